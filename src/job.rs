@@ -1,0 +1,405 @@
+//! What is asked and what came of it: a [`Job`] and the [`Picture`]s drawn for it.
+//!
+//! Every field is validated when it is built and again when it is decoded, so whoever holds a
+//! `Job` holds a drawable one. Nothing here does I/O.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::ModelName;
+
+/// The longest prompt accepted, in bytes. The encoders read a few hundred tokens of it.
+pub const PROMPT_BYTES: usize = 1 << 20;
+/// Width and height are multiples of this: 8 for the VAE times 2 for the transformer's patches.
+pub const SIZE_MULTIPLE: u32 = 16;
+/// The largest width or height.
+pub const SIZE_MAX: u32 = 2048;
+/// The most steps.
+pub const STEPS_MAX: u32 = 200;
+/// The largest guidance.
+pub const GUIDANCE_MAX: f32 = 100.0;
+/// The most pictures of one job.
+pub const COUNT_MAX: u32 = 1000;
+
+/// Why a value cannot be part of a job: the field, the value, and what would work.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum JobError {
+    /// Nothing but white space.
+    #[error("the prompt is empty: type what to draw")]
+    EmptyPrompt,
+    /// Longer than [`PROMPT_BYTES`].
+    #[error("the prompt has {bytes} bytes; at most {PROMPT_BYTES} are accepted")]
+    LongPrompt {
+        /// Its length.
+        bytes: usize,
+    },
+    /// A width or height outside its range or off the grid.
+    #[error(
+        "{side} {value} cannot be drawn: it must be a multiple of {SIZE_MULTIPLE} from \
+         {SIZE_MULTIPLE} to {SIZE_MAX}; the nearest is {nearest}"
+    )]
+    Size {
+        /// `width` or `height`.
+        side: &'static str,
+        /// What was asked.
+        value: u32,
+        /// The nearest value that works.
+        nearest: u32,
+    },
+    /// No steps, or too many.
+    #[error("steps {0} is out of range: 1 to {STEPS_MAX}")]
+    Steps(u32),
+    /// Not a finite number from 0 to [`GUIDANCE_MAX`].
+    #[error("guidance {0} is out of range: 0 to {GUIDANCE_MAX}")]
+    Guidance(f32),
+    /// No pictures, or too many.
+    #[error("count {0} is out of range: 1 to {COUNT_MAX}")]
+    Count(u32),
+    /// Not a whole number from 0 to 2⁶⁴−1, nor -1.
+    #[error("seed {0:?} is not a whole number from 0 to {max}, nor -1 for a random one", max = u64::MAX)]
+    Seed(String),
+}
+
+/// A prompt: some text that is not only white space, at most [`PROMPT_BYTES`] long.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Prompt(String);
+
+impl Prompt {
+    /// # Errors
+    /// [`JobError::EmptyPrompt`] or [`JobError::LongPrompt`].
+    pub fn new(text: impl Into<String>) -> Result<Self, JobError> {
+        let text = text.into();
+        if text.trim().is_empty() {
+            return Err(JobError::EmptyPrompt);
+        }
+        if text.len() > PROMPT_BYTES {
+            return Err(JobError::LongPrompt { bytes: text.len() });
+        }
+        Ok(Self(text))
+    }
+
+    /// The text as it was typed.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for Prompt {
+    type Error = JobError;
+    fn try_from(text: String) -> Result<Self, JobError> {
+        Self::new(text)
+    }
+}
+
+impl From<Prompt> for String {
+    fn from(prompt: Prompt) -> Self {
+        prompt.0
+    }
+}
+
+/// Width and height of a picture in pixels, each a multiple of [`SIZE_MULTIPLE`] up to [`SIZE_MAX`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "(u32, u32)", into = "(u32, u32)")]
+pub struct Size {
+    width: u32,
+    height: u32,
+}
+
+impl Size {
+    /// # Errors
+    /// [`JobError::Size`] names the side that cannot be drawn and the nearest that can.
+    pub fn new(width: u32, height: u32) -> Result<Self, JobError> {
+        for (side, value) in [("width", width), ("height", height)] {
+            let nearest = Self::nearest(value);
+            if value != nearest {
+                return Err(JobError::Size { side, value, nearest });
+            }
+        }
+        Ok(Self { width, height })
+    }
+
+    /// The nearest width or height that can be drawn.
+    #[must_use]
+    pub fn nearest(value: u32) -> u32 {
+        let value = value.clamp(SIZE_MULTIPLE, SIZE_MAX);
+        (value + SIZE_MULTIPLE / 2) / SIZE_MULTIPLE * SIZE_MULTIPLE
+    }
+
+    /// Pixels across.
+    #[must_use]
+    pub fn width(self) -> u32 {
+        self.width
+    }
+
+    /// Pixels down.
+    #[must_use]
+    pub fn height(self) -> u32 {
+        self.height
+    }
+
+    /// Tokens the transformer sees: one for each 16×16 pixels.
+    #[must_use]
+    pub fn image_tokens(self) -> usize {
+        (self.width / SIZE_MULTIPLE) as usize * (self.height / SIZE_MULTIPLE) as usize
+    }
+}
+
+impl TryFrom<(u32, u32)> for Size {
+    type Error = JobError;
+    fn try_from((width, height): (u32, u32)) -> Result<Self, JobError> {
+        Self::new(width, height)
+    }
+}
+
+impl From<Size> for (u32, u32) {
+    fn from(size: Size) -> Self {
+        (size.width, size.height)
+    }
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}×{}", self.width, self.height)
+    }
+}
+
+/// Which seed a job starts from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Seed {
+    /// Drawn when the job is accepted, and shown from then on. Typed as `-1`.
+    Random,
+    /// This one. torch's CPU generator, which the noise follows, reads its low 32 bits.
+    Fixed(u64),
+}
+
+impl std::str::FromStr for Seed {
+    type Err = JobError;
+    fn from_str(text: &str) -> Result<Self, JobError> {
+        match text.trim() {
+            "-1" => Ok(Self::Random),
+            text => text.parse().map(Self::Fixed).map_err(|_| JobError::Seed(text.to_owned())),
+        }
+    }
+}
+
+impl fmt::Display for Seed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Random => f.write_str("-1"),
+            Self::Fixed(seed) => write!(f, "{seed}"),
+        }
+    }
+}
+
+/// A request for one or more pictures.
+///
+/// Picture `i` of a job whose first seed is `s` is drawn with seed `s + i` (wrapping).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "RawJob")]
+pub struct Job {
+    /// What to draw.
+    pub prompt: Prompt,
+    /// With which model.
+    pub model: ModelName,
+    /// How large.
+    pub size: Size,
+    steps: u32,
+    guidance: f32,
+    /// From which noise.
+    pub seed: Seed,
+    count: u32,
+}
+
+/// A job as it is decoded, before it is checked.
+#[derive(Deserialize)]
+struct RawJob {
+    prompt: Prompt,
+    model: ModelName,
+    size: Size,
+    steps: u32,
+    guidance: f32,
+    seed: Seed,
+    count: u32,
+}
+
+impl TryFrom<RawJob> for Job {
+    type Error = JobError;
+    fn try_from(raw: RawJob) -> Result<Self, JobError> {
+        Self::new(raw.prompt, raw.model, raw.size, raw.steps, raw.guidance, raw.seed, raw.count)
+    }
+}
+
+impl Job {
+    /// # Errors
+    /// The first field whose value cannot be drawn.
+    pub fn new(
+        prompt: Prompt,
+        model: ModelName,
+        size: Size,
+        steps: u32,
+        guidance: f32,
+        seed: Seed,
+        count: u32,
+    ) -> Result<Self, JobError> {
+        check_steps(steps)?;
+        check_guidance(guidance)?;
+        check_count(count)?;
+        Ok(Self { prompt, model, size, steps, guidance, seed, count })
+    }
+
+    /// Evaluations of the transformer, 1 to [`STEPS_MAX`].
+    #[must_use]
+    pub fn steps(&self) -> u32 {
+        self.steps
+    }
+
+    /// The guidance that is embedded, 0 to [`GUIDANCE_MAX`]. Models without the embedding ignore it.
+    #[must_use]
+    pub fn guidance(&self) -> f32 {
+        self.guidance
+    }
+
+    /// Pictures asked for, 1 to [`COUNT_MAX`].
+    #[must_use]
+    pub fn count(&self) -> u32 {
+        self.count
+    }
+}
+
+/// # Errors
+/// [`JobError::Steps`] outside 1 to [`STEPS_MAX`].
+pub fn check_steps(steps: u32) -> Result<u32, JobError> {
+    if (1..=STEPS_MAX).contains(&steps) { Ok(steps) } else { Err(JobError::Steps(steps)) }
+}
+
+/// # Errors
+/// [`JobError::Guidance`] outside 0 to [`GUIDANCE_MAX`], NaN included.
+pub fn check_guidance(guidance: f32) -> Result<f32, JobError> {
+    if (0.0..=GUIDANCE_MAX).contains(&guidance) { Ok(guidance) } else { Err(JobError::Guidance(guidance)) }
+}
+
+/// # Errors
+/// [`JobError::Count`] outside 1 to [`COUNT_MAX`].
+pub fn check_count(count: u32) -> Result<u32, JobError> {
+    if (1..=COUNT_MAX).contains(&count) { Ok(count) } else { Err(JobError::Count(count)) }
+}
+
+/// A job's number in the library, given when it is accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct JobId(pub i64);
+
+/// A picture's number in the library.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct PictureId(pub i64);
+
+impl fmt::Display for JobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for PictureId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// One of the two text encoders of FLUX.1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Encoder {
+    /// The sequence that the transformer attends to.
+    T5,
+    /// The pooled vector that modulates every block.
+    Clip,
+}
+
+impl fmt::Display for Encoder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::T5 => "T5",
+            Self::Clip => "CLIP",
+        })
+    }
+}
+
+/// How a prompt fits one encoder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenCount {
+    /// Which encoder.
+    pub encoder: Encoder,
+    /// Tokens the whole prompt has, special tokens included.
+    pub tokens: usize,
+    /// Tokens the encoder reads, special tokens included.
+    pub limit: usize,
+    /// Where in the prompt the first unread token begins, in bytes; `None` when all of it is read.
+    pub cut_at: Option<usize>,
+    /// Tokens that the encoder's vocabulary does not know.
+    pub unknown: usize,
+}
+
+impl TokenCount {
+    /// The part of `prompt` that this encoder does not read, empty when it reads all.
+    #[must_use]
+    pub fn cut<'p>(&self, prompt: &'p str) -> &'p str {
+        self.cut_at.and_then(|at| prompt.get(at..)).unwrap_or("")
+    }
+}
+
+/// Where the time of one picture went, in seconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Times {
+    /// Reading the model; zero when it was loaded already.
+    pub load: f64,
+    /// Both text encoders.
+    pub encode: f64,
+    /// All steps of the transformer.
+    pub denoise: f64,
+    /// The VAE.
+    pub decode: f64,
+}
+
+/// One finished picture, as the library keeps it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Picture {
+    /// Its number.
+    pub id: PictureId,
+    /// The job it was drawn for.
+    pub job: JobId,
+    /// Which picture of that job, from 0.
+    pub index: u32,
+    /// All that is needed to draw it again.
+    pub recipe: Recipe,
+    /// The PNG.
+    pub path: PathBuf,
+    /// When it was finished, in milliseconds since 1970 (UTC).
+    pub finished_at: i64,
+}
+
+/// All that is needed to draw one picture again, and what drawing it took.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Recipe {
+    /// The whole prompt.
+    pub prompt: Prompt,
+    /// The model's name.
+    pub model: ModelName,
+    /// Width and height.
+    pub size: Size,
+    /// Evaluations of the transformer.
+    pub steps: u32,
+    /// The embedded guidance.
+    pub guidance: f32,
+    /// The seed of the noise.
+    pub seed: u64,
+    /// What computed it, for a person: `fp32 from fp8 e4m3 weights, CPU`.
+    pub precision: String,
+    /// What the encoders did not read; empty when they read all.
+    pub cuts: Vec<TokenCount>,
+    /// Where the time went.
+    pub times: Times,
+}

@@ -1,0 +1,52 @@
+//! flux-tui: a terminal studio for FLUX.1 on a headless GPU server.
+//!
+//! One package, two processes. The *studio* ([`ui`]) owns the terminal and nothing else; the
+//! *worker* ([`worker`]) owns the models, the device, the queue and the library. They speak over a
+//! Unix socket ([`wire`]). The worker is the same binary under a hidden subcommand; whoever needs
+//! one starts it, and nobody stops it while it has work.
+//!
+//! ```text
+//! person ── keys ──> flux-tui (ui) ══ Unix socket ══> flux-tui worker ──> CPU or GPU
+//! ```
+//!
+//! # Invariants
+//! 1. The process that owns the terminal never owns a CUDA context and never loads a model.
+//! 2. Nothing is acknowledged before it is in the library on disk. A job that was accepted is
+//!    finished, failed with a reason, cancelled by a person, or still queued: after `kill -9` too.
+//! 3. A client can rebuild all that it shows from one [`wire::message::Snapshot`]; later events
+//!    only refine it.
+//! 4. Previews may be dropped, status never. A slow client slows nobody.
+//! 5. `ui::update` and `worker::queue` are pure: no I/O, and time is passed in.
+//! 6. Numerics are the reference's: a seed, a prompt and a preset give the picture that diffusers
+//!    gives, within a stated error (`tests/numerics.rs`).
+//! 7. No precision is lowered silently: what runs is shown, with the reason.
+//! 8. Every length that comes from outside is checked before anything is allocated.
+//!
+//! # Who may import whom
+//! Held by `tests/layering.rs`, which reads the sources.
+//!
+//! | module | may import |
+//! |---|---|
+//! | [`job`], [`model`] | nothing of ours |
+//! | [`paths`], [`config`], [`gpu`] | job, model |
+//! | [`wire`], [`library`], [`catalog`] | job, model, paths, config, gpu |
+//! | [`engine`] | job, model (files and devices are handed to it) |
+//! | [`worker`] | all but client, ui and cli |
+//! | [`client`] | job, model, paths, gpu, wire |
+//! | [`ui`] | job, model, paths, config, gpu, wire, client |
+//! | [`cli`] | all; `main.rs` uses only `cli` |
+//!
+//! # One picture, hop by hop
+//! `ui::event` a key → `ui::keymap` an action → `ui::update` a [`job::Job`] → [`client`] →
+//! `worker::session` → [`library`] (durable) → `Accepted` → `worker::queue` → the engine thread →
+//! [`engine`]: text, then modulation tables, then steps with previews, then the VAE → [`library`]
+//! writes the PNG by rename and records it → `Finished` → `ui::picture` encodes it off-thread →
+//! `ui::view::preview` draws it.
+
+pub mod job;
+pub mod model;
+pub mod client;
+pub mod engine;
+pub mod gpu;
+pub mod paths;
+pub mod wire;

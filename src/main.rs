@@ -1,0 +1,2 @@
+//! flux-tui
+fn main() {}

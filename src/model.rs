@@ -1,0 +1,134 @@
+//! What a model is: its name, its parts and where their bytes come from, and what suits it.
+//!
+//! The catalogue fills these in, the engine reads them; neither knows the other.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::job::Size;
+
+/// The name that a person calls a model by.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ModelName(pub String);
+
+impl ModelName {
+    /// The built-in model's name.
+    pub const NANO: &'static str = "nano";
+
+    /// A name as typed.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self(name.into())
+    }
+
+    /// The name as typed.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ModelName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Where the bytes of one part come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// In the program itself. The name is for messages.
+    Embedded {
+        /// The file it was made from.
+        name: &'static str,
+        /// Its contents.
+        bytes: &'static [u8],
+    },
+    /// A file.
+    File(PathBuf),
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Embedded { name, .. } => write!(f, "built-in {name}"),
+            Self::File(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+impl Source {
+    /// The whole contents: borrowed when built in, read when a file.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn read(&self) -> std::io::Result<Cow<'static, [u8]>> {
+        match self {
+            Self::Embedded { bytes, .. } => Ok(Cow::Borrowed(bytes)),
+            Self::File(path) => std::fs::read(path).map(Cow::Owned),
+        }
+    }
+}
+
+/// The parts of one model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parts {
+    /// The diffusion transformer, safetensors in BFL's names.
+    pub transformer: Source,
+    /// The VAE, safetensors in BFL's names.
+    pub vae: Source,
+    /// `AutoencoderKL`'s config, JSON: scaling and shift factors.
+    pub vae_config: Source,
+    /// CLIP's text model, safetensors in transformers' names.
+    pub clip: Source,
+    /// Its config, JSON.
+    pub clip_config: Source,
+    /// Its `tokenizer.json`.
+    pub clip_tokenizer: Source,
+    /// T5's encoder, safetensors in transformers' names.
+    pub t5: Source,
+    /// Its config, JSON.
+    pub t5_config: Source,
+    /// Its `tokenizer.json`.
+    pub t5_tokenizer: Source,
+    /// The 16×3 projection from latent to colour, JSON.
+    pub preview: Source,
+}
+
+/// What suits a model when the person does not say.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Defaults {
+    /// Width and height.
+    pub size: Size,
+    /// Evaluations of the transformer.
+    pub steps: u32,
+    /// The embedded guidance.
+    pub guidance: f32,
+}
+
+/// How much text a model reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TextLimits {
+    /// Tokens of T5, the end token included.
+    pub t5: usize,
+    /// Tokens of CLIP, start and end tokens included.
+    pub clip: usize,
+}
+
+/// What a client needs to know about a model to offer it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ModelInfo {
+    /// Its name.
+    pub name: ModelName,
+    /// One line about it.
+    pub about: String,
+    /// What suits it.
+    pub defaults: Defaults,
+    /// How much text it reads.
+    pub limits: TextLimits,
+    /// Its licence.
+    pub license: String,
+}
