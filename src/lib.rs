@@ -43,10 +43,12 @@
 //! writes the PNG by rename and records it → `Finished` → `ui::picture` encodes it off-thread →
 //! `ui::view::preview` draws it.
 
-pub mod job;
-pub mod model;
 pub mod client;
+pub mod config;
 pub mod engine;
 pub mod gpu;
+pub mod job;
+pub mod model;
 pub mod paths;
+pub mod ui;
 pub mod wire;
