@@ -257,10 +257,30 @@ pub(crate) fn pixels(width: u32, height: u32, blue: u32) -> image::RgbImage {
 }
 
 /// The studio on this terminal, with a worker that only pretends:
-/// `cargo test --lib studio_by_hand -- --ignored --nocapture`.
+/// `cargo test --lib studio_by_hand -- --ignored --nocapture`. The journeys run it in a PTY.
 #[test]
 #[ignore = "for trying by hand, in a terminal"]
 fn studio_by_hand() {
+    studio(FakeWorker::new(Duration::from_millis(50)));
+}
+
+/// The same, with a worker whose connection panics.
+#[test]
+#[ignore = "for a journey, in a terminal"]
+fn studio_that_panics() {
+    studio(Broken);
+}
+
+struct Broken;
+
+impl Connect for Broken {
+    type Connection = FakeWorker;
+    async fn connect(&self) -> Result<(FakeWorker, Events), ClientError> {
+        panic!("the connection is broken on purpose")
+    }
+}
+
+fn studio(source: impl Connect) {
     let root = tempfile::tempdir().expect("a temporary directory");
     let paths = crate::paths::Paths::under(root.path());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
@@ -268,5 +288,5 @@ fn studio_by_hand() {
     let graphics = std::env::var("FLUX_TUI_GRAPHICS").ok().and_then(|name| name.parse().ok());
     let ascii = std::env::var_os("FLUX_TUI_ASCII").is_some();
     let options = super::StudioOptions { paths, theme, graphics, ascii };
-    runtime.block_on(super::run(FakeWorker::new(Duration::from_millis(300)), options)).expect("it runs");
+    runtime.block_on(super::run(source, options)).expect("it runs");
 }

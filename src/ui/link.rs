@@ -64,7 +64,7 @@ impl<A: Ask> Link<A> {
                 None => Err(ClientError::NoWorker),
             };
             // Nobody is left to hear it when this fails.
-            let _ = events.send(Event::Answer(answer(question, result))).await;
+            let _ = events.send(Event::Answer(answer(&question, result))).await;
         });
     }
 }
@@ -123,7 +123,7 @@ async fn follow<C: Connect>(source: &C, link: &Link<C::Connection>) -> (bool, St
 }
 
 /// What came of a question, for the state.
-fn answer(question: Question, result: Result<Response, ClientError>) -> Answer {
+fn answer(question: &Question, result: Result<Response, ClientError>) -> Answer {
     let lost = matches!(result, Err(ClientError::Lost));
     let result = result.map_err(|error| error.to_string());
     let unexpected = || ClientError::Unexpected.to_string();
@@ -137,21 +137,21 @@ fn answer(question: Question, result: Result<Response, ClientError>) -> Answer {
             Err(reason) => Err(reason),
         }),
         Question::Cancel(job) => Answer::Cancelled {
-            job,
+            job: *job,
             result: result.and_then(|response| match response {
                 Response::Cancelled => Ok(()),
                 _ => Err(unexpected()),
             }),
         },
         Question::Count { version, .. } => Answer::Counted {
-            version,
+            version: *version,
             result: result.and_then(|response| match response {
                 Response::Tokens(counts) => Ok(counts),
                 _ => Err(unexpected()),
             }),
         },
         Question::Fetch(picture) => Answer::Fetched {
-            picture,
+            picture: *picture,
             result: result.and_then(|response| match response {
                 Response::Png(png) => Ok(png),
                 _ => Err(unexpected()),
@@ -185,7 +185,7 @@ mod tests {
         tokio::time::timeout(Duration::from_secs(10), waiting).await.expect("it comes within ten seconds")
     }
 
-    fn connected(event: Event) -> Option<()> {
+    fn connected(event: &Event) -> Option<()> {
         matches!(event, Event::News(News::Connected(_))).then_some(())
     }
 
@@ -194,7 +194,7 @@ mod tests {
         let worker = FakeWorker::new(Duration::from_millis(1));
         let (sender, mut events) = mpsc::channel(64);
         let (link, task) = start(worker.clone(), sender);
-        next(&mut events, connected).await;
+        next(&mut events, |event| connected(&event)).await;
 
         let prompt = Prompt::new("apple").expect("a prompt");
         let size = Size::new(32, 32).expect("a size");
@@ -220,7 +220,7 @@ mod tests {
         })
         .await;
         assert!(reason.contains("ended"), "{reason}");
-        next(&mut events, connected).await;
+        next(&mut events, |event| connected(&event)).await;
         task.abort();
     }
 

@@ -22,6 +22,8 @@ pub mod event;
 mod fake;
 pub mod glyphs;
 pub mod input;
+#[cfg(test)]
+mod journeys;
 pub mod keymap;
 pub mod layout;
 pub mod link;
@@ -66,6 +68,9 @@ pub enum StudioError {
     /// Standard output is a file or a pipe, or there is no terminal to read keys from.
     #[error("the studio needs a terminal; `flux-tui generate \"PROMPT\"` draws without one")]
     NotATerminal,
+    /// A part of the studio panicked; the terminal was given back first.
+    #[error("a part of the studio failed, as said above; the worker goes on")]
+    Panicked,
     /// The terminal could not be used.
     #[error("the terminal could not be used: {0}")]
     Terminal(#[source] std::io::Error),

@@ -35,12 +35,12 @@ pub enum Level {
 impl Notices {
     /// Something was not done.
     pub fn error(&mut self, text: impl Into<String>) {
-        self.push(Level::Error, text.into());
+        self.push(Level::Error, &text.into());
     }
 
     /// Something was done otherwise than asked.
     pub fn warn(&mut self, text: impl Into<String>) {
-        self.push(Level::Warning, text.into());
+        self.push(Level::Warning, &text.into());
     }
 
     /// The one in front, and how many are behind it.
@@ -76,8 +76,8 @@ impl Notices {
         self.front().map_or_else(Vec::new, |(_, text)| wrap(&text, width, ROWS, ellipsis))
     }
 
-    fn push(&mut self, level: Level, text: String) {
-        let notice = Notice { level, text: plain(&text) };
+    fn push(&mut self, level: Level, text: &str) {
+        let notice = Notice { level, text: plain(text) };
         self.list.retain(|known| *known != notice);
         self.list.push(notice);
         if self.list.len() > KEPT {

@@ -15,7 +15,7 @@ use super::link::{self, Ask, Connect, Link};
 use super::picture::{PictureThread, Protocol};
 use super::state::State;
 use super::terminal::facts::QUESTIONS;
-use super::terminal::guard::{TerminalGuard, note_kitty_pictures};
+use super::terminal::guard::{TerminalGuard, has_panicked, note_kitty_pictures};
 use super::terminal::output::Output;
 use super::terminal::screen::Screen;
 use super::{StudioError, update, view};
@@ -74,6 +74,9 @@ impl<A: Ask> Running<A> {
         let mut changed = true;
         let mut last_frame = Instant::now();
         while !self.output.has_failed() {
+            if has_panicked() {
+                return Err(StudioError::Panicked);
+            }
             let now = Instant::now();
             let next_frame = last_frame + FRAME;
             if changed && self.output.is_idle() && now >= next_frame {
@@ -116,6 +119,17 @@ impl<A: Ask> Running<A> {
 
     async fn perform(&mut self, effect: Effect) -> Result<Flow, StudioError> {
         match effect {
+            Effect::Reenter => self.reenter()?,
+            Effect::Suspend => self.suspend().await?,
+            Effect::Quit => return Ok(Flow::Leave),
+            quick => self.perform_quick(quick),
+        }
+        Ok(Flow::Stay)
+    }
+
+    /// Effects that neither wait nor fail.
+    fn perform_quick(&mut self, effect: Effect) {
+        match effect {
             Effect::Ask(question) => self.link.ask(question),
             Effect::Encode(order) => {
                 if order.means.protocol == Protocol::Kitty {
@@ -125,11 +139,8 @@ impl<A: Ask> Running<A> {
             }
             Effect::Repaint => self.screen.forget(),
             Effect::Probe => self.probe(),
-            Effect::Reenter => self.reenter()?,
-            Effect::Suspend => self.suspend().await?,
-            Effect::Quit => return Ok(Flow::Leave),
+            Effect::Reenter | Effect::Suspend | Effect::Quit => {}
         }
-        Ok(Flow::Stay)
     }
 
     fn draw(&mut self) -> Result<(), StudioError> {
@@ -148,7 +159,10 @@ impl<A: Ask> Running<A> {
     fn reenter(&mut self) -> Result<(), StudioError> {
         self.guard.retake().map_err(StudioError::Terminal)?;
         self.screen.forget();
-        self.state.view.window = window();
+        // The window may be another by now.
+        for effect in update(&mut self.state, Event::Resized(window()), Instant::now()) {
+            self.perform_quick(effect);
+        }
         self.probe();
         Ok(())
     }

@@ -33,7 +33,7 @@ impl Edit {
         }
     }
 
-    fn take(&mut self, next: Self) {
+    fn take(&mut self, next: &Self) {
         self.inserted.push_str(&next.inserted);
         if next.at < self.at {
             self.removed.insert_str(0, &next.removed);
@@ -65,7 +65,7 @@ impl Undo {
         match self.done.back_mut().filter(|last| open && last.takes(&edit)) {
             Some(last) => {
                 self.bytes += edit.removed.len() + edit.inserted.len();
-                last.take(edit);
+                last.take(&edit);
             }
             None => {
                 self.bytes += edit.bytes();

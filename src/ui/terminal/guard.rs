@@ -8,7 +8,7 @@ use crate::ui::picture::kitty_delete_all;
 
 /// Alternate screen, bracketed paste, mouse (buttons and wheel, SGR form), focus reports, a bar
 /// as the cursor.
-const ENTER: &str = "\x1b[?1049h\x1b[?2004h\x1b[?1000h\x1b[?1006h\x1b[?1004h\x1b[5 q\x1b[?25l";
+const ENTER: &str = "\x1b[?1049h\x1b[?2004h\x1b[?1000h\x1b[?1006h\x1b[?1004h\x1b[6 q\x1b[?25l";
 /// The reverse; an open synchronized update is ended first, or nothing would be seen.
 const LEAVE: &str =
     "\x1b[?2026l\x1b[0m\x1b[0 q\x1b[?1004l\x1b[?1006l\x1b[?1000l\x1b[?2004l\x1b[?1049l\x1b[?25h";
@@ -16,6 +16,8 @@ const LEAVE: &str =
 static TAKEN: AtomicBool = AtomicBool::new(false);
 /// Whether kitty was sent pictures that it should drop.
 static HOLDS_PICTURES: AtomicBool = AtomicBool::new(false);
+/// A thread or task of this process panicked, and its message is on the terminal.
+static PANICKED: AtomicBool = AtomicBool::new(false);
 static HOOK: Once = Once::new();
 
 /// The terminal is ours while this lives.
@@ -31,6 +33,7 @@ impl TerminalGuard {
         HOOK.call_once(|| {
             let before = std::panic::take_hook();
             std::panic::set_hook(Box::new(move |panic| {
+                PANICKED.store(true, Ordering::SeqCst);
                 give_back();
                 before(panic);
             }));
@@ -64,6 +67,11 @@ impl Drop for TerminalGuard {
     fn drop(&mut self) {
         give_back();
     }
+}
+
+/// Whether anything has panicked: the terminal was given back, so the studio must end.
+pub fn has_panicked() -> bool {
+    PANICKED.load(Ordering::SeqCst)
 }
 
 /// Kitty was sent pictures: they are deleted on leaving.

@@ -48,7 +48,7 @@ impl Theme {
         if plain && file.is_file() {
             let text = std::fs::read_to_string(&file)
                 .map_err(|error| ThemeError::Read { file: file.clone(), reason: error.to_string() })?;
-            return parse(name, &text).map_err(|error| error.in_file(file));
+            return parse(name, &text).map_err(|error| error.in_file(&file));
         }
         Self::built_in(name).ok_or_else(|| ThemeError::Unknown {
             name: name.to_owned(),

@@ -5,7 +5,7 @@
 //! (`red`, `bright-red`, …) or `default` for the terminal's own.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ratatui::style::{Color, Modifier, Style};
 use serde::Deserialize;
@@ -47,7 +47,7 @@ pub enum ThemeError {
 }
 
 impl ThemeError {
-    pub(super) fn in_file(self, file: PathBuf) -> Self {
+    pub(super) fn in_file(self, file: &Path) -> Self {
         match self {
             Self::Content { line, message, .. } => {
                 Self::Content { name: file.display().to_string(), line, message }

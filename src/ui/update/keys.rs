@@ -92,7 +92,11 @@ fn act(state: &mut State, action: Action) -> Vec<Effect> {
         Action::PreviousPane => next_pane(state, false),
         Action::Help => state.view.help = if state.view.help.is_some() { None } else { Some(0) },
         Action::Quit => return vec![Effect::Quit],
-        Action::Suspend => return vec![Effect::Suspend],
+        Action::Suspend => {
+            // Giving the terminal back drops its pictures.
+            state.preview.repaint();
+            return vec![Effect::Suspend];
+        }
         Action::Repaint => {
             state.terminal.forget();
             state.preview.repaint();

@@ -119,7 +119,14 @@ fn lines(state: &State, room: Rect) -> Vec<Vec<Piece>> {
             ],
             vec![label("seed "), value(Seed), Piece::Extra(last(state))],
         ],
-        4 | 5 => vec![
+        5 => vec![
+            vec![label("Model     "), value(Model)],
+            after(vec![label("Size      ")], size()),
+            vec![label("Steps     "), value(Steps), label("   Guidance "), value(Guidance)],
+            vec![label("Seed      "), value(Seed), Piece::Extra(last(state))],
+            vec![label("Count     "), value(Count)],
+        ],
+        4 => vec![
             vec![label("Model     "), value(Model)],
             after(vec![label("Size      ")], size()),
             vec![
