@@ -81,8 +81,8 @@ __global__ void widen_reference(const fp8* w, const float* scale, int per_row, f
         out[at] = float(w[at]) * scale[per_row ? at / width : 0];
 }
 
-// Counts values further from the reference than half a step of e4m3 at their row's scale (and 1 % slack for the fp32
-// arithmetic before the rounding), rows whose scale is not max / 448, and values never written (NaN).
+// Counts values further from the reference than half a step of e4m3 at their row's scale and half a step of bf16 (the
+// kernels round to it first), rows whose scale is not max / 448 to a step of bf16, and values never written (NaN).
 __global__ void quantised_violations(const fp8* q, const float* scales, const float* reference, int rows, int width,
                                      int* violations) {
     const int r = blockIdx.x;
@@ -92,21 +92,15 @@ __global__ void quantised_violations(const fp8* q, const float* scales, const fl
     for (int i = threadIdx.x; i < width; i += blockDim.x)
         atomicMax(reinterpret_cast<int*>(&top), __float_as_int(fabsf(reference[(long long)r * width + i])));
     __syncthreads();
-    if (threadIdx.x == 0 && !(fabsf(scales[r] * 448 - top) <= 2e-3f * top + 1e-30f)) atomicAdd(violations, 1);
+    if (threadIdx.x == 0 && !(fabsf(scales[r] * 448 - top) <= 4e-3f * top + 1e-30f)) atomicAdd(violations, 1);
     for (int i = threadIdx.x; i < width; i += blockDim.x) {
         const float x = reference[(long long)r * width + i], got = float(q[(long long)r * width + i]) * scales[r];
-        const float bound = 1.01f * fmaxf(fabsf(x) / 16, scales[r] / 1024) + 2e-3f * fabsf(x) + 1e-3f * scales[r];
+        const float bound = 1.01f * fmaxf(fabsf(x) / 16, scales[r] / 1024) + 4e-3f * fabsf(x) + 1e-3f * scales[r];
         if (!(fabsf(got - x) <= bound)) atomicAdd(violations, 1);
     }
 }
 
 // ---- the kernels as the engine will call them ----
-
-// Threads of a row and rows of a block of the row kernels.
-dim3 row_block(int width) {
-    const int threads = (width / 8 + row_chunks() * 32 - 1) / (row_chunks() * 32) * 32;
-    return dim3(threads, threads == 32 ? 4 : 1);
-}
 
 struct Kernels {
     const Module& module;
@@ -148,8 +142,8 @@ struct Calls {
     bf16* gate = scale + a.width;
     bf16* mlp = a.fused.data + 3 * a.width;
 
-    void rows(const char* name, int width, std::vector<void*> arguments) {
-        const dim3 block = row_block(width);
+    void rows(const char* name, int width, std::vector<void*> arguments, int chunks = kRowChunks) {
+        const dim3 block = row_block(width, chunks);
         launch(kernels.find(name), (a.rows + block.y - 1) / block.y, block, 0, arguments);
     }
     void norm(bool fp8_out) {
@@ -182,7 +176,7 @@ struct Calls {
         int first = with_first ? a.width : 0;
         long long out_stride = first + a.mlp;
         rows("gelu_fp8", first + a.mlp, {&a.y.data, &H, &first, &mlp, &a.fused_stride, &a.mlp, &a.out8.data,
-                                         &out_stride, &a.scales.data, &a.rows});
+                                         &out_stride, &a.scales.data, &a.rows}, kLongRowChunks);
     }
     void gelu16() { rows("gelu_bf16", a.mlp, {&mlp, &a.fused_stride, &a.out.data, &M, &a.rows, &a.mlp}); }
     void quantize() {

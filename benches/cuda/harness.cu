@@ -168,16 +168,12 @@ int multiprocessors() {
     return count;
 }
 
-int row_chunks() { const char* e = std::getenv("ROW_CHUNKS"); return e ? std::atoi(e) : 12; }
-
 int main(int argc, char** argv) {
     const std::string program = argc > 1 ? argv[1] : "";
     if (program == "attention") return attention_main(argc - 2, argv + 2);
-#ifndef ATTENTION_ONLY
     if (program == "elementwise") return elementwise_main(argc - 2, argv + 2);
     if (program == "gemm") return gemm_main(argc - 2, argv + 2);
     if (program == "step") return step_main(argc - 2, argv + 2);
-#endif
     std::fprintf(stderr, "usage: harness attention|elementwise|gemm|step ...\n");
     return 2;
 }

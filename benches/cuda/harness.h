@@ -1,4 +1,4 @@
-// What the test and timing programs share: checked calls, buffers with poisoned edges of life, random data, error norms,
+// What the test and timing programs share: checked calls, poisoned buffers, random data, error norms,
 // kernels from a module file, times by events.
 #pragma once
 #include <cuda.h>
@@ -77,7 +77,13 @@ CUtensorMap attention_map(const bf16* data, int length, int head_dim, int heads,
                           int64_t head_stride, int64_t batch_stride, int box_rows, int box_panels);
 
 int multiprocessors();
-int row_chunks();
+
+// How elementwise.cu's row kernels are launched: threads of a row (x) and rows of a block (y).
+constexpr int kRowChunks = 3, kLongRowChunks = 6;  // its kChunks and kLongChunks
+inline dim3 row_block(int width, int chunks = kRowChunks) {
+    const int threads = (width / 8 + chunks * 32 - 1) / (chunks * 32) * 32;
+    return dim3(threads, threads == 32 ? 4 : 1);
+}
 
 // The programs.
 int attention_main(int argc, char** argv);

@@ -2,17 +2,18 @@
 //
 // Layouts. q, k, v arrive as 5-dimensional tensor maps, so any of them may be a slice of a wider buffer:
 //   dimensions (64, length, D/64, heads, batch); strides in bytes (row, 128, head, batch), all multiples of 16;
-//   128-byte swizzle, zero fill; boxes (64, 64, D/64, 1, 1) for q and (64, kBlock, D/64/kCluster, 1, 1) for k and v.
+//   128-byte swizzle, zero fill; boxes (64, 64, D/64, 1, 1) for q and (64, kBlock, D/64, 1, 1) for k and v.
 //   `out` is a plain pointer with row, head and batch strides in elements; rows 16-byte aligned.
 //
-// Tiling. A cluster of kCluster blocks works on kCluster * kGroups * 64 query rows of one head; each warpgroup keeps 64
-// rows of O in registers. One producer warp streams K and V blocks of kBlock rows through a ring of kStages stages; in a
-// cluster each block loads half of every K and V block and multicasts it to both. The consumer warpgroups take turns at
-// the tensor cores (named barriers), so that one's softmax runs under the other's products, and within a warpgroup
-// Q K^T of block j+1 is issued before softmax of block j+1 needs P V of block j to finish.
+// Tiling. A block works on kGroups * 64 query rows of one head; each consumer warpgroup keeps 64 rows of O in registers.
+// One producer thread streams K and V blocks of kBlock rows through rings of kStages stages. The consumer warpgroups take
+// turns at the tensor cores (named barriers), so that one's softmax runs under the others' products; where registers
+// allow (kOverlap), a warpgroup also issues Q K^T of the next block and P V of this one together and does the next
+// softmax while P V runs. Shared memory: 1280 + kGroups * 64 * D * 2 + 2 * kStages * kBlock * D * 2 bytes; threads:
+// 128 * (kGroups + 1).
 //
-// Balance. The grid is one cluster a processor pair; all (query tile, key block) pairs are laid in a row and cut into
-// equal runs, one a cluster, so no processor idles in a last wave. A run that starts inside a tile writes that part
+// Balance. The grid is one block a multiprocessor; all (query tile, key block) pairs are laid in a row and cut into equal
+// runs, one a block, so that no multiprocessor idles in a last wave. A run that starts inside a tile writes that part
 // unnormalised to `partials` and raises a flag; the run that holds the tile's first block merges the parts in a fixed
 // order (the result does not depend on timing) and lowers the flags. Every block of the grid must be resident at once:
 // grid <= number of multiprocessors. `partials` holds grid * kGroups * 64 * (D + 2) floats, `flags` grid * kGroups
@@ -35,22 +36,20 @@ constexpr int kSmallestPiece = 2;   // key blocks: a shorter piece of a tile cos
 constexpr int kTurnBarrier = 1;     // named barriers kTurnBarrier + group: that group may issue its products
 constexpr int kGroupBarrier = 5;    // named barriers kGroupBarrier + group: the threads of one group
 
-template <int HeadDim_, int Block_, int Groups_, int Stages_, int Cluster_, bool Overlap_, bool Turns_>
+template <int HeadDim_, int Block_, int Groups_, int Stages_, bool Overlap_>
 struct Shape {
     static constexpr int kHeadDim = HeadDim_, kBlock = Block_, kGroups = Groups_, kStages = Stages_;
-    static constexpr int kCluster = Cluster_;
-    static constexpr bool kOverlap = Overlap_;  // Q K^T of the next block runs under softmax of this one
-    static constexpr bool kTurns = Turns_;      // groups alternate at the tensor cores
+    static constexpr bool kOverlap = Overlap_;  // P V of one block runs under softmax of the next; takes more registers
     static constexpr int kPanels = kHeadDim / kPanel;
     static constexpr int kThreads = 128 * (kGroups + 1);
     static constexpr int kQueryBytes = kRowsPerGroup * kHeadDim * 2;
     static constexpr int kBlockBytes = kBlock * kHeadDim * 2;
     static constexpr int kSharedBytes = 1024 + kGroups * kQueryBytes + 2 * kStages * kBlockBytes + 256;
     // Together no more than the launch gives, or the warpgroups wait for each other for ever: 3 * 168 or 4 * 128.
-    static constexpr int kProducerRegisters = kGroups == 3 ? 32 : kCluster > 1 ? 40 : 24;
-    static constexpr int kConsumerRegisters = kGroups == 3 ? 160 : kCluster > 1 ? 232 : 240;
+    static constexpr int kProducerRegisters = kGroups == 3 ? 32 : 24;
+    static constexpr int kConsumerRegisters = kGroups == 3 ? 160 : 240;
     static constexpr int kPartialFloats = kRowsPerGroup * (kHeadDim + 2);  // of one group: O, maxima, sums
-    static_assert(kPanels % kCluster == 0 && kBlock % 16 == 0, "");
+    static_assert(kBlock % 16 == 0 && (kGroups == 2 || kGroups == 3), "");
 };
 
 struct Problem {
@@ -61,7 +60,7 @@ struct Problem {
 
 template <class S>
 __device__ Problem describe(int q_len, int kv_len, int heads, int batch) {
-    constexpr int rows = kRowsPerGroup * S::kGroups * S::kCluster;
+    constexpr int rows = kRowsPerGroup * S::kGroups;
     Problem p{q_len, kv_len, heads, batch, (q_len + rows - 1) / rows, (kv_len + S::kBlock - 1) / S::kBlock, 0};
     p.tiles = p.row_tiles * heads * batch;
     return p;
@@ -92,15 +91,15 @@ struct Run {
 };
 
 struct Place {
-    int row, head, batch;  // first query row of the block's share of the tile
+    int row, head, batch;  // first query row of the tile
 };
 
 template <class S>
-__device__ Place place_of(const Problem& p, int tile, int rank) {
+__device__ Place place_of(const Problem& p, int tile) {
     int head_of_all = tile / p.row_tiles;
     int row_tile = tile - head_of_all * p.row_tiles;
     int batch = head_of_all / p.heads;
-    return {(row_tile * S::kCluster + rank) * S::kGroups * kRowsPerGroup, head_of_all - batch * p.heads, batch};
+    return {row_tile * S::kGroups * kRowsPerGroup, head_of_all - batch * p.heads, batch};
 }
 
 // Addresses in shared memory. Every array of tiles starts on a swizzle boundary of 1024 bytes.
@@ -137,8 +136,8 @@ __device__ void init_barriers(const Shared<S>& shared) {
     for (int stage = 0; stage < S::kStages; ++stage) {
         barrier_init(shared.key_full(stage), 1);
         barrier_init(shared.value_full(stage), 1);
-        barrier_init(shared.key_empty(stage), 4 * S::kGroups * S::kCluster);
-        barrier_init(shared.value_empty(stage), 4 * S::kGroups * S::kCluster);
+        barrier_init(shared.key_empty(stage), 4 * S::kGroups);
+        barrier_init(shared.value_empty(stage), 4 * S::kGroups);
     }
     for (int group = 0; group < S::kGroups; ++group) {
         barrier_init(shared.query_full(group), 1);
@@ -153,7 +152,6 @@ template <class S>
 struct Producer {
     const Shared<S>& shared;
     const CUtensorMap *q_map, *k_map, *v_map;
-    int rank;
     Cursor<S::kStages> keys, values;
     uint32_t query_phase = 1;  // a fresh barrier counts as released
 
@@ -161,13 +159,7 @@ struct Producer {
                                int row, const Place& place) {
         barrier_wait(empty, phase ^ 1);
         barrier_expect_bytes(full, S::kBlockBytes);
-        if constexpr (S::kCluster == 1) {
-            tensor_load(to, map, full, 0, row, 0, place.head, place.batch);
-        } else {
-            constexpr int panels = S::kPanels / S::kCluster;
-            tensor_load_multicast(to + rank * panels * S::kBlock * kPanelBytes, map, full, (1 << S::kCluster) - 1, 0,
-                                  row, rank * panels, place.head, place.batch);
-        }
+        tensor_load(to, map, full, 0, row, 0, place.head, place.batch);
     }
 
     __device__ void load_keys(int block, const Place& place) {
@@ -195,7 +187,7 @@ struct Producer {
     // Blocks go last to first, so that the one that may need masking comes before the steady loop.
     __device__ void feed(const Problem& p, Run run) {
         while (run.next(p)) {
-            Place place = place_of<S>(p, run.tile, rank);
+            Place place = place_of<S>(p, run.tile);
             load_keys(run.end - 1, place);
             load_queries(place);
             for (int block = run.end - 2; block >= run.begin; --block) {
@@ -231,21 +223,13 @@ struct Consumer {
     uint32_t p[kScores / 2];
     Rows rows;
 
+    // Every warp speaks for itself: another warp's part of a product may still be running.
     __device__ void release(uint32_t barrier) {
-        if constexpr (S::kCluster == 1) {
-            if (lane == 0) barrier_arrive(barrier);
-        } else {
-            if (lane < S::kCluster) barrier_arrive_at(barrier, lane);
-        }
+        if (lane == 0) barrier_arrive(barrier);
     }
 
-    __device__ void take_turn() {
-        if constexpr (S::kTurns) named_sync(kTurnBarrier + group, 256);
-    }
-
-    __device__ void pass_turn() {
-        if constexpr (S::kTurns) named_arrive(kTurnBarrier + (group + 1) % S::kGroups, 256);
-    }
+    __device__ void take_turn() { named_sync(kTurnBarrier + group, 256); }
+    __device__ void pass_turn() { named_arrive(kTurnBarrier + (group + 1) % S::kGroups, 256); }
 
     // s = Q K^T, issued only.
     __device__ __forceinline__ void issue_scores() {
@@ -273,7 +257,7 @@ struct Consumer {
     __device__ __forceinline__ void scores_done(bool last) {
         release(shared.key_empty(keys.stage));
         keys.advance();
-        if (last && lane == 0) barrier_arrive(shared.query_empty(group));
+        if (last) release(shared.query_empty(group));
     }
 
     __device__ __forceinline__ void values_done() {
@@ -417,12 +401,10 @@ __device__ __forceinline__ void attention(const CUtensorMap& q_map, const CUtens
     extern __shared__ uint8_t raw[];
     const Shared<S> shared{(shared_address(raw) + 1023) & ~1023u};
     const Problem problem = describe<S>(q_len, kv_len, heads, batch);
-    const int rank = S::kCluster == 1 ? 0 : cluster_rank();
-    const int worker = blockIdx.x / S::kCluster, workers = gridDim.x / S::kCluster;
+    const int worker = blockIdx.x, workers = gridDim.x;
     const int warpgroup = __shfl_sync(~0u, threadIdx.x / 128, 0);
 
     if (threadIdx.x == 0) init_barriers(shared);
-    if constexpr (S::kCluster > 1) cluster_sync();
     __syncthreads();
 
     if (warpgroup == 0) {
@@ -431,18 +413,18 @@ __device__ __forceinline__ void attention(const CUtensorMap& q_map, const CUtens
             tensor_prefetch(&q_map);
             tensor_prefetch(&k_map);
             tensor_prefetch(&v_map);
-            Producer<S> producer{shared, &q_map, &k_map, &v_map, rank};
+            Producer<S> producer{shared, &q_map, &k_map, &v_map};
             producer.feed(problem, Run(problem, worker, workers));
         }
     } else {
         registers_take<S::kConsumerRegisters>();
         const int group = warpgroup - 1, thread = threadIdx.x % 128;
         Consumer<S> consumer{shared, group, thread % 32, scale_log2};
-        if (S::kTurns && group == S::kGroups - 1) named_arrive(kTurnBarrier, 256);  // the first turn is group 0's
+        if (group == S::kGroups - 1) named_arrive(kTurnBarrier, 256);  // the first turn is group 0's
         Run run(problem, worker, workers);
         while (run.next(problem)) {
             consumer.attend(problem, run);
-            const auto slot = [&](int w) { return (w * S::kCluster + rank) * S::kGroups + group; };
+            const auto slot = [&](int w) { return w * S::kGroups + group; };
             if (run.begin > 0) {
                 consumer.write_partial(partials + static_cast<long long>(slot(worker)) * S::kPartialFloats,
                                        flags + slot(worker), thread);
@@ -458,21 +440,20 @@ __device__ __forceinline__ void attention(const CUtensorMap& q_map, const CUtens
                                            flags + slot(w), thread);
                 from = to;
             }
-            const Place place = place_of<S>(problem, run.tile, rank);
+            const Place place = place_of<S>(problem, run.tile);
             const int row = place.row + group * kRowsPerGroup + thread / 32 * 16;
             write_rows(consumer.o, consumer.rows.sum,
                        out + row * row_stride + place.head * head_stride + place.batch * batch_stride, row_stride,
                        q_len - row, consumer.lane);
         }
     }
-    if constexpr (S::kCluster > 1) cluster_sync();  // a block may not leave while the other still signals it
 }
 
 }  // namespace
 
+// Template arguments: head dim, kBlock, kGroups, kStages, kOverlap.
 #define ATTENTION_SM90(name, ...)                                                                                     \
     extern "C" __global__ void __launch_bounds__(Shape<__VA_ARGS__>::kThreads, 1)                                     \
-        __cluster_dims__(Shape<__VA_ARGS__>::kCluster, 1, 1)                                                          \
         name(const __grid_constant__ CUtensorMap q_map, const __grid_constant__ CUtensorMap k_map,                    \
              const __grid_constant__ CUtensorMap v_map, __nv_bfloat16* out, long long row_stride,                     \
              long long head_stride, long long batch_stride, int q_len, int kv_len, int heads, int batch,              \
@@ -481,7 +462,5 @@ __device__ __forceinline__ void attention(const CUtensorMap& q_map, const CUtens
                                       heads, batch, scale_log2, partials, flags);                                     \
     }
 
-#ifndef ATTENTION_SM90_VARIANTS
-ATTENTION_SM90(attention_sm90_d128, 128, 128, 3, 2, 1, false, false)
-ATTENTION_SM90(attention_sm90_d64, 64, 128, 3, 3, 1, false, false)
-#endif
+ATTENTION_SM90(attention_sm90_d128, 128, 128, 3, 2, false)
+ATTENTION_SM90(attention_sm90_d64, 64, 128, 3, 3, true)

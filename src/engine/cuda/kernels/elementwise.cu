@@ -18,9 +18,10 @@
 // A quantised row is q = x * 448 / max|x| and its scale max|x| / 448, so that x = q * scale; x is what a bf16 buffer in
 // between would have held.
 //
-// Tiling of the row kernels: kChunks 16-byte chunks a thread, all loaded before the first use and kept packed in
-// registers between the passes; blockDim.x threads a row, width / (8 * kChunks) rounded up to whole warps, so that a row
-// of 3072 is one warp and needs no barrier; blockDim.y rows a block where a row is one warp, else 1.
+// Tiling of the row kernels: kChunks (gelu_fp8: kLongChunks) 16-byte chunks a thread, all loaded before the first use and kept packed in
+// registers between the passes; blockDim.x threads a row, width / (8 * kChunks) rounded up to whole warps; blockDim.y rows a
+// block: any number where a row is one warp, else 1. What bf16 arithmetic gives exactly (x + gate * y with one rounding,
+// maxima) is done on packed pairs: the fp8 kernels would otherwise be bound by instructions, not by memory.
 //
 // All are bound by device memory: each input is read once and each output written once. Bytes for L tokens of hidden
 // size H: norm_modulate_fp8 3LH, _bf16 4LH; residual_norm_modulate_fp8 7LH, _bf16 8LH; qk_norm_rope 8LH; gelu_fp8 of 4H
@@ -36,10 +37,8 @@ namespace {
 using bf16 = __nv_bfloat16;
 
 constexpr int kChunk = 8;    // bf16 values in 16 bytes
-#ifndef ROW_CHUNKS
-#define ROW_CHUNKS 12
-#endif
-constexpr int kChunks = ROW_CHUNKS;  // of a thread, in the row kernels
+constexpr int kChunks = 3;   // of a thread, in the row kernels
+constexpr int kLongChunks = 6;  // in gelu_fp8, whose rows are four and five times as long
 constexpr float kLargest = 448.f;
 
 __device__ __forceinline__ uint4 load(const bf16* from) { return *reinterpret_cast<const uint4*>(from); }
@@ -64,17 +63,64 @@ __device__ __forceinline__ uint4 pack(const float (&v)[kChunk]) {
     return make_uint4(pack_bf16(v[0], v[1]), pack_bf16(v[2], v[3]), pack_bf16(v[4], v[5]), pack_bf16(v[6], v[7]));
 }
 
+using Pair = __nv_bfloat162;
+
+__device__ __forceinline__ Pair as_pair(uint32_t word) { return *reinterpret_cast<const Pair*>(&word); }
+__device__ __forceinline__ uint32_t as_word(Pair pair) { return *reinterpret_cast<const uint32_t*>(&pair); }
+
+// a * b + c on eight bf16 values, one rounding each.
+__device__ __forceinline__ uint4 multiply_add(const uint4& a, const uint4& b, const uint4& c) {
+    return make_uint4(as_word(__hfma2(as_pair(a.x), as_pair(b.x), as_pair(c.x))),
+                      as_word(__hfma2(as_pair(a.y), as_pair(b.y), as_pair(c.y))),
+                      as_word(__hfma2(as_pair(a.z), as_pair(b.z), as_pair(c.z))),
+                      as_word(__hfma2(as_pair(a.w), as_pair(b.w), as_pair(c.w))));
+}
+
+// The larger magnitudes of `top` and eight values, by pairs.
+__device__ __forceinline__ Pair larger(Pair top, const uint4& words) {
+    top = __hmax2(top, as_pair(words.x & 0x7fff7fffu));
+    top = __hmax2(top, as_pair(words.y & 0x7fff7fffu));
+    top = __hmax2(top, as_pair(words.z & 0x7fff7fffu));
+    return __hmax2(top, as_pair(words.w & 0x7fff7fffu));
+}
+
 __device__ __forceinline__ void store8(bf16* to, const float (&v)[kChunk]) { *reinterpret_cast<uint4*>(to) = pack(v); }
+
+// Two values to e4m3, nearest even, beyond 448 to 448; the first in the low byte. Cards before 8.9 have no instruction.
+__device__ __forceinline__ uint32_t to_fp8(float low, float high) {
+#if __CUDA_ARCH__ >= 890
+    return __nv_cvt_float2_to_fp8x2(make_float2(low, high), __NV_SATFINITE, __NV_E4M3);
+#else
+    const auto one = [](float x) {
+        const float magnitude = fminf(fabsf(x), kLargest);
+        const uint32_t bits = __float_as_uint(magnitude);
+        const uint32_t normal = ((bits + 0x7ffff + (bits >> 20 & 1)) >> 20) - ((127 - 7) << 3);
+        const uint32_t tiny = __float2uint_rn(magnitude * 512.f);  // under 2^-6 steps are 2^-9; 8 is the first normal
+        return (magnitude < 0.015625f ? tiny : normal) | (__float_as_uint(x) >> 24 & 0x80);
+    };
+    return one(low) | one(high) << 8;
+#endif
+}
+
+// The two e4m3 values of a 16-bit word.
+__device__ __forceinline__ float2 from_fp8(uint32_t word) {
+#if __CUDA_ARCH__ >= 890
+    return __half22float2(__half2(__nv_cvt_fp8x2_to_halfraw2(static_cast<__nv_fp8x2_storage_t>(word), __NV_E4M3)));
+#else
+    // As the top bits of a half the value is 2^8 too small: the exponents' biases are 7 and 15.
+    const uint32_t apart = (word & 0xff) | (word & 0xff00) << 8;
+    const uint32_t bits = (apart & 0x00800080) << 8 | (apart & 0x007f007f) << 7;
+    const float2 x = __half22float2(*reinterpret_cast<const __half2*>(&bits));
+    return make_float2(x.x * 256.f, x.y * 256.f);
+#endif
+}
 
 __device__ __forceinline__ void store8_fp8(uint8_t* to, const float (&v)[kChunk], float factor) {
     uint32_t words[2];
 #pragma unroll
-    for (int i = 0; i < 2; ++i) {
-        const float2 low = make_float2(v[4 * i] * factor, v[4 * i + 1] * factor);
-        const float2 high = make_float2(v[4 * i + 2] * factor, v[4 * i + 3] * factor);
-        words[i] = __nv_cvt_float2_to_fp8x2(low, __NV_SATFINITE, __NV_E4M3) |
-                   static_cast<uint32_t>(__nv_cvt_float2_to_fp8x2(high, __NV_SATFINITE, __NV_E4M3)) << 16;
-    }
+    for (int i = 0; i < 2; ++i)
+        words[i] = to_fp8(v[4 * i] * factor, v[4 * i + 1] * factor) |
+                   to_fp8(v[4 * i + 2] * factor, v[4 * i + 3] * factor) << 16;
     *reinterpret_cast<uint2*>(to) = make_uint2(words[0], words[1]);
 }
 
@@ -96,6 +142,7 @@ __device__ __forceinline__ float2 row_reduce(float2 x) {
         if (threadIdx.x % 32 == 0) of_warp[threadIdx.x / 32] = x;
         __syncthreads();
         x = of_warp[0];
+#pragma unroll 1
         for (int warp = 1; warp < blockDim.x / 32; ++warp) x = Op::join(x, of_warp[warp]);
     }
     return x;
@@ -103,17 +150,18 @@ __device__ __forceinline__ float2 row_reduce(float2 x) {
 
 __device__ __forceinline__ int row_index() { return blockIdx.x * blockDim.y + threadIdx.y; }
 
-// One row of up to blockDim.x * kChunks * 8 values in the registers of its threads.
+// One row of up to blockDim.x * Chunks * 8 values in the registers of its threads; exactly so many where `Full`.
+template <int Chunks, bool Full>
 struct Row {
-    uint4 packed[kChunks];
+    uint4 packed[Chunks];
 
     static __device__ int column(int chunk) { return (chunk * blockDim.x + threadIdx.x) * kChunk; }
 
     template <class F>
     __device__ __forceinline__ void each_packed(int width, F f) {
 #pragma unroll
-        for (int c = 0; c < kChunks; ++c)
-            if (column(c) < width) f(column(c), packed[c]);
+        for (int c = 0; c < Chunks; ++c)
+            if (Full || column(c) < width) f(column(c), packed[c]);
     }
 
     // f(column, values) on fp32 values.
@@ -162,17 +210,24 @@ struct Row {
     }
 
     __device__ __forceinline__ void quantize(uint8_t* to, float* row_scale, int width) {
-        float2 top = make_float2(0.f, 0.f);
-        each(width, [&](int, float(&x)[kChunk]) {
-#pragma unroll
-            for (int i = 0; i < kChunk; ++i) top.x = fmaxf(top.x, fabsf(x[i]));
-        });
-        top = row_reduce<Max>(top);
+        Pair pair = as_pair(0);
+        each_packed(width, [&](int, uint4& words) { pair = larger(pair, words); });
+        const float2 top = row_reduce<Max>(make_float2(fmaxf(__low2float(pair), __high2float(pair)), 0.f));
         const float factor = top.x > 0 ? kLargest / top.x : 0.f;
         each(width, [&](int at, float(&x)[kChunk]) { store8_fp8(to + at, x, factor); });
         if (threadIdx.x == 0) *row_scale = top.x / kLargest;
     }
 };
+
+// f(row), without bounds checks where the width allows.
+template <int Chunks, class F>
+__device__ __forceinline__ void with_row(int width, F f) {
+    if (width == blockDim.x * Chunks * kChunk) {
+        f(Row<Chunks, true>());
+    } else {
+        f(Row<Chunks, false>());
+    }
+}
 
 // Which modulation (or norm weight) a row uses.
 struct Streams {
@@ -198,39 +253,45 @@ __device__ __forceinline__ void norm_modulate(const bf16* x, long long x_stride,
     if (r >= rows) return;
     const long long modulation = m.streams.offset(r);
     const float about = __bfloat162float(x[r * x_stride]);
-    Row row;
-    row.load_from(x + r * x_stride, width);
-    if constexpr (Residual) {
+    with_row<kChunks>(width, [&](auto row) {
+        row.load_from(x + r * x_stride, width);
+        if constexpr (Residual) {
+            row.each_packed(width, [&](int at, uint4& words) {
+                words = multiply_add(load(m.gate + modulation + at), load(y + r * y_stride + at), words);
+            });
+            row.store_to(sum + r * x_stride, width);
+        }
+        const float2 statistics = row.statistics(about, width, epsilon);
         row.change(width, [&](int at, float(&v)[kChunk]) {
-            float add[kChunk], gate[kChunk];
-            load8(y + r * y_stride + at, add);
-            load8(m.gate + modulation + at, gate);
+            float shift[kChunk], scale[kChunk];
+            load8(m.shift + modulation + at, shift);
+            load8(m.scale + modulation + at, scale);
 #pragma unroll
-            for (int i = 0; i < kChunk; ++i) v[i] = fmaf(gate[i], add[i], v[i]);
+            for (int i = 0; i < kChunk; ++i)
+                v[i] = fmaf(v[i] - statistics.x, fmaf(statistics.y, scale[i], statistics.y), shift[i]);
         });
-        row.store_to(sum + r * x_stride, width);
-    }
-    const float2 statistics = row.statistics(about, width, epsilon);
-    row.change(width, [&](int at, float(&v)[kChunk]) {
-        float shift[kChunk], scale[kChunk];
-        load8(m.shift + modulation + at, shift);
-        load8(m.scale + modulation + at, scale);
-#pragma unroll
-        for (int i = 0; i < kChunk; ++i)
-            v[i] = fmaf((v[i] - statistics.x) * statistics.y, 1.f + scale[i], shift[i]);
+        if constexpr (Fp8) {
+            row.quantize(static_cast<uint8_t*>(out) + r * out_stride, row_scales + r, width);
+        } else {
+            row.store_to(static_cast<bf16*>(out) + r * out_stride, width);
+        }
     });
-    if constexpr (Fp8) {
-        row.quantize(static_cast<uint8_t*>(out) + r * out_stride, row_scales + r, width);
-    } else {
-        row.store_to(static_cast<bf16*>(out) + r * out_stride, width);
-    }
 }
 
-__device__ __forceinline__ float sigmoid(float x) { return __fdividef(1.f, 1.f + __expf(-x)); }
+// 1 / (1 + 2^x)
+__device__ __forceinline__ float falling_sigmoid(float x) {
+    float power, out;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(power) : "f"(x));
+    asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(out) : "f"(1.f + power));
+    return out;
+}
 
-// 0.5 x (1 + tanh(u)) = x sigmoid(2u)
+constexpr float kLog2e = 1.4426950409f;
+
+// 0.5 x (1 + tanh(u)) = x sigmoid(2u), u = sqrt(2 / pi) (x + 0.044715 x^3)
 __device__ __forceinline__ float gelu(float x) {
-    return x * sigmoid(1.5957691216f * fmaf(0.044715f * x * x, x, x));
+    constexpr float c = -2.f * 0.7978845608f * kLog2e;
+    return x * falling_sigmoid(x * fmaf(0.044715f * c, x * x, c));
 }
 
 // One block a token; a head is spread over D / 8 neighbouring threads. Reads and writes of an element are by one thread,
@@ -349,13 +410,14 @@ __global__ void qk_norm_rope_d64(const bf16* qkv, long long qkv_stride, bf16* q,
 __global__ void gelu_bf16(const bf16* x, long long x_stride, bf16* out, long long out_stride, int rows, int width) {
     const int r = row_index();
     if (r >= rows) return;
-    Row row;
-    row.load_from(x + r * x_stride, width);
-    row.change(width, [](int, float(&v)[kChunk]) {
+    with_row<kChunks>(width, [&](auto row) {
+        row.load_from(x + r * x_stride, width);
+        row.change(width, [](int, float(&v)[kChunk]) {
 #pragma unroll
-        for (int i = 0; i < kChunk; ++i) v[i] = gelu(v[i]);
+            for (int i = 0; i < kChunk; ++i) v[i] = gelu(v[i]);
+        });
+        row.store_to(out + r * out_stride, width);
     });
-    row.store_to(out + r * out_stride, width);
 }
 
 // A row of the output is [first (plain), gelu(x)], quantised under one scale: a single block's [attention, mlp].
@@ -363,25 +425,27 @@ __global__ void gelu_fp8(const bf16* first, long long first_stride, int first_wi
                          int x_width, uint8_t* out, long long out_stride, float* row_scales, int rows) {
     const int r = row_index(), width = first_width + x_width;
     if (r >= rows) return;
-    Row row;
-    row.each_packed(width, [&](int at, uint4& words) {
-        words = load(at < first_width ? first + r * first_stride + at : x + r * x_stride + at - first_width);
-    });
-    row.change(width, [&](int at, float(&v)[kChunk]) {
-        if (at < first_width) return;
+    with_row<kLongChunks>(width, [&](auto row) {
+        row.each_packed(width, [&](int at, uint4& words) {
+            words = load(at < first_width ? first + r * first_stride + at : x + r * x_stride + at - first_width);
+        });
+        row.change(width, [&](int at, float(&v)[kChunk]) {
+            if (at < first_width) return;
 #pragma unroll
-        for (int i = 0; i < kChunk; ++i) v[i] = gelu(v[i]);
+            for (int i = 0; i < kChunk; ++i) v[i] = gelu(v[i]);
+        });
+        row.quantize(out + r * out_stride, row_scales + r, width);
     });
-    row.quantize(out + r * out_stride, row_scales + r, width);
 }
 
 __global__ void quantize_rows_fp8(const bf16* x, long long x_stride, uint8_t* out, long long out_stride,
                                   float* row_scales, int rows, int width) {
     const int r = row_index();
     if (r >= rows) return;
-    Row row;
-    row.load_from(x + r * x_stride, width);
-    row.quantize(out + r * out_stride, row_scales + r, width);
+    with_row<kChunks>(width, [&](auto row) {
+        row.load_from(x + r * x_stride, width);
+        row.quantize(out + r * out_stride, row_scales + r, width);
+    });
 }
 
 // `out` may be x.
@@ -391,16 +455,13 @@ __global__ void gated_residual(const bf16* x, long long x_stride, const bf16* y,
     const int r = row_index();
     if (r >= rows) return;
     gate += Streams{tokens, split, second, item_stride}.offset(r);
-    Row row;
-    row.load_from(x + r * x_stride, width);
-    row.change(width, [&](int at, float(&v)[kChunk]) {
-        float add[kChunk], g[kChunk];
-        load8(y + r * y_stride + at, add);
-        load8(gate + at, g);
-#pragma unroll
-        for (int i = 0; i < kChunk; ++i) v[i] = fmaf(g[i], add[i], v[i]);
+    with_row<kChunks>(width, [&](auto row) {
+        row.load_from(x + r * x_stride, width);
+        row.each_packed(width, [&](int at, uint4& words) {
+            words = multiply_add(load(gate + at), load(y + r * y_stride + at), words);
+        });
+        row.store_to(out + r * out_stride, width);
     });
-    row.store_to(out + r * out_stride, width);
 }
 
 // `weight` is [rows, columns] e4m3, columns a multiple of 16; one scale for all, or one a row where `per_row`. Grid: one
@@ -414,8 +475,7 @@ __global__ void widen_fp8(const uint8_t* weight, const float* scale, int per_row
         uint32_t wide[8];
 #pragma unroll
         for (int i = 0; i < 8; ++i) {
-            const auto pair = static_cast<__nv_fp8x2_storage_t>(w[i / 2] >> (i % 2 * 16));
-            const float2 x = __half22float2(__half2(__nv_cvt_fp8x2_to_halfraw2(pair, __NV_E4M3)));
+            const float2 x = from_fp8(w[i / 2] >> (i % 2 * 16) & 0xffff);
             wide[i] = pack_bf16(x.x * factor, x.y * factor);
         }
         uint4* to = reinterpret_cast<uint4*>(out + row * columns + column);
@@ -429,7 +489,7 @@ __global__ void silu(const bf16* x, bf16* out, long long count) {
     const long long step = static_cast<long long>(gridDim.x) * blockDim.x;
     for (long long i = static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x; i < count; i += step) {
         const float v = __bfloat162float(x[i]);
-        out[i] = __float2bfloat16_rn(v * sigmoid(v));
+        out[i] = __float2bfloat16_rn(v * falling_sigmoid(-kLog2e * v));
     }
 }
 

@@ -1,5 +1,5 @@
 // Hopper's asynchronous machinery (sm_90a), one thin function an instruction: barriers in shared memory, the bulk
-// tensor copy engine (TMA), warpgroup matrix bookkeeping, register hand-over, clusters. No policy lives here.
+// tensor copy engine (TMA), warpgroup matrix bookkeeping, register hand-over. No policy lives here.
 #pragma once
 #include <cstdint>
 #include <cuda.h>
@@ -14,7 +14,7 @@ __device__ __forceinline__ void barrier_init(uint32_t barrier, int arrivals) {
     asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(barrier), "r"(arrivals));
 }
 
-// Makes initialised barriers visible to the copy engine and to the other blocks of the cluster.
+// Makes initialised barriers visible to the copy engine.
 __device__ __forceinline__ void barrier_init_fence() {
     asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
 }
@@ -25,14 +25,6 @@ __device__ __forceinline__ void barrier_expect_bytes(uint32_t barrier, uint32_t 
 
 __device__ __forceinline__ void barrier_arrive(uint32_t barrier) {
     asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");
-}
-
-// Arrives on the barrier at the same offset in the shared memory of block `rank` of the cluster.
-__device__ __forceinline__ void barrier_arrive_at(uint32_t barrier, int rank) {
-    asm volatile(
-        "{\n.reg .b32 remote;\nmapa.shared::cluster.u32 remote, %0, %1;\n"
-        "mbarrier.arrive.release.cluster.shared::cluster.b64 _, [remote];\n}\n" ::"r"(barrier), "r"(rank)
-        : "memory");
 }
 
 // The phase is the parity of the phase waited for: 0 for the first, 1 for the second, 0 for the third.
@@ -59,16 +51,6 @@ __device__ __forceinline__ void tensor_load(uint32_t to, const CUtensorMap* map,
         "cp.async.bulk.tensor.5d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%3, %4, %5, %6, "
         "%7}], [%2];" ::"r"(to),
         "l"(map), "r"(barrier), "r"(c0), "r"(c1), "r"(c2), "r"(c3), "r"(c4)
-        : "memory");
-}
-
-// The same copy into every block of the cluster named in `blocks`, each signalling its own barrier.
-__device__ __forceinline__ void tensor_load_multicast(uint32_t to, const CUtensorMap* map, uint32_t barrier,
-                                                      uint16_t blocks, int c0, int c1, int c2, int c3, int c4) {
-    asm volatile(
-        "cp.async.bulk.tensor.5d.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster [%0], [%1, "
-        "{%4, %5, %6, %7, %8}], [%2], %3;" ::"r"(to),
-        "l"(map), "r"(barrier), "h"(blocks), "r"(c0), "r"(c1), "r"(c2), "r"(c3), "r"(c4)
         : "memory");
 }
 
@@ -99,7 +81,7 @@ __device__ __forceinline__ uint64_t operand_descriptor(uint32_t address, uint32_
            (static_cast<uint64_t>(repeat_stride >> 4) << 16) | ((address & 0x3ffff) >> 4);
 }
 
-// ---- warpgroups and clusters ----
+// ---- warpgroups ----
 
 template <int Registers>
 __device__ __forceinline__ void registers_give() {
@@ -117,14 +99,4 @@ __device__ __forceinline__ void named_sync(int id, int threads) {
 
 __device__ __forceinline__ void named_arrive(int id, int threads) {
     asm volatile("bar.arrive %0, %1;" ::"r"(id), "r"(threads) : "memory");
-}
-
-__device__ __forceinline__ int cluster_rank() {
-    uint32_t rank;
-    asm volatile("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
-    return static_cast<int>(rank);
-}
-
-__device__ __forceinline__ void cluster_sync() {
-    asm volatile("barrier.cluster.arrive.release.aligned;\nbarrier.cluster.wait.acquire.aligned;" ::: "memory");
 }
