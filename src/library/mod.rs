@@ -81,6 +81,17 @@ impl Library {
         &self.folder
     }
 
+    /// Keeps the database from growing beyond so many pages: the tests' full disk.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    #[doc(hidden)]
+    pub fn limit_pages(&mut self, pages: u32) -> Result<(), LibraryError> {
+        self.db
+            .query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))
+            .map_err(self.fault("limiting it"))
+    }
+
     /// Turns SQLite's refusal into ours.
     fn fault(&self, doing: &'static str) -> impl Fn(rusqlite::Error) -> LibraryError + use<> {
         let path = self.path.clone();

@@ -337,7 +337,7 @@ impl Preview {
         (width, height): (u32, u32),
         rgb: Bytes,
     ) -> Result<Self, PreviewError> {
-        if u64::from(width) * u64::from(height) * 3 != rgb.len() as u64 {
+        if u64::from(width) * u64::from(height) != rgb.len() as u64 / 3 || !rgb.len().is_multiple_of(3) {
             return Err(PreviewError { width, height, bytes: rgb.len() });
         }
         Ok(Self { job, index, step, width, height, rgb })

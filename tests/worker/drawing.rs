@@ -19,7 +19,7 @@ async fn a_job_becomes_a_picture_in_the_library_and_the_client_sees_all_of_it() 
     let status = watch.over(accepted.id).await;
     assert_eq!((status.state, status.done), (JobState::Done, 1));
 
-    let stages: Vec<_> = watch.log.iter().filter_map(|event| match event {
+    let stages = watch.log.iter().filter_map(|event| match event {
         Event::Progress(progress) => Some(&progress.stage),
         _ => None,
     });
@@ -256,7 +256,7 @@ async fn elapsed_and_remaining_time_are_told_from_the_second_picture_on() {
     watch.draw(job("slow")).await;
     watch.log.clear();
     watch.draw(job("slow")).await;
-    let progress: Vec<_> = watch.log.iter().filter_map(|event| match event {
+    let progress = watch.log.iter().filter_map(|event| match event {
         Event::Progress(progress) => Some(progress.clone()),
         _ => None,
     });

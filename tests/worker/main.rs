@@ -3,10 +3,10 @@
 mod scripted;
 mod support;
 
-// mod crash;
-// mod daemon;
+mod crash;
+mod daemon;
 mod drawing;
-// mod full;
-// mod hostile;
-// mod library;
+mod full;
+mod hostile;
+mod library;
 mod replay;

@@ -72,7 +72,7 @@ impl Place {
         let (end, ended) = oneshot::channel();
         let (paths, settings, models) = (self.paths.clone(), self.settings.clone(), self.models.clone());
         let thread = std::thread::spawn(move || {
-            let ready = || drop(ready.send(()));
+            let ready = || ready.send(()).expect("the test waits for it");
             let end = async { drop(ended.await) };
             serve(&paths, Arc::new(models), settings, ready, end)
         });
