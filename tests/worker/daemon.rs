@@ -107,7 +107,7 @@ fn a_file_where_the_state_directory_goes_is_named() {
 #[tokio::test]
 async fn a_long_path_with_spaces_and_chinese_works_from_end_to_end() {
     let root = tempfile::tempdir().expect("a temporary directory");
-    let below = std::iter::repeat_n("测试 目录 with spaces", 6).collect();
+    let below = std::iter::repeat_n("测试 目录 with spaces", 8).collect();
     let mut place = Place::in_directory(root, below);
     assert!(place.paths.socket().as_os_str().len() > 200);
     place.start().await;

@@ -279,14 +279,19 @@ async fn tokens_are_counted_with_one_counter_and_the_newest_text_goes_first() {
     assert_eq!(counts.iter().map(|count| count.tokens).collect::<Vec<_>>(), [3, 3]);
     // The first is held while the others come; of those only the newest is counted.
     let release = async {
-        let (stale, newest) = tokio::join!(count("stale"), async {
-            let newest = tokio::spawn(count("the newest"));
+        while place.models.held() == 0 {
             let status = watch.client.call(Request::Status).await;
             assert!(status.is_ok(), "the worker answers while it counts");
-            place.models.release();
-            newest.await.expect("it did not panic")
-        });
-        (stale, newest)
+        }
+        let newest = async {
+            let newest = tokio::spawn(count("the newest"));
+            // Refused as soon as the newest has come.
+            tokio::task::yield_now().await;
+            newest
+        };
+        let (stale, newest) = tokio::join!(count("stale"), newest);
+        place.models.release();
+        (stale, newest.await.expect("it did not panic"))
     };
     let (held, (stale, newest)) = within("the counts", async { tokio::join!(count("hold"), release) }).await;
     assert!(matches!(&held, Ok(Response::Tokens(counts)) if counts[0].tokens == 1), "{held:?}");

@@ -41,6 +41,11 @@ impl Scripted {
         self.0.changed.notify_all();
     }
 
+    /// How many pictures and counts have been held so far.
+    pub fn held(&self) -> u32 {
+        self.0.held.lock().expect("nobody panics with it").waiting
+    }
+
     /// How often a model was loaded.
     pub fn loads(&self) -> u32 {
         self.0.loads.load(Ordering::Relaxed)
