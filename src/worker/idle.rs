@@ -76,7 +76,7 @@ mod tests {
         idle.observe(false, 1, false, at(50));
         assert_eq!(idle.next(), None);
         idle.observe(false, 0, true, at(60));
-        assert_eq!(idle.next(), Some((Due::Free, at(60))), "there was no work since the beginning");
+        assert_eq!(idle.next(), Some((Due::Free, at(10))), "there was no work since the beginning");
         idle.observe(false, 0, false, at(61));
         assert_eq!(idle.next(), Some((Due::End, at(160))));
     }

@@ -9,4 +9,5 @@ mod drawing;
 mod full;
 mod hostile;
 mod library;
+mod process;
 mod replay;
