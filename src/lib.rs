@@ -43,10 +43,13 @@
 //! writes the PNG by rename and records it → `Finished` → `ui::picture` encodes it off-thread →
 //! `ui::view::preview` draws it.
 
-pub mod job;
-pub mod model;
+pub mod catalog;
 pub mod client;
 pub mod engine;
 pub mod gpu;
+pub mod job;
+pub mod library;
+pub mod model;
 pub mod paths;
 pub mod wire;
+pub mod worker;
