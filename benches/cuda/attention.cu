@@ -85,7 +85,8 @@ struct Shape {
     int query_rows() const { return queries ? queries : length; }
 };
 
-// q, k, v either as dense [batch, length, heads, head_dim] buffers or as slices of one [.., 3 * heads * head_dim + extra].
+// q, k, v either as dense [batch, length, heads, head_dim] buffers or as slices of one [.., 3 * heads * head_dim +
+// extra].
 struct Inputs {
     Shape shape;
     int64_t width, row;
@@ -145,8 +146,9 @@ struct Call {
         } else {
             const bf16 *q = in.q, *k = in.k, *v = in.v;
             launch(kernel.function, grid, kernel.threads, kernel.shared_bytes,
-                   {&q, &in_row, &in_head, &in_batch, &k, &in_row, &in_head, &in_batch, &v, &in_row, &in_head,
-                    &in_batch, &out.data, &out_row, &out_head, &out_batch, &queries, &length, &heads, &scale_log2});
+                   {&q,        &in_row,    &in_head, &in_batch, &k,        &in_row,    &in_head,
+                    &in_batch, &v,         &in_row,  &in_head,  &in_batch, &out.data,  &out_row,
+                    &out_head, &out_batch, &queries, &length,   &heads,    &scale_log2});
         }
     }
 };
@@ -185,7 +187,7 @@ int soak(const std::vector<Kernel>& kernels, Buffer<float>& partials, Buffer<uns
 
 int check(const std::vector<Kernel>& kernels, bool small) {
     std::vector<Shape> shapes = {
-        {1, 1, 128, 1},      {77, 3, 128, 2},    {96, 24, 128, 1, 0},      {177, 2, 128, 1, 64},
+        {1, 1, 128, 1},      {77, 3, 128, 2},         {96, 24, 128, 1, 0},       {177, 2, 128, 1, 64},
         {257, 5, 128, 2, 8}, {300, 3, 128, 1, 0, 77}, {400, 2, 128, 1, -1, 129},
     };
     if (!small) {
@@ -223,9 +225,10 @@ int check(const std::vector<Kernel>& kernels, bool small) {
                 worst[i] = std::max(worst[i], std::isnan(e) ? 1e9 : e);
                 if (!good) {
                     ++failures;
-                    std::printf("FAIL %s L=%d/%d heads=%d batch=%d row=%lld sharpness %.0f: error %.2e, nan %d, repeats %d\n",
-                                k.name.c_str(), s.query_rows(), s.length, s.heads, s.batch, (long long)in.row, sharpness, e,
-                                any_nan(out.data, count), same_bytes(out.data, again.data, count * 2));
+                    std::printf(
+                        "FAIL %s L=%d/%d heads=%d batch=%d row=%lld sharpness %.0f: error %.2e, nan %d, repeats %d\n",
+                        k.name.c_str(), s.query_rows(), s.length, s.heads, s.batch, (long long)in.row, sharpness, e,
+                        any_nan(out.data, count), same_bytes(out.data, again.data, count * 2));
                 }
             }
         }

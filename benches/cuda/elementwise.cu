@@ -12,15 +12,17 @@ namespace {
 __device__ double sigmoid(double x) { return 1 / (1 + exp(-x)); }
 __device__ double gelu(double x) { return 0.5 * x * (1 + tanh(0.7978845608028654 * (x + 0.044715 * x * x * x))); }
 
-__global__ void norm_modulate_reference(const bf16* x, long long x_stride, const bf16* y, const bf16* gate,
-                                        float* sum, const bf16* shift, const bf16* scale, int tokens,
-                                        int split, long long second, long long item_stride, float* out, int rows, int width, double epsilon) {
+__global__ void norm_modulate_reference(const bf16* x, long long x_stride, const bf16* y, const bf16* gate, float* sum,
+                                        const bf16* shift, const bf16* scale, int tokens, int split, long long second,
+                                        long long item_stride, float* out, int rows, int width, double epsilon) {
     const int r = blockIdx.x * blockDim.x + threadIdx.x;
     if (r >= rows) return;
     const long long m = r / tokens * item_stride + (r % tokens >= split ? second : 0);
     auto value = [&](int i) {
         double v = float(x[r * x_stride + i]);
-        return y ? double(float(bf16(float(v + double(float(gate[m + i])) * double(float(y[(long long)r * width + i])))))) : v;
+        return y ? double(
+                       float(bf16(float(v + double(float(gate[m + i])) * double(float(y[(long long)r * width + i]))))))
+                 : v;
     };
     double mean = 0, variance = 0;
     for (int i = 0; i < width; ++i) mean += value(i);
@@ -115,12 +117,28 @@ struct Arrays {
     Buffer<float> scales, cos_sin;
     long long fused_stride;
     Arrays(int tokens, int batch, int heads, int dim, uint64_t seed)
-        : rows(tokens * batch), tokens(tokens), width(heads * dim), mlp(4 * width), heads(heads), dim(dim),
-          modulations(batch), x(size_t(rows) * width), y(size_t(rows) * width), modulation(size_t(batch) * 6 * width),
-          fused(size_t(rows) * (3 * width + mlp)), weights(4 * dim), out(size_t(rows) * (width + mlp)),
-          q(size_t(rows) * width), k(size_t(rows) * width), v(size_t(rows) * width), wide(size_t(3) * width * width),
-          out8(size_t(rows) * (width + mlp)), w8(size_t(3) * width * width), scales(std::max(rows, 3 * width)),
-          cos_sin(size_t(tokens) * dim), fused_stride(3 * width + mlp) {
+        : rows(tokens * batch),
+          tokens(tokens),
+          width(heads * dim),
+          mlp(4 * width),
+          heads(heads),
+          dim(dim),
+          modulations(batch),
+          x(size_t(rows) * width),
+          y(size_t(rows) * width),
+          modulation(size_t(batch) * 6 * width),
+          fused(size_t(rows) * (3 * width + mlp)),
+          weights(4 * dim),
+          out(size_t(rows) * (width + mlp)),
+          q(size_t(rows) * width),
+          k(size_t(rows) * width),
+          v(size_t(rows) * width),
+          wide(size_t(3) * width * width),
+          out8(size_t(rows) * (width + mlp)),
+          w8(size_t(3) * width * width),
+          scales(std::max(rows, 3 * width)),
+          cos_sin(size_t(tokens) * dim),
+          fused_stride(3 * width + mlp) {
         fill_normal(x.data, x.count, seed, 2.f, 0.3f);
         fill_normal(y.data, y.count, seed + 1);
         fill_normal(modulation.data, modulation.count, seed + 2, 0.5f);
@@ -148,21 +166,23 @@ struct Calls {
     }
     void norm(bool fp8_out) {
         if (fp8_out)
-            rows("norm_modulate_fp8", a.width, {&a.x.data, &H, &shift, &scale, &a.tokens, &split, &second, &item_stride, &a.out8.data, &H,
-                                                &a.scales.data, &a.rows, &a.width, &epsilon});
+            rows("norm_modulate_fp8", a.width,
+                 {&a.x.data, &H, &shift, &scale, &a.tokens, &split, &second, &item_stride, &a.out8.data, &H,
+                  &a.scales.data, &a.rows, &a.width, &epsilon});
         else
-            rows("norm_modulate_bf16", a.width, {&a.x.data, &H, &shift, &scale, &a.tokens, &split, &second, &item_stride, &a.out.data, &H,
-                                                 &a.rows, &a.width, &epsilon});
+            rows("norm_modulate_bf16", a.width,
+                 {&a.x.data, &H, &shift, &scale, &a.tokens, &split, &second, &item_stride, &a.out.data, &H, &a.rows,
+                  &a.width, &epsilon});
     }
     void residual_norm(bool fp8_out) {
         if (fp8_out)
             rows("residual_norm_modulate_fp8", a.width,
-                 {&a.x.data, &H, &a.y.data, &H, &gate, &a.q.data, &shift, &scale, &a.tokens, &split, &second, &item_stride, &a.out8.data,
-                  &H, &a.scales.data, &a.rows, &a.width, &epsilon});
+                 {&a.x.data, &H, &a.y.data, &H, &gate, &a.q.data, &shift, &scale, &a.tokens, &split, &second,
+                  &item_stride, &a.out8.data, &H, &a.scales.data, &a.rows, &a.width, &epsilon});
         else
             rows("residual_norm_modulate_bf16", a.width,
-                 {&a.x.data, &H, &a.y.data, &H, &gate, &a.q.data, &shift, &scale, &a.tokens, &split, &second, &item_stride, &a.out.data,
-                  &H, &a.rows, &a.width, &epsilon});
+                 {&a.x.data, &H, &a.y.data, &H, &gate, &a.q.data, &shift, &scale, &a.tokens, &split, &second,
+                  &item_stride, &a.out.data, &H, &a.rows, &a.width, &epsilon});
     }
     void rope(bool copy_v) {
         bf16* v = copy_v ? a.v.data : nullptr;
@@ -175,8 +195,9 @@ struct Calls {
     void gelu8(bool with_first) {
         int first = with_first ? a.width : 0;
         long long out_stride = first + a.mlp;
-        rows("gelu_fp8", first + a.mlp, {&a.y.data, &H, &first, &mlp, &a.fused_stride, &a.mlp, &a.out8.data,
-                                         &out_stride, &a.scales.data, &a.rows}, kLongRowChunks);
+        rows("gelu_fp8", first + a.mlp,
+             {&a.y.data, &H, &first, &mlp, &a.fused_stride, &a.mlp, &a.out8.data, &out_stride, &a.scales.data, &a.rows},
+             kLongRowChunks);
     }
     void gelu16() { rows("gelu_bf16", a.mlp, {&mlp, &a.fused_stride, &a.out.data, &M, &a.rows, &a.mlp}); }
     void quantize() {
@@ -184,7 +205,8 @@ struct Calls {
     }
     void residual() {
         rows("gated_residual", a.width,
-             {&a.x.data, &H, &a.y.data, &H, &gate, &a.tokens, &split, &second, &item_stride, &a.out.data, &H, &a.rows, &a.width});
+             {&a.x.data, &H, &a.y.data, &H, &gate, &a.tokens, &split, &second, &item_stride, &a.out.data, &H, &a.rows,
+              &a.width});
     }
     void widen(int per_row) {
         launch(kernels.find("widen_fp8"), 3 * a.width, std::min(256, (a.width / 16 + 31) / 32 * 32), 0,
@@ -224,14 +246,16 @@ void check_shape(const Kernels& kernels, int tokens, int batch, int heads, int d
     Buffer<float> expected(size_t(a.rows) * (a.width + a.mlp)), sum(count);
 
     norm_modulate_reference<<<blocks, 32>>>(a.x.data, a.width, nullptr, nullptr, nullptr, call.shift, call.scale,
-                                            tokens, call.split, call.second, call.item_stride, expected.data, a.rows, a.width, 1e-6);
+                                            tokens, call.split, call.second, call.item_stride, expected.data, a.rows,
+                                            a.width, 1e-6);
     call.norm(false);
     check_bf16("norm_modulate_bf16", a, a.out.data, expected.data, count);
     call.norm(true);
     check_fp8("norm_modulate_fp8", a, expected.data, a.width);
 
     norm_modulate_reference<<<blocks, 32>>>(a.x.data, a.width, a.y.data, call.gate, sum.data, call.shift, call.scale,
-                                            tokens, call.split, call.second, call.item_stride, expected.data, a.rows, a.width, 1e-6);
+                                            tokens, call.split, call.second, call.item_stride, expected.data, a.rows,
+                                            a.width, 1e-6);
     a.out.poison(), a.out8.poison(), a.scales.poison();
     call.residual_norm(false);
     check_bf16("residual_norm_modulate_bf16", a, a.out.data, expected.data, count);
@@ -244,9 +268,9 @@ void check_shape(const Kernels& kernels, int tokens, int batch, int heads, int d
     a.q.poison();
     call.rope(true);
     for (int part = 0; part < 2; ++part) {
-        qk_reference<<<(a.rows * heads + 63) / 64, 64>>>(a.fused.data, a.fused_stride, part, a.weights.data + part * dim,
-                                                         a.cos_sin.data, expected.data, a.rows, tokens, call.split,
-                                                         call.second_norm, heads, dim, 1e-6);
+        qk_reference<<<(a.rows * heads + 63) / 64, 64>>>(
+            a.fused.data, a.fused_stride, part, a.weights.data + part * dim, a.cos_sin.data, expected.data, a.rows,
+            tokens, call.split, call.second_norm, heads, dim, 1e-6);
         check_bf16(part ? "qk_norm_rope k" : "qk_norm_rope q", a, part ? a.k.data : a.q.data, expected.data, count);
     }
     map_reference<<<1024, 256>>>(nullptr, 0, 0, a.fused.data + 2 * a.width, a.fused_stride, 0, expected.data, a.rows,

@@ -82,7 +82,12 @@ struct Operands {
     Buffer<bf16> bias, out;
     Buffer<uint8_t> workspace;
     Operands(int m, int n, int k)
-        : x(size_t(m) * k * 2), weight(size_t(n) * k * 2), x_scale(m), weight_scale(n), bias(n), out(size_t(m) * n),
+        : x(size_t(m) * k * 2),
+          weight(size_t(n) * k * 2),
+          x_scale(m),
+          weight_scale(n),
+          bias(n),
+          out(size_t(m) * n),
           workspace(kLinearWorkspace) {
         fill_normal(x_scale.data, m, 3, 0.1f, 1.f);
         fill_normal(weight_scale.data, n, 4, 0.01f, 0.1f);
@@ -134,7 +139,9 @@ int gemm_main(int, char**) {
                     // Every combination once; afterwards only what a FLUX layer would run.
                     if (p == Precision::bf16 ? variant != 0 : (variant != 0 && !(m == 1536 && n == 9216))) continue;
                     Linear linear(handle, s, n);
-                    const char* name = p == Precision::bf16 ? "bf16" : p == Precision::fp8_rows ? "fp8 rows" : "fp8 tensor";
+                    const char* name = p == Precision::bf16       ? "bf16"
+                                       : p == Precision::fp8_rows ? "fp8 rows"
+                                                                  : "fp8 tensor";
                     std::printf("%5d %6d %6d %-10s %4d %4d  ", m, n, k, name, s.bias, s.fast);
                     if (linear.candidates.empty()) {
                         std::printf("none: status %d\n", linear.status);
@@ -158,8 +165,9 @@ int gemm_main(int, char**) {
                     }
                     o.out.poison();
                     linear.chosen = which;
-                    if (best > 0) linear.run(handle, o.x.data, o.x_scale.data, o.weight.data, o.weight_scale.data,
-                                             o.bias.data, o.out.data, o.workspace.data, nullptr);
+                    if (best > 0)
+                        linear.run(handle, o.x.data, o.x_scale.data, o.weight.data, o.weight_scale.data, o.bias.data,
+                                   o.out.data, o.workspace.data, nullptr);
                     std::printf("%zu  %6.0f %6.0f  #%d  %.1e%s\n", linear.candidates.size(), first, best, which,
                                 error_of(s, o), bad ? (" some launch status " + std::to_string(bad)).c_str() : "");
                     std::fflush(stdout);

@@ -18,13 +18,13 @@
 using bf16 = __nv_bfloat16;
 using fp8 = __nv_fp8_e4m3;
 
-#define CHECK(call)                                                                                        \
-    do {                                                                                                   \
-        auto status_ = (call);                                                                             \
-        if (static_cast<int>(status_) != 0) {                                                              \
+#define CHECK(call)                                                                                               \
+    do {                                                                                                          \
+        auto status_ = (call);                                                                                    \
+        if (static_cast<int>(status_) != 0) {                                                                     \
             std::fprintf(stderr, "%s:%d: %s: status %d\n", __FILE__, __LINE__, #call, static_cast<int>(status_)); \
-            std::exit(1);                                                                                  \
-        }                                                                                                  \
+            std::exit(1);                                                                                         \
+        }                                                                                                         \
     } while (0)
 
 // A device array. Fresh ones hold 0xff bytes: NaN in bf16, fp32 and e4m3, so that whatever is not written shows.

@@ -1,6 +1,6 @@
-// One step of FLUX.1-dev's transformer as the engine would run it: all linear layers, attention and the kernels between,
-// back to back on random buffers of the right shapes, 19 double and 38 single blocks, every block its own weights.
-// The numbers mean nothing; the time is what a step can take.
+// One step of FLUX.1-dev's transformer as the engine would run it: all linear layers, attention and the kernels
+// between, back to back on random buffers of the right shapes, 19 double and 38 single blocks, every block its own
+// weights. The numbers mean nothing; the time is what a step can take.
 //   harness step ATTENTION_MODULE ELEMENTWISE_MODULE ATTENTION_KERNEL:block:groups:stages [MODE]
 #include <cstring>
 #include <map>
@@ -47,15 +47,35 @@ struct Step {
 
     Step(Module& attention_module, Module& elementwise, AttentionKernel attention, Precision precision, bool bias,
          bool plain, int tokens, cublasLtHandle_t handle, cudaStream_t stream)
-        : attention_module(attention_module), elementwise(elementwise), attention(attention), precision(precision),
-          bias(bias), plain(plain), tokens(tokens), handle(handle), stream(stream), element(precision == Precision::bf16 ? 2 : 1),
+        : attention_module(attention_module),
+          elementwise(elementwise),
+          attention(attention),
+          precision(precision),
+          bias(bias),
+          plain(plain),
+          tokens(tokens),
+          handle(handle),
+          stream(stream),
+          element(precision == Precision::bf16 ? 2 : 1),
           weights((size_t(kDouble) * 2 * 12 * kHidden * kHidden + size_t(kSingle) * 12 * kHidden * kHidden) * element),
-          input8(size_t(tokens) * (kHidden + kMlp)), mlp8(size_t(tokens) * (kHidden + kMlp)),
-          workspace(kLinearWorkspace), x(size_t(tokens) * kHidden), fused(size_t(tokens) * 21504),
-          branch(size_t(tokens) * kHidden), attended(size_t(tokens) * kHidden),
-          input16(size_t(tokens) * (kHidden + kMlp)), mlp16(size_t(tokens) * (kHidden + kMlp)),
-          modulation(6 * kHidden), norms(4 * kDim), biases(21504), scales(tokens), mlp_scales(tokens),
-          weight_scales(21504), cos_sin(size_t(tokens) * kDim), partials(size_t(160) * 3 * 64 * 130), flags(160 * 3) {
+          input8(size_t(tokens) * (kHidden + kMlp)),
+          mlp8(size_t(tokens) * (kHidden + kMlp)),
+          workspace(kLinearWorkspace),
+          x(size_t(tokens) * kHidden),
+          fused(size_t(tokens) * 21504),
+          branch(size_t(tokens) * kHidden),
+          attended(size_t(tokens) * kHidden),
+          input16(size_t(tokens) * (kHidden + kMlp)),
+          mlp16(size_t(tokens) * (kHidden + kMlp)),
+          modulation(6 * kHidden),
+          norms(4 * kDim),
+          biases(21504),
+          scales(tokens),
+          mlp_scales(tokens),
+          weight_scales(21504),
+          cos_sin(size_t(tokens) * kDim),
+          partials(size_t(160) * 3 * 64 * 130),
+          flags(160 * 3) {
         if (fp8_path())
             fill_normal(reinterpret_cast<fp8*>(weights.data), weights.count, 1, 40.f);
         else
@@ -76,7 +96,8 @@ struct Step {
         fill_normal(scales.data, scales.count, 15, 1e-3f, 0.01f);
         fill_normal(mlp_scales.data, mlp_scales.count, 16, 1e-3f, 0.01f);
         flags.zero();
-        attend_shared = 1024 + attention.groups * 64 * kDim * 2 + 2 * attention.stages * attention.block * kDim * 2 + 256;
+        attend_shared =
+            1024 + attention.groups * 64 * kDim * 2 + 2 * attention.stages * attention.block * kDim * 2 + 256;
         attend_function = attention_module.function(attention.name.c_str(), attend_shared);
         const int rows = 64 * attention.groups;
         attend_grid = std::min(multiprocessors(), (tokens + rows - 1) / rows * kHeads *
@@ -94,7 +115,8 @@ struct Step {
         if (!slot) {
             const bool leave = plain && n == kHidden;
             slot = std::make_unique<Linear>(
-                handle, LinearShape{m, n, k, leave ? Precision::fp8_tensor : precision, bias && !leave, true}, out_stride);
+                handle, LinearShape{m, n, k, leave ? Precision::fp8_tensor : precision, bias && !leave, true},
+                out_stride);
             if (slot->candidates.empty()) {
                 std::fprintf(stderr, "no algorithm for %d %d %d: status %d\n", m, n, k, slot->status);
                 std::exit(1);
@@ -141,8 +163,8 @@ struct Step {
         int width = kHidden, split = two_streams ? kText : tokens;
         long long second = 3 * kHidden, item = 0;
         void* out = fp8_path() ? static_cast<void*>(input8.data) : input16.data;
-        std::vector<void*> arguments = {&x.data, &H,     &branch.data, &H,     &gate,   &x.data, &shift,
-                                        &scale,  &tokens, &split,      &second, &item, &out,    &H};
+        std::vector<void*> arguments = {&x.data, &H,      &branch.data, &H,      &gate, &x.data, &shift,
+                                        &scale,  &tokens, &split,       &second, &item, &out,    &H};
         if (fp8_path()) arguments.push_back(&scales.data);
         for (void* last : {static_cast<void*>(&tokens), static_cast<void*>(&width), static_cast<void*>(&epsilon)})
             arguments.push_back(last);
@@ -163,7 +185,8 @@ struct Step {
     void attend(long long stride, bf16* out, long long out_stride) {
         if (!(kinds & kAttention)) return;
         auto map = [&](int part, int rows) {
-            return attention_map(fused.data + part * kHidden, tokens, kDim, kHeads, 1, stride, kDim, stride * tokens, rows, 2);
+            return attention_map(fused.data + part * kHidden, tokens, kDim, kHeads, 1, stride, kDim, stride * tokens,
+                                 rows, 2);
         };
         CUtensorMap q = map(0, 64), k = map(1, attention.block), v = map(2, attention.block);
         long long head = kDim, batch_stride = out_stride * tokens;
@@ -282,14 +305,15 @@ int step_main(int argc, char** argv) {
         if (argc > 3 && !std::strstr(mode.name, argv[3])) continue;
         for (int side : {512, 768, 1024}) {
             const int tokens = side * side / 256 + kText;
-            {   // leave out what the library refuses
+            {  // leave out what the library refuses
                 Linear probe(handle, {tokens, 21504, kHidden, mode.precision, mode.bias, true}, 21504);
                 if (probe.candidates.empty()) {
                     std::printf("%-20s no algorithm: status %d\n", mode.name, probe.status);
                     break;
                 }
             }
-            Step step(attention_module, elementwise, kernel, mode.precision, mode.bias, mode.plain, tokens, handle, stream);
+            Step step(attention_module, elementwise, kernel, mode.precision, mode.bias, mode.plain, tokens, handle,
+                      stream);
             step.run(kAll);
             CHECK(cudaStreamSynchronize(stream));
             const double direct = time_ms([&](int) { step.run(kAll); }, 3, 5, stream);
@@ -303,7 +327,8 @@ int step_main(int argc, char** argv) {
                 std::printf("not a fair time: NaN in the activations\n");
             const auto sample = step.fused.host();
             double squares = 0;
-            for (size_t i = 0; i < sample.size(); i += 1009) squares += double(float(sample[i])) * double(float(sample[i]));
+            for (size_t i = 0; i < sample.size(); i += 1009)
+                squares += double(float(sample[i])) * double(float(sample[i]));
             std::printf("  root mean square of the fused buffer %.3g\n", std::sqrt(squares / (sample.size() / 1009)));
         }
     }

@@ -22,7 +22,7 @@ impl Models for Catalogued {
 
     fn counter(&self, name: &ModelName) -> Result<Box<dyn Count>, EngineError> {
         let entry = find(name)?;
-        Ok(Box::new(Counter::load(name, &entry.parts, entry.info.limits)?))
+        Ok(Box::new(Counter::load(&entry.parts, entry.info.limits).map_err(uncounted)?))
     }
 
     fn device(&self) -> String {
@@ -32,8 +32,12 @@ impl Models for Catalogued {
 
 impl Count for Counter {
     fn count(&self, text: &str) -> Result<Vec<TokenCount>, EngineError> {
-        Counter::count(self, text)
+        Counter::count(self, text).map_err(uncounted)
     }
+}
+
+fn uncounted(error: impl std::error::Error + Send + Sync + 'static) -> EngineError {
+    EngineError::Compute { stage: "counting tokens", source: Box::new(error) }
 }
 
 /// A job may be older than the catalogue, so its model may be gone.

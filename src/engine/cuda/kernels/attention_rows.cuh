@@ -1,7 +1,7 @@
-// What the attention kernels share once scores lie in registers: the running softmax of a thread's rows and the way back
-// to memory. Both wgmma and mma.sync leave a tile of accumulators the same way: a quad of threads holds a row; thread t of
-// a warp has rows t/4 and t/4 + 8, columns 8j + 2*(t%4) (+1): s[4j], s[4j+1] in the first row, s[4j+2], s[4j+3] in the
-// second.
+// What the attention kernels share once scores lie in registers: the running softmax of a thread's rows and the way
+// back to memory. Both wgmma and mma.sync leave a tile of accumulators the same way: a quad of threads holds a row;
+// thread t of a warp has rows t/4 and t/4 + 8, columns 8j + 2*(t%4) (+1): s[4j], s[4j+1] in the first row, s[4j+2],
+// s[4j+3] in the second.
 #pragma once
 #include <cuda_bf16.h>
 
@@ -78,9 +78,21 @@ __device__ __forceinline__ void multiply_rows(float (&o)[N], const float (&facto
 __device__ __forceinline__ uint4 quad_transpose(uint32_t w0, uint32_t w1, uint32_t w2, uint32_t w3, int lane) {
     const bool odd = lane & 1, high = lane & 2;
     uint32_t a = __shfl_xor_sync(~0u, odd ? w0 : w1, 1), b = __shfl_xor_sync(~0u, odd ? w2 : w3, 1);
-    if (odd) { w0 = a; w2 = b; } else { w1 = a; w3 = b; }
+    if (odd) {
+        w0 = a;
+        w2 = b;
+    } else {
+        w1 = a;
+        w3 = b;
+    }
     a = __shfl_xor_sync(~0u, high ? w0 : w2, 2), b = __shfl_xor_sync(~0u, high ? w1 : w3, 2);
-    if (high) { w0 = a; w1 = b; } else { w2 = a; w3 = b; }
+    if (high) {
+        w0 = a;
+        w1 = b;
+    } else {
+        w2 = a;
+        w3 = b;
+    }
     return make_uint4(w0, w1, w2, w3);
 }
 

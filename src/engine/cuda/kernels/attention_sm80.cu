@@ -1,14 +1,14 @@
-// Fused attention for Ampere and later: O = softmax(scale * Q K^T) V, no mask, bf16 in and out, fp32 inside, head dim 128
-// or 64. The same function as attention_sm90.cu without Hopper's instructions; its PTX also serves newer cards.
+// Fused attention for Ampere and later: O = softmax(scale * Q K^T) V, no mask, bf16 in and out, fp32 inside, head dim
+// 128 or 64. The same function as attention_sm90.cu without Hopper's instructions; its PTX also serves newer cards.
 //
-// Layouts. q, k, v and out are plain pointers with row, head and batch strides in elements; rows are 16-byte aligned, so
-// any of them may be a slice of a wider buffer.
+// Layouts. Any lengths from 1. q, k, v and out are plain pointers with row, head and batch strides in elements; rows
+// are 16-byte aligned, so any of them may be a slice of a wider buffer.
 //
-// Tiling. A block of four warps works on 128 query rows of one head (grid: tiles, heads, batch); each warp keeps 32 rows
-// of O in registers, two mma tiles, so that every K and V fragment read from shared memory feeds two products. Q stays in
-// shared memory; K and V blocks of kBlock rows come by cp.async, V under Q K^T and the next K under softmax and P V. Two
-// blocks a multiprocessor hide each other's softmax. Rows in shared memory are 16-byte chunks, chunk c of row r at
-// c ^ (r % 8), which ldmatrix reads without bank conflicts.
+// Tiling. A block of four warps works on 128 query rows of one head (grid: tiles, heads, batch); each warp keeps 32
+// rows of O in registers, two mma tiles, so that every K and V fragment read from shared memory feeds two products. Q
+// stays in shared memory; K and V blocks of kBlock rows come by cp.async, V under Q K^T and the next K under softmax
+// and P V. Two blocks a multiprocessor hide each other's softmax. Rows in shared memory are 16-byte chunks, chunk c of
+// row r at c ^ (r % 8), which ldmatrix reads without bank conflicts.
 //
 // kBlock 64 needs 64 KB of shared memory at head dim 128 (two blocks fit on 8.0, one on 8.6 and 8.9), kBlock 32 48 KB.
 //
@@ -22,9 +22,9 @@
 namespace {
 
 constexpr int kWarps = 4;
-constexpr int kTileRows = 128;           // query rows of a block
-constexpr int kWarpTiles = 2;            // of 16 rows
-constexpr int kChunk = 8;                // bf16 values in 16 bytes
+constexpr int kTileRows = 128;  // query rows of a block
+constexpr int kWarpTiles = 2;   // of 16 rows
+constexpr int kChunk = 8;       // bf16 values in 16 bytes
 
 struct Strides {
     long long row, head, batch;
@@ -52,7 +52,8 @@ __device__ __forceinline__ void load_matrices_transposed(uint32_t (&r)[4], uint3
 
 __device__ __forceinline__ void multiply_add(float* d, const uint32_t* a, uint32_t b0, uint32_t b1) {
     asm volatile(
-        "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+        "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, "
+        "%2, %3};"
         : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
@@ -68,7 +69,8 @@ struct Tile {
 
     // `rows` rows from `from` on, those past `length` as zeros.
     template <int Rows>
-    __device__ __forceinline__ void load(const __nv_bfloat16* source, long long row_stride, int from, int length) const {
+    __device__ __forceinline__ void load(const __nv_bfloat16* source, long long row_stride, int from,
+                                         int length) const {
         constexpr int chunks = D / kChunk, rows_at_once = kWarps * 32 / chunks;
         const int chunk = threadIdx.x % chunks, first = threadIdx.x / chunks;
 #pragma unroll
@@ -85,7 +87,7 @@ struct Warp {
     static constexpr int kScores = Block / 2, kOut = D / 2;  // accumulators of a 16-row tile in a thread
     float s[kWarpTiles][kScores], o[kWarpTiles][kOut];
     Rows rows[kWarpTiles];
-    int lane, first_row;      // of this warp in the block's tile
+    int lane, first_row;        // of this warp in the block's tile
     uint32_t q_at, k_at, v_at;  // this lane's address in the first fragment of each
 
     // s = Q K^T
@@ -98,8 +100,7 @@ struct Warp {
         for (int step = 0; step < D / 16; ++step) {
             uint32_t a[kWarpTiles][4];
 #pragma unroll
-            for (int t = 0; t < kWarpTiles; ++t)
-                load_matrices(a[t], (q_at ^ (step << 5)) + 16 * t * D * 2);
+            for (int t = 0; t < kWarpTiles; ++t) load_matrices(a[t], (q_at ^ (step << 5)) + 16 * t * D * 2);
 #pragma unroll
             for (int pair = 0; pair < Block / 16; ++pair) {
                 uint32_t b[4];
@@ -208,14 +209,14 @@ __device__ __forceinline__ void attention(const __nv_bfloat16* q, const Strides&
 }  // namespace
 
 // Shared memory: (128 + 2 * Block) * D * 2 bytes.
-#define ATTENTION_SM80(name, D, Block)                                                                               \
-    extern "C" __global__ void __launch_bounds__(128, 2)                                                             \
-        name(const __nv_bfloat16* q, long long q_row, long long q_head, long long q_batch, const __nv_bfloat16* k,   \
-             long long k_row, long long k_head, long long k_batch, const __nv_bfloat16* v, long long v_row,          \
-             long long v_head, long long v_batch, __nv_bfloat16* out, long long out_row, long long out_head,         \
-             long long out_batch, int q_len, int kv_len, int heads, float scale_log2) {                              \
-        attention<D, Block>(q, {q_row, q_head, q_batch}, k, {k_row, k_head, k_batch}, v, {v_row, v_head, v_batch},   \
-                            out, {out_row, out_head, out_batch}, q_len, kv_len, scale_log2);                         \
+#define ATTENTION_SM80(name, D, Block)                                                                             \
+    extern "C" __global__ void __launch_bounds__(128, 2)                                                           \
+        name(const __nv_bfloat16* q, long long q_row, long long q_head, long long q_batch, const __nv_bfloat16* k, \
+             long long k_row, long long k_head, long long k_batch, const __nv_bfloat16* v, long long v_row,        \
+             long long v_head, long long v_batch, __nv_bfloat16* out, long long out_row, long long out_head,       \
+             long long out_batch, int q_len, int kv_len, int heads, float scale_log2) {                            \
+        attention<D, Block>(q, {q_row, q_head, q_batch}, k, {k_row, k_head, k_batch}, v, {v_row, v_head, v_batch}, \
+                            out, {out_row, out_head, out_batch}, q_len, kv_len, scale_log2);                       \
     }
 
 ATTENTION_SM80(attention_sm80_d128, 128, 64)

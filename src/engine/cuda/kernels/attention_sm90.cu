@@ -1,23 +1,24 @@
 // Fused attention for Hopper: O = softmax(scale * Q K^T) V, no mask, bf16 in and out, fp32 inside, head dim 128 or 64.
 //
-// Layouts. q, k, v arrive as 5-dimensional tensor maps, so any of them may be a slice of a wider buffer:
+// Layouts. Any lengths from 1, of queries and of keys. q, k, v arrive as 5-dimensional tensor maps, so any of them may
+// be a slice of a wider buffer:
 //   dimensions (64, length, D/64, heads, batch); strides in bytes (row, 128, head, batch), all multiples of 16;
 //   128-byte swizzle, zero fill; boxes (64, 64, D/64, 1, 1) for q and (64, kBlock, D/64, 1, 1) for k and v.
 //   `out` is a plain pointer with row, head and batch strides in elements; rows 16-byte aligned.
 //
-// Tiling. A block works on kGroups * 64 query rows of one head; each consumer warpgroup keeps 64 rows of O in registers.
-// One producer thread streams K and V blocks of kBlock rows through rings of kStages stages. The consumer warpgroups take
-// turns at the tensor cores (named barriers), so that one's softmax runs under the others' products; where registers
-// allow (kOverlap), a warpgroup also issues Q K^T of the next block and P V of this one together and does the next
-// softmax while P V runs. Shared memory: 1280 + kGroups * 64 * D * 2 + 2 * kStages * kBlock * D * 2 bytes; threads:
-// 128 * (kGroups + 1).
+// Tiling. A block works on kGroups * 64 query rows of one head; each consumer warpgroup keeps 64 rows of O in
+// registers. One producer thread streams K and V blocks of kBlock rows through rings of kStages stages. The consumer
+// warpgroups take turns at the tensor cores (named barriers), so that one's softmax runs under the others' products;
+// where registers allow (kOverlap), a warpgroup also issues Q K^T of the next block and P V of this one together and
+// does the next softmax while P V runs. Shared memory: 1280 + kGroups * 64 * D * 2 + 2 * kStages * kBlock * D * 2
+// bytes; threads: 128 * (kGroups + 1).
 //
-// Balance. The grid is one block a multiprocessor; all (query tile, key block) pairs are laid in a row and cut into equal
-// runs, one a block, so that no multiprocessor idles in a last wave. A run that starts inside a tile writes that part
-// unnormalised to `partials` and raises a flag; the run that holds the tile's first block merges the parts in a fixed
-// order (the result does not depend on timing) and lowers the flags. Every block of the grid must be resident at once:
-// grid <= number of multiprocessors. `partials` holds grid * kGroups * 64 * (D + 2) floats, `flags` grid * kGroups
-// words, zero before the first launch and zero again after each one.
+// Balance. The grid is one block a multiprocessor; all (query tile, key block) pairs are laid in a row and cut into
+// equal runs, one a block, so that no multiprocessor idles in a last wave. A run that starts inside a tile writes that
+// part unnormalised to `partials` and raises a flag; the run that holds the tile's first block merges the parts in a
+// fixed order (the result does not depend on timing) and lowers the flags. Every block of the grid must be resident at
+// once: grid <= number of multiprocessors. `partials` holds grid * kGroups * 64 * (D + 2) floats, `flags` grid *
+// kGroups words, zero before the first launch and zero again after each one.
 //
 // Bound by the tensor cores: 4 * length^2 * D * heads FLOP (261 GFLOP at 4608 x 24 x 128) against 4 * length * D *
 // heads * 2 bytes (113 MB). Times against that floor: benches/PERFORMANCE.md.
@@ -29,22 +30,19 @@
 
 namespace {
 
-constexpr int kRowsPerGroup = 64;   // one wgmma tile
-constexpr int kPanel = 64;          // bf16 elements in a 128-byte swizzled row
-constexpr int kPanelBytes = 128;
-constexpr int kSmallestPiece = 2;   // key blocks: a shorter piece of a tile costs more to merge than it balances
-constexpr int kTurnBarrier = 1;     // named barriers kTurnBarrier + group: that group may issue its products
-constexpr int kGroupBarrier = 5;    // named barriers kGroupBarrier + group: the threads of one group
+constexpr int kRowsPerGroup = 64;  // one wgmma tile
+constexpr int kPanelBytes = 128;   // a swizzled row: 64 bf16 values
+constexpr int kSmallestPiece = 2;  // key blocks: a shorter piece of a tile costs more to merge than it balances
+constexpr int kTurnBarrier = 1;    // named barriers kTurnBarrier + group: that group may issue its products
+constexpr int kGroupBarrier = 5;   // named barriers kGroupBarrier + group: the threads of one group
 
 template <int HeadDim_, int Block_, int Groups_, int Stages_, bool Overlap_>
 struct Shape {
     static constexpr int kHeadDim = HeadDim_, kBlock = Block_, kGroups = Groups_, kStages = Stages_;
     static constexpr bool kOverlap = Overlap_;  // P V of one block runs under softmax of the next; takes more registers
-    static constexpr int kPanels = kHeadDim / kPanel;
     static constexpr int kThreads = 128 * (kGroups + 1);
     static constexpr int kQueryBytes = kRowsPerGroup * kHeadDim * 2;
     static constexpr int kBlockBytes = kBlock * kHeadDim * 2;
-    static constexpr int kSharedBytes = 1024 + kGroups * kQueryBytes + 2 * kStages * kBlockBytes + 256;
     // Together no more than the launch gives, or the warpgroups wait for each other for ever: 3 * 168 or 4 * 128.
     static constexpr int kProducerRegisters = kGroups == 3 ? 32 : 24;
     static constexpr int kConsumerRegisters = kGroups == 3 ? 160 : 240;
@@ -169,8 +167,8 @@ struct Producer {
     }
 
     __device__ void load_values(int block, const Place& place) {
-        load_block(v_map, shared.value(values.stage), shared.value_full(values.stage),
-                   shared.value_empty(values.stage), values.phase, block * S::kBlock, place);
+        load_block(v_map, shared.value(values.stage), shared.value_full(values.stage), shared.value_empty(values.stage),
+                   values.phase, block * S::kBlock, place);
         values.advance();
     }
 
@@ -277,7 +275,7 @@ struct Consumer {
         wgmma_wait<0>();
         pin_registers(s);
         scores_done(count == 1);
-        if (run.end == problem.blocks && problem.kv_len % S::kBlock != 0) 
+        if (run.end == problem.blocks && problem.kv_len % S::kBlock != 0)
             mask_columns(s, problem.kv_len % S::kBlock, lane);
         softmax<kScores, true>(s, rows, shrink, scale_log2);
         to_operand(s, p);
@@ -348,7 +346,8 @@ struct Consumer {
         }
     }
 
-    // ---- pieces of tiles: this group's part of `partials` is [O in quarters of registers, maxima, sums] by thread ----
+    // ---- pieces of tiles: this group's part of `partials` is [O in quarters of registers, maxima, sums] by thread
+    // ----
 
     __device__ void write_partial(float* partial, unsigned* flag, int thread) {
         float4* quarters = reinterpret_cast<float4*>(partial);

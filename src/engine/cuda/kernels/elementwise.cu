@@ -10,18 +10,18 @@
 //   widen_fp8                           e4m3 weights to bf16, scale per tensor or per row
 //   silu                                x * sigmoid(x)
 //
-// Layouts. Rows are tokens; every row stride is in elements and every row starts on 16 bytes; widths are multiples of 8.
-// A batch is items of `tokens` rows. shift, scale and gate are rows of `width` bf16 values, `item_stride` elements apart
-// from one item to the next; rows of an item from `split` on use those `second` elements further on (a double block's
-// text and image rows in one launch; split = tokens where there is one stream only). The norm weights of qk_norm_rope
-// are found the same way.
-// A quantised row is q = x * 448 / max|x| and its scale max|x| / 448, so that x = q * scale; x is what a bf16 buffer in
-// between would have held.
+// Layouts. Rows are tokens; every row stride is in elements and every row starts on 16 bytes; widths are multiples
+// of 8. A batch is items of `tokens` rows. shift, scale and gate are rows of `width` bf16 values, `item_stride`
+// elements apart from one item to the next; rows of an item from `split` on use those `second` elements further on (a
+// double block's text and image rows in one launch; split = tokens where there is one stream only). The norm weights of
+// qk_norm_rope are found the same way. A quantised row is q = x * 448 / max|x| and its scale max|x| / 448, so that x =
+// q * scale; x is what a bf16 buffer in between would have held.
 //
-// Tiling of the row kernels: kChunks (gelu_fp8: kLongChunks) 16-byte chunks a thread, all loaded before the first use and kept packed in
-// registers between the passes; blockDim.x threads a row, width / (8 * kChunks) rounded up to whole warps; blockDim.y rows a
-// block: any number where a row is one warp, else 1. What bf16 arithmetic gives exactly (x + gate * y with one rounding,
-// maxima) is done on packed pairs: the fp8 kernels would otherwise be bound by instructions, not by memory.
+// Tiling of the row kernels: kChunks (gelu_fp8: kLongChunks) 16-byte chunks a thread, all loaded before the first use
+// and kept packed in registers between the passes; blockDim.x threads a row, width / (8 * kChunks) rounded up to whole
+// warps; blockDim.y rows a block: any number where a row is one warp, else 1. What bf16 arithmetic gives exactly (x +
+// gate * y with one rounding, maxima) is done on packed pairs: the fp8 kernels would otherwise be bound by
+// instructions, not by memory.
 //
 // All are bound by device memory: each input is read once and each output written once. Bytes for L tokens of hidden
 // size H: norm_modulate_fp8 3LH, _bf16 4LH; residual_norm_modulate_fp8 7LH, _bf16 8LH; qk_norm_rope 8LH; gelu_fp8 of 4H
@@ -36,8 +36,8 @@ namespace {
 
 using bf16 = __nv_bfloat16;
 
-constexpr int kChunk = 8;    // bf16 values in 16 bytes
-constexpr int kChunks = 3;   // of a thread, in the row kernels
+constexpr int kChunk = 8;       // bf16 values in 16 bytes
+constexpr int kChunks = 3;      // of a thread, in the row kernels
 constexpr int kLongChunks = 6;  // in gelu_fp8, whose rows are four and five times as long
 constexpr float kLargest = 448.f;
 
@@ -131,7 +131,8 @@ struct Max {
     static __device__ float2 join(float2 a, float2 b) { return make_float2(fmaxf(a.x, b.x), 0.f); }
 };
 
-// Over the threads of a row; the same value in each of them. Once a kernel for each Op: the shared words are not reused.
+// Over the threads of a row; the same value in each of them. Once a kernel for each Op: the shared words are not
+// reused.
 template <class Op>
 __device__ __forceinline__ float2 row_reduce(float2 x) {
 #pragma unroll
@@ -193,10 +194,11 @@ struct Row {
         each_packed(width, [&](int at, uint4& words) { *reinterpret_cast<uint4*>(to + at) = words; });
     }
 
-    // Mean and 1 / deviation. Both sums in one pass: taken about a value of the row, so that a large mean costs nothing.
+    // Mean and 1 / deviation. Both sums in one pass: taken about a value of the row, so that a large mean costs
+    // nothing.
     __device__ __forceinline__ float2 statistics(float about, int width, float epsilon) {
         float2 sums = make_float2(0.f, 0.f);
-        each(width, [&](int, float(&x)[kChunk]) {
+        each(width, [&](int, float (&x)[kChunk]) {
 #pragma unroll
             for (int i = 0; i < kChunk; ++i) {
                 const float d = x[i] - about;
@@ -214,7 +216,7 @@ struct Row {
         each_packed(width, [&](int, uint4& words) { pair = larger(pair, words); });
         const float2 top = row_reduce<Max>(make_float2(fmaxf(__low2float(pair), __high2float(pair)), 0.f));
         const float factor = top.x > 0 ? kLargest / top.x : 0.f;
-        each(width, [&](int at, float(&x)[kChunk]) { store8_fp8(to + at, x, factor); });
+        each(width, [&](int at, float (&x)[kChunk]) { store8_fp8(to + at, x, factor); });
         if (threadIdx.x == 0) *row_scale = top.x / kLargest;
     }
 };
@@ -262,7 +264,7 @@ __device__ __forceinline__ void norm_modulate(const bf16* x, long long x_stride,
             row.store_to(sum + r * x_stride, width);
         }
         const float2 statistics = row.statistics(about, width, epsilon);
-        row.change(width, [&](int at, float(&v)[kChunk]) {
+        row.change(width, [&](int at, float (&v)[kChunk]) {
             float shift[kChunk], scale[kChunk];
             load8(m.shift + modulation + at, shift);
             load8(m.scale + modulation + at, scale);
@@ -294,8 +296,8 @@ __device__ __forceinline__ float gelu(float x) {
     return x * falling_sigmoid(x * fmaf(0.044715f * c, x * x, c));
 }
 
-// One block a token; a head is spread over D / 8 neighbouring threads. Reads and writes of an element are by one thread,
-// so the outputs may lie over the inputs.
+// One block a token; a head is spread over D / 8 neighbouring threads. Reads and writes of an element are by one
+// thread, so the outputs may lie over the inputs.
 template <int D>
 __device__ __forceinline__ void qk_norm_rope(const bf16* qkv, long long qkv_stride, bf16* q, long long q_stride,
                                              bf16* k, long long k_stride, bf16* v, long long v_stride,
@@ -412,7 +414,7 @@ __global__ void gelu_bf16(const bf16* x, long long x_stride, bf16* out, long lon
     if (r >= rows) return;
     with_row<kChunks>(width, [&](auto row) {
         row.load_from(x + r * x_stride, width);
-        row.change(width, [](int, float(&v)[kChunk]) {
+        row.change(width, [](int, float (&v)[kChunk]) {
 #pragma unroll
             for (int i = 0; i < kChunk; ++i) v[i] = gelu(v[i]);
         });
@@ -429,7 +431,7 @@ __global__ void gelu_fp8(const bf16* first, long long first_stride, int first_wi
         row.each_packed(width, [&](int at, uint4& words) {
             words = load(at < first_width ? first + r * first_stride + at : x + r * x_stride + at - first_width);
         });
-        row.change(width, [&](int at, float(&v)[kChunk]) {
+        row.change(width, [&](int at, float (&v)[kChunk]) {
             if (at < first_width) return;
 #pragma unroll
             for (int i = 0; i < kChunk; ++i) v[i] = gelu(v[i]);
@@ -464,8 +466,8 @@ __global__ void gated_residual(const bf16* x, long long x_stride, const bf16* y,
     });
 }
 
-// `weight` is [rows, columns] e4m3, columns a multiple of 16; one scale for all, or one a row where `per_row`. Grid: one
-// block a row; columns / 16 threads give each one load.
+// `weight` is [rows, columns] e4m3, columns a multiple of 16; one scale for all, or one a row where `per_row`. Grid:
+// one block a row; columns / 16 threads give each one load.
 __global__ void widen_fp8(const uint8_t* weight, const float* scale, int per_row, bf16* out, int columns) {
     const long long row = blockIdx.x;
     const float factor = scale[per_row ? row : 0];
