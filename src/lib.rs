@@ -45,11 +45,13 @@
 
 pub mod catalog;
 pub mod client;
+pub mod config;
 pub mod engine;
 pub mod gpu;
 pub mod job;
 pub mod library;
 pub mod model;
 pub mod paths;
+pub mod ui;
 pub mod wire;
 pub mod worker;

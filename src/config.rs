@@ -1,0 +1,328 @@
+//! The configuration file, `config.toml` in the configuration directory.
+//!
+//! ```toml
+//! theme    = "dark"    # auto, dark, light, high-contrast, ansi16, or a file in themes/
+//! graphics = "auto"    # auto, kitty, iterm2, sixel, halfblocks
+//! ascii    = false     # plain borders and signs
+//!
+//! [defaults]           # what new jobs begin with, instead of what suits the model
+//! model    = "nano"
+//! width    = 128
+//! height   = 128
+//! steps    = 20
+//! guidance = 3.5
+//! ```
+//!
+//! A file that is wrong never stops the program: each [`ConfigProblem`] names the line and what is
+//! allowed, and only that value falls back to its default. What a theme holds is not here.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use crate::job::{Size, check_guidance, check_steps};
+use crate::model::ModelName;
+use crate::paths::Paths;
+
+/// Longer files are not read: nobody writes a configuration of a megabyte.
+const FILE_BYTES: u64 = 1 << 20;
+
+/// What a person has set. `None` where they have not.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Config {
+    /// A theme's name; `None` for one that suits the terminal.
+    pub theme: Option<String>,
+    /// How pictures are shown.
+    pub graphics: Graphics,
+    /// Only ASCII borders and signs.
+    pub ascii: bool,
+    /// What new jobs begin with.
+    pub defaults: JobDefaults,
+}
+
+/// What new jobs begin with, where it differs from what suits the model.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct JobDefaults {
+    /// With which model.
+    pub model: Option<ModelName>,
+    /// Pixels across.
+    pub width: Option<u32>,
+    /// Pixels down.
+    pub height: Option<u32>,
+    /// Evaluations of the transformer.
+    pub steps: Option<u32>,
+    /// The embedded guidance.
+    pub guidance: Option<f32>,
+}
+
+/// How pictures get onto the screen.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Graphics {
+    /// By what the terminal says of itself.
+    #[default]
+    Auto,
+    /// kitty's protocol, with unicode placeholders.
+    Kitty,
+    /// iTerm2's inline pictures.
+    Iterm2,
+    /// Sixel.
+    Sixel,
+    /// Half a character cell a pixel, in any terminal with colours.
+    HalfBlocks,
+}
+
+impl Graphics {
+    /// Every choice, by the name it is written with.
+    pub const ALL: [(&'static str, Self); 5] = [
+        ("auto", Self::Auto),
+        ("kitty", Self::Kitty),
+        ("iterm2", Self::Iterm2),
+        ("sixel", Self::Sixel),
+        ("halfblocks", Self::HalfBlocks),
+    ];
+}
+
+impl fmt::Display for Graphics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(Self::ALL.iter().find(|(_, choice)| choice == self).map_or("auto", |(name, _)| name))
+    }
+}
+
+impl std::str::FromStr for Graphics {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::ALL.iter().find(|(name, _)| *name == text);
+        found
+            .map(|(_, choice)| *choice)
+            .ok_or_else(|| format!("{text:?} is not one of {}", Self::ALL.map(|(name, _)| name).join(", ")))
+    }
+}
+
+/// What is wrong with the file, where, and what would work.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}{}: {message}", path.display(), LineOf(*line))]
+pub struct ConfigProblem {
+    /// The file.
+    pub path: PathBuf,
+    /// The line, from 1; `None` when it is not about one.
+    pub line: Option<usize>,
+    /// What is wrong and what is allowed.
+    pub message: String,
+}
+
+struct LineOf(Option<usize>);
+
+impl fmt::Display for LineOf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |line| write!(f, ", line {line}"))
+    }
+}
+
+impl Config {
+    /// Reads the file. A missing one is the default; a wrong one is as much of it as is right.
+    #[must_use]
+    pub fn load(paths: &Paths) -> (Self, Vec<ConfigProblem>) {
+        let path = paths.config.join("config.toml");
+        match read_small(&path) {
+            Ok(None) => (Self::default(), Vec::new()),
+            Ok(Some(text)) => Self::parse(&text, &path),
+            Err(message) => (Self::default(), vec![ConfigProblem { path, line: None, message }]),
+        }
+    }
+
+    /// Parses the file's text; `path` is for the messages.
+    #[must_use]
+    pub fn parse(text: &str, path: &Path) -> (Self, Vec<ConfigProblem>) {
+        let mut reading = Reading { text, path, config: Self::default(), problems: Vec::new() };
+        match DeTable::parse(text) {
+            Ok(table) => reading.table("", table.get_ref()),
+            Err(error) => {
+                let start = error.span().map_or(0, |span| span.start);
+                reading.problem(start, format!("{}; nothing of the file is used", error.message()));
+            }
+        }
+        (reading.config, reading.problems)
+    }
+}
+
+/// The text of a file, `None` when there is none.
+fn read_small(path: &Path) -> Result<Option<String>, String> {
+    use std::io::Read;
+    let file = match std::fs::File::open(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        other => other.map_err(|error| format!("it cannot be opened: {error}"))?,
+    };
+    let mut text = String::new();
+    file.take(FILE_BYTES + 1)
+        .read_to_string(&mut text)
+        .map_err(|error| format!("it cannot be read: {error}; nothing of the file is used"))?;
+    if text.len() as u64 > FILE_BYTES {
+        return Err(format!("it is over {FILE_BYTES} bytes long; nothing of the file is used"));
+    }
+    Ok(Some(text))
+}
+
+struct Reading<'t> {
+    text: &'t str,
+    path: &'t Path,
+    config: Config,
+    problems: Vec<ConfigProblem>,
+}
+
+type Value<'v> = Spanned<DeValue<'v>>;
+
+impl Reading<'_> {
+    fn problem(&mut self, offset: usize, message: String) {
+        let offset = offset.min(self.text.len());
+        let line = 1 + self.text.as_bytes()[..offset].iter().filter(|byte| **byte == b'\n').count();
+        self.problems.push(ConfigProblem { path: self.path.to_owned(), line: Some(line), message });
+    }
+
+    fn table(&mut self, section: &str, table: &DeTable<'_>) {
+        for (key, value) in table {
+            let name = key.get_ref().as_ref();
+            if let Err(message) = self.entry(section, name, value) {
+                self.problem(key.span().start, message);
+            }
+        }
+    }
+
+    fn entry(&mut self, section: &str, key: &str, value: &Value<'_>) -> Result<(), String> {
+        let defaults = &mut self.config.defaults;
+        match (section, key) {
+            ("", "theme") => self.config.theme = Some(string(key, value)?).filter(|name| name != "auto"),
+            ("", "graphics") => {
+                self.config.graphics =
+                    string(key, value)?.parse().map_err(|error| format!("graphics {error}"))?;
+            }
+            ("", "ascii") => {
+                self.config.ascii =
+                    value.get_ref().as_bool().ok_or_else(|| wrong(key, value, "true or false"))?;
+            }
+            ("", "defaults") => {
+                let table =
+                    value.get_ref().as_table().ok_or_else(|| wrong(key, value, "a section, [defaults]"))?;
+                self.table("defaults", table);
+            }
+            ("defaults", "model") => defaults.model = Some(ModelName::new(string(key, value)?)),
+            ("defaults", "width") => defaults.width = Some(side(key, value)?),
+            ("defaults", "height") => defaults.height = Some(side(key, value)?),
+            ("defaults", "steps") => {
+                defaults.steps = Some(check_steps(whole(key, value)?).map_err(|error| error.to_string())?);
+            }
+            ("defaults", "guidance") => {
+                defaults.guidance =
+                    Some(check_guidance(real(key, value)?).map_err(|error| error.to_string())?);
+            }
+            ("", _) => {
+                return Err(format!(
+                    "{key:?} is not known here; there are theme, graphics, ascii, [defaults]"
+                ));
+            }
+            (section, _) => {
+                return Err(format!(
+                    "{key:?} is not known in [{section}]; there are model, width, height, steps, guidance"
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn wrong(key: &str, value: &Value<'_>, allowed: &str) -> String {
+    format!("{key} is {}, it must be {allowed}", value.get_ref().type_str())
+}
+
+fn string(key: &str, value: &Value<'_>) -> Result<String, String> {
+    value.get_ref().as_str().map(str::to_owned).ok_or_else(|| wrong(key, value, "a text in quotes"))
+}
+
+fn whole(key: &str, value: &Value<'_>) -> Result<u32, String> {
+    let integer = value.get_ref().as_integer().ok_or_else(|| wrong(key, value, "a whole number"))?;
+    u32::from_str_radix(integer.as_str(), integer.radix())
+        .map_err(|_| format!("{key} {integer} is out of range", integer = integer.as_str()))
+}
+
+fn real(key: &str, value: &Value<'_>) -> Result<f32, String> {
+    let text = match value.get_ref() {
+        DeValue::Float(float) => float.as_str(),
+        DeValue::Integer(integer) if integer.radix() == 10 => integer.as_str(),
+        _ => return Err(wrong(key, value, "a number")),
+    };
+    text.parse().map_err(|_| format!("{key} {text} is not a number"))
+}
+
+fn side(key: &str, value: &Value<'_>) -> Result<u32, String> {
+    let pixels = whole(key, value)?;
+    Size::new(pixels, pixels).map_err(|error| error.to_string().replacen("width", key, 1))?;
+    Ok(pixels)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> (Config, Vec<String>) {
+        let (config, problems) = Config::parse(text, Path::new("config.toml"));
+        (config, problems.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn a_whole_file() {
+        let (config, problems) = parse(
+            "theme = \"light\"\ngraphics = \"sixel\"\nascii = true\n\n[defaults]\nmodel = \"nano\"\n\
+             width = 256\nheight = 128\nsteps = 12\nguidance = 4\n",
+        );
+        assert_eq!(problems, [] as [String; 0]);
+        assert_eq!(config.theme.as_deref(), Some("light"));
+        assert_eq!((config.graphics, config.ascii), (Graphics::Sixel, true));
+        assert_eq!((config.defaults.width, config.defaults.height), (Some(256), Some(128)));
+        assert_eq!((config.defaults.steps, config.defaults.guidance), (Some(12), Some(4.0)));
+    }
+
+    #[test]
+    fn each_wrong_value_is_named_with_its_line_and_the_others_are_kept() {
+        let (config, problems) = parse(
+            "theme = \"light\"\ngraphics = \"sixels\"\ncolour = 3\n[defaults]\nwidth = 100\nsteps = 0\n\
+             guidance = nan\nheight = \"tall\"\n",
+        );
+        assert_eq!(config.theme.as_deref(), Some("light"));
+        assert_eq!(config.graphics, Graphics::Auto);
+        assert_eq!(config.defaults, JobDefaults::default());
+        let expect = [
+            ("line 2", "auto, kitty, iterm2, sixel, halfblocks"),
+            ("line 3", "theme, graphics, ascii"),
+            ("line 5", "nearest is 96"),
+            ("line 6", "1 to 200"),
+            ("line 7", "0 to 100"),
+            ("line 8", "whole number"),
+        ];
+        for (line, allowed) in expect {
+            assert!(
+                problems.iter().any(|problem| problem.contains(line) && problem.contains(allowed)),
+                "no problem has {line} and {allowed}: {problems:#?}"
+            );
+        }
+        assert_eq!(problems.len(), expect.len(), "{problems:#?}");
+    }
+
+    #[test]
+    fn a_broken_file_is_one_problem_with_its_line_and_the_defaults() {
+        let (config, problems) = parse("theme = \"dark\"\n[defaults\n");
+        assert_eq!(config, Config::default());
+        assert!(problems.len() == 1 && problems[0].contains("line 2"), "{problems:?}");
+    }
+
+    #[test]
+    fn no_file_is_no_problem_and_a_directory_in_its_place_is_one() {
+        let root = tempfile::tempdir().expect("a temporary directory");
+        let paths = Paths::under(root.path());
+        assert_eq!(Config::load(&paths), (Config::default(), Vec::new()));
+        std::fs::create_dir_all(paths.config.join("config.toml")).expect("a directory can be made");
+        let (config, problems) = Config::load(&paths);
+        assert_eq!(config, Config::default());
+        assert!(problems[0].to_string().contains("config.toml"), "{problems:?}");
+    }
+}

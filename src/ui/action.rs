@@ -1,0 +1,93 @@
+//! Everything that a key can mean.
+
+use super::editor::Motion;
+
+/// What a person wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// Draw the prompt with the parameters.
+    Draw,
+    /// Draw it with a new random seed, whatever the seed field says.
+    DrawAgain,
+    /// Draw it with the seed that was drawn last.
+    DrawSameSeed,
+    /// Close what is open, dismiss an error, or cancel the running job: the first that applies.
+    Escape,
+    /// Keys go to the next pane.
+    NextPane,
+    /// Keys go to the pane before.
+    PreviousPane,
+    /// Show or hide the help.
+    Help,
+    /// Leave; the worker goes on.
+    Quit,
+    /// Back to the shell for now.
+    Suspend,
+    /// Draw the screen anew and ask the terminal again what it is.
+    Repaint,
+    /// Change the prompt.
+    Edit(Edit),
+    /// Change the parameters.
+    Field(FieldAction),
+    /// Move in a list, or in the help.
+    List(ListMove),
+    /// Cancel the chosen job.
+    DropJob,
+    /// Take prompt and parameters of the chosen picture.
+    RestoreAll,
+    /// Take only its seed.
+    RestoreSeed,
+}
+
+/// A change of the prompt, or of the cursor in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Edit {
+    /// Move the cursor.
+    Move(Motion),
+    /// Delete from the cursor to where a motion leads.
+    Delete(Motion),
+    /// A line end.
+    Newline,
+    /// Take the last change back.
+    Undo,
+    /// Make it again.
+    Redo,
+}
+
+/// A change of the parameters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FieldAction {
+    /// To the field above.
+    Up,
+    /// To the field below.
+    Down,
+    /// A bit less.
+    Less,
+    /// A bit more.
+    More,
+    /// Much less.
+    MuchLess,
+    /// Much more.
+    MuchMore,
+    /// Take back a typed character.
+    Backspace,
+    /// A random seed.
+    RandomSeed,
+}
+
+/// A move in a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ListMove {
+    /// One up.
+    Up,
+    /// One down.
+    Down,
+    /// Many up.
+    PageUp,
+    /// Many down.
+    PageDown,
+    /// To the first.
+    First,
+    /// To the last.
+    Last,
+}

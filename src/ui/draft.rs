@@ -1,0 +1,91 @@
+//! From prompt and parameters to a job. A draft holds both as they were when Enter was pressed, so
+//! that a job asked for before the worker answers is the one that was on the screen.
+
+use super::pane::parameters::{FieldName, ParametersPane};
+use crate::job::{Job, Prompt, Seed};
+
+/// Which seed a job is to have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SeedWish {
+    /// What the field says.
+    AsSet,
+    /// A new random one.
+    New,
+    /// The one that was drawn last.
+    Last,
+}
+
+/// What was asked for.
+#[derive(Debug, Clone)]
+pub struct Draft {
+    prompt: String,
+    parameters: ParametersPane,
+    seed: SeedWish,
+}
+
+/// Why a draft is no job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wrong {
+    /// What is wrong and what would work.
+    pub message: String,
+    /// The field that it is about; the prompt where it is none.
+    pub field: Option<FieldName>,
+}
+
+impl Draft {
+    /// Of what is on the screen.
+    #[must_use]
+    pub fn new(prompt: &str, parameters: &ParametersPane, seed: SeedWish) -> Self {
+        Self { prompt: prompt.to_owned(), parameters: parameters.clone(), seed }
+    }
+
+    /// The worker has said which models there are: untouched fields follow them.
+    #[must_use]
+    pub fn with_models(mut self, parameters: &ParametersPane) -> Self {
+        self.parameters.offer_as(parameters);
+        self
+    }
+
+    /// Whether the prompt can be drawn at all, before anything is known of models.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn check_prompt(&self) -> Result<Prompt, Wrong> {
+        Prompt::new(self.prompt.as_str()).map_err(|error| Wrong { message: error.to_string(), field: None })
+    }
+
+    /// The job.
+    ///
+    /// # Errors
+    /// The prompt or the first field that cannot be drawn.
+    pub fn job(&self) -> Result<Job, Wrong> {
+        let prompt = self.check_prompt()?;
+        let settings = self.parameters.settings().map_err(|problem| Wrong {
+            message: match problem.nearest {
+                Some(nearest) => format!("{}; the nearest is {nearest}", problem.message),
+                None => problem.message,
+            },
+            field: Some(problem.field),
+        })?;
+        let seed = match (self.seed, self.parameters.last_seed) {
+            (SeedWish::AsSet, _) => settings.seed,
+            (SeedWish::New, _) => Seed::Random,
+            (SeedWish::Last, Some(last)) => Seed::Fixed(last),
+            (SeedWish::Last, None) => {
+                let message = "nothing has been drawn yet, so there is no last seed; Enter draws".to_owned();
+                return Err(Wrong { message, field: None });
+            }
+        };
+        let field = |field| move |message: String| Wrong { message, field: Some(field) };
+        Job::new(
+            prompt,
+            settings.model,
+            settings.size,
+            settings.steps,
+            settings.guidance,
+            seed,
+            settings.count,
+        )
+        .map_err(|error| field(FieldName::Steps)(error.to_string()))
+    }
+}

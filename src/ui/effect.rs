@@ -1,0 +1,61 @@
+//! Everything that [`super::update`] can want done. Plain data: tests compare it.
+
+use super::picture::Order;
+use crate::job::{Job, JobId, PictureId};
+use crate::model::ModelName;
+use crate::wire::message::{CountTokens, HistoryPage, Request};
+
+/// Something to be done outside of the state.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// Ask the worker; the answer comes as an event.
+    Ask(Question),
+    /// Make a picture ready to be drawn, on the picture thread. A later order replaces one that waits.
+    Encode(Order),
+    /// Clear the screen and draw it whole.
+    Repaint,
+    /// Ask the terminal what it is.
+    Probe,
+    /// Take the terminal again: modes, screen, everything.
+    Reenter,
+    /// Give the terminal back and stop, as Ctrl-Z does.
+    Suspend,
+    /// Give the terminal back and end. The worker goes on.
+    Quit,
+}
+
+/// A question to the worker.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Question {
+    /// Draw this.
+    Submit(Job),
+    /// Stop drawing this.
+    Cancel(JobId),
+    /// How a prompt fits.
+    Count {
+        /// The prompt's version; the answer carries it.
+        version: u64,
+        /// Whose encoders.
+        model: ModelName,
+        /// The prompt.
+        text: String,
+    },
+    /// A picture's PNG.
+    Fetch(PictureId),
+    /// Older pictures.
+    Older(HistoryPage),
+}
+
+impl Question {
+    /// The message that asks it.
+    #[must_use]
+    pub fn request(&self) -> Request {
+        match self.clone() {
+            Self::Submit(job) => Request::Submit(job),
+            Self::Cancel(job) => Request::Cancel(job),
+            Self::Count { model, text, .. } => Request::CountTokens(CountTokens { model, text }),
+            Self::Fetch(picture) => Request::Fetch(picture),
+            Self::Older(page) => Request::History(page),
+        }
+    }
+}

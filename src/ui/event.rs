@@ -1,0 +1,99 @@
+//! Everything that can happen to the studio, in one closed enum: one loop takes them one by one.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::input::Input;
+use super::picture::Encoded;
+use crate::job::{JobId, Picture, PictureId, TokenCount};
+use crate::wire::message::{self, JobStatus, Snapshot};
+
+/// Something happened.
+#[derive(Debug)]
+pub enum Event {
+    /// The terminal sent something.
+    Input(Input),
+    /// The window has another size, or may have.
+    Resized(Window),
+    /// The system wants something.
+    Signal(Signal),
+    /// The terminal was closed.
+    TerminalGone,
+    /// About the connection to the worker, and over it.
+    News(News),
+    /// The worker answered a question.
+    Answer(Answer),
+    /// A picture is ready to be drawn.
+    Encoded(Encoded),
+    /// A moment that [`super::state::State::deadline`] asked for has come.
+    Tick,
+}
+
+/// The size of the window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Window {
+    /// Cells across.
+    pub columns: u16,
+    /// Cells down.
+    pub rows: u16,
+    /// Pixels across and down, where the system knows them.
+    pub pixels: Option<(u16, u16)>,
+}
+
+/// What the system wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signal {
+    /// SIGTERM, SIGHUP or SIGINT: end, restoring the terminal.
+    End,
+    /// SIGCONT: someone else may have used the terminal.
+    Continued,
+}
+
+/// About the connection to the worker, and over it.
+#[derive(Debug)]
+pub enum News {
+    /// A worker is being looked for, or started.
+    Connecting,
+    /// There is a connection, and this is everything as it is now.
+    Connected(Box<Snapshot>),
+    /// There is none.
+    Down {
+        /// Why, and what would help.
+        reason: String,
+        /// When it is tried again.
+        retry_at: Instant,
+    },
+    /// The worker said something.
+    Event(message::Event),
+}
+
+/// What came of a question. Errors are for a person to read.
+#[derive(Debug)]
+pub enum Answer {
+    /// A job was taken on.
+    Submitted(Result<Box<JobStatus>, String>),
+    /// A job was cancelled.
+    Cancelled {
+        /// Which.
+        job: JobId,
+        /// What came of it.
+        result: Result<(), String>,
+    },
+    /// A prompt was counted.
+    Counted {
+        /// The version of the prompt that was counted.
+        version: u64,
+        /// How it fits.
+        result: Result<Vec<TokenCount>, String>,
+    },
+    /// A picture's PNG.
+    Fetched {
+        /// Which.
+        picture: PictureId,
+        /// The file.
+        result: Result<Bytes, String>,
+    },
+    /// Older pictures.
+    Older(Result<Vec<Picture>, String>),
+}

@@ -1,0 +1,165 @@
+//! The connection to the worker: finds or starts one, follows it, and begins anew when it is lost.
+//!
+//! The studio speaks to any [`Connect`]; tests stand a worker of their own in.
+
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+
+use super::effect::Question;
+use super::event::{Answer, Event, News};
+use crate::client::{Client, ClientError, Events};
+use crate::paths::Paths;
+use crate::wire::message::{Request, Response};
+
+/// The waits between tries, the last one for ever.
+const WAITS: [Duration; 4] =
+    [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(5), Duration::from_secs(10)];
+
+/// A connection on which questions can be asked.
+pub trait Ask: Clone + Send + Sync + 'static {
+    /// Asks and waits for the answer.
+    fn ask(&self, request: Request) -> impl Future<Output = Result<Response, ClientError>> + Send;
+}
+
+/// Where connections come from.
+pub trait Connect: Send + Sync + 'static {
+    /// What can be asked.
+    type Connection: Ask;
+    /// Finds a worker, or starts one.
+    fn connect(&self) -> impl Future<Output = Result<(Self::Connection, Events), ClientError>> + Send;
+}
+
+impl Ask for Client {
+    async fn ask(&self, request: Request) -> Result<Response, ClientError> {
+        self.call(request).await
+    }
+}
+
+/// The worker of these directories.
+impl Connect for Paths {
+    type Connection = Client;
+    async fn connect(&self) -> Result<(Client, Events), ClientError> {
+        Client::connect_or_start(self).await
+    }
+}
+
+/// Asks questions on whichever connection there is.
+#[derive(Debug, Clone)]
+pub struct Link<A> {
+    connection: Arc<Mutex<Option<A>>>,
+    events: mpsc::Sender<Event>,
+}
+
+impl<A: Ask> Link<A> {
+    /// Asks; the answer comes as an event.
+    pub fn ask(&self, question: Question) {
+        let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let events = self.events.clone();
+        tokio::spawn(async move {
+            let result = match connection {
+                Some(connection) => connection.ask(question.request()).await,
+                None => Err(ClientError::NoWorker),
+            };
+            // Nobody is left to hear it when this fails.
+            let _ = events.send(Event::Answer(answer(question, result))).await;
+        });
+    }
+}
+
+/// Starts to connect, and stays connected for as long as the task is not aborted.
+pub fn start<C: Connect>(
+    source: C,
+    events: mpsc::Sender<Event>,
+) -> (Link<C::Connection>, tokio::task::JoinHandle<()>) {
+    let link = Link { connection: Arc::default(), events };
+    let of_task = link.clone();
+    (link, tokio::spawn(async move { stay_connected(&source, &of_task).await }))
+}
+
+async fn stay_connected<C: Connect>(source: &C, link: &Link<C::Connection>) {
+    let mut failures = 0;
+    loop {
+        if link.events.send(Event::News(News::Connecting)).await.is_err() {
+            return;
+        }
+        let (reached, reason) = follow(source, link).await;
+        *link.connection.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        failures = if reached { 0 } else { failures + 1 };
+        let wait = WAITS[failures.min(WAITS.len() - 1)];
+        let down = News::Down { reason, retry_at: Instant::now() + wait };
+        if link.events.send(Event::News(down)).await.is_err() {
+            return;
+        }
+        tokio::time::sleep(wait).await;
+    }
+}
+
+/// Connects and passes events on until the connection ends. Gives back whether there was one, and
+/// why there is none any more.
+async fn follow<C: Connect>(source: &C, link: &Link<C::Connection>) -> (bool, String) {
+    let (connection, mut events) = match source.connect().await {
+        Ok(connected) => connected,
+        Err(error) => return (false, error.to_string()),
+    };
+    let snapshot = match connection.ask(Request::Subscribe).await {
+        Ok(Response::Snapshot(snapshot)) => snapshot,
+        Ok(_) => return (false, ClientError::Unexpected.to_string()),
+        Err(error) => return (false, error.to_string()),
+    };
+    *link.connection.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection);
+    let mut news = News::Connected(snapshot);
+    loop {
+        if link.events.send(Event::News(news)).await.is_err() {
+            return (true, String::new());
+        }
+        match events.recv().await {
+            Some(event) => news = News::Event(event),
+            None => return (true, ClientError::Lost.to_string()),
+        }
+    }
+}
+
+/// What came of a question, for the state.
+fn answer(question: Question, result: Result<Response, ClientError>) -> Answer {
+    let lost = matches!(result, Err(ClientError::Lost));
+    let result = result.map_err(|error| error.to_string());
+    let unexpected = || ClientError::Unexpected.to_string();
+    match question {
+        Question::Submit(_) => Answer::Submitted(match result {
+            Ok(Response::Accepted(status)) => Ok(status),
+            Ok(_) => Err(unexpected()),
+            Err(reason) if lost => {
+                Err(format!("{reason} before it answered; the queue will show whether it has it"))
+            }
+            Err(reason) => Err(reason),
+        }),
+        Question::Cancel(job) => Answer::Cancelled {
+            job,
+            result: result.and_then(|response| match response {
+                Response::Cancelled => Ok(()),
+                _ => Err(unexpected()),
+            }),
+        },
+        Question::Count { version, .. } => Answer::Counted {
+            version,
+            result: result.and_then(|response| match response {
+                Response::Tokens(counts) => Ok(counts),
+                _ => Err(unexpected()),
+            }),
+        },
+        Question::Fetch(picture) => Answer::Fetched {
+            picture,
+            result: result.and_then(|response| match response {
+                Response::Png(png) => Ok(png),
+                _ => Err(unexpected()),
+            }),
+        },
+        Question::Older(_) => Answer::Older(result.and_then(|response| match response {
+            Response::History(pictures) => Ok(pictures),
+            _ => Err(unexpected()),
+        })),
+    }
+}

@@ -1,0 +1,103 @@
+//! The studio: the process that owns the terminal and nothing else.
+//!
+//! ```text
+//! input, signals, worker, pictures ── event ──> update ── effect ──> worker, pictures, terminal
+//!                                                  │
+//!                                                state ──> view ──> screen ──> bytes
+//! ```
+//!
+//! # Invariants
+//! - One closed [`event::Event`] enum and one loop ([`run`]). All events that wait are taken, then
+//!   one frame is drawn, at most sixty times a second, and only its changes are written.
+//! - [`update()`] is pure: no I/O, and the time is passed in. Views change nothing.
+//! - A reply of the terminal never becomes a keystroke; keys typed ahead are never lost.
+//! - Leaving never stops work. The worker is another process.
+
+pub mod action;
+pub mod draft;
+pub mod editor;
+pub mod effect;
+pub mod event;
+pub mod glyphs;
+pub mod input;
+pub mod keymap;
+pub mod layout;
+pub mod link;
+pub mod notice;
+pub mod pane;
+pub mod picture;
+mod run;
+pub mod state;
+pub mod terminal;
+pub mod theme;
+mod update;
+pub mod view;
+
+pub use link::{Ask, Connect};
+pub use update::update;
+
+use std::time::Instant;
+
+use crate::config::{Config, Graphics};
+use crate::paths::Paths;
+use glyphs::Glyphs;
+use state::{Look, State};
+use terminal::facts::{Environment, Facts};
+use theme::Theme;
+
+/// What the command line says of the studio. It goes before the configuration.
+#[derive(Debug, Clone)]
+pub struct StudioOptions {
+    /// Where the configuration and the themes are.
+    pub paths: Paths,
+    /// A theme's name.
+    pub theme: Option<String>,
+    /// How pictures are shown.
+    pub graphics: Option<Graphics>,
+    /// Only ASCII borders and signs.
+    pub ascii: bool,
+}
+
+/// Why the studio could not run.
+#[derive(Debug, thiserror::Error)]
+pub enum StudioError {
+    /// Standard output is a file or a pipe, or there is no terminal to read keys from.
+    #[error("the studio needs a terminal; `flux-tui generate \"PROMPT\"` draws without one")]
+    NotATerminal,
+    /// The terminal could not be used.
+    #[error("the terminal could not be used: {0}")]
+    Terminal(#[source] std::io::Error),
+}
+
+/// Shows the studio until the person leaves. Call it on a current-thread runtime with time and I/O.
+///
+/// The first frame is drawn before the worker is looked for; the worker comes from `source`, for
+/// example the directories it lives in ([`Paths`]).
+///
+/// # Errors
+/// [`StudioError`]; a worker that cannot be had is no error but is shown, and tried again.
+pub async fn run<C: Connect>(source: C, options: StudioOptions) -> Result<(), StudioError> {
+    // Colours are the themes' concern, NO_COLOR included: a theme without any writes none, and the
+    // picture keeps its own.
+    crossterm::style::force_color_output(true);
+    run::run(source, first_state(&options, Environment::read())).await
+}
+
+/// The state before anything has happened: configuration, theme, environment.
+fn first_state(options: &StudioOptions, environment: Environment) -> State {
+    let (config, problems) = Config::load(&options.paths);
+    let mut complaints: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    let wanted = options.theme.clone().or(config.theme).filter(|name| name != "auto");
+    let automatic = wanted.is_none() && !environment.is_plain();
+    let name = wanted.unwrap_or_else(|| if environment.is_plain() { "ansi16" } else { "dark" }.to_owned());
+    let theme = Theme::named(&name, &options.paths).unwrap_or_else(|error| {
+        complaints.push(error.to_string());
+        Theme::default()
+    });
+    let theme = if environment.no_color { theme.without_colour() } else { theme };
+    let look = Look { theme, glyphs: Glyphs::choose(options.ascii || config.ascii), automatic };
+    let facts = Facts::new(environment, options.graphics.unwrap_or(config.graphics));
+    let mut state = State::new(look, facts, config.defaults, Instant::now());
+    complaints.into_iter().rev().for_each(|complaint| state.notices.warn(complaint));
+    state
+}

@@ -1,0 +1,235 @@
+//! What the preview shows, what it should show, and what is on its way.
+//!
+//! Pictures are encoded on their own thread. Each order has a number, so that a result which was
+//! overtaken is known as such; previews of a running picture are ordered at most four times a
+//! second and the latest wins.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use ratatui::layout::Size;
+
+use crate::job::{JobId, PictureId};
+use crate::ui::picture::{Drawable, Encoded, Means, Order, Source, Subject};
+use crate::wire::message::Preview;
+
+/// Between two previews of a running picture.
+const PAUSE: Duration = Duration::from_millis(250);
+/// PNGs kept, in bytes: a few dozen large pictures, to go back and forth in the history.
+const KEPT_BYTES: usize = 64 << 20;
+
+/// The preview pane.
+#[derive(Debug, Default)]
+pub struct PreviewPane {
+    /// Show what is drawn, rather than what is chosen in the history.
+    pub follows: bool,
+    /// The newest preview of the running picture.
+    live: Option<Preview>,
+    /// The picture to show when there is no preview.
+    picture: Option<PictureId>,
+    fetched: Fetched,
+    ordered: Option<Ordered>,
+    last_live: Option<Instant>,
+    shown: Option<Shown>,
+    /// Why a picture cannot be shown.
+    failed: Option<(PictureId, String)>,
+    next_number: u64,
+    /// Raised when all that was drawn is void: the screen was cleared.
+    generation: u64,
+}
+
+/// What is on the screen.
+#[derive(Debug)]
+pub struct Shown {
+    number: u64,
+    /// What it shows.
+    pub subject: Subject,
+    /// The picture, ready to be drawn.
+    pub drawable: Drawable,
+}
+
+impl Shown {
+    /// The order it came from; another number is another picture.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct Ordered {
+    subject: Subject,
+    room: Size,
+    means: Means,
+    generation: u64,
+}
+
+#[derive(Debug, Default)]
+struct Fetched {
+    files: VecDeque<(PictureId, Bytes)>,
+    asked: Option<PictureId>,
+}
+
+impl PreviewPane {
+    /// Empty, and following what is drawn.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { follows: true, ..Self::default() }
+    }
+
+    /// A preview came.
+    pub fn live(&mut self, preview: Preview) {
+        self.live = Some(preview);
+    }
+
+    /// A picture is finished: its previews are over.
+    pub fn finished(&mut self, job: JobId, index: u32, picture: PictureId) {
+        self.live.take_if(|live| live.job == job && live.index <= index);
+        if self.follows {
+            self.picture = Some(picture);
+        }
+    }
+
+    /// A job is over: so are its previews.
+    pub fn job_over(&mut self, job: JobId) {
+        self.live.take_if(|live| live.job == job);
+    }
+
+    /// Shows this picture, and no running one, until told otherwise.
+    pub fn look_at(&mut self, picture: PictureId) {
+        self.follows = false;
+        self.picture = Some(picture);
+    }
+
+    /// Shows this picture when nothing is drawn.
+    pub fn rest_on(&mut self, picture: Option<PictureId>) {
+        self.picture = picture.or(self.picture);
+    }
+
+    /// What should be seen.
+    #[must_use]
+    pub fn wanted(&self) -> Option<Subject> {
+        match &self.live {
+            Some(live) if self.follows => {
+                Some(Subject::Preview { job: live.job, index: live.index, step: live.step })
+            }
+            _ => self.picture.map(Subject::Picture),
+        }
+    }
+
+    /// What is seen.
+    #[must_use]
+    pub fn shown(&self) -> Option<&Shown> {
+        self.shown.as_ref()
+    }
+
+    /// Why the picture that should be seen is not.
+    #[must_use]
+    pub fn failure(&self) -> Option<&str> {
+        let wanted = self.wanted()?;
+        self.failed.as_ref().filter(|(id, _)| wanted == Subject::Picture(*id)).map(|(_, why)| why.as_str())
+    }
+
+    /// The picture to ask the worker for, if any. One is on its way at a time.
+    pub fn question(&mut self) -> Option<PictureId> {
+        let Some(Subject::Picture(id)) = self.wanted() else { return None };
+        let known = self.fetched.get(id).is_some() || self.failure().is_some();
+        if known || self.fetched.asked.is_some() {
+            return None;
+        }
+        self.fetched.asked = Some(id);
+        Some(id)
+    }
+
+    /// Takes a picture's file.
+    pub fn fetched(&mut self, id: PictureId, result: Result<Bytes, String>) {
+        self.fetched.asked = None;
+        match result {
+            Ok(png) => self.fetched.keep(id, png),
+            Err(why) => self.failed = Some((id, why)),
+        }
+    }
+
+    /// The connection is another: what was asked will not be answered, what failed may work.
+    pub fn forget(&mut self) {
+        self.fetched.asked = None;
+        self.failed = None;
+        self.live = None;
+    }
+
+    /// The screen was cleared, or its pictures lost.
+    pub fn repaint(&mut self) {
+        self.generation += 1;
+    }
+
+    /// The order to give now, if any.
+    pub fn order(&mut self, room: Size, means: Means, now: Instant) -> Option<Order> {
+        let subject = self.wanted()?;
+        let ordered = Ordered { subject, room, means, generation: self.generation };
+        if room.width == 0 || room.height == 0 || self.ordered.as_ref() == Some(&ordered) {
+            return None;
+        }
+        let source = match subject {
+            Subject::Preview { .. } => {
+                if self.live_due().is_some_and(|due| due > now) {
+                    return None;
+                }
+                self.last_live = Some(now);
+                Source::Rgb(self.live.clone()?)
+            }
+            Subject::Picture(id) => Source::Png(self.fetched.get(id)?.clone()),
+        };
+        self.ordered = Some(ordered);
+        self.next_number += 1;
+        Some(Order { number: self.next_number, subject, source, room, means })
+    }
+
+    /// When an order that had to wait can be given.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        let wanted = self.wanted()?;
+        let waits = matches!(wanted, Subject::Preview { .. })
+            && self.ordered.as_ref().is_none_or(|ordered| ordered.subject != wanted);
+        waits.then(|| self.live_due()).flatten()
+    }
+
+    fn live_due(&self) -> Option<Instant> {
+        self.last_live.map(|last| last + PAUSE)
+    }
+
+    /// Takes a result, unless a later one is there or it was made for another screen.
+    pub fn encoded(&mut self, encoded: Encoded) {
+        let overtaken = self.shown.as_ref().is_some_and(|shown| shown.number > encoded.number);
+        let fits = self.ordered.as_ref().is_some_and(|ordered| {
+            // An older preview of the same picture is better than none while the newest is encoded.
+            ordered.subject.same_picture(encoded.subject)
+                && (ordered.room, &ordered.means) == (encoded.room, &encoded.means)
+        });
+        if overtaken || !fits {
+            return;
+        }
+        match (encoded.result, encoded.subject) {
+            (Ok(drawable), subject) => {
+                self.shown = Some(Shown { number: encoded.number, subject, drawable });
+            }
+            (Err(why), Subject::Picture(id)) => self.failed = Some((id, why)),
+            (Err(_), Subject::Preview { .. }) => {}
+        }
+    }
+}
+
+impl Fetched {
+    fn get(&self, id: PictureId) -> Option<&Bytes> {
+        self.files.iter().find(|(known, _)| *known == id).map(|(_, png)| png)
+    }
+
+    fn keep(&mut self, id: PictureId, png: Bytes) {
+        self.files.retain(|(known, _)| *known != id);
+        self.files.push_back((id, png));
+        while self.files.len() > 1 && self.files.iter().map(|(_, png)| png.len()).sum::<usize>() > KEPT_BYTES
+        {
+            self.files.pop_front();
+        }
+    }
+}

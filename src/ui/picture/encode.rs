@@ -1,0 +1,106 @@
+//! From an order to something that can be drawn.
+
+use std::io::Cursor;
+
+use image::codecs::png::PngDecoder;
+use image::imageops::{self, FilterType};
+use image::{DynamicImage, ImageDecoder, Limits, RgbImage, RgbaImage};
+use ratatui_image::protocol::{Protocol as Image, iterm2::Iterm2, kitty::Kitty, sixel::Sixel};
+
+use super::{Drawable, Fit, HalfBlocks, Order, Protocol, Source, fit};
+
+/// The largest side that is decoded; the engine draws at most 2048.
+const SIDE_MAX: u32 = 8192;
+
+/// Does what the order says.
+pub(super) fn encode(order: &Order) -> Result<Drawable, String> {
+    let (pixels, exact) = match &order.source {
+        Source::Rgb(preview) => {
+            let pixels = RgbImage::from_raw(preview.width(), preview.height(), preview.rgb().to_vec());
+            (pixels.ok_or("the preview has too few bytes")?, false)
+        }
+        Source::Png(png) => (decode(png)?, true),
+    };
+    if pixels.width() == 0 || pixels.height() == 0 {
+        return Err("the picture has no pixels".to_owned());
+    }
+    let (width, height) = (u32::from(order.means.cell.0), u32::from(order.means.cell.1));
+    match order.means.protocol {
+        Protocol::HalfBlocks => {
+            // Two pixels a cell, each as wide as a cell and half as high: the shape of the cell
+            // decides how many of them make the picture's shape.
+            let shape = (pixels.width() * height.max(1), pixels.height() * 2 * width.max(1));
+            let room = ratatui::layout::Size::new(order.room.width, order.room.height * 2);
+            let fitted = fit(shape, room, (1, 1));
+            Ok(Drawable::HalfBlocks(HalfBlocks::new(&scale(&pixels, fitted.pixels, exact))))
+        }
+        protocol => {
+            let fitted = fit(pixels.dimensions(), order.room, (width, height));
+            graphics(&pixels, fitted, (width, height), protocol, order.number, exact)
+        }
+    }
+}
+
+/// A PNG of any colour type, with its size checked before anything is allocated for it.
+fn decode(png: &[u8]) -> Result<RgbImage, String> {
+    let mut limits = Limits::default();
+    limits.max_image_width = Some(SIDE_MAX);
+    limits.max_image_height = Some(SIDE_MAX);
+    let decoder = PngDecoder::with_limits(Cursor::new(png), limits.clone())
+        .and_then(|mut decoder| decoder.set_limits(limits).map(|()| decoder));
+    let image = decoder.and_then(DynamicImage::from_decoder);
+    image
+        .map(|image| image.to_rgb8())
+        .map_err(|error| format!("the file is no PNG that can be read: {error}"))
+}
+
+/// Small previews keep their pixels when they grow; finished pictures are smooth.
+fn scale(pixels: &RgbImage, (width, height): (u32, u32), exact: bool) -> RgbImage {
+    let grows = width >= pixels.width() && height >= pixels.height();
+    let filter = match (exact, grows) {
+        (false, true) => FilterType::Nearest,
+        (true, true) => FilterType::CatmullRom,
+        (_, false) => FilterType::Lanczos3,
+    };
+    imageops::resize(pixels, width.max(1), height.max(1), filter)
+}
+
+fn graphics(
+    pixels: &RgbImage,
+    fitted: Fit,
+    cell: (u32, u32),
+    protocol: Protocol,
+    number: u64,
+    exact: bool,
+) -> Result<Drawable, String> {
+    let scaled = DynamicImage::from(scale(pixels, fitted.pixels, exact)).to_rgba8();
+    // What is left of the last cells stays clear, so that the picture keeps its shape.
+    let mut whole =
+        RgbaImage::new(u32::from(fitted.cells.width) * cell.0, u32::from(fitted.cells.height) * cell.1);
+    imageops::replace(&mut whole, &scaled, 0, 0);
+    let (whole, size) = (DynamicImage::from(whole), fitted.cells);
+    let image = match protocol {
+        // Two ids in turn: kitty replaces the data of an id that comes again, so no more than two
+        // pictures are ever held, and the one on the screen is not replaced while it is seen.
+        Protocol::Kitty => Kitty::new(whole, size, kitty_id(number), false, false).map(Image::Kitty),
+        Protocol::Iterm2 => Iterm2::new(whole, size, false).map(Image::ITerm2),
+        _ => Sixel::new(whole, size, false).map(Image::Sixel),
+    };
+    let image = image.map_err(|error| format!("the picture could not be encoded: {error}"))?;
+    Ok(Drawable::Graphics { protocol, image: Box::new(image) })
+}
+
+/// One of two ids of this process. The low three bytes become a colour of the placeholders.
+pub(super) fn kitty_id(number: u64) -> u32 {
+    0x0010_0000 | (std::process::id() & 0x0007_ffff) << 1 | (number & 1) as u32
+}
+
+/// Deletes what kitty holds of ours, on leaving.
+#[must_use]
+pub fn kitty_delete_all() -> String {
+    (0..2).map(|number| format!("\x1b_Ga=d,d=I,i={},q=2\x1b\\", kitty_id(number))).collect()
+}
+
+#[cfg(test)]
+#[path = "encode_tests.rs"]
+mod tests;

@@ -1,0 +1,184 @@
+//! Pictures on their way to the screen: what to show, in which room, by which means.
+//!
+//! Encoding (decoding a PNG, scaling, making half-blocks or a graphics sequence) takes longer than
+//! a frame, so it is done on a thread of its own ([`PictureThread`]). Where a
+//! picture is placed is the layout's concern; fetching it is the worker's.
+
+mod encode;
+mod fit;
+mod halfblocks;
+mod thread;
+
+pub use encode::kitty_delete_all;
+pub use fit::{Fit, fit};
+pub use halfblocks::HalfBlocks;
+pub use thread::PictureThread;
+
+use bytes::Bytes;
+use ratatui::buffer::Buffer;
+use ratatui::layout::{Rect, Size};
+use ratatui::widgets::Widget;
+
+use crate::job::{JobId, PictureId};
+use crate::wire::message::Preview;
+
+/// What a picture shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subject {
+    /// A picture that is being drawn, after so many steps.
+    Preview {
+        /// For which job.
+        job: JobId,
+        /// Which of its pictures.
+        index: u32,
+        /// Steps done.
+        step: u32,
+    },
+    /// A finished picture.
+    Picture(PictureId),
+}
+
+impl Subject {
+    /// Whether both are the same picture, at whatever step.
+    #[must_use]
+    pub fn same_picture(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Preview { job, index, .. }, Self::Preview { job: other, index: of_other, .. }) => {
+                (job, index) == (other, of_other)
+            }
+            (one, other) => one == other,
+        }
+    }
+}
+
+/// Where its pixels come from.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Source {
+    /// A step preview.
+    Rgb(Preview),
+    /// A PNG file.
+    Png(Bytes),
+}
+
+/// How a picture gets onto this screen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Means {
+    /// The protocol.
+    pub protocol: Protocol,
+    /// One cell in pixels, across and down. For half-blocks only its shape matters.
+    pub cell: (u16, u16),
+}
+
+/// The ways to draw a picture in a terminal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Protocol {
+    /// Two pixels a cell, in any terminal with colours.
+    HalfBlocks,
+    /// kitty's, with unicode placeholders.
+    Kitty,
+    /// iTerm2's.
+    Iterm2,
+    /// DEC's.
+    Sixel,
+}
+
+impl Protocol {
+    /// Whether pixels stay on the screen when the cells over them are written: then the screen must
+    /// be cleared before a picture moves or goes.
+    #[must_use]
+    pub fn leaves_pixels(self) -> bool {
+        matches!(self, Self::Sixel | Self::Iterm2)
+    }
+}
+
+/// A picture to be made ready.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Order {
+    /// Raised with each order.
+    pub number: u64,
+    /// What it shows.
+    pub subject: Subject,
+    /// Its pixels.
+    pub source: Source,
+    /// The cells there are for it.
+    pub room: Size,
+    /// By which means.
+    pub means: Means,
+}
+
+/// What came of an order.
+#[derive(Debug)]
+pub struct Encoded {
+    /// The order's.
+    pub number: u64,
+    /// The order's.
+    pub subject: Subject,
+    /// The order's.
+    pub room: Size,
+    /// The order's.
+    pub means: Means,
+    /// The picture, or what is wrong with it.
+    pub result: Result<Drawable, String>,
+}
+
+/// A picture that only needs to be put somewhere.
+pub enum Drawable {
+    /// Coloured cells.
+    HalfBlocks(HalfBlocks),
+    /// A sequence for the terminal.
+    Graphics {
+        /// By which protocol.
+        protocol: Protocol,
+        /// ratatui-image's form of it.
+        image: Box<ratatui_image::protocol::Protocol>,
+    },
+}
+
+impl std::fmt::Debug for Drawable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?} {:?}", self.protocol(), self.size())
+    }
+}
+
+impl Drawable {
+    /// By which protocol.
+    #[must_use]
+    pub fn protocol(&self) -> Protocol {
+        match self {
+            Self::HalfBlocks(_) => Protocol::HalfBlocks,
+            Self::Graphics { protocol, .. } => *protocol,
+        }
+    }
+
+    /// The cells it covers.
+    #[must_use]
+    pub fn size(&self) -> Size {
+        match self {
+            Self::HalfBlocks(blocks) => blocks.size(),
+            Self::Graphics { image, .. } => image.size(),
+        }
+    }
+
+    /// Where it goes in an area, centred; `None` when it does not fit, as after a resize until it
+    /// has been encoded again.
+    #[must_use]
+    pub fn place(&self, area: Rect) -> Option<Rect> {
+        let size = self.size();
+        let fits =
+            size.width > 0 && size.height > 0 && size.width <= area.width && size.height <= area.height;
+        fits.then(|| Rect {
+            x: area.x + (area.width - size.width) / 2,
+            y: area.y + (area.height - size.height) / 2,
+            width: size.width,
+            height: size.height,
+        })
+    }
+
+    /// Draws it where [`Self::place`] said.
+    pub fn draw(&self, area: Rect, buffer: &mut Buffer) {
+        match self {
+            Self::HalfBlocks(blocks) => blocks.draw(area, buffer),
+            Self::Graphics { image, .. } => ratatui_image::Image::new(image).render(area, buffer),
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! The loop: take every event there is, update, do what is to be done, draw once.
+
+use std::io::{self, IsTerminal};
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use super::effect::Effect;
+use super::event::{Event, Signal, Window};
+use super::input::{EscapeWait, read_terminal};
+use super::link::{self, Ask, Connect, Link};
+use super::picture::{PictureThread, Protocol};
+use super::state::State;
+use super::terminal::facts::QUESTIONS;
+use super::terminal::guard::{TerminalGuard, note_kitty_pictures};
+use super::terminal::output::Output;
+use super::terminal::screen::Screen;
+use super::{StudioError, update, view};
+
+/// Between two frames: about sixty a second.
+const FRAME: Duration = Duration::from_millis(16);
+/// Events taken before a frame is drawn, so that no flood of them keeps the screen from changing.
+const EVENTS_A_FRAME: usize = 1024;
+/// Events that may wait to be taken.
+const QUEUE: usize = 1024;
+/// How long a stop may take to come; see [`Running::suspend`].
+const STOP_WAIT: Duration = Duration::from_millis(200);
+/// How long leaving waits for a slow line to take the last frame.
+const LAST_FRAME: Duration = Duration::from_secs(2);
+
+/// Runs until the person leaves. The first frame is out before anything else is begun.
+pub(super) async fn run<C: Connect>(source: C, mut state: State) -> Result<(), StudioError> {
+    let terminal = controlling_terminal()?;
+    let (sender, events) = mpsc::channel(QUEUE);
+    let guard = TerminalGuard::take().map_err(StudioError::Terminal)?;
+    let output = Output::start(io::stdout()).map_err(StudioError::Terminal)?;
+    update(&mut state, Event::Resized(window()), Instant::now());
+    let mut screen = Screen::default();
+    output.write(screen.bytes(view::draw(&state)).map_err(StudioError::Terminal)?);
+
+    let wait = EscapeWait::over_ssh(state.terminal.environment.ssh);
+    let signals = Signals::watch().map_err(StudioError::Terminal)?;
+    let tasks =
+        [tokio::spawn(read(terminal, wait, sender.clone())), tokio::spawn(signals.pass_on(sender.clone()))];
+    let pictures = PictureThread::start(sender.clone()).map_err(StudioError::Terminal)?;
+    let (link, connection) = link::start(source, sender);
+    let mut running = Running { state, screen, output, guard, pictures, link, events, unsent: Vec::new() };
+    running.probe();
+    let result = running.until_left().await;
+    tasks.iter().chain([&connection]).for_each(JoinHandle::abort);
+    // A line that takes nothing more must not keep the person from leaving.
+    let _ = tokio::time::timeout(LAST_FRAME, running.output.idle()).await;
+    result
+}
+
+/// Everything that the loop holds.
+struct Running<A> {
+    state: State,
+    screen: Screen,
+    output: Output,
+    guard: TerminalGuard,
+    pictures: PictureThread,
+    link: Link<A>,
+    events: mpsc::Receiver<Event>,
+    /// Bytes that go out with the next frame.
+    unsent: Vec<u8>,
+}
+
+impl<A: Ask> Running<A> {
+    async fn until_left(&mut self) -> Result<(), StudioError> {
+        let mut changed = true;
+        let mut last_frame = Instant::now();
+        while !self.output.has_failed() {
+            let now = Instant::now();
+            let next_frame = last_frame + FRAME;
+            if changed && self.output.is_idle() && now >= next_frame {
+                self.draw()?;
+                (changed, last_frame) = (false, now);
+            }
+            // Whatever was due has been done by the last update.
+            let due = self.state.deadline();
+            let frame_waits = changed && self.output.is_idle();
+            let event = tokio::select! {
+                event = self.events.recv() => event,
+                () = self.output.idle(), if changed && !frame_waits => continue,
+                () = tokio::time::sleep_until(next_frame.into()), if frame_waits => continue,
+                () = tokio::time::sleep_until(due.unwrap_or(now).into()), if due.is_some() => Some(Event::Tick),
+            };
+            let Some(event) = event else { return Ok(()) };
+            changed = true;
+            if self.take(event).await? == Flow::Leave {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes an event and all that wait behind it.
+    async fn take(&mut self, event: Event) -> Result<Flow, StudioError> {
+        let mut next = Some(event);
+        let mut taken = 0;
+        while let Some(event) = next {
+            for effect in update(&mut self.state, event, Instant::now()) {
+                if self.perform(effect).await? == Flow::Leave {
+                    return Ok(Flow::Leave);
+                }
+            }
+            taken += 1;
+            next = if taken < EVENTS_A_FRAME { self.events.try_recv().ok() } else { None };
+        }
+        Ok(Flow::Stay)
+    }
+
+    async fn perform(&mut self, effect: Effect) -> Result<Flow, StudioError> {
+        match effect {
+            Effect::Ask(question) => self.link.ask(question),
+            Effect::Encode(order) => {
+                if order.means.protocol == Protocol::Kitty {
+                    note_kitty_pictures();
+                }
+                self.pictures.order(order);
+            }
+            Effect::Repaint => self.screen.forget(),
+            Effect::Probe => self.probe(),
+            Effect::Reenter => self.reenter()?,
+            Effect::Suspend => self.suspend().await?,
+            Effect::Quit => return Ok(Flow::Leave),
+        }
+        Ok(Flow::Stay)
+    }
+
+    fn draw(&mut self) -> Result<(), StudioError> {
+        let mut bytes = self.screen.bytes(view::draw(&self.state)).map_err(StudioError::Terminal)?;
+        bytes.append(&mut self.unsent);
+        self.output.write(bytes);
+        Ok(())
+    }
+
+    fn probe(&mut self) {
+        if self.state.terminal.environment.can_be_asked() {
+            self.unsent.extend_from_slice(QUESTIONS.as_bytes());
+        }
+    }
+
+    fn reenter(&mut self) -> Result<(), StudioError> {
+        self.guard.retake().map_err(StudioError::Terminal)?;
+        self.screen.forget();
+        self.state.view.window = window();
+        self.probe();
+        Ok(())
+    }
+
+    /// Gives the terminal back and stops the whole process group, as the shell expects of Ctrl-Z:
+    /// under `cargo run`, cargo must stop too.
+    async fn suspend(&mut self) -> Result<(), StudioError> {
+        let mut continued = signal(SignalKind::from_raw(rustix::process::Signal::CONT.as_raw()))
+            .map_err(StudioError::Terminal)?;
+        let _ = tokio::time::timeout(LAST_FRAME, self.output.idle()).await;
+        self.guard.release();
+        rustix::process::kill_current_process_group(rustix::process::Signal::TSTP)
+            .map_err(|error| StudioError::Terminal(error.into()))?;
+        // The stop may come a moment after the call. Where no shell watches over the group it never
+        // comes, and then the screen returns.
+        let _ = tokio::time::timeout(STOP_WAIT, continued.recv()).await;
+        self.reenter()
+    }
+}
+
+/// Whether the loop goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Flow {
+    Stay,
+    Leave,
+}
+
+/// The terminal to read keys from: standard input, or what the shell says is the terminal when
+/// standard input is something else.
+fn controlling_terminal() -> Result<OwnedFd, StudioError> {
+    if !io::stdout().is_terminal() {
+        return Err(StudioError::NotATerminal);
+    }
+    if io::stdin().is_terminal() {
+        return io::stdin().as_fd().try_clone_to_owned().map_err(StudioError::Terminal);
+    }
+    let terminal = std::fs::File::open("/dev/tty").map_err(|_| StudioError::NotATerminal)?;
+    Ok(terminal.into())
+}
+
+async fn read(terminal: OwnedFd, wait: EscapeWait, events: mpsc::Sender<Event>) {
+    if read_terminal(terminal, wait, events.clone()).await.is_err() {
+        // Without keys there is no way to leave; ending is the only honest thing.
+        let _ = events.send(Event::TerminalGone).await;
+    }
+}
+
+/// The window as it is now; 80x24 where nobody knows.
+fn window() -> Window {
+    match crossterm::terminal::window_size() {
+        Ok(size) if size.columns > 0 && size.rows > 0 => Window {
+            columns: size.columns,
+            rows: size.rows,
+            pixels: (size.width > 0 && size.height > 0).then_some((size.width, size.height)),
+        },
+        _ => {
+            let (columns, rows) = crossterm::terminal::size().unwrap_or((80, 24));
+            Window { columns, rows, pixels: None }
+        }
+    }
+}
+
+/// The signals that the studio answers to.
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    hang_up: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+    resized: tokio::signal::unix::Signal,
+    continued: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn watch() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            hang_up: signal(SignalKind::hangup())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            resized: signal(SignalKind::window_change())?,
+            continued: signal(SignalKind::from_raw(rustix::process::Signal::CONT.as_raw()))?,
+        })
+    }
+
+    async fn pass_on(mut self, events: mpsc::Sender<Event>) {
+        loop {
+            let event = tokio::select! {
+                _ = self.terminate.recv() => Event::Signal(Signal::End),
+                _ = self.hang_up.recv() => Event::Signal(Signal::End),
+                _ = self.interrupt.recv() => Event::Signal(Signal::End),
+                _ = self.resized.recv() => Event::Resized(window()),
+                _ = self.continued.recv() => Event::Signal(Signal::Continued),
+            };
+            if events.send(event).await.is_err() {
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! All that the studio knows, grouped by pane. Views read it, only [`super::update`] changes it.
+
+use std::time::Instant;
+
+use ratatui::layout::Size;
+
+use super::event::Window;
+use super::glyphs::Glyphs;
+use super::layout::Layout;
+use super::notice::Notices;
+use super::pane::Pane;
+use super::pane::history::HistoryPane;
+use super::pane::memory::MemoryPane;
+use super::pane::parameters::ParametersPane;
+use super::pane::preview::PreviewPane;
+use super::pane::prompt::PromptPane;
+use super::pane::queue::QueuePane;
+use super::terminal::facts::Facts;
+use super::theme::Theme;
+use crate::config::JobDefaults;
+use crate::wire::message::EngineStatus;
+
+/// All that the studio knows.
+#[derive(Debug)]
+pub struct State {
+    /// What to draw.
+    pub prompt: PromptPane,
+    /// How.
+    pub parameters: ParametersPane,
+    /// Memory, load, temperature.
+    pub memory: MemoryPane,
+    /// The picture.
+    pub preview: PreviewPane,
+    /// What waits.
+    pub queue: QueuePane,
+    /// What was drawn.
+    pub history: HistoryPane,
+    /// The connection, and who is at its other end.
+    pub worker: Worker,
+    /// What the person has to be told.
+    pub notices: Notices,
+    /// Which pane has the keys, and what lies over them.
+    pub view: ViewState,
+    /// Theme and signs.
+    pub look: Look,
+    /// What is known of the terminal.
+    pub terminal: Facts,
+    /// The moment of the last event.
+    pub now: Instant,
+}
+
+/// Which pane has the keys, and what lies over them.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ViewState {
+    /// The window.
+    pub window: Window,
+    /// The pane that has the keys.
+    pub focus: Pane,
+    /// The help is open, scrolled by so many rows.
+    pub help: Option<usize>,
+}
+
+/// The connection, and who is at its other end.
+#[derive(Debug, Default)]
+pub struct Worker {
+    /// The connection.
+    pub link: Link,
+    /// What computes.
+    pub engine: EngineStatus,
+    /// Jobs that were asked for before there was a connection.
+    pub unsent: Vec<super::draft::Draft>,
+}
+
+/// The connection to the worker.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Link {
+    /// A worker is being looked for or started.
+    #[default]
+    Connecting,
+    /// There is one.
+    Up,
+    /// There is none.
+    Down {
+        /// Why, and what would help.
+        reason: String,
+        /// When it is tried again.
+        retry_at: Instant,
+    },
+}
+
+/// Theme and signs.
+#[derive(Debug, Clone)]
+pub struct Look {
+    /// What roles look like.
+    pub theme: Theme,
+    /// Signs and borders.
+    pub glyphs: Glyphs,
+    /// The theme follows the terminal's background.
+    pub automatic: bool,
+}
+
+impl State {
+    /// As it is before anything has happened.
+    #[must_use]
+    pub fn new(look: Look, terminal: Facts, defaults: JobDefaults, now: Instant) -> Self {
+        Self {
+            prompt: PromptPane::default(),
+            parameters: ParametersPane::new(defaults),
+            memory: MemoryPane::default(),
+            preview: PreviewPane::new(),
+            queue: QueuePane::default(),
+            history: HistoryPane::default(),
+            worker: Worker::default(),
+            notices: Notices::default(),
+            view: ViewState::default(),
+            look,
+            terminal,
+            now,
+        }
+    }
+
+    /// Where everything is.
+    #[must_use]
+    pub fn layout(&self) -> Layout {
+        let window = self.view.window;
+        Layout::of(Size::new(window.columns, window.rows), self.notices.rows(window.columns))
+    }
+
+    /// When [`super::event::Event::Tick`] is wanted.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        let counts = match self.worker.link {
+            Link::Up => self.prompt.counts.deadline(&self.prompt.editor, &self.parameters.model()),
+            _ => None,
+        };
+        // What is due already was seen to by the last update; only what is to come needs a tick.
+        let all = [counts, self.preview.deadline(), self.countdown()];
+        all.into_iter().flatten().filter(|due| *due > self.now).min()
+    }
+
+    /// When the seconds to the next try change.
+    fn countdown(&self) -> Option<Instant> {
+        let Link::Down { retry_at, .. } = &self.worker.link else { return None };
+        let left = retry_at.checked_duration_since(self.now).filter(|left| !left.is_zero())?;
+        let rest = std::time::Duration::from_nanos(u64::from(left.subsec_nanos()));
+        Some(self.now + rest.max(std::time::Duration::from_millis(50)))
+    }
+}

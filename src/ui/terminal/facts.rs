@@ -1,0 +1,233 @@
+//! What is known of the terminal, and by which means pictures are drawn on it.
+//!
+//! Environment variables do not cross SSH, so a terminal is identified by asking it. The questions
+//! go out after the first frame and the answers come whenever they come; until then, and for ever
+//! where none comes, pictures are half-blocks.
+
+use crate::config::Graphics;
+use crate::ui::event::Window;
+use crate::ui::input::Report;
+use crate::ui::picture::{Means, Protocol};
+
+/// A cell's shape where the terminal does not say: twice as high as wide.
+const USUAL_CELL: (u16, u16) = (10, 20);
+
+/// The questions. DA1 is last: every terminal answers it, so its answer ends the round.
+pub const QUESTIONS: &str = concat!(
+    "\x1b[>q",                                    // XTVERSION
+    "\x1b_Gi=31,s=1,v=1,a=q,t=d,f=24;AAAA\x1b\\", // kitty graphics
+    "\x1b[14t",                                   // the text area in pixels
+    "\x1b[16t",                                   // a cell in pixels
+    "\x1b]11;?\x1b\\",                            // the background
+    "\x1b[?2026$p",                               // synchronized update
+    "\x1b[c",                                     // DA1
+);
+
+/// What the environment says. Read once, at the start.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Environment {
+    /// `TERM`.
+    pub term: String,
+    /// Inside tmux, screen or zellij, as far as the environment tells.
+    pub multiplexer: bool,
+    /// `SSH_CONNECTION` is set.
+    pub ssh: bool,
+    /// `NO_COLOR` is set and not empty.
+    pub no_color: bool,
+}
+
+impl Environment {
+    /// Of this process.
+    #[must_use]
+    pub fn read() -> Self {
+        let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        let term = std::env::var("TERM").unwrap_or_default();
+        let multiplexer = ["TMUX", "STY", "ZELLIJ"].into_iter().any(set)
+            || term.starts_with("tmux")
+            || term.starts_with("screen");
+        Self { term, multiplexer, ssh: set("SSH_CONNECTION"), no_color: set("NO_COLOR") }
+    }
+
+    /// Whether the terminal understands questions. The Linux console and teletypes print them.
+    #[must_use]
+    pub fn can_be_asked(&self) -> bool {
+        !matches!(self.term.as_str(), "" | "linux" | "dumb" | "vt52")
+    }
+
+    /// Whether the terminal has no more than sixteen colours, as far as its name tells.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        matches!(self.term.as_str(), "linux" | "xterm-16color" | "vt100" | "vt220" | "ansi" | "dumb" | "")
+    }
+}
+
+/// What is known of the terminal.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// What the environment says.
+    pub environment: Environment,
+    /// What the person wants.
+    pub wanted: Graphics,
+    name: Option<String>,
+    kitty_graphics: bool,
+    sixel: bool,
+    cell: Option<(u16, u16)>,
+    area: Option<(u16, u16)>,
+    background: Option<[u8; 3]>,
+}
+
+impl Facts {
+    /// Before anything was answered.
+    #[must_use]
+    pub fn new(environment: Environment, wanted: Graphics) -> Self {
+        Self { environment, wanted, ..Self::default() }
+    }
+
+    /// Takes an answer.
+    pub fn learn(&mut self, report: &Report) {
+        match report {
+            Report::Attributes(attributes) => self.sixel = attributes.iter().skip(1).any(|found| *found == 4),
+            Report::Version(name) => self.name = Some(name.clone()),
+            Report::KittyGraphics(ok) => self.kitty_graphics = *ok,
+            Report::CellPixels { width, height } => self.cell = positive(*width, *height),
+            Report::AreaPixels { width, height } => self.area = positive(*width, *height),
+            Report::Background(rgb) => self.background = Some(*rgb),
+            Report::Mode { .. } => {}
+        }
+    }
+
+    /// Forgets the answers: the questions are asked again, perhaps to another terminal.
+    pub fn forget(&mut self) {
+        *self = Self::new(self.environment.clone(), self.wanted);
+    }
+
+    /// Whether the background is light; `None` while nobody knows.
+    #[must_use]
+    pub fn is_light(&self) -> Option<bool> {
+        let [red, green, blue] = self.background?.map(u32::from);
+        // Luminance by the weights of BT.709, in thousandths.
+        Some(red * 213 + green * 715 + blue * 72 > 128_000)
+    }
+
+    /// By which means pictures are drawn in this window.
+    #[must_use]
+    pub fn means(&self, window: Window) -> Means {
+        let cell = self.cell(window);
+        let protocol = match (self.protocol(), cell) {
+            // A graphics protocol without a cell's size would draw over its neighbours.
+            (Protocol::Kitty | Protocol::Iterm2 | Protocol::Sixel, None) if self.wanted == Graphics::Auto => {
+                Protocol::HalfBlocks
+            }
+            (protocol, _) => protocol,
+        };
+        Means { protocol, cell: cell.unwrap_or(USUAL_CELL) }
+    }
+
+    fn protocol(&self) -> Protocol {
+        let name = self.name.as_deref().unwrap_or("");
+        let is = |known: &str| name.get(..known.len()).is_some_and(|start| start.eq_ignore_ascii_case(known));
+        match self.wanted {
+            Graphics::Kitty => return Protocol::Kitty,
+            Graphics::Iterm2 => return Protocol::Iterm2,
+            Graphics::Sixel => return Protocol::Sixel,
+            Graphics::HalfBlocks => return Protocol::HalfBlocks,
+            Graphics::Auto => {}
+        }
+        if self.environment.multiplexer || is("tmux") || is("screen") || is("zellij") {
+            return Protocol::HalfBlocks;
+        }
+        // Others answer kitty's query too, but do not know placeholders.
+        let placeholders = is("ghostty") || (is("kitty") && version(name) >= (0, 28));
+        if self.kitty_graphics && placeholders {
+            return Protocol::Kitty;
+        }
+        if ["iTerm2", "WezTerm", "mintty", "Konsole", "rio"].into_iter().any(is) {
+            return Protocol::Iterm2;
+        }
+        if self.sixel { Protocol::Sixel } else { Protocol::HalfBlocks }
+    }
+
+    /// One cell in pixels: as the terminal says, or the window divided by its cells.
+    fn cell(&self, window: Window) -> Option<(u16, u16)> {
+        let divided = |(width, height): (u16, u16)| {
+            positive(width.checked_div(window.columns)?, height.checked_div(window.rows)?)
+        };
+        self.cell.or_else(|| window.pixels.and_then(divided)).or_else(|| self.area.and_then(divided))
+    }
+}
+
+fn positive(width: u16, height: u16) -> Option<(u16, u16)> {
+    (width > 0 && height > 0).then_some((width, height))
+}
+
+/// The first two numbers in a name: `kitty(0.35.2)` is 0, 35.
+fn version(name: &str) -> (u32, u32) {
+    let mut numbers = name.split(|found: char| !found.is_ascii_digit()).filter_map(|text| text.parse().ok());
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WINDOW: Window = Window { columns: 80, rows: 24, pixels: None };
+
+    fn protocol(environment: Environment, name: &str, kitty: bool, sixel: bool) -> Protocol {
+        let mut facts = Facts::new(environment, Graphics::Auto);
+        if !name.is_empty() {
+            facts.learn(&Report::Version(name.into()));
+        }
+        facts.learn(&Report::KittyGraphics(kitty));
+        facts.learn(&Report::CellPixels { width: 8, height: 16 });
+        facts.learn(&Report::Attributes(if sixel { vec![62, 4] } else { vec![62] }));
+        facts.means(WINDOW).protocol
+    }
+
+    #[test]
+    fn terminals_by_what_they_answer() {
+        let here = Environment::default();
+        for (name, kitty, sixel, expected) in [
+            ("kitty(0.35.2)", true, false, Protocol::Kitty),
+            ("kitty(0.26.5)", true, false, Protocol::HalfBlocks),
+            ("ghostty 1.1.0", true, false, Protocol::Kitty),
+            ("WezTerm 20240203-110809", true, true, Protocol::Iterm2),
+            ("iTerm2 3.5.0", true, true, Protocol::Iterm2),
+            ("XTerm(379)", false, true, Protocol::Sixel),
+            ("", false, true, Protocol::Sixel),
+            ("foot(1.16.2)", false, true, Protocol::Sixel),
+            ("tmux 3.3a", false, true, Protocol::HalfBlocks),
+            ("", false, false, Protocol::HalfBlocks),
+        ] {
+            assert_eq!(protocol(here.clone(), name, kitty, sixel), expected, "{name:?}");
+        }
+        let inside = Environment { multiplexer: true, ..here };
+        assert_eq!(protocol(inside, "kitty(0.35.2)", true, true), Protocol::HalfBlocks);
+    }
+
+    #[test]
+    fn nothing_answered_is_half_blocks() {
+        let facts = Facts::new(Environment::default(), Graphics::Auto);
+        assert_eq!(facts.means(WINDOW), Means { protocol: Protocol::HalfBlocks, cell: USUAL_CELL });
+    }
+
+    #[test]
+    fn sixel_without_a_cell_size_is_half_blocks_unless_it_was_asked_for() {
+        let mut facts = Facts::new(Environment::default(), Graphics::Auto);
+        facts.learn(&Report::Attributes(vec![62, 4]));
+        assert_eq!(facts.means(WINDOW).protocol, Protocol::HalfBlocks);
+        let pixels = Window { pixels: Some((804, 484)), ..WINDOW };
+        assert_eq!(facts.means(pixels), Means { protocol: Protocol::Sixel, cell: (10, 20) });
+        facts.wanted = Graphics::Sixel;
+        assert_eq!(facts.means(WINDOW).protocol, Protocol::Sixel);
+    }
+
+    #[test]
+    fn a_background_is_light_or_dark() {
+        let mut facts = Facts::default();
+        assert_eq!(facts.is_light(), None);
+        facts.learn(&Report::Background([0xfd, 0xf6, 0xe3]));
+        assert_eq!(facts.is_light(), Some(true));
+        facts.learn(&Report::Background([0x1c, 0x1c, 0x1c]));
+        assert_eq!(facts.is_light(), Some(false));
+    }
+}

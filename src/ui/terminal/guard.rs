@@ -1,0 +1,96 @@
+//! Takes the terminal and gives it back: on leaving, on a panic, on a signal, before a suspension.
+
+use std::io::{self, Write};
+use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::ui::picture::kitty_delete_all;
+
+/// Alternate screen, bracketed paste, mouse (buttons and wheel, SGR form), focus reports, a bar
+/// as the cursor.
+const ENTER: &str = "\x1b[?1049h\x1b[?2004h\x1b[?1000h\x1b[?1006h\x1b[?1004h\x1b[5 q\x1b[?25l";
+/// The reverse; an open synchronized update is ended first, or nothing would be seen.
+const LEAVE: &str =
+    "\x1b[?2026l\x1b[0m\x1b[0 q\x1b[?1004l\x1b[?1006l\x1b[?1000l\x1b[?2004l\x1b[?1049l\x1b[?25h";
+
+static TAKEN: AtomicBool = AtomicBool::new(false);
+/// Whether kitty was sent pictures that it should drop.
+static HOLDS_PICTURES: AtomicBool = AtomicBool::new(false);
+static HOOK: Once = Once::new();
+
+/// The terminal is ours while this lives.
+#[derive(Debug)]
+pub struct TerminalGuard(());
+
+impl TerminalGuard {
+    /// Takes the terminal.
+    ///
+    /// # Errors
+    /// What the system says about raw mode, or about writing.
+    pub fn take() -> io::Result<Self> {
+        HOOK.call_once(|| {
+            let before = std::panic::take_hook();
+            std::panic::set_hook(Box::new(move |panic| {
+                give_back();
+                before(panic);
+            }));
+        });
+        let guard = Self(());
+        guard.retake()?;
+        Ok(guard)
+    }
+
+    /// Takes it again, after it was given back or someone else may have used it.
+    ///
+    /// # Errors
+    /// As [`Self::take`].
+    pub fn retake(&self) -> io::Result<()> {
+        // crossterm remembers what to restore; whoever stopped us may have changed the modes since.
+        crossterm::terminal::disable_raw_mode()?;
+        crossterm::terminal::enable_raw_mode()?;
+        TAKEN.store(true, Ordering::SeqCst);
+        let mut output = io::stdout().lock();
+        output.write_all(ENTER.as_bytes())?;
+        output.flush()
+    }
+
+    /// Gives it back for now.
+    pub fn release(&self) {
+        give_back();
+    }
+}
+
+impl Drop for TerminalGuard {
+    fn drop(&mut self) {
+        give_back();
+    }
+}
+
+/// Kitty was sent pictures: they are deleted on leaving.
+pub fn note_kitty_pictures() {
+    HOLDS_PICTURES.store(true, Ordering::Relaxed);
+}
+
+/// Does nothing when the terminal is not taken, so it may be called from anywhere. A terminal that
+/// is gone cannot be restored; that is no error here.
+fn give_back() {
+    if !TAKEN.swap(false, Ordering::SeqCst) {
+        return;
+    }
+    let mut leave = String::new();
+    if HOLDS_PICTURES.load(Ordering::Relaxed) {
+        leave.push_str(&kitty_delete_all());
+    }
+    leave.push_str(LEAVE);
+    // Not through the lock of `stdout`: the thread that panicked may hold it.
+    let mut rest = leave.as_bytes();
+    while !rest.is_empty() {
+        match rustix::io::write(rustix::stdio::stdout(), rest) {
+            Ok(0) => break,
+            Ok(written) => rest = &rest[written..],
+            Err(rustix::io::Errno::INTR) => {}
+            Err(_) => break,
+        }
+    }
+    let _ = crossterm::terminal::disable_raw_mode();
+}

@@ -1,0 +1,85 @@
+//! The thread that writes frames. The loop never waits for a slow line: it draws a new frame only
+//! when the last one is out, so what is drawn is always the newest.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+use tokio::sync::Notify;
+
+/// Writes one frame at a time.
+#[derive(Debug)]
+pub struct Output {
+    frames: SyncSender<Vec<u8>>,
+    state: Arc<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    busy: AtomicBool,
+    failed: AtomicBool,
+    idle: Notify,
+}
+
+impl Output {
+    /// Starts the thread, which writes to `target`.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn start(target: impl Write + Send + 'static) -> io::Result<Self> {
+        let (frames, queue) = sync_channel(1);
+        let state = Arc::new(State::default());
+        let of_thread = Arc::clone(&state);
+        std::thread::Builder::new()
+            .name("output".into())
+            .spawn(move || write_all(&queue, target, &of_thread))?;
+        Ok(Self { frames, state })
+    }
+
+    /// Whether the last frame is out.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        !self.state.busy.load(Ordering::SeqCst)
+    }
+
+    /// Whether writing has failed: the terminal is gone.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.state.failed.load(Ordering::SeqCst)
+    }
+
+    /// Writes a frame; only when [`Self::is_idle`].
+    pub fn write(&self, frame: Vec<u8>) {
+        if frame.is_empty() {
+            return;
+        }
+        self.state.busy.store(true, Ordering::SeqCst);
+        if self.frames.send(frame).is_err() {
+            self.state.failed.store(true, Ordering::SeqCst);
+            self.state.busy.store(false, Ordering::SeqCst);
+        }
+    }
+
+    /// Waits until the last frame is out.
+    pub async fn idle(&self) {
+        loop {
+            // Registered before looking, so that the end of a frame in between is not missed.
+            let notified = self.state.idle.notified();
+            if self.is_idle() {
+                return;
+            }
+            notified.await;
+        }
+    }
+}
+
+fn write_all(queue: &Receiver<Vec<u8>>, mut target: impl Write, state: &State) {
+    for frame in queue {
+        if target.write_all(&frame).and_then(|()| target.flush()).is_err() {
+            state.failed.store(true, Ordering::SeqCst);
+        }
+        state.busy.store(false, Ordering::SeqCst);
+        state.idle.notify_waiters();
+    }
+}

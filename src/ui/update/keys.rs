@@ -1,0 +1,230 @@
+//! Keys and pastes.
+
+use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+
+use super::focus;
+use crate::ui::action::{Action, Edit, FieldAction, ListMove};
+use crate::ui::draft::{Draft, SeedWish};
+use crate::ui::effect::{Effect, Question};
+use crate::ui::keymap::{Context, lookup};
+use crate::ui::layout::inside;
+use crate::ui::pane::Pane;
+use crate::ui::pane::parameters::FieldName;
+use crate::ui::state::{Link, State};
+
+/// Steps that the "much" keys take at once.
+const MUCH: i64 = 10;
+
+pub(super) fn take_key(state: &mut State, key: &KeyEvent) -> Vec<Effect> {
+    if key.kind == KeyEventKind::Release {
+        return Vec::new();
+    }
+    match lookup(&contexts(state), key) {
+        Some(action) if !begins_seed(state, key) => act(state, action),
+        _ => {
+            type_character(state, key);
+            Vec::new()
+        }
+    }
+}
+
+/// In the seed field a minus is the beginning of -1 and not "less".
+fn begins_seed(state: &State, key: &KeyEvent) -> bool {
+    let in_seed = state.view.focus == Pane::Parameters && state.parameters.chosen() == FieldName::Seed;
+    in_seed && state.view.help.is_none() && key.code == KeyCode::Char('-')
+}
+
+/// Where the person is, the nearest first.
+pub(crate) fn contexts(state: &State) -> Vec<Context> {
+    if state.view.help.is_some() {
+        return vec![Context::Help, Context::OutsidePrompt, Context::Everywhere];
+    }
+    let pane = match state.view.focus {
+        Pane::Prompt => return vec![Context::Prompt, Context::Everywhere],
+        Pane::Parameters => Context::Parameters,
+        Pane::Queue => Context::Queue,
+        Pane::History => Context::History,
+    };
+    vec![pane, Context::OutsidePrompt, Context::Everywhere]
+}
+
+fn type_character(state: &mut State, key: &KeyEvent) {
+    let KeyCode::Char(typed) = key.code else { return };
+    if state.view.help.is_some() || key.modifiers.intersects(KeyModifiers::CONTROL | KeyModifiers::ALT) {
+        return;
+    }
+    match state.view.focus {
+        Pane::Prompt => insert(state, typed.encode_utf8(&mut [0; 4]), 0),
+        Pane::Parameters => drop(state.parameters.type_character(typed)),
+        Pane::Queue | Pane::History => {}
+    }
+}
+
+pub(super) fn paste(state: &mut State, text: &str, dropped: usize) {
+    match state.view.focus {
+        _ if state.view.help.is_some() => {}
+        Pane::Parameters => state.parameters.paste(text),
+        // A list has no use for text; the prompt does.
+        _ => {
+            focus(state, Pane::Prompt);
+            insert(state, text, dropped);
+        }
+    }
+}
+
+fn insert(state: &mut State, text: &str, dropped: usize) {
+    let left_out = state.prompt.editor.insert(text).bytes + dropped;
+    if left_out > 0 {
+        state.notices.warn(format!(
+            "the prompt is full at {} bytes: {left_out} bytes were left out",
+            crate::job::PROMPT_BYTES
+        ));
+    }
+}
+
+fn act(state: &mut State, action: Action) -> Vec<Effect> {
+    match action {
+        Action::Draw => return draw(state, SeedWish::AsSet),
+        Action::DrawAgain => return draw(state, SeedWish::New),
+        Action::DrawSameSeed => return draw(state, SeedWish::Last),
+        Action::Escape => return escape(state),
+        Action::NextPane => next_pane(state, true),
+        Action::PreviousPane => next_pane(state, false),
+        Action::Help => state.view.help = if state.view.help.is_some() { None } else { Some(0) },
+        Action::Quit => return vec![Effect::Quit],
+        Action::Suspend => return vec![Effect::Suspend],
+        Action::Repaint => {
+            state.terminal.forget();
+            state.preview.repaint();
+            return vec![Effect::Repaint, Effect::Probe];
+        }
+        Action::Edit(edit) => change_prompt(state, edit),
+        Action::Field(change) => change_field(state, change),
+        Action::List(by) => move_in_list(state, by),
+        Action::DropJob => return drop_job(state),
+        Action::RestoreAll => restore(state, true),
+        Action::RestoreSeed => restore(state, false),
+    }
+    Vec::new()
+}
+
+fn draw(state: &mut State, seed: SeedWish) -> Vec<Effect> {
+    state.parameters.commit();
+    let draft = Draft::new(state.prompt.editor.text(), &state.parameters, seed);
+    let connected = state.worker.link == Link::Up;
+    let job = if connected { draft.job().map(Some) } else { draft.check_prompt().map(|_| None) };
+    match job {
+        Ok(Some(job)) => {
+            state.preview.follows = true;
+            vec![Effect::Ask(Question::Submit(job))]
+        }
+        Ok(None) => {
+            state.preview.follows = true;
+            state.worker.unsent.push(draft);
+            Vec::new()
+        }
+        Err(wrong) => {
+            if let Some(field) = wrong.field {
+                focus(state, Pane::Parameters);
+                state.parameters.choose(field);
+            }
+            state.notices.error(wrong.message);
+            Vec::new()
+        }
+    }
+}
+
+fn escape(state: &mut State) -> Vec<Effect> {
+    if state.view.help.take().is_some() || state.notices.dismiss() {
+        return Vec::new();
+    }
+    if state.view.focus == Pane::Parameters && state.parameters.is_editing() {
+        state.parameters.commit();
+        return Vec::new();
+    }
+    if state.worker.link != Link::Up {
+        state.worker.unsent.pop();
+        return Vec::new();
+    }
+    state.queue.to_cancel().map(|job| Effect::Ask(Question::Cancel(job))).into_iter().collect()
+}
+
+fn next_pane(state: &mut State, forwards: bool) {
+    let next = state.view.focus.next(forwards);
+    focus(state, next);
+}
+
+fn change_prompt(state: &mut State, edit: Edit) {
+    let editor = &mut state.prompt.editor;
+    match edit {
+        Edit::Move(motion) => editor.move_to(motion),
+        Edit::Delete(motion) => editor.delete(motion),
+        Edit::Newline => insert(state, "\n", 0),
+        Edit::Undo => drop(editor.undo()),
+        Edit::Redo => drop(editor.redo()),
+    }
+}
+
+fn change_field(state: &mut State, change: FieldAction) {
+    let parameters = &mut state.parameters;
+    match change {
+        FieldAction::Up => parameters.choose_next(false),
+        FieldAction::Down => parameters.choose_next(true),
+        FieldAction::Less => parameters.change(-1),
+        FieldAction::More => parameters.change(1),
+        FieldAction::MuchLess => parameters.change(-MUCH),
+        FieldAction::MuchMore => parameters.change(MUCH),
+        FieldAction::Backspace => parameters.backspace(),
+        FieldAction::RandomSeed => parameters.random_seed(),
+    }
+}
+
+pub(super) fn move_in_list(state: &mut State, by: ListMove) {
+    let layout = state.layout();
+    let page = |pane| layout.areas().map_or(1, |areas| usize::from(inside(areas.of(pane)).height));
+    if let Some(first) = state.view.help {
+        let window = usize::from(state.view.window.rows);
+        let rows = crate::ui::view::help_rows();
+        state.view.help = Some(crate::ui::pane::moved(first, rows, window / 2, by));
+        return;
+    }
+    match state.view.focus {
+        Pane::Queue => state.queue.choose(by, page(Pane::Queue)),
+        Pane::History => {
+            state.history.choose(by, page(Pane::History));
+            look_at_chosen(state);
+        }
+        Pane::Prompt | Pane::Parameters => {}
+    }
+}
+
+/// The preview shows what is chosen in the history.
+pub(super) fn look_at_chosen(state: &mut State) {
+    if let Some(picture) = state.history.chosen_picture() {
+        state.preview.look_at(picture.id);
+    }
+}
+
+/// Cancels a job that waits or runs; takes a failed one out of sight.
+fn drop_job(state: &mut State) -> Vec<Effect> {
+    let Some(job) = state.queue.chosen_job() else { return Vec::new() };
+    let id = job.id;
+    if job.state.is_over() {
+        state.queue.forget(id);
+        return Vec::new();
+    }
+    vec![Effect::Ask(Question::Cancel(id))]
+}
+
+fn restore(state: &mut State, all: bool) {
+    let Some(picture) = state.history.chosen_picture() else { return };
+    let recipe = &picture.recipe;
+    if all {
+        state.prompt.editor.set_text(recipe.prompt.as_str());
+        state.parameters.restore(recipe);
+    } else {
+        state.parameters.fix_seed(recipe.seed);
+    }
+    state.preview.look_at(picture.id);
+    focus(state, Pane::Prompt);
+}

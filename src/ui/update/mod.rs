@@ -1,0 +1,122 @@
+//! `update`: a state and an event become the next state and what is to be done.
+//!
+//! **Invariant:** no I/O here, and the time is passed in. Whatever a person or the worker does can
+//! be replayed in a test.
+
+mod keys;
+mod mouse;
+mod worker;
+
+pub(crate) use keys::contexts;
+
+use std::time::Instant;
+
+use ratatui::layout::{Rect, Size};
+
+use super::effect::{Effect, Question};
+use super::event::{Event, Signal, Window};
+use super::input::{Input, Report};
+use super::layout::{Layout, inside, padded, prompt_text};
+use super::pane::Pane;
+use super::state::{Link, State};
+use super::theme::Theme;
+
+/// Takes one event.
+pub fn update(state: &mut State, event: Event, now: Instant) -> Vec<Effect> {
+    state.now = now;
+    let mut effects = match event {
+        Event::Input(input) => take_input(state, input),
+        Event::Resized(window) => resized(state, window),
+        Event::Signal(Signal::End) | Event::TerminalGone => vec![Effect::Quit],
+        Event::Signal(Signal::Continued) => {
+            state.preview.repaint();
+            vec![Effect::Reenter]
+        }
+        Event::News(news) => worker::take_news(state, news),
+        Event::Answer(answer) => {
+            worker::take_answer(state, answer);
+            Vec::new()
+        }
+        Event::Encoded(encoded) => {
+            state.preview.encoded(encoded);
+            Vec::new()
+        }
+        Event::Tick => Vec::new(),
+    };
+    settle(state, &mut effects);
+    effects
+}
+
+fn take_input(state: &mut State, input: Input) -> Vec<Effect> {
+    match input {
+        Input::Key(key) => keys::take_key(state, &key),
+        Input::Mouse(event) => mouse::take_mouse(state, &event),
+        Input::Paste { text, dropped } => {
+            keys::paste(state, &text, dropped);
+            Vec::new()
+        }
+        Input::Focus(_) => Vec::new(),
+        Input::Report(report) => {
+            learn(state, &report);
+            Vec::new()
+        }
+    }
+}
+
+fn learn(state: &mut State, report: &Report) {
+    state.terminal.learn(report);
+    let light = match report {
+        Report::Background(_) if state.look.automatic => state.terminal.is_light(),
+        _ => None,
+    };
+    if let Some(theme) = light.and_then(|light| Theme::built_in(if light { "light" } else { "dark" })) {
+        state.look.theme = if state.terminal.environment.no_color { theme.without_colour() } else { theme };
+    }
+}
+
+/// A resize to the same size is how tmux says that it was attached again: pictures are drawn anew.
+fn resized(state: &mut State, window: Window) -> Vec<Effect> {
+    let same = state.view.window == window;
+    state.view.window = window;
+    if same {
+        state.preview.repaint();
+        return vec![Effect::Repaint];
+    }
+    Vec::new()
+}
+
+/// What follows from the state as it now is: the prompt's room, questions, pictures to encode.
+fn settle(state: &mut State, effects: &mut Vec<Effect>) {
+    let layout = state.layout();
+    if let Some(areas) = layout.areas() {
+        let foot = state.prompt.foot_rows(padded(areas.prompt).height);
+        let room = prompt_text(areas.prompt, foot);
+        // One column is the cursor's, behind a full row.
+        state.prompt.editor.set_room(usize::from(room.width.saturating_sub(1)), usize::from(room.height));
+    }
+    if state.worker.link == Link::Up {
+        let (model, now) = (state.parameters.model(), state.now);
+        let count = state.prompt.counts.question(&state.prompt.editor, &model, now);
+        let fetch = state.preview.question().map(Question::Fetch);
+        let older = state.history.wants().map(Question::Older);
+        effects.extend([count, fetch, older].into_iter().flatten().map(Effect::Ask));
+    }
+    let room = picture_room(&layout);
+    let means = state.terminal.means(state.view.window);
+    effects.extend(state.preview.order(room, means, state.now).map(Effect::Encode));
+}
+
+/// The cells there are for a picture.
+fn picture_room(layout: &Layout) -> Size {
+    let area = layout.areas().map_or(Rect::ZERO, |areas| inside(areas.preview));
+    Size::new(area.width, area.height)
+}
+
+/// Gives the keys to a pane.
+fn focus(state: &mut State, pane: Pane) {
+    state.parameters.commit();
+    state.view.focus = pane;
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,108 @@
+//! What the worker says: news of the connection, events over it, answers to questions.
+
+use crate::ui::draft::Draft;
+use crate::ui::effect::{Effect, Question};
+use crate::ui::event::{Answer, News};
+use crate::ui::state::{Link, State};
+use crate::wire::message::{Event, JobState, JobStatus, Snapshot};
+
+pub(super) fn take_news(state: &mut State, news: News) -> Vec<Effect> {
+    match news {
+        News::Connecting => state.worker.link = Link::Connecting,
+        News::Connected(snapshot) => return connected(state, *snapshot),
+        News::Down { reason, retry_at } => {
+            lose(state);
+            state.worker.link = Link::Down { reason, retry_at };
+        }
+        News::Event(event) => take_event(state, event),
+    }
+    Vec::new()
+}
+
+/// Everything anew, by the worker's word; then what was asked for in the meantime.
+fn connected(state: &mut State, snapshot: Snapshot) -> Vec<Effect> {
+    lose(state);
+    state.worker.link = Link::Up;
+    state.worker.engine = snapshot.engine;
+    state.parameters.offer(snapshot.models);
+    state.queue.replace(snapshot.jobs, snapshot.progress);
+    state.history.replace(snapshot.history, snapshot.history_total);
+    if state.parameters.last_seed.is_none() {
+        state.parameters.last_seed = state.history.pictures().first().map(|picture| picture.recipe.seed);
+    }
+    state.preview.rest_on(state.history.chosen_picture().map(|picture| picture.id));
+    snapshot.preview.into_iter().for_each(|preview| state.preview.live(preview));
+    snapshot.readings.into_iter().for_each(|readings| state.memory.read(readings));
+    let drafts = std::mem::take(&mut state.worker.unsent);
+    let jobs = drafts.into_iter().map(|draft: Draft| draft.with_models(&state.parameters).job());
+    let mut effects = Vec::new();
+    for job in jobs.collect::<Vec<_>>() {
+        match job {
+            Ok(job) => effects.push(Effect::Ask(Question::Submit(job))),
+            Err(wrong) => state.notices.error(wrong.message),
+        }
+    }
+    effects
+}
+
+/// Questions that were on their way will not be answered.
+fn lose(state: &mut State) {
+    state.prompt.counts.forget();
+    state.preview.forget();
+    state.history.older(None);
+}
+
+fn take_event(state: &mut State, event: Event) {
+    match event {
+        Event::Job(status) => job_changed(state, status),
+        Event::Progress(progress) => {
+            state.parameters.last_seed = Some(progress.seed);
+            state.queue.progressed(progress);
+        }
+        Event::Preview(preview) => state.preview.live(preview),
+        Event::Finished(picture) => {
+            state.parameters.last_seed = Some(picture.recipe.seed);
+            state.preview.finished(picture.job, picture.index, picture.id);
+            state.history.finished(*picture);
+        }
+        Event::Engine(engine) => state.worker.engine = engine,
+        Event::Readings(readings) => state.memory.read(readings),
+        // The connection ends next, and that says it.
+        Event::Ending => {}
+    }
+}
+
+fn job_changed(state: &mut State, status: JobStatus) {
+    if status.state.is_over() {
+        state.preview.job_over(status.id);
+    }
+    if let JobState::Failed { reason } = &status.state {
+        state.notices.error(format!("job {} failed: {reason}", status.id));
+    }
+    state.queue.update(status);
+}
+
+pub(super) fn take_answer(state: &mut State, answer: Answer) {
+    match answer {
+        Answer::Submitted(Ok(status)) => {
+            state.parameters.last_seed = Some(status.first_seed);
+            state.queue.accepted(*status);
+        }
+        Answer::Submitted(Err(reason)) => state.notices.error(format!("the job was not taken on: {reason}")),
+        Answer::Cancelled { result: Ok(()), .. } => {}
+        Answer::Cancelled { job, result: Err(reason) } => {
+            state.notices.error(format!("job {job} was not cancelled: {reason}"));
+        }
+        Answer::Counted { version, result } => {
+            let counts =
+                result.map_err(|reason| state.notices.warn(format!("the prompt was not counted: {reason}")));
+            state.prompt.counts.answered(version, counts.ok());
+        }
+        Answer::Fetched { picture, result } => state.preview.fetched(picture, result),
+        Answer::Older(page) => {
+            let page = page
+                .map_err(|reason| state.notices.warn(format!("older pictures could not be had: {reason}")));
+            state.history.older(page.ok());
+        }
+    }
+}

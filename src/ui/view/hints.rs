@@ -1,0 +1,108 @@
+//! The last line: the keys that apply now, taken from the keymap.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+use super::text;
+use crate::ui::action::{Action, Edit, FieldAction, ListMove};
+use crate::ui::keymap::key_name;
+use crate::ui::pane::Pane;
+use crate::ui::state::State;
+use crate::ui::theme::Role;
+use crate::ui::update::contexts;
+
+pub(super) fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
+    let inner = Rect { x: area.x + 1, width: area.width.saturating_sub(2), ..area };
+    let mut right = inner.right();
+    if let Some(what) = escape(state) {
+        let key = name(state, Action::Escape);
+        let width = text::width(&key) + 1 + text::width(what);
+        if width < inner.width {
+            right -= width;
+            let place = Rect { x: right, width, ..inner };
+            text::put(
+                buffer,
+                place,
+                &[
+                    (&key, state.style(Role::Key)),
+                    (" ", state.style(Role::Dim)),
+                    (what, state.style(Role::Dim)),
+                ],
+            );
+            right = right.saturating_sub(2);
+        }
+    }
+    let mut x = inner.x;
+    for (action, what) in actions(state) {
+        let key = name(state, action);
+        // A hint that does not fit whole is left out; the help has them all.
+        if x + text::width(&key) + 1 + text::width(what) > right {
+            break;
+        }
+        let place = Rect { x, width: right - x, ..inner };
+        x = text::put(
+            buffer,
+            place,
+            &[(&key, state.style(Role::Key)), (" ", state.style(Role::Dim)), (what, state.style(Role::Dim))],
+        );
+        x += 2;
+    }
+}
+
+/// What Esc does now.
+fn escape(state: &State) -> Option<&'static str> {
+    if state.view.help.is_some() {
+        Some("close")
+    } else if state.notices.current().is_some() {
+        Some("dismiss")
+    } else if state.queue.to_cancel().is_some() || !state.worker.unsent.is_empty() {
+        Some("cancel")
+    } else {
+        None
+    }
+}
+
+fn actions(state: &State) -> Vec<(Action, &'static str)> {
+    if state.view.help.is_some() {
+        return vec![(Action::List(ListMove::Down), "down"), (Action::List(ListMove::PageDown), "page down")];
+    }
+    let mut actions = match state.view.focus {
+        Pane::Prompt => vec![
+            (Action::Draw, "draw"),
+            (Action::DrawAgain, "new seed"),
+            (Action::DrawSameSeed, "same seed"),
+            (Action::NextPane, "pane"),
+        ],
+        Pane::Parameters => vec![
+            (Action::Draw, "draw"),
+            (Action::Field(FieldAction::Down), "field"),
+            (Action::Field(FieldAction::Less), "less"),
+            (Action::Field(FieldAction::More), "more"),
+            (Action::NextPane, "pane"),
+        ],
+        Pane::Queue => vec![
+            (Action::List(ListMove::Down), "next"),
+            (Action::DropJob, "cancel it"),
+            (Action::NextPane, "pane"),
+        ],
+        Pane::History => vec![
+            (Action::RestoreAll, "restore"),
+            (Action::RestoreSeed, "its seed"),
+            (Action::List(ListMove::Down), "older"),
+            (Action::NextPane, "pane"),
+        ],
+    };
+    actions.extend([(Action::Help, "help"), (Action::Quit, "leave")]);
+    if state.view.focus == Pane::Prompt {
+        actions.push((Action::Edit(Edit::Newline), "new line"));
+    }
+    actions
+}
+
+fn name(state: &State, action: Action) -> String {
+    let name = key_name(&contexts(state), action).unwrap_or_default();
+    match name.as_str() {
+        "Enter" => state.look.glyphs.enter.to_owned(),
+        _ => name,
+    }
+}

@@ -1,0 +1,51 @@
+//! The pictures that were drawn, newest first: seed and prompt.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+use super::{frame, text};
+use crate::ui::layout::{inside, padded};
+use crate::ui::pane::Pane;
+use crate::ui::state::State;
+use crate::ui::theme::Role;
+
+pub(super) fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
+    let history = &state.history;
+    frame::draw(state, area, Some(Pane::History), &format!("History {}", history.total()), buffer);
+    let rows = inside(area);
+    let pictures = history.pictures();
+    if pictures.is_empty() {
+        let hint = text::clip("what you draw is listed here", padded(area).width, state.look.glyphs.ellipsis);
+        text::put(buffer, padded(area), &[(&hint, state.style(Role::Dim))]);
+        return;
+    }
+    let first = text::first_row(history.chosen(), pictures.len(), rows.height);
+    let visible = pictures.iter().skip(first).take(usize::from(rows.height));
+    let seeds: Vec<String> = visible.clone().map(|picture| picture.recipe.seed.to_string()).collect();
+    // Seeds of the usual 32 bits have their place; longer ones push the prompts aside.
+    let column = seeds.iter().map(|seed| text::width(seed)).max().unwrap_or(0).max(10);
+    for (index, (picture, seed)) in (0..).zip(visible.zip(&seeds)) {
+        let row = text::row(rows, index);
+        let chosen = state.has_keys(Pane::History) && first + usize::from(index) == history.chosen();
+        let over = |role| {
+            let style = state.style(role);
+            if chosen { style.patch(state.style(Role::Selection)) } else { style }
+        };
+        if chosen {
+            buffer.set_style(row, state.style(Role::Selection));
+        }
+        let sign = if chosen { state.look.glyphs.pointer } else { " " };
+        let indent = " ".repeat(usize::from(column - text::width(seed)));
+        let rest = row.width.saturating_sub(column + 5);
+        let prompt = text::clip(picture.recipe.prompt.as_str(), rest, state.look.glyphs.ellipsis);
+        let texts = [
+            (sign, over(Role::Accent)),
+            (" ", over(Role::Text)),
+            (&*indent, over(Role::Dim)),
+            (&**seed, over(Role::Dim)),
+            ("  ", over(Role::Text)),
+            (&*prompt, over(Role::Text)),
+        ];
+        text::put(buffer, row, &texts);
+    }
+}

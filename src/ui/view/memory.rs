@@ -1,0 +1,128 @@
+//! Memory: the GPU's where there is one, the machine's otherwise, and it says which.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+use super::{frame, text};
+use crate::gpu::{Gpu, Host, Readings};
+use crate::ui::layout::padded;
+use crate::ui::pane::memory::Use;
+use crate::ui::state::State;
+use crate::ui::theme::Role;
+
+pub(super) fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
+    let inside = padded(area);
+    let Some(readings) = state.memory.readings() else {
+        frame::draw(state, area, None, "Memory", buffer);
+        let hint = text::clip("no reading yet", inside.width, state.look.glyphs.ellipsis);
+        text::put(buffer, inside, &[(&hint, state.style(Role::Dim))]);
+        return;
+    };
+    let memory = memory_of(readings);
+    frame::draw(state, area, None, &title(state, readings, memory), buffer);
+    let facts = facts(state, readings);
+    let bar = text::row(inside, 0);
+    match inside.height {
+        0 => {}
+        1 => {
+            let width = text::width(&facts).min(inside.width * 2 / 3);
+            text::put_right(buffer, inside, &text::clip(&facts, width, ""), state.style(Role::Dim));
+            draw_bar(state, Rect { width: inside.width.saturating_sub(width + 2), ..bar }, memory, buffer);
+        }
+        2 => {
+            draw_bar(state, bar, memory, buffer);
+            draw_load(state, text::row(inside, 1), &facts, buffer);
+        }
+        _ => {
+            draw_bar(state, bar, memory, buffer);
+            draw_owners(state, text::row(inside, 1), memory, buffer);
+            draw_load(state, text::row(inside, 2), &facts, buffer);
+            for (row, gpu) in (3..inside.height).zip(readings.gpus.iter().skip(1)) {
+                let line = format!("GPU {}  {}", gpu.index, of_total(Use::of_gpu(gpu)));
+                text::put(buffer, text::row(inside, row), &[(&line, state.style(Role::Dim))]);
+            }
+        }
+    }
+}
+
+fn memory_of(readings: &Readings) -> Use {
+    readings.gpus.first().map_or_else(|| Use::of_host(&readings.host), Use::of_gpu)
+}
+
+fn of_total(memory: Use) -> String {
+    format!("{} / {} GB", text::gigabytes(memory.ours + memory.others), text::gigabytes(memory.total))
+}
+
+fn title(state: &State, readings: &Readings, memory: Use) -> String {
+    let dot = state.look.glyphs.dot;
+    match readings.gpus.first() {
+        Some(gpu) => format!("VRAM {} {dot} {}", of_total(memory), gpu.name),
+        None => format!("Memory {} {dot} no GPU", of_total(memory)),
+    }
+}
+
+fn draw_bar(state: &State, area: Rect, memory: Use, buffer: &mut Buffer) {
+    let (ours, others) = memory.cells(area.width);
+    let [full, shaded, free] = state.look.glyphs.bar;
+    let cells = |sign: &str, count: u16| sign.repeat(usize::from(count));
+    let parts = [
+        (cells(full, ours), Role::MemoryOurs),
+        (cells(shaded, others), Role::MemoryOthers),
+        (cells(free, area.width - ours - others), Role::MemoryFree),
+    ];
+    let parts = parts.each_ref().map(|(text, role)| (&**text, state.style(*role)));
+    text::put(buffer, area, &parts);
+}
+
+fn draw_owners(state: &State, area: Rect, memory: Use, buffer: &mut Buffer) {
+    let free = memory.total.saturating_sub(memory.ours + memory.others);
+    let named = [
+        ("worker ", memory.ours, Role::MemoryOurs),
+        ("  others ", memory.others, Role::Text),
+        ("  free ", free, Role::Text),
+    ];
+    let mut x = area.x;
+    for (name, bytes, role) in named {
+        let rest = Rect { x, width: area.right().saturating_sub(x), ..area };
+        let amount = text::gigabytes(bytes);
+        x = text::put(buffer, rest, &[(name, state.style(Role::Dim)), (&amount, state.style(role))]);
+    }
+    let rest = Rect { x, width: area.right().saturating_sub(x), ..area };
+    text::put(buffer, rest, &[(" GB", state.style(Role::Dim))]);
+}
+
+/// The numbers, and in the rest of the row how busy it was.
+fn draw_load(state: &State, area: Rect, facts: &str, buffer: &mut Buffer) {
+    let facts = text::clip(facts, area.width, state.look.glyphs.ellipsis);
+    let x = text::put(buffer, area, &[(&facts, state.style(Role::Text)), ("  ", state.style(Role::Text))]);
+    let width = usize::from(area.right().saturating_sub(x));
+    let load = state.memory.load();
+    let line: String = load
+        .iter()
+        .skip(load.len().saturating_sub(width))
+        .map(|load| state.look.glyphs.levels[usize::from(*load).min(99) * 8 / 100])
+        .collect();
+    let rest = Rect { x, width: width as u16, ..area };
+    text::put(buffer, rest, &[(&line, state.style(Role::Spark))]);
+}
+
+fn facts(state: &State, readings: &Readings) -> String {
+    match readings.gpus.first() {
+        Some(gpu) => of_gpu(gpu, state.look.glyphs.degrees),
+        None => of_host(&readings.host),
+    }
+}
+
+/// `98 %  71 °C  168 W`; what the card does not say is left out.
+fn of_gpu(gpu: &Gpu, degrees: &str) -> String {
+    let parts = [
+        gpu.utilisation.map(|percent| format!("{percent} %")),
+        gpu.temperature.map(|temperature| format!("{temperature} {degrees}")),
+        gpu.power.map(|watts| format!("{watts:.0} W")),
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join("  ")
+}
+
+fn of_host(host: &Host) -> String {
+    format!("CPU {:.0} %, worker {:.0} %", host.load, host.worker_load)
+}

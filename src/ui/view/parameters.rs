@@ -1,0 +1,210 @@
+//! The parameters, on as many lines as there are: what is wrong is said below them.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::{Position, Rect};
+use ratatui::style::{Modifier, Style};
+
+use super::{frame, text};
+use crate::job::SIZE_MAX;
+use crate::ui::layout::padded;
+use crate::ui::pane::Pane;
+use crate::ui::pane::parameters::FieldName::{self, Count, Guidance, Height, Model, Seed, Steps, Width};
+use crate::ui::state::State;
+use crate::ui::theme::Role;
+
+/// A piece of a line.
+enum Piece {
+    /// Words between fields.
+    Label(String),
+    /// A field's value.
+    Value(FieldName, String),
+}
+
+/// Draws the pane; gives back where the cursor is, if a value is being typed.
+pub(super) fn draw(state: &State, area: Rect, buffer: &mut Buffer) -> Option<Position> {
+    frame::draw(state, area, Some(Pane::Parameters), "Parameters", buffer);
+    let inside = padded(area);
+    let mut cursor = None;
+    for (index, line) in (0..).zip(lines(state, inside.height)) {
+        let row = text::row(inside, index);
+        let mut x = row.x;
+        for piece in line {
+            let rest = Rect { x, width: row.right().saturating_sub(x), ..row };
+            x = match &piece {
+                Piece::Label(label) => text::put(buffer, rest, &[(label, state.style(Role::Dim))]),
+                Piece::Value(name, value) => text::put(buffer, rest, &[(value, value_style(state, *name))]),
+            };
+            if matches!(piece, Piece::Value(name, _) if name == state.parameters.chosen()) && row.height > 0 {
+                cursor = Some(Position::new(x.min(row.right().saturating_sub(1)), row.y));
+            }
+        }
+    }
+    draw_problem(state, inside, buffer);
+    cursor.filter(|_| state.has_keys(Pane::Parameters) && state.parameters.is_editing())
+}
+
+/// The field whose value is at a cell.
+#[must_use]
+pub fn field_at(state: &State, inside: Rect, position: Position) -> Option<FieldName> {
+    let line = lines(state, inside.height).into_iter().nth(usize::from(position.y.checked_sub(inside.y)?))?;
+    let mut x = inside.x;
+    let mut last = None;
+    for piece in line {
+        let (width, name) = match &piece {
+            Piece::Label(label) => (text::width(label), None),
+            Piece::Value(name, value) => (text::width(value), Some(*name)),
+        };
+        // A label belongs to the value behind it.
+        last = name.or(last);
+        if position.x < x + width && name.is_some() {
+            return name;
+        }
+        x += width;
+    }
+    last
+}
+
+fn value_style(state: &State, name: FieldName) -> Style {
+    let chosen = state.has_keys(Pane::Parameters) && state.parameters.chosen() == name;
+    let role = if state.parameters.problem(name).is_some() { Role::Error } else { Role::Text };
+    let style = state.style(role);
+    if chosen { style.patch(state.style(Role::Selection)).add_modifier(Modifier::BOLD) } else { style }
+}
+
+/// The lines for so many rows.
+fn lines(state: &State, rows: u16) -> Vec<Vec<Piece>> {
+    let label = |text: &str| Piece::Label(text.to_owned());
+    let value = |name| Piece::Value(name, shown(state, name));
+    let times = || Piece::Label(format!(" {} ", state.look.glyphs.times));
+    let size = || vec![value(Width), times(), value(Height), Piece::Label(shape(state))];
+    let after = |mut one: Vec<Piece>, two: Vec<Piece>| {
+        one.extend(two);
+        one
+    };
+    match rows {
+        0 | 1 => vec![after(
+            vec![
+                value(Width),
+                times(),
+                value(Height),
+                label("  steps "),
+                value(Steps),
+                label("  g "),
+                value(Guidance),
+            ],
+            vec![label("  seed "), value(Seed), label("  count "), value(Count), label("  "), value(Model)],
+        )],
+        2 => vec![
+            after(size(), vec![label("  steps "), value(Steps), label("  g "), value(Guidance)]),
+            vec![label("seed "), value(Seed), label("  count "), value(Count), label("  "), value(Model)],
+        ],
+        3 => vec![
+            after(vec![value(Model), label("  ")], size()),
+            vec![
+                label("steps "),
+                value(Steps),
+                label("  guidance "),
+                value(Guidance),
+                label("  count "),
+                value(Count),
+            ],
+            vec![label("seed "), value(Seed), Piece::Label(last(state))],
+        ],
+        4 | 5 => vec![
+            vec![label("Model     "), value(Model)],
+            after(vec![label("Size      ")], size()),
+            vec![
+                label("Steps     "),
+                value(Steps),
+                label("   Guidance "),
+                value(Guidance),
+                label("   Count "),
+                value(Count),
+            ],
+            vec![label("Seed      "), value(Seed), Piece::Label(last(state))],
+        ],
+        _ => vec![
+            vec![label("Model     "), value(Model)],
+            after(vec![label("Size      ")], size()),
+            vec![label("Steps     "), value(Steps)],
+            vec![label("Guidance  "), value(Guidance)],
+            vec![label("Seed      "), value(Seed), Piece::Label(last(state))],
+            vec![label("Count     "), value(Count)],
+        ],
+    }
+}
+
+/// A value as it is shown. What is not known yet is an ellipsis.
+fn shown(state: &State, name: FieldName) -> String {
+    let chosen = state.parameters.chosen() == name && state.parameters.is_editing();
+    match (name, state.parameters.text(name)) {
+        (Seed, "-1") if !chosen => "random".to_owned(),
+        (_, "") if !chosen => state.look.glyphs.ellipsis.to_owned(),
+        (_, text) => text.to_owned(),
+    }
+}
+
+/// The seed that was drawn last.
+fn last(state: &State) -> String {
+    state.parameters.last_seed.map_or_else(String::new, |seed| format!("   last {seed}"))
+}
+
+/// `   3:2  0.39 MP`.
+fn shape(state: &State) -> String {
+    let side =
+        |name| state.parameters.text(name).parse::<u32>().ok().filter(|side| (1..=SIZE_MAX).contains(side));
+    let (Some(width), Some(height)) = (side(Width), side(Height)) else { return String::new() };
+    let megapixels = f64::from(width) * f64::from(height) / 1e6;
+    format!("   {}  {megapixels:.2} MP", ratio(width, height))
+}
+
+/// An aspect ratio in small numbers, or as a decimal when they are not small.
+fn ratio(width: u32, height: u32) -> String {
+    let (mut divisor, mut rest) = (width, height);
+    while rest > 0 {
+        (divisor, rest) = (rest, divisor % rest);
+    }
+    let (across, down) = (width / divisor, height / divisor);
+    if across.max(down) <= 21 {
+        format!("{across}:{down}")
+    } else if width > height {
+        format!("{:.2}:1", f64::from(width) / f64::from(height))
+    } else {
+        format!("1:{:.2}", f64::from(height) / f64::from(width))
+    }
+}
+
+/// What is wrong, on the last row.
+fn draw_problem(state: &State, inside: Rect, buffer: &mut Buffer) {
+    let Some(problem) = state.parameters.first_problem() else { return };
+    let glyphs = &state.look.glyphs;
+    let name = format!("{:?}", problem.field).to_lowercase();
+    let nearest = problem.nearest.map_or_else(String::new, |nearest| format!(" {} {nearest}", glyphs.arrow));
+    let room = inside.width.saturating_sub(text::width(&nearest));
+    let message = text::clip(&format!("{name}: {}", problem.message), room, glyphs.ellipsis);
+    let row = text::row(inside, inside.height.saturating_sub(1));
+    if inside.height > 1 {
+        buffer.set_style(row, state.style(Role::Screen));
+        let blank = " ".repeat(usize::from(row.width));
+        text::put(buffer, row, &[(&blank, state.style(Role::Text))]);
+        text::put(
+            buffer,
+            row,
+            &[(&message, state.style(Role::Error)), (&nearest, state.style(Role::Accent))],
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn aspect_ratios_are_small_or_decimal() {
+        assert_eq!(ratio(768, 512), "3:2");
+        assert_eq!(ratio(1024, 1024), "1:1");
+        assert_eq!(ratio(1344, 768), "7:4");
+        assert_eq!(ratio(2048, 16), "128.00:1");
+        assert_eq!(ratio(1008, 1040), "1:1.03");
+    }
+}

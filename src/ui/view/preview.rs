@@ -1,0 +1,105 @@
+//! The picture, or what to do to get one.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+use super::{frame, text};
+use crate::ui::layout::inside;
+use crate::ui::picture::Subject;
+use crate::ui::state::{Link, State};
+use crate::ui::terminal::screen::Pixels;
+use crate::ui::theme::Role;
+use crate::wire::message::Stage;
+
+/// Draws the pane; gives back where pixels lie that outlive the cells over them.
+pub(super) fn draw(state: &State, area: Rect, buffer: &mut Buffer) -> Option<Pixels> {
+    frame::draw(state, area, None, "Preview", buffer);
+    let room = inside(area);
+    if let Some(why) = state.preview.failure() {
+        message(state, room, &[(why, Role::Error)], buffer);
+        return None;
+    }
+    let Some(shown) = state.preview.shown() else {
+        nothing_yet(state, room, buffer);
+        return None;
+    };
+    let drawable = &shown.drawable;
+    let place = drawable.place(room)?;
+    frame::foot(state, area, &caption(state, shown.subject), buffer);
+    let outlives = drawable.protocol().leaves_pixels();
+    // The help lies over the picture; graphics would shine through or be torn by it.
+    let covered = state.view.help.is_some();
+    let blocks = drawable.protocol() == crate::ui::picture::Protocol::HalfBlocks;
+    if covered && !blocks {
+        return None;
+    }
+    drawable.draw(place, buffer);
+    outlives.then_some(Pixels { area: place, number: shown.number() })
+}
+
+/// What the picture is, below it.
+fn caption(state: &State, subject: Subject) -> String {
+    let glyphs = &state.look.glyphs;
+    let dot = glyphs.dot;
+    match subject {
+        Subject::Picture(id) => {
+            let Some(picture) = state.history.find(id) else { return String::new() };
+            let recipe = &picture.recipe;
+            let times = &recipe.times;
+            let seconds = times.encode + times.denoise + times.decode;
+            format!(
+                "{} {dot} {}{}{} {dot} {} steps {dot} {seconds:.1} s {dot} {}",
+                recipe.seed,
+                recipe.size.width(),
+                glyphs.times,
+                recipe.size.height(),
+                recipe.steps,
+                picture.path.display()
+            )
+        }
+        Subject::Preview { job, index, step } => {
+            let progress = state.queue.progress().filter(|now| (now.job, now.index) == (job, index));
+            let mut caption = progress.map_or_else(String::new, |now| format!("{} {dot} ", now.seed));
+            caption.push_str(&format!("step {step}"));
+            if let Some(Stage::Drawing { sigma, .. }) = progress.map(|now| &now.stage) {
+                caption.push_str(&format!(" {dot} {} {sigma:.3}", glyphs.sigma));
+            }
+            caption
+        }
+    }
+}
+
+/// Empty states say what to do.
+fn nothing_yet(state: &State, room: Rect, buffer: &mut Buffer) {
+    let busy = state.queue.progress().is_some() || !state.worker.unsent.is_empty();
+    if let Link::Down { reason, .. } = &state.worker.link {
+        message(state, room, &[("There is no worker to draw.", Role::Text), (reason, Role::Error)], buffer);
+    } else if state.preview.wanted().is_some() {
+        // It is being fetched; a word here would only flash.
+    } else if busy {
+        message(state, room, &[("The picture appears here, step by step.", Role::Dim)], buffer);
+    } else if state.history.total() == 0 {
+        let lines = [
+            ("Nothing to set up: the built-in model draws right away.", Role::Text),
+            ("Type what to draw and press Enter.", Role::Dim),
+        ];
+        message(state, room, &lines, buffer);
+    }
+}
+
+/// A few centred lines.
+fn message(state: &State, room: Rect, texts: &[(&str, Role)], buffer: &mut Buffer) {
+    let width = room.width.saturating_sub(4);
+    let wrapped = texts.iter().flat_map(|(words, role)| {
+        let lines = text::wrap(words, width, 6, state.look.glyphs.ellipsis);
+        lines.into_iter().map(|line| (line, *role))
+    });
+    let lines: Vec<_> = wrapped.collect();
+    let top = room.height.saturating_sub(lines.len() as u16) / 2;
+    for (index, (line, role)) in (top..).zip(&lines) {
+        let row = text::row(room, index);
+        let indent = room.width.saturating_sub(text::width(line)) / 2;
+        let place = Rect { x: row.x + indent, width: row.width - indent, ..row };
+        text::put(buffer, place, &[(line, state.style(*role))]);
+    }
+}

@@ -1,0 +1,105 @@
+//! The prompt, how it fits the encoders, and the cursor.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::{Position, Rect};
+
+use super::{frame, text};
+use crate::ui::layout::{padded, prompt_text};
+use crate::ui::pane::Pane;
+use crate::ui::pane::prompt::Remark;
+use crate::ui::state::State;
+use crate::ui::theme::Role;
+
+/// Draws the pane; gives back where the cursor is, if the prompt has the keys.
+pub(super) fn draw(state: &State, area: Rect, buffer: &mut Buffer) -> Option<Position> {
+    frame::draw(state, area, Some(Pane::Prompt), &title(state), buffer);
+    let inside = padded(area);
+    let foot = state.prompt.foot_rows(inside.height);
+    let text = prompt_text(area, foot);
+    draw_text(state, text, buffer);
+    draw_foot(state, Rect { y: text.bottom(), height: inside.bottom() - text.bottom(), ..inside }, buffer);
+    let (column, row) = state.prompt.editor.cursor_cell();
+    let place = |at: usize, from: u16, last: u16| from + u16::try_from(at).unwrap_or(0).min(last);
+    let cursor = Position {
+        x: place(column, text.x, text.width.saturating_sub(1)),
+        y: place(row, text.y, text.height.saturating_sub(1)),
+    };
+    state.has_keys(Pane::Prompt).then_some(cursor)
+}
+
+/// `Prompt`, and which rows are in view when not all are.
+fn title(state: &State) -> String {
+    let (rows, first) = state.prompt.editor.scroll();
+    let visible = state.prompt.editor.visible_rows().count();
+    if rows > visible {
+        format!("Prompt {}-{} of {rows}", first + 1, first + visible)
+    } else {
+        "Prompt".to_owned()
+    }
+}
+
+fn draw_text(state: &State, area: Rect, buffer: &mut Buffer) {
+    let editor = &state.prompt.editor;
+    if editor.text().is_empty() {
+        let hint = text::clip("what to draw", area.width, state.look.glyphs.ellipsis);
+        // The cursor stands on its first letter.
+        text::put(buffer, area, &[(&hint, state.style(Role::Dim))]);
+        return;
+    }
+    let unread_from = state.prompt.counts.cut_at(editor.version()).unwrap_or(usize::MAX);
+    for (index, row) in (0..).zip(editor.visible_rows()) {
+        let whole = &editor.text()[row.start..row.end];
+        let split = unread_from.clamp(row.start, row.end) - row.start;
+        let (read, unread) = whole.split_at_checked(split).unwrap_or((whole, ""));
+        let texts = [(read, state.style(Role::Text)), (unread, state.style(Role::Unread))];
+        text::put(buffer, text::row(area, index), &texts);
+    }
+}
+
+/// The counts on the last line, what is to be said above it.
+fn draw_foot(state: &State, area: Rect, buffer: &mut Buffer) {
+    let remarks = state.prompt.remarks();
+    let counts_row = area.height > remarks.len() as u16 || remarks.is_empty();
+    for (index, remark) in (0..).zip(&remarks) {
+        let row = text::row(area, index);
+        let line = text::clip(&remark_text(state, *remark), row.width, state.look.glyphs.ellipsis);
+        text::put(buffer, row, &[(&line, state.style(Role::Warning))]);
+    }
+    if counts_row && area.height > 0 {
+        draw_counts(state, text::row(area, area.height - 1), buffer);
+    }
+}
+
+fn draw_counts(state: &State, area: Rect, buffer: &mut Buffer) {
+    let Some((counts, fresh)) = state.prompt.counts.of(state.prompt.editor.version()) else { return };
+    let mut x = area.x;
+    let separator = format!(" {} ", state.look.glyphs.dot);
+    for (index, count) in counts.iter().enumerate() {
+        let role = match (fresh, count.tokens > count.limit) {
+            (true, true) => Role::Warning,
+            (true, false) => Role::Text,
+            (false, _) => Role::Dim,
+        };
+        let numbers = format!("{}/{}", count.tokens, count.limit);
+        let name = format!("{}{} ", if index > 0 { &*separator } else { "" }, count.encoder);
+        let rest = Rect { x, width: area.right().saturating_sub(x), ..area };
+        x = text::put(buffer, rest, &[(&name, state.style(Role::Dim)), (&numbers, state.style(role))]);
+    }
+}
+
+fn remark_text(state: &State, remark: Remark<'_>) -> String {
+    let glyphs = &state.look.glyphs;
+    match remark {
+        Remark::Cut { encoder, tokens, limit, text: unread } => {
+            let unread = text::clip(unread.trim_start(), 200, glyphs.ellipsis);
+            format!("{} {encoder} reads {limit} of {tokens} tokens, not: {unread}", glyphs.warning)
+        }
+        Remark::Unknown { encoder, tokens } => {
+            let (s, them) = if tokens == 1 { ("", "it") } else { ("s", "them") };
+            format!(
+                "{} {encoder} does not know {tokens} token{s}: no meaning is read from {them}",
+                glyphs.warning
+            )
+        }
+    }
+}

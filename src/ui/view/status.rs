@@ -1,0 +1,79 @@
+//! The first line: who draws, and what is happening.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+use super::text;
+use crate::ui::state::{Link, State};
+use crate::ui::theme::Role;
+use crate::wire::message::{Progress, Stage};
+
+pub(super) fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
+    let glyphs = &state.look.glyphs;
+    let (active, role, doing) = doing(state);
+    let sign = if active { glyphs.active } else { glyphs.idle };
+    let room = area.width.saturating_sub(2);
+    let right = text::clip(&format!("{sign} {doing}"), room, glyphs.ellipsis);
+    let inner = Rect { x: area.x + 1, width: room, ..area };
+    let taken = text::put_right(buffer, inner, &right, state.style(role));
+    let left = Rect { width: room.saturating_sub(taken + 2), ..inner };
+    let engine = text::clip(&engine(state), left.width.saturating_sub(10), glyphs.ellipsis);
+    if area.width < 70 {
+        let engine = text::clip(&self::engine(state), left.width, glyphs.ellipsis);
+        text::put(buffer, left, &[(&engine, state.style(Role::Text))]);
+    } else {
+        let texts = [("flux-tui  ", state.style(Role::Dim)), (&*engine, state.style(Role::Text))];
+        text::put(buffer, left, &texts);
+    }
+}
+
+/// `nano · fp32 from fp8 e4m3 weights · CPU, 2 threads`.
+fn engine(state: &State) -> String {
+    let engine = &state.worker.engine;
+    let model = engine.loaded.clone().unwrap_or_else(|| state.parameters.model());
+    let parts = [Some(model.to_string()), engine.precision.clone(), Some(engine.device.clone())];
+    let parts: Vec<String> = parts.into_iter().flatten().filter(|part| !part.is_empty()).collect();
+    parts.join(&format!(" {} ", state.look.glyphs.dot))
+}
+
+/// Whether something goes on, how it is to be coloured, and what it is.
+fn doing(state: &State) -> (bool, Role, String) {
+    match &state.worker.link {
+        Link::Connecting if state.worker.unsent.is_empty() => {
+            return (true, Role::Warning, "starting the worker".to_owned());
+        }
+        Link::Connecting => return (true, Role::Warning, "starting the worker; then it draws".to_owned()),
+        Link::Down { retry_at, .. } => {
+            let seconds = retry_at.saturating_duration_since(state.now).as_secs_f64().ceil();
+            return (false, Role::Error, format!("no worker; next try in {seconds:.0} s"));
+        }
+        Link::Up => {}
+    }
+    match (state.queue.progress(), state.queue.waiting()) {
+        (Some(progress), waiting) => (true, Role::Accent, drawing(state, progress, waiting)),
+        (None, 0) => (false, Role::Dim, "ready".to_owned()),
+        (None, waiting) => (true, Role::Accent, format!("{waiting} waiting")),
+    }
+}
+
+fn drawing(state: &State, progress: &Progress, waiting: usize) -> String {
+    let dot = state.look.glyphs.dot;
+    let mut text = match &progress.stage {
+        Stage::Loading { done, total } => format!("loading {} %", done.saturating_mul(100) / (*total).max(1)),
+        Stage::Encoding => "reading the prompt".to_owned(),
+        Stage::Drawing { step, steps, .. } => format!("drawing {step}/{steps}"),
+        Stage::Decoding => "decoding".to_owned(),
+        Stage::Saving => "saving".to_owned(),
+    };
+    let count = state.queue.running().map_or(1, |job| job.job.count());
+    if count > 1 {
+        text.push_str(&format!(" {dot} {} of {count}", progress.index + 1));
+    }
+    if let Some(remaining) = progress.remaining.filter(|remaining| remaining.is_finite()) {
+        text.push_str(&format!(" {dot} {remaining:.1} s left"));
+    }
+    if waiting > 0 {
+        text.push_str(&format!(" {dot} {waiting} waiting"));
+    }
+    text
+}
