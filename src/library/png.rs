@@ -8,7 +8,7 @@
 use std::io::Cursor;
 
 use png::text_metadata::{ITXtChunk, ZTXtChunk};
-use png::{BitDepth, ColorType, Compression, Decoder, DecodingError, Encoder, Info, Limits};
+use png::{BitDepth, ColorType, Compression, Decoder, DecodingError, Encoder, Filter, Info, Limits};
 use serde::{Deserialize, Serialize};
 
 use crate::job::{self, Recipe, Times};
@@ -136,8 +136,10 @@ fn write(rgb: &[u8], recipe: &Recipe) -> Result<Vec<u8>, png::EncodingError> {
     let mut encoder = Encoder::new(&mut bytes, recipe.size.width(), recipe.size.height());
     encoder.set_color(ColorType::Rgb);
     encoder.set_depth(BitDepth::Eight);
-    // Fast is a tenth of the default's time and a tenth more bytes on drawn pictures.
+    // For 1024×1024, 14 ms and 586 KB; the default takes 272 ms for as many bytes, and its own
+    // choice of filters with Fast 39 ms.
     encoder.set_compression(Compression::Fast);
+    encoder.set_filter(Filter::Paeth);
     let parameters = parameters(recipe);
     if is_latin1_text(&parameters) {
         encoder.add_text_chunk(PARAMETERS.to_owned(), parameters)?;

@@ -69,7 +69,7 @@ const AFTER_LONG_HELP: &str = "\
 was asked for), seed, width, height, steps, guidance, model, precision, seconds (load, encode, denoise, \
 decode), and cut (what the text encoders did not read; absent when they read all: encoder, tokens, limit, \
 text). With --count above 1 it describes the first picture and has all of them, in the same form, in \
-`pictures`. Without success nothing is printed there; the reason is on standard error.
+`pictures`. When not all are drawn nothing is printed there; the reason is on standard error.
 
 Exit codes: 0 drawn; 2 a value is out of range or --output cannot be written, nothing was drawn; \
 130 cancelled by Ctrl-C; 1 anything else.";
