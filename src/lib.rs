@@ -53,3 +53,4 @@ pub mod library;
 pub mod model;
 pub mod paths;
 pub mod wire;
+pub mod worker;

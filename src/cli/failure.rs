@@ -11,6 +11,7 @@ use crate::engine::EngineError;
 use crate::job::{JobError, JobId};
 use crate::library::png::PngError;
 use crate::paths::NoHome;
+use crate::worker::WorkerError;
 
 /// Why a command did not succeed.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +64,9 @@ pub(super) enum Failure {
     /// A file is not a PNG that can be read.
     #[error("{path}: {source}", path = path.display())]
     Png { path: PathBuf, source: PngError },
+    /// The worker could not start or go on (only in `worker run`).
+    #[error(transparent)]
+    Worker(#[from] WorkerError),
     /// The engine failed (only in `bench`).
     #[error(transparent)]
     Engine(#[from] EngineError),
