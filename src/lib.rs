@@ -27,7 +27,7 @@
 //!
 //! | module | may import |
 //! |---|---|
-//! | [`job`], [`model`] | nothing of ours |
+//! | [`job`], [`model`] | each other, nothing else of ours |
 //! | [`paths`], [`config`], [`gpu`] | job, model |
 //! | [`wire`], [`library`], [`catalog`] | job, model, paths, config, gpu |
 //! | [`engine`] | job, model (files and devices are handed to it) |
@@ -44,6 +44,7 @@
 //! `ui::view::preview` draws it.
 
 pub mod catalog;
+pub mod cli;
 pub mod client;
 pub mod config;
 pub mod engine;

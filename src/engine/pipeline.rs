@@ -102,7 +102,8 @@ impl Pipeline {
 
         let t5_model = T5::load(&t5, &parts.t5_config).map_err(failed("the T5 encoder", &parts.t5))?;
         progress.finish(&t5)?;
-        let clip_model = Clip::load(&clip, &parts.clip_config).map_err(failed("the CLIP encoder", &parts.clip))?;
+        let clip_model =
+            Clip::load(&clip, &parts.clip_config).map_err(failed("the CLIP encoder", &parts.clip))?;
         progress.finish(&clip)?;
         let decoder = Scaling::read(&parts.vae_config)
             .and_then(|scaling| Decoder::load(&vae, scaling))
@@ -161,9 +162,9 @@ impl Pipeline {
             &sigmas,
             |latent, step| {
                 let mut watch = StopBetweenBlocks { observer: &observer, stopped: false };
-                self.flux.forward(latent, &conditions, step, &mut watch).map_err(|error| {
-                    if watch.stopped { EngineError::Stopped } else { failed(error) }
-                })
+                self.flux
+                    .forward(latent, &conditions, step, &mut watch)
+                    .map_err(|error| if watch.stopped { EngineError::Stopped } else { failed(error) })
             },
             |stepped| tell(stepped.step, stepped.sigma, stepped.estimate),
         )
@@ -178,7 +179,10 @@ impl Pipeline {
         if values.iter().any(|value| !value.is_finite()) {
             return Err(EngineError::NotFinite { stage: "decoding" });
         }
-        Ok(values.into_iter().map(|value| ((value * 0.5 + 0.5).clamp(0.0, 1.0) * 255.0).round() as u8).collect())
+        Ok(values
+            .into_iter()
+            .map(|value| ((value * 0.5 + 0.5).clamp(0.0, 1.0) * 255.0).round() as u8)
+            .collect())
     }
 }
 

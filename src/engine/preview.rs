@@ -67,7 +67,11 @@ impl<'a> Preview<'a> {
     ///
     /// # Errors
     /// When the shape does not fit.
-    pub fn new(projection: &'a Projection, tokens: &Tensor, grid: (usize, usize)) -> candle_core::Result<Self> {
+    pub fn new(
+        projection: &'a Projection,
+        tokens: &Tensor,
+        grid: (usize, usize),
+    ) -> candle_core::Result<Self> {
         let pixels = latent::unpack(tokens, grid)?.flatten_all()?.to_vec1()?;
         Ok(Self { projection, pixels, size: (2 * grid.1 as u32, 2 * grid.0 as u32) })
     }

@@ -159,7 +159,8 @@ impl Weights {
         }
         let (start, end) = info.data_offsets;
         let bytes = &self.bytes[self.data_start + start..self.data_start + end];
-        widen(bytes, info.dtype).ok_or_else(|| WeightsError::Dtype { name: name.to_owned(), dtype: info.dtype })
+        widen(bytes, info.dtype)
+            .ok_or_else(|| WeightsError::Dtype { name: name.to_owned(), dtype: info.dtype })
     }
 }
 

@@ -37,7 +37,9 @@ impl Config {
     pub fn of(weights: &Weights) -> Result<Self, WeightsError> {
         let matrix = |name: &str| match *weights.shape(name)? {
             [out, inner] => Ok((out, inner)),
-            ref shape => Err(WeightsError::Config(format!("{name:?} has shape {shape:?}, not two dimensions"))),
+            ref shape => {
+                Err(WeightsError::Config(format!("{name:?} has shape {shape:?}, not two dimensions")))
+            }
         };
         let (hidden, in_channels) = matrix("img_in.weight")?;
         let (_, context_dim) = matrix("txt_in.weight")?;

@@ -77,7 +77,8 @@ impl Modulator {
             let branch = |stream| linear(&format!("double_blocks.{i}.{stream}_mod.lin"), 6);
             Ok([branch("img")?, branch("txt")?])
         });
-        let single = (0..config.single_blocks).map(|i| linear(&format!("single_blocks.{i}.modulation.lin"), 3));
+        let single =
+            (0..config.single_blocks).map(|i| linear(&format!("single_blocks.{i}.modulation.lin"), 3));
         let embedder = |name, inner| Embedder::load(weights, name, inner, hidden);
         Ok(Self {
             time_in: embedder("time_in", EMBEDDING)?,
@@ -103,7 +104,8 @@ impl Modulator {
         let active = vec.silu()?;
         let double = self.double.iter().map(|[img, txt]| Ok([img.forward(&active)?, txt.forward(&active)?]));
         let single = self.single.iter().map(|lin| lin.forward(&active));
-        let (double, single) = (double.collect::<candle_core::Result<_>>()?, single.collect::<Result<_, _>>()?);
+        let (double, single) =
+            (double.collect::<candle_core::Result<_>>()?, single.collect::<Result<_, _>>()?);
         Ok(Modulations { double, single, last: self.last.forward(&active)?, vec })
     }
 }

@@ -99,7 +99,8 @@ mod tests {
 
     #[test]
     fn it_matches_candle_at_odd_sizes() -> Result<()> {
-        for (height, width, inner, columns) in [(1, 1, 3, 5), (5, 3, 16, 7), (19, 33, 8, 32), (40, 40, 4, 3)] {
+        for (height, width, inner, columns) in [(1, 1, 3, 5), (5, 3, 16, 7), (19, 33, 8, 32), (40, 40, 4, 3)]
+        {
             let x = Tensor::randn(0.0f32, 1.0, (1, inner, height, width), &Device::Cpu)?;
             let kernel = Tensor::randn(0.0f32, 1.0, (columns, inner, 3, 3), &Device::Cpu)?;
             let bias = Tensor::randn(0.0f32, 1.0, columns, &Device::Cpu)?;

@@ -65,7 +65,9 @@ impl TextTokenizer {
             Encoder::Clip => (Some("<|startoftext|>"), "<|endoftext|>", "<|endoftext|>"),
             Encoder::T5 => (None, "</s>", "<pad>"),
         };
-        let id = |token: &str| tokenizer.token_to_id(token).ok_or_else(|| fail(format!("it has no {token} token")));
+        let id = |token: &str| {
+            tokenizer.token_to_id(token).ok_or_else(|| fail(format!("it has no {token} token")))
+        };
         let special = 1 + usize::from(start.is_some());
         if limit <= special {
             return Err(fail(format!("a limit of {limit} tokens leaves no room for text")));
@@ -83,7 +85,8 @@ impl TextTokenizer {
         let special = 1 + usize::from(self.start.is_some());
         let kept = encoding.get_ids().len().min(self.limit - special);
         let body = &encoding.get_ids()[..kept];
-        let mut ids: Vec<u32> = self.start.into_iter().chain(body.iter().copied()).chain([self.end]).collect();
+        let mut ids: Vec<u32> =
+            self.start.into_iter().chain(body.iter().copied()).chain([self.end]).collect();
         let end = ids.iter().position(|&id| id == self.end).unwrap_or(ids.len() - 1);
         ids.resize(self.limit, self.pad);
         let count = TokenCount {

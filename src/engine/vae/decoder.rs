@@ -55,7 +55,9 @@ impl Decoder {
     pub fn load(weights: &Weights, scaling: Scaling) -> Result<Self, WeightsError> {
         let (latent, top) = match *weights.shape("decoder.conv_in.weight")? {
             [out, inner, 3, 3] => (inner, out),
-            ref shape => return Err(WeightsError::Config(format!("the decoder's first layer has shape {shape:?}"))),
+            ref shape => {
+                return Err(WeightsError::Config(format!("the decoder's first layer has shape {shape:?}")));
+            }
         };
         let mut channels = top;
         let mut levels = Vec::new();

@@ -77,7 +77,11 @@ impl Conv1 {
     pub fn forward(&self, x: &Tensor) -> Computed<Tensor> {
         let (height, width, channels) = x.dims3()?;
         let pixels = x.reshape((height * width, channels))?;
-        ops::linear::linear(&pixels, &self.weight, &self.bias)?.reshape((height, width, self.bias.elem_count()))
+        ops::linear::linear(&pixels, &self.weight, &self.bias)?.reshape((
+            height,
+            width,
+            self.bias.elem_count(),
+        ))
     }
 }
 
@@ -158,7 +162,8 @@ impl Upsample {
 
     pub fn forward(&self, x: &Tensor) -> Computed<Tensor> {
         let (height, width, channels) = x.dims3()?;
-        let doubled = x.reshape((height, 1, width, 1, channels))?.broadcast_as((height, 2, width, 2, channels))?;
+        let doubled =
+            x.reshape((height, 1, width, 1, channels))?.broadcast_as((height, 2, width, 2, channels))?;
         self.conv.forward(&doubled.reshape((2 * height, 2 * width, channels))?)
     }
 }
