@@ -37,10 +37,11 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     if args.json {
         return stdout::json(&object(&args.file, &metadata));
     }
-    if stdout::is_terminal() && !args.no_display {
-        if let Err(reason) = picture::print(&bytes) {
-            text::complain("warning", &format!("the picture cannot be shown here: {reason}"));
-        }
+    if stdout::is_terminal()
+        && !args.no_display
+        && let Err(reason) = picture::print(&bytes)
+    {
+        text::complain("warning", &format!("the picture cannot be shown here: {reason}"));
     }
     if let Some(Err(problem)) = &metadata.recipe {
         text::complain("warning", &problem.to_string());

@@ -9,9 +9,11 @@ use super::report::Report;
 use crate::cli::failure::Failure;
 use crate::cli::text;
 use crate::client::{Client, ClientError, Events};
-use crate::job::{Job, JobId, Picture};
+use crate::job::{Job, JobId, Picture, TokenCount};
 use crate::paths::Paths;
-use crate::wire::message::{Event, HistoryPage, JobState, JobStatus, Refusal, Request, Response};
+use crate::wire::message::{
+    CountTokens, Event, HistoryPage, JobState, JobStatus, Refusal, Request, Response,
+};
 
 /// Has the worker draw the job and hands each picture to `report`.
 ///
@@ -35,7 +37,11 @@ pub(super) async fn draw(paths: &Paths, job: &Job, report: &mut Report) -> Resul
         return Err(ClientError::Unexpected.into());
     };
     bar.say(&waiting(&status, before));
-    Follow { line, bar, interrupt, status: *status, done: 0, cancelling: false }.to_the_end(report).await
+    // Told now and not with the picture, which may take minutes.
+    if let Some(counts) = line.count(job).await? {
+        bar.suspend(|| report.warn(&counts, job.prompt.as_str()));
+    }
+    Follow { line, bar, interrupt, status: *status, done: 0, cancelling: false }.finish(report).await
 }
 
 fn waiting(status: &JobStatus, before: usize) -> String {
@@ -71,6 +77,17 @@ impl Line {
         }
     }
 
+    /// How the prompt fits the encoders; `None` when it cannot be counted, which stops nothing.
+    async fn count(&mut self, job: &Job) -> Result<Option<Vec<TokenCount>>, ClientError> {
+        let asked = CountTokens { model: job.model.clone(), text: job.prompt.as_str().to_owned() };
+        match self.call(Request::CountTokens(asked)).await {
+            Ok(Response::Tokens(counts)) => Ok(Some(counts)),
+            Ok(_) => Err(ClientError::Unexpected),
+            Err(ClientError::Refused(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// The next event; `None` when the connection has ended.
     async fn next(&mut self) -> Option<Event> {
         match self.heard.pop_front() {
@@ -91,7 +108,7 @@ struct Follow {
 }
 
 impl Follow {
-    async fn to_the_end(mut self, report: &mut Report) -> Result<(), Failure> {
+    async fn finish(mut self, report: &mut Report) -> Result<(), Failure> {
         while !self.status.state.is_over() {
             tokio::select! {
                 event = self.line.next() => match event {

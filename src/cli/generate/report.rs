@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fs;
 use std::io;
+use std::mem;
 use std::path::Path;
 
 use serde::Serialize;
@@ -20,13 +21,24 @@ pub(super) struct Report {
     /// Where copies go, one a picture; empty when none were asked for.
     targets: Vec<Target>,
     pictures: Vec<Picture>,
+    /// Whether what the encoders do not read was told.
+    warned: bool,
     /// The first copy that could not be written. The job goes on: its pictures are in the library.
     failure: Option<Failure>,
 }
 
 impl Report {
     pub(super) fn new(json: bool, display: bool, targets: Vec<Target>) -> Self {
-        Self { json, display, targets, pictures: Vec::new(), failure: None }
+        Self { json, display, targets, pictures: Vec::new(), warned: false, failure: None }
+    }
+
+    /// Says what the encoders do not read. The first time only: the prompt stays the same.
+    pub(super) fn warn(&mut self, counts: &[TokenCount], prompt: &str) {
+        if !mem::replace(&mut self.warned, true) {
+            for warning in counts.iter().flat_map(|count| warnings(count, prompt)) {
+                text::complain("warning", &warning);
+            }
+        }
     }
 
     /// Copies, shows and names one picture.
@@ -34,9 +46,7 @@ impl Report {
     /// # Errors
     /// Only when standard output fails. A copy that fails is told by [`Report::finish`].
     pub(super) fn picture(&mut self, picture: &Picture) -> Result<(), Failure> {
-        if self.pictures.is_empty() {
-            warn(&picture.recipe);
-        }
+        self.warn(&picture.recipe.cuts, picture.recipe.prompt.as_str());
         self.pictures.push(picture.clone());
         if let Err(failure) = self.copy(picture) {
             self.failure.get_or_insert(failure);
@@ -97,15 +107,6 @@ fn show(path: &Path) {
     let shown = fs::read(path).map_err(|error| error.to_string()).and_then(|png| picture::print(&png));
     if let Err(reason) = shown {
         text::complain("warning", &format!("the picture cannot be shown here: {reason}"));
-    }
-}
-
-/// Says what the encoders did not read.
-fn warn(recipe: &Recipe) {
-    for count in &recipe.cuts {
-        for warning in warnings(count, recipe.prompt.as_str()) {
-            text::complain("warning", &warning);
-        }
     }
 }
 
