@@ -11,6 +11,7 @@ use crate::engine::EngineError;
 use crate::job::{JobError, JobId};
 use crate::library::png::PngError;
 use crate::paths::NoHome;
+use crate::ui::StudioError;
 use crate::worker::WorkerError;
 
 /// Why a command did not succeed.
@@ -67,6 +68,9 @@ pub(super) enum Failure {
     /// The worker could not start or go on (only in `worker run`).
     #[error(transparent)]
     Worker(#[from] WorkerError),
+    /// The studio has no terminal, or lost it.
+    #[error(transparent)]
+    Studio(#[from] StudioError),
     /// The engine failed (only in `bench`).
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -79,9 +83,6 @@ pub(super) enum Failure {
     /// No event loop.
     #[error("the system gave no event loop: {0}")]
     Runtime(#[source] io::Error),
-    /// Something that this program was built without.
-    #[error("{0}")]
-    Unavailable(String),
 }
 
 impl Failure {

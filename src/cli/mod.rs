@@ -27,7 +27,10 @@ use failure::Failure;
 /// background, which is started when it is needed and goes on when the terminal closes.
 #[derive(Debug, Parser)]
 #[command(name = "flux-tui", version, after_help = AFTER_HELP, disable_help_subcommand = true)]
+#[command(args_conflicts_with_subcommands = true)]
 struct Cli {
+    #[command(flatten)]
+    studio: studio::Args,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -66,7 +69,7 @@ pub fn run() -> ExitCode {
 
 fn carry_out(cli: Cli) -> Result<(), Failure> {
     match cli.command {
-        None => studio::run(),
+        None => studio::run(cli.studio),
         Some(Command::Generate(args)) => generate::run(args),
         Some(Command::Show(args)) => show::run(&args),
         Some(Command::Bench(args)) => bench::run(&args),
