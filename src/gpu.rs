@@ -153,6 +153,8 @@ mod tests {
     #[test]
     fn each_gpu_has_its_number_a_name_and_memory() {
         for (number, gpu) in Sampler::new().sample().gpus.iter().enumerate() {
+            // With `--nocapture`: what a machine with a GPU says.
+            eprintln!("{gpu:?}");
             assert_eq!(gpu.index as usize, number);
             assert!(!gpu.name.is_empty() && 0 < gpu.used && gpu.used <= gpu.total, "{gpu:?}");
         }

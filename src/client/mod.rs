@@ -1,8 +1,8 @@
 //! A connection to the worker: find one, start one if none runs, greet, ask, and hear events.
 //!
 //! Must be used inside a tokio runtime. The connection closes when the last [`Client`] of it is
-//! dropped. Where it is found and started is [`launch`]'s; the two tasks that read and write it are
-//! in [`connection`].
+//! dropped. Where it is found and started is `launch`'s; the two tasks that read and write it are in
+//! `connection`.
 
 mod connection;
 mod launch;

@@ -10,6 +10,7 @@
 mod error;
 mod folder;
 mod jobs;
+pub mod lock;
 mod pictures;
 pub mod png;
 mod schema;
@@ -102,13 +103,10 @@ impl Library {
 /// Takes the lock beside the database: two workers with different state directories may share it.
 fn lock(path: &Path) -> Result<File, LibraryError> {
     let lock = path.with_extension("lock");
-    let failed = |source| LibraryError::File { path: lock.clone(), what: "opened", source };
-    let file = File::options().create(true).truncate(false).write(true).open(&lock).map_err(failed)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(LibraryError::InUse(path.to_owned())),
-        Err(TryLockError::Error(source)) => Err(LibraryError::File { path: lock, what: "locked", source }),
-    }
+    lock::take(&lock).map_err(|error| match error {
+        TryLockError::WouldBlock => LibraryError::InUse(path.to_owned()),
+        TryLockError::Error(source) => LibraryError::File { path: lock, what: "locked", source },
+    })
 }
 
 /// Reads the version of a file without changing it, and whether it is sound and ours.

@@ -158,7 +158,7 @@ impl Library {
                     pictures.push(picture);
                 }
                 Err(reason) => {
-                    tracing::error!(id = ?row.get::<_, i64>(0), %reason, "a picture cannot be read")
+                    tracing::error!(id = ?row.get::<_, i64>(0), %reason, "a picture cannot be read");
                 }
             }
         }

@@ -2,10 +2,9 @@
 //! its signals. Nothing here knows of jobs.
 
 use std::fs::{self, DirBuilder, File, Permissions, TryLockError};
-use std::io::{self, ErrorKind, Read, Seek, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use rustix::fs::Mode;
 use rustix::process::geteuid;
@@ -13,21 +12,40 @@ use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::WorkerError;
+use crate::library::lock;
 use crate::paths::Paths;
 use crate::wire::socket::Address;
-
-/// How often a taken lock is tried again, and after how long.
-const LOOKERS: u32 = 5;
-const LOOK: Duration = Duration::from_millis(10);
 
 /// The right to be the worker of a state directory, held until this is dropped: others see that the
 /// lock is taken, whatever became of the socket.
 #[derive(Debug)]
 pub struct Claim {
     socket: PathBuf,
-    /// Whether the socket is ours to remove.
-    bound: bool,
+    door: Option<Door>,
     _lock: File,
+}
+
+/// Our socket, told from any other that may be where it was.
+#[derive(Debug, Clone)]
+pub struct Door {
+    path: PathBuf,
+    identity: (u64, u64),
+}
+
+impl Door {
+    fn at(path: &Path) -> io::Result<Self> {
+        Ok(Self { path: path.to_owned(), identity: identity(path)? })
+    }
+
+    /// Whether clients still find us there.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        identity(&self.path).is_ok_and(|there| there == self.identity)
+    }
+}
+
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    fs::symlink_metadata(path).map(|there| (there.dev(), there.ino()))
 }
 
 impl Claim {
@@ -38,7 +56,7 @@ impl Claim {
     pub fn take(paths: &Paths) -> Result<Self, WorkerError> {
         own_directory(&paths.state)?;
         let lock = lock(&paths.lock())?;
-        Ok(Self { socket: paths.socket(), bound: false, _lock: lock })
+        Ok(Self { socket: paths.socket(), door: None, _lock: lock })
     }
 
     /// Opens the socket. One that is there already belongs to a worker that is gone, since we hold
@@ -46,7 +64,7 @@ impl Claim {
     ///
     /// # Errors
     /// [`WorkerError::InTheWay`] when what is there is no socket.
-    pub fn listen(&mut self) -> Result<UnixListener, WorkerError> {
+    pub fn listen(&mut self) -> Result<(UnixListener, Door), WorkerError> {
         let path = &self.socket;
         match fs::symlink_metadata(path) {
             Ok(there) if there.file_type().is_socket() => {
@@ -59,16 +77,17 @@ impl Claim {
         }
         let address = Address::of(path).map_err(failed(path, "opened"))?;
         let listener = UnixListener::bind(address.path()).map_err(failed(path, "opened"))?;
-        self.bound = true;
+        let door = Door::at(path).map_err(failed(path, "looked at"))?;
+        self.door = Some(door.clone());
         fs::set_permissions(path, Permissions::from_mode(0o700)).map_err(failed(path, "closed to others"))?;
-        Ok(listener)
+        Ok((listener, door))
     }
 }
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        if self.bound {
-            let _ = fs::remove_file(&self.socket);
+        if let Some(door) = self.door.take().filter(Door::is_open) {
+            let _ = fs::remove_file(door.path);
         }
     }
 }
@@ -102,37 +121,22 @@ fn own_directory(path: &Path) -> Result<(), WorkerError> {
     Ok(())
 }
 
-/// Takes the lock and writes our process number into it. The file is never removed: a lock on a
-/// removed file keeps nobody out.
+/// Takes the lock and writes our process number into it.
 fn lock(path: &Path) -> Result<File, WorkerError> {
-    let mut file = File::options()
-        .create(true)
-        .truncate(false)
-        .read(true)
-        .write(true)
-        .open(path)
-        .map_err(failed(path, "opened"))?;
-    // A client that looks whether a worker runs holds it for a moment.
-    let mut tries = LOOKERS;
-    let mut locked = file.try_lock();
-    while tries > 0 && matches!(locked, Err(TryLockError::WouldBlock)) {
-        std::thread::sleep(LOOK);
-        tries -= 1;
-        locked = file.try_lock();
-    }
-    match locked {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let mut pid = String::new();
-            let _ = file.take(20).read_to_string(&mut pid);
-            return Err(WorkerError::AlreadyRuns { pid: pid.trim().parse().ok() });
-        }
-        Err(TryLockError::Error(error)) => return Err(failed(path, "locked")(error)),
-    }
+    let mut file = lock::take(path).map_err(|error| match error {
+        TryLockError::WouldBlock => WorkerError::AlreadyRuns { pid: holder(path) },
+        TryLockError::Error(error) => failed(path, "locked")(error),
+    })?;
     // For a person who looks; a full disk must not keep a worker from starting.
-    let _ =
-        file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{}", std::process::id()));
+    let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
     Ok(file)
+}
+
+/// The process that has written its number into the lock.
+fn holder(path: &Path) -> Option<u32> {
+    let mut pid = String::new();
+    File::open(path).and_then(|file| file.take(20).read_to_string(&mut pid)).ok()?;
+    pid.trim().parse().ok()
 }
 
 fn failed(path: &Path, what: &'static str) -> impl FnOnce(io::Error) -> WorkerError + use<> {

@@ -358,6 +358,13 @@ impl Hub {
         state.queue.drawing().is_none() && state.pending == 0
     }
 
+    /// Whether there is neither work nor a client.
+    #[must_use]
+    pub fn is_alone(&self) -> bool {
+        let state = self.state.borrow();
+        state.queue.is_empty() && state.members.is_empty()
+    }
+
     /// How many clients there are.
     #[must_use]
     pub fn clients(&self) -> usize {

@@ -8,8 +8,8 @@
 //! ```
 //!
 //! Sessions and the hub live on one thread and share plain state; the engine, the library and the
-//! readings have a thread each and are spoken to through channels. [`queue`], [`estimate`] and
-//! [`idle`] are pure.
+//! readings have a thread each and are spoken to through channels. `queue`, `estimate` and `idle`
+//! are pure.
 
 mod answer;
 mod daemon;
@@ -85,6 +85,9 @@ pub struct Settings {
     pub greet_within: Duration,
     /// When it is told to end, it waits so long for the engine to stop.
     pub stop_within: Duration,
+    /// How often it looks whether its socket is still where clients look for it; if not, it ends
+    /// once it has neither work nor clients.
+    pub look_every: Duration,
     /// The most clients at a time.
     pub clients_max: usize,
     /// How a file for a picture is opened; tests give one on a device that is full.
@@ -100,6 +103,7 @@ impl Default for Settings {
             stall: Duration::from_secs(30),
             greet_within: Duration::from_secs(10),
             stop_within: Duration::from_secs(10),
+            look_every: Duration::from_secs(30),
             clients_max: 256,
             create: |path| File::create(path),
         }

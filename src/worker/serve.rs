@@ -15,7 +15,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::{LocalSet, spawn_local};
 use tokio::time::{sleep, sleep_until, timeout};
 
-use super::daemon::Claim;
+use super::daemon::{Claim, Door};
 use super::hub::{Hub, Lines, Restored};
 use super::idle::{Due, Idle};
 use super::painter::{Painter, Report};
@@ -86,13 +86,13 @@ pub(super) fn serve_claimed(
         .map_err(system("starting the runtime"))?;
     let tasks = LocalSet::new();
     let served = tasks.block_on(&runtime, async {
-        let listener = claim.listen()?;
+        let (listener, door) = claim.listen()?;
         let idle = Idle::new(settings.free_after, settings.end_after, Instant::now());
         let lines = Lines { orders, watched, nudge };
         let hub = Hub::new(info(), models.infos(), models.device(), restored, idle, lines);
         let shared = Rc::new(Shared { hub, store, counters: Counters::new(models), settings });
         ready();
-        let inputs = Inputs { listener, reports, readings };
+        let inputs = Inputs { listener, door, reports, readings };
         attend(shared, inputs, end).await
     });
     // Sessions hold the store and the orders: they end before the threads can.
@@ -140,6 +140,7 @@ fn system(what: &'static str) -> impl FnOnce(std::io::Error) -> WorkerError {
 /// What comes to the main loop.
 struct Inputs {
     listener: UnixListener,
+    door: Door,
     reports: UnboundedReceiver<Report>,
     readings: UnboundedReceiver<Readings>,
 }
@@ -151,10 +152,11 @@ async fn attend(
     inputs: Inputs,
     end: impl Future<Output = ()>,
 ) -> Result<bool, WorkerError> {
-    let Inputs { listener, mut reports, mut readings } = inputs;
+    let Inputs { listener, door, mut reports, mut readings } = inputs;
     let doors = spawn_local(admit(Rc::clone(&shared), listener));
     let hub = &shared.hub;
     let mut end = pin!(end);
+    let mut look = tokio::time::interval(shared.settings.look_every);
     // Whatever was left in the library is begun before anybody connects.
     hub.begin();
     while !hub.is_stopping() {
@@ -163,6 +165,12 @@ async fn attend(
             report = reports.recv() => take(&shared, report.ok_or(WorkerError::EngineGone)?),
             Some(readings) = readings.recv() => hub.readings(readings),
             () = until(hub.idle()) => rest(&shared),
+            _ = look.tick() => {
+                if hub.is_alone() && !door.is_open() {
+                    tracing::info!("the socket is gone: nobody can come any more");
+                    hub.stop();
+                }
+            }
             () = hub.changed() => {}
         }
     }

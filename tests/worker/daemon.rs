@@ -14,6 +14,9 @@ use flux_tui::worker::{WorkerError, serve};
 use crate::scripted::Scripted;
 use crate::support::{Place, job, within};
 
+/// Makes a file that is no library.
+type Make<'a> = &'a dyn Fn(&std::path::Path);
+
 /// Starts a worker that is expected not to serve.
 fn refused(paths: &Paths) -> WorkerError {
     let settings = Place::new().settings.clone();
@@ -133,7 +136,7 @@ async fn a_newer_a_damaged_and_a_foreign_database_are_named_and_left_alone() {
         let db = rusqlite::Connection::open(path).expect("it can be made");
         db.execute_batch("CREATE TABLE recipes (soup)").expect("it can be written");
     };
-    let cases: [(&dyn Fn(&std::path::Path), &str); 3] = [
+    let cases: [(Make<'_>, &str); 3] = [
         (&newer, "was written by a newer flux-tui (its version is 99"),
         (&damaged, "is damaged"),
         (&foreign, "is not a library of flux-tui"),
@@ -207,4 +210,23 @@ async fn a_program_that_is_no_worker_is_an_error_with_its_last_words() {
     let other = within("an error", Client::connect_or_launch(&place.paths, &launch("ls"))).await;
     let Err(ClientError::NotStarted { reason, .. }) = other else { panic!("it is no worker") };
     assert!(reason.contains("worker"), "{reason}");
+}
+
+#[tokio::test]
+async fn a_worker_whose_socket_is_gone_ends_when_it_has_neither_work_nor_clients() {
+    let mut place = Place::new();
+    place.settings.look_every = std::time::Duration::from_millis(10);
+    place.start().await;
+    let mut watch = place.watch().await;
+    let id = watch.submit(job("hold")).await.id;
+    watch.step(id, 1).await;
+    fs::remove_file(place.paths.socket()).expect("it is there");
+    // Not ours: it must outlive us.
+    let other = UnixListener::bind(place.paths.socket()).expect("nobody is there");
+    place.models.release();
+    assert_eq!(watch.over(id).await.state, JobState::Done, "its client is served to the end");
+    drop(watch);
+    place.ended().await;
+    assert!(place.paths.socket().exists());
+    drop(other);
 }

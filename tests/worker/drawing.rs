@@ -57,7 +57,7 @@ async fn a_job_becomes_a_picture_in_the_library_and_the_client_sees_all_of_it() 
     let image = image::open(&picture.path).expect("it is a PNG").into_rgb8();
     assert_eq!(image.dimensions(), (64, 48));
     assert!(image.pixels().all(|pixel| pixel.0 == colour(0x0030_2010)));
-    assert_eq!(place.files(), [picture.path.clone()], "and nothing else is left there");
+    assert_eq!(place.files(), std::slice::from_ref(&picture.path), "and nothing else is left there");
 
     let Ok(Response::Png(png)) = watch.client.call(Request::Fetch(picture.id)).await else { panic!("a PNG") };
     assert_eq!(png, std::fs::read(&picture.path).expect("it is there"));
@@ -283,13 +283,9 @@ async fn tokens_are_counted_with_one_counter_and_the_newest_text_goes_first() {
             let status = watch.client.call(Request::Status).await;
             assert!(status.is_ok(), "the worker answers while it counts");
         }
-        let newest = async {
-            let newest = tokio::spawn(count("the newest"));
-            // Refused as soon as the newest has come.
-            tokio::task::yield_now().await;
-            newest
-        };
-        let (stale, newest) = tokio::join!(count("stale"), newest);
+        // Asked in this order; the first is refused as soon as the second has come.
+        let (stale, newest) = (tokio::spawn(count("stale")), tokio::spawn(count("the newest")));
+        let stale = stale.await.expect("it did not panic");
         place.models.release();
         (stale, newest.await.expect("it did not panic"))
     };

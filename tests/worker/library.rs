@@ -67,7 +67,7 @@ fn what_was_accepted_and_drawn_is_read_back_as_it_was() {
     let (accepted, picture) = {
         let mut library = place.open();
         let accepted = library.accept(&job, u64::MAX, 123).expect("it is accepted");
-        assert_eq!(library.unfinished().expect("it can be read"), [accepted.clone()]);
+        assert_eq!(library.unfinished().expect("it can be read"), std::slice::from_ref(&accepted));
         let (picture, state) = draw(&mut library, &accepted, 0, &noon());
         assert_eq!(state, JobState::Queued, "one more is to come");
         (accepted, picture)
@@ -75,7 +75,7 @@ fn what_was_accepted_and_drawn_is_read_back_as_it_was() {
     let mut library = place.open();
     assert_eq!(library.recover().expect("it is whole"), Default::default());
     assert_eq!(library.unfinished().expect("it can be read"), [JobStatus { done: 1, ..accepted.clone() }]);
-    assert_eq!(library.history(None, 9).expect("it can be read"), [picture.clone()]);
+    assert_eq!(library.history(None, 9).expect("it can be read"), std::slice::from_ref(&picture));
     assert_eq!(library.picture(picture.id).expect("it can be read"), Some(picture.clone()));
     assert_eq!(library.picture(PictureId(99)).expect("it can be read"), None);
     assert_eq!(picture.recipe, recipe(&job, u64::MAX));

@@ -24,7 +24,9 @@ const ROOT: &str = "FLUX_TUI_TEST_ROOT";
 fn child() {
     let Some(root) = std::env::var_os(ROOT) else { return };
     let paths = Paths::under(Path::new(&root));
-    if let Err(error) = run(&paths, std::sync::Arc::new(Scripted::default()), Settings::default()) {
+    // One that a failed test leaves behind ends soon.
+    let settings = Settings { end_after: std::time::Duration::from_secs(5), ..Settings::default() };
+    if let Err(error) = run(&paths, std::sync::Arc::new(Scripted::default()), settings) {
         eprintln!("error: {error}");
         std::process::exit(1);
     }
