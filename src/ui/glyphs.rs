@@ -31,6 +31,8 @@ pub struct Glyphs {
     pub levels: [&'static str; 8],
     /// The name of the Enter key.
     pub enter: &'static str,
+    /// The names of the arrow keys: up, down, left, right.
+    pub arrows: [&'static str; 4],
     /// Degrees Celsius.
     pub degrees: &'static str,
     /// The noise level.
@@ -52,6 +54,7 @@ pub const UNICODE: Glyphs = Glyphs {
     bar: ["█", "▒", "·"],
     levels: ["▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"],
     enter: "⏎",
+    arrows: ["↑", "↓", "←", "→"],
     degrees: "°C",
     sigma: "σ",
 };
@@ -80,6 +83,7 @@ pub const ASCII: Glyphs = Glyphs {
     bar: ["#", "+", "."],
     levels: ["_", ".", ":", "-", "=", "+", "*", "#"],
     enter: "Enter",
+    arrows: ["Up", "Down", "Left", "Right"],
     degrees: "C",
     sigma: "s",
 };

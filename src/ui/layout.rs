@@ -70,22 +70,24 @@ impl Layout {
         } else {
             Kind::Full
         };
-        // A small window spares at most one row for a notice.
-        let notice_rows = if rows < 22 { notice_rows.min(1) } else { notice_rows };
+        // A small window spares one row for a notice; more of it lies over the list at the bottom.
+        let spared = if rows < 22 { notice_rows.min(1) } else { notice_rows };
+        let covered = notice_rows - spared;
         let row = |y, height| Rect::new(0, y, columns, height);
-        let body = row(1, rows - 2 - notice_rows);
+        let body = row(1, rows - 2 - spared);
         let mut areas = Areas {
             kind,
             status: row(0, 1),
-            notice: row(body.bottom(), notice_rows),
+            notice: row(body.bottom() - covered, notice_rows),
             hints: row(rows - 1, 1),
             ..Areas::nowhere(kind)
         };
         if kind == Kind::Upright {
-            areas.upright(body)
+            areas.upright(body);
         } else {
-            areas.side_by_side(body)
+            areas.side_by_side(body);
         }
+        areas.preview.height = areas.preview.height.min(areas.notice.y - areas.preview.y);
         Self::Panes(areas)
     }
 
@@ -266,10 +268,17 @@ mod tests {
                             inside(pane).height > 0 && inside(pane).width > 4,
                             "{columns}x{rows}: {areas:?}"
                         );
-                        assert!(pane.y > 0 && pane.bottom() <= areas.notice.y, "{columns}x{rows}");
+                        assert!(pane.y > 0 && pane.bottom() <= areas.hints.y, "{columns}x{rows}");
+                    }
+                    for pane in [areas.prompt, areas.parameters, areas.preview] {
+                        assert!(
+                            pane.bottom() <= areas.notice.y,
+                            "{columns}x{rows}: covered by {notice} rows"
+                        );
                     }
                     assert_eq!(areas.preview.intersection(areas.prompt).area(), 0);
-                    assert_eq!(areas.history.bottom(), areas.notice.y, "{columns}x{rows}: no row is lost");
+                    assert!(areas.history.bottom() >= areas.notice.y, "{columns}x{rows}: no row is lost");
+                    assert_eq!(areas.notice.bottom(), areas.hints.y);
                 }
             }
         }

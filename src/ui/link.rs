@@ -163,3 +163,76 @@ fn answer(question: Question, result: Result<Response, ClientError>) -> Answer {
         })),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::{Job, Prompt, Seed, Size};
+    use crate::model::ModelName;
+    use crate::ui::fake::FakeWorker;
+    use crate::wire::message::{self, JobState};
+
+    /// The next event that `wanted` takes; others are passed over.
+    async fn next<T>(events: &mut mpsc::Receiver<Event>, wanted: impl Fn(Event) -> Option<T>) -> T {
+        let waiting = async {
+            while let Some(event) = events.recv().await {
+                if let Some(found) = wanted(event) {
+                    return found;
+                }
+            }
+            panic!("the events ended");
+        };
+        tokio::time::timeout(Duration::from_secs(10), waiting).await.expect("it comes within ten seconds")
+    }
+
+    fn connected(event: Event) -> Option<()> {
+        matches!(event, Event::News(News::Connected(_))).then_some(())
+    }
+
+    #[tokio::test]
+    async fn a_job_is_drawn_and_a_lost_connection_is_made_again() {
+        let worker = FakeWorker::new(Duration::from_millis(1));
+        let (sender, mut events) = mpsc::channel(64);
+        let (link, task) = start(worker.clone(), sender);
+        next(&mut events, connected).await;
+
+        let prompt = Prompt::new("apple").expect("a prompt");
+        let size = Size::new(32, 32).expect("a size");
+        let job = Job::new(prompt, ModelName::new("nano"), size, 4, 3.5, Seed::Fixed(5), 1).expect("a job");
+        link.ask(Question::Submit(job));
+        next(&mut events, |event| match event {
+            Event::Answer(Answer::Submitted(result)) => Some(result.expect("it is taken on")),
+            _ => None,
+        })
+        .await;
+        let done = |event| match event {
+            Event::News(News::Event(message::Event::Job(status))) => {
+                (status.state == JobState::Done).then_some(())
+            }
+            _ => None,
+        };
+        next(&mut events, done).await;
+
+        worker.hang_up();
+        let reason = next(&mut events, |event| match event {
+            Event::News(News::Down { reason, .. }) => Some(reason),
+            _ => None,
+        })
+        .await;
+        assert!(reason.contains("ended"), "{reason}");
+        next(&mut events, connected).await;
+        task.abort();
+    }
+
+    #[tokio::test]
+    async fn a_question_without_a_worker_is_answered_with_the_reason() {
+        let (events, mut answers) = mpsc::channel(4);
+        let link: Link<FakeWorker> = Link { connection: Arc::default(), events };
+        link.ask(Question::Cancel(crate::job::JobId(1)));
+        let answer = answers.recv().await.expect("an answer");
+        let Event::Answer(Answer::Cancelled { result: Err(reason), .. }) = answer else {
+            panic!("{answer:?}")
+        };
+        assert_eq!(reason, "no worker is running");
+    }
+}

@@ -18,6 +18,8 @@ pub mod draft;
 pub mod editor;
 pub mod effect;
 pub mod event;
+#[cfg(test)]
+mod fake;
 pub mod glyphs;
 pub mod input;
 pub mod keymap;

@@ -1,6 +1,6 @@
 //! What the person has to be told. A notice stays until it is dismissed, the newest in front.
 
-use unicode_width::UnicodeWidthStr;
+use super::view::text::wrap;
 
 /// Notices that are kept; the oldest go.
 const KEPT: usize = 20;
@@ -11,6 +11,7 @@ const ROWS: usize = 3;
 #[derive(Debug, Clone, Default)]
 pub struct Notices {
     list: Vec<Notice>,
+    connection: Option<String>,
 }
 
 /// One thing to be told.
@@ -53,23 +54,39 @@ impl Notices {
         self.list.pop().is_some()
     }
 
-    /// Rows that the one in front takes in a window of `columns`.
+    /// What is to be read now: a notice, or what is wrong with the connection.
     #[must_use]
-    pub fn rows(&self, columns: u16) -> u16 {
-        let Some((notice, _)) = self.current() else { return 0 };
-        let width = usize::from(columns).saturating_sub(4).max(1);
-        // Wrapping at words can take a row more than the width alone says.
-        let full = notice.text.width().div_ceil(width);
-        (if full > 1 { full + 1 } else { 1 }).min(ROWS) as u16
+    pub fn front(&self) -> Option<(Level, String)> {
+        match self.current() {
+            Some((notice, 0)) => Some((notice.level, notice.text.clone())),
+            Some((notice, behind)) => Some((notice.level, format!("{} (and {behind} more)", notice.text))),
+            None => self.connection.clone().map(|trouble| (Level::Error, trouble)),
+        }
+    }
+
+    /// What is wrong with the connection, for as long as it is.
+    pub fn connection(&mut self, trouble: Option<String>) {
+        self.connection = trouble.map(|text| plain(&text));
+    }
+
+    /// What is to be read now, in lines for a window of `columns`.
+    #[must_use]
+    pub fn lines(&self, columns: u16, ellipsis: &str) -> Vec<String> {
+        let width = columns.saturating_sub(4).max(1);
+        self.front().map_or_else(Vec::new, |(_, text)| wrap(&text, width, ROWS, ellipsis))
     }
 
     fn push(&mut self, level: Level, text: String) {
-        let text: String = text.chars().map(|found| if found.is_control() { ' ' } else { found }).collect();
-        let notice = Notice { level, text };
+        let notice = Notice { level, text: plain(&text) };
         self.list.retain(|known| *known != notice);
         self.list.push(notice);
         if self.list.len() > KEPT {
             self.list.remove(0);
         }
     }
+}
+
+/// On one line.
+fn plain(text: &str) -> String {
+    text.chars().map(|found| if found.is_control() { ' ' } else { found }).collect()
 }

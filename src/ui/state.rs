@@ -123,7 +123,8 @@ impl State {
     #[must_use]
     pub fn layout(&self) -> Layout {
         let window = self.view.window;
-        Layout::of(Size::new(window.columns, window.rows), self.notices.rows(window.columns))
+        let notice = self.notices.lines(window.columns, self.look.glyphs.ellipsis);
+        Layout::of(Size::new(window.columns, window.rows), notice.len() as u16)
     }
 
     /// When [`super::event::Event::Tick`] is wanted.

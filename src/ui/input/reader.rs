@@ -106,3 +106,59 @@ fn has_bytes(terminal: &OwnedFd) -> io::Result<bool> {
     let now = Timespec { tv_sec: 0, tv_nsec: 0 };
     Ok(rustix::event::poll(&mut poll, Some(&now))? > 0)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::os::unix::net::UnixStream;
+
+    use crossterm::event::KeyCode;
+
+    use super::*;
+
+    /// A terminal's two ends, and what is read from it.
+    fn terminal() -> (UnixStream, mpsc::Receiver<Event>) {
+        let (person, terminal) = UnixStream::pair().expect("a pair of sockets");
+        let (sender, events) = mpsc::channel(16);
+        tokio::spawn(read_terminal(terminal.into(), EscapeWait::over_ssh(false), sender));
+        (person, events)
+    }
+
+    async fn next(events: &mut mpsc::Receiver<Event>) -> Event {
+        let event = tokio::time::timeout(Duration::from_secs(10), events.recv()).await;
+        event.expect("it comes within ten seconds").expect("the terminal is read")
+    }
+
+    fn code(event: &Event) -> Option<KeyCode> {
+        match event {
+            Event::Input(Input::Key(key)) => Some(key.code),
+            _ => None,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_lone_escape_becomes_the_key_after_a_moment_and_the_end_is_told() {
+        let (mut person, mut events) = terminal();
+        person.write_all(b"a\x1b").expect("it is read");
+        assert_eq!(code(&next(&mut events).await), Some(KeyCode::Char('a')));
+        assert_eq!(code(&next(&mut events).await), Some(KeyCode::Esc));
+        drop(person);
+        assert!(matches!(next(&mut events).await, Event::TerminalGone));
+    }
+
+    #[tokio::test]
+    async fn a_report_in_two_packets_is_a_report_and_no_keys() {
+        let (mut person, mut events) = terminal();
+        person.write_all(b"\x1b[?62;").expect("it is read");
+        // The reader must be seen to wait: nothing comes while the rest is missing.
+        let early = tokio::time::timeout(Duration::from_millis(300), events.recv()).await;
+        assert!(early.is_err(), "{early:?}");
+        person.write_all(b"4cx").expect("it is read");
+        let report = next(&mut events).await;
+        assert!(
+            matches!(&report, Event::Input(Input::Report(Report::Attributes(found))) if *found == [62, 4]),
+            "{report:?}"
+        );
+        assert_eq!(code(&next(&mut events).await), Some(KeyCode::Char('x')));
+    }
+}

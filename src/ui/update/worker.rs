@@ -12,6 +12,7 @@ pub(super) fn take_news(state: &mut State, news: News) -> Vec<Effect> {
         News::Connected(snapshot) => return connected(state, *snapshot),
         News::Down { reason, retry_at } => {
             lose(state);
+            state.notices.connection(Some(reason.clone()));
             state.worker.link = Link::Down { reason, retry_at };
         }
         News::Event(event) => take_event(state, event),
@@ -23,6 +24,7 @@ pub(super) fn take_news(state: &mut State, news: News) -> Vec<Effect> {
 fn connected(state: &mut State, snapshot: Snapshot) -> Vec<Effect> {
     lose(state);
     state.worker.link = Link::Up;
+    state.notices.connection(None);
     state.worker.engine = snapshot.engine;
     state.parameters.offer(snapshot.models);
     state.queue.replace(snapshot.jobs, snapshot.progress);

@@ -12,7 +12,7 @@ use crate::ui::state::State;
 use crate::ui::theme::Role;
 
 /// Cells for the keys, before what they mean.
-const KEYS: u16 = 24;
+const KEYS: u16 = 28;
 /// The widest that the help becomes.
 const WIDTH: u16 = 76;
 
@@ -58,7 +58,9 @@ pub(super) fn draw(state: &State, first: usize, buffer: &mut Buffer) {
 }
 
 fn draw_binding(state: &State, row: Rect, binding: &Binding, buffer: &mut Buffer) {
-    let names: Vec<String> = binding.keys.iter().map(|chord| chord.name()).collect();
+    let mut names: Vec<String> = binding.keys.iter().map(|chord| chord.name()).collect();
+    // Terminals send Shift-Tab in two ways; it is one key.
+    names.dedup();
     let column = KEYS.min(row.width / 2);
     let keys = text::clip(&names.join("  "), column.saturating_sub(1), state.look.glyphs.ellipsis);
     text::put(buffer, row, &[("  ", Style::new()), (&keys, state.style(Role::Key))]);

@@ -25,6 +25,8 @@ pub(super) fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
     match inside.height {
         0 => {}
         1 => {
+            let facts =
+                if readings.gpus.is_empty() { format!("CPU {:.0} %", readings.host.load) } else { facts };
             let width = text::width(&facts).min(inside.width * 2 / 3);
             text::put_right(buffer, inside, &text::clip(&facts, width, ""), state.style(Role::Dim));
             draw_bar(state, Rect { width: inside.width.saturating_sub(width + 2), ..bar }, memory, buffer);

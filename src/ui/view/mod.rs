@@ -14,7 +14,7 @@ mod preview;
 mod prompt;
 mod queue;
 mod status;
-mod text;
+pub(super) mod text;
 
 pub use help::help_rows;
 pub use parameters::field_at;
@@ -97,3 +97,6 @@ fn too_small(state: &State, area: Rect, buffer: &mut Buffer) {
         buffer.set_stringn(x, y, line, usize::from(area.width), state.style(Role::Text));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,9 @@
-//! What the person has to be told, above the last line. It never covers a pane: they make room.
+//! What the person has to be told, above the last line. Panes make room for it; in a small window
+//! it lies over the list at the bottom, never over the prompt.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
+use ratatui::widgets::{Clear, Widget};
 
 use super::text;
 use crate::ui::notice::Level;
@@ -9,19 +11,18 @@ use crate::ui::state::State;
 use crate::ui::theme::Role;
 
 pub(super) fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
-    let Some((notice, behind)) = state.notices.current() else { return };
-    let role = match notice.level {
+    let Some((level, _)) = state.notices.front() else { return };
+    let role = match level {
         Level::Error => Role::Error,
         Level::Warning => Role::Warning,
     };
     let glyphs = &state.look.glyphs;
-    let inner = Rect { x: area.x + 3, width: area.width.saturating_sub(4), ..area };
-    let more = if behind > 0 { format!(" (and {behind} more)") } else { String::new() };
-    let lines =
-        text::wrap(&format!("{}{more}", notice.text), inner.width, usize::from(area.height), glyphs.ellipsis);
+    Clear.render(area, buffer);
+    buffer.set_style(area, state.style(Role::Screen));
     let sign = Rect { x: area.x + 1, width: area.width.saturating_sub(1).min(2), ..area };
     text::put(buffer, sign, &[(glyphs.warning, state.style(role))]);
-    for (index, line) in (0..).zip(&lines) {
-        text::put(buffer, text::row(inner, index), &[(line, state.style(role))]);
+    let inner = Rect { x: area.x + 3, width: area.width.saturating_sub(4), ..area };
+    for (index, line) in (0..).zip(state.notices.lines(area.width, glyphs.ellipsis)) {
+        text::put(buffer, text::row(inner, index), &[(&line, state.style(role))]);
     }
 }

@@ -16,6 +16,8 @@ use crate::ui::theme::Role;
 enum Piece {
     /// Words between fields.
     Label(String),
+    /// Words that are left out when they do not fit whole.
+    Extra(String),
     /// A field's value.
     Value(FieldName, String),
 }
@@ -25,13 +27,16 @@ pub(super) fn draw(state: &State, area: Rect, buffer: &mut Buffer) -> Option<Pos
     frame::draw(state, area, Some(Pane::Parameters), "Parameters", buffer);
     let inside = padded(area);
     let mut cursor = None;
-    for (index, line) in (0..).zip(lines(state, inside.height)) {
+    for (index, line) in (0..).zip(lines(state, inside)) {
         let row = text::row(inside, index);
         let mut x = row.x;
         for piece in line {
             let rest = Rect { x, width: row.right().saturating_sub(x), ..row };
             x = match &piece {
-                Piece::Label(label) => text::put(buffer, rest, &[(label, state.style(Role::Dim))]),
+                Piece::Extra(words) if text::width(words) > rest.width => x,
+                Piece::Label(words) | Piece::Extra(words) => {
+                    text::put(buffer, rest, &[(words, state.style(Role::Dim))])
+                }
                 Piece::Value(name, value) => text::put(buffer, rest, &[(value, value_style(state, *name))]),
             };
             if matches!(piece, Piece::Value(name, _) if name == state.parameters.chosen()) && row.height > 0 {
@@ -46,12 +51,12 @@ pub(super) fn draw(state: &State, area: Rect, buffer: &mut Buffer) -> Option<Pos
 /// The field whose value is at a cell.
 #[must_use]
 pub fn field_at(state: &State, inside: Rect, position: Position) -> Option<FieldName> {
-    let line = lines(state, inside.height).into_iter().nth(usize::from(position.y.checked_sub(inside.y)?))?;
+    let line = lines(state, inside).into_iter().nth(usize::from(position.y.checked_sub(inside.y)?))?;
     let mut x = inside.x;
     let mut last = None;
     for piece in line {
         let (width, name) = match &piece {
-            Piece::Label(label) => (text::width(label), None),
+            Piece::Label(words) | Piece::Extra(words) => (text::width(words), None),
             Piece::Value(name, value) => (text::width(value), Some(*name)),
         };
         // A label belongs to the value behind it.
@@ -71,17 +76,18 @@ fn value_style(state: &State, name: FieldName) -> Style {
     if chosen { style.patch(state.style(Role::Selection)).add_modifier(Modifier::BOLD) } else { style }
 }
 
-/// The lines for so many rows.
-fn lines(state: &State, rows: u16) -> Vec<Vec<Piece>> {
+/// The lines for so much room.
+fn lines(state: &State, room: Rect) -> Vec<Vec<Piece>> {
+    let guidance = if room.width < 32 { "  g " } else { "  guidance " };
     let label = |text: &str| Piece::Label(text.to_owned());
     let value = |name| Piece::Value(name, shown(state, name));
     let times = || Piece::Label(format!(" {} ", state.look.glyphs.times));
-    let size = || vec![value(Width), times(), value(Height), Piece::Label(shape(state))];
+    let size = || vec![value(Width), times(), value(Height), Piece::Extra(shape(state))];
     let after = |mut one: Vec<Piece>, two: Vec<Piece>| {
         one.extend(two);
         one
     };
-    match rows {
+    match room.height {
         0 | 1 => vec![after(
             vec![
                 value(Width),
@@ -95,7 +101,10 @@ fn lines(state: &State, rows: u16) -> Vec<Vec<Piece>> {
             vec![label("  seed "), value(Seed), label("  count "), value(Count), label("  "), value(Model)],
         )],
         2 => vec![
-            after(size(), vec![label("  steps "), value(Steps), label("  g "), value(Guidance)]),
+            after(
+                vec![value(Width), times(), value(Height)],
+                vec![label("  steps "), value(Steps), label("  g "), value(Guidance)],
+            ),
             vec![label("seed "), value(Seed), label("  count "), value(Count), label("  "), value(Model)],
         ],
         3 => vec![
@@ -103,12 +112,12 @@ fn lines(state: &State, rows: u16) -> Vec<Vec<Piece>> {
             vec![
                 label("steps "),
                 value(Steps),
-                label("  guidance "),
+                label(guidance),
                 value(Guidance),
                 label("  count "),
                 value(Count),
             ],
-            vec![label("seed "), value(Seed), Piece::Label(last(state))],
+            vec![label("seed "), value(Seed), Piece::Extra(last(state))],
         ],
         4 | 5 => vec![
             vec![label("Model     "), value(Model)],
@@ -121,14 +130,14 @@ fn lines(state: &State, rows: u16) -> Vec<Vec<Piece>> {
                 label("   Count "),
                 value(Count),
             ],
-            vec![label("Seed      "), value(Seed), Piece::Label(last(state))],
+            vec![label("Seed      "), value(Seed), Piece::Extra(last(state))],
         ],
         _ => vec![
             vec![label("Model     "), value(Model)],
             after(vec![label("Size      ")], size()),
             vec![label("Steps     "), value(Steps)],
             vec![label("Guidance  "), value(Guidance)],
-            vec![label("Seed      "), value(Seed), Piece::Label(last(state))],
+            vec![label("Seed      "), value(Seed), Piece::Extra(last(state))],
             vec![label("Count     "), value(Count)],
         ],
     }

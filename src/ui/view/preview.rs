@@ -72,18 +72,18 @@ fn caption(state: &State, subject: Subject) -> String {
 /// Empty states say what to do.
 fn nothing_yet(state: &State, room: Rect, buffer: &mut Buffer) {
     let busy = state.queue.progress().is_some() || !state.worker.unsent.is_empty();
-    if let Link::Down { reason, .. } = &state.worker.link {
-        message(state, room, &[("There is no worker to draw.", Role::Text), (reason, Role::Error)], buffer);
+    let draw = ("Type what to draw and press Enter.", Role::Dim);
+    if let Link::Down { .. } = state.worker.link {
+        message(state, room, &[("There is no worker to draw.", Role::Text)], buffer);
     } else if state.preview.wanted().is_some() {
         // It is being fetched; a word here would only flash.
     } else if busy {
         message(state, room, &[("The picture appears here, step by step.", Role::Dim)], buffer);
-    } else if state.history.total() == 0 {
-        let lines = [
-            ("Nothing to set up: the built-in model draws right away.", Role::Text),
-            ("Type what to draw and press Enter.", Role::Dim),
-        ];
-        message(state, room, &lines, buffer);
+    } else if state.worker.link == Link::Up && state.history.total() == 0 {
+        let ready = ("Nothing to set up: the built-in model draws right away.", Role::Text);
+        message(state, room, &[ready, draw], buffer);
+    } else {
+        message(state, room, &[draw], buffer);
     }
 }
 

@@ -59,8 +59,10 @@ fn draw_text(state: &State, area: Rect, buffer: &mut Buffer) {
 /// The counts on the last line, what is to be said above it.
 fn draw_foot(state: &State, area: Rect, buffer: &mut Buffer) {
     let remarks = state.prompt.remarks();
-    let counts_row = area.height > remarks.len() as u16 || remarks.is_empty();
-    for (index, remark) in (0..).zip(&remarks) {
+    // The counts keep their line as long as there are two; a single one goes to a remark.
+    let counts_row = area.height > 1 || remarks.is_empty();
+    let rows = area.height - u16::from(counts_row).min(area.height);
+    for (index, remark) in (0..rows).zip(&remarks) {
         let row = text::row(area, index);
         let line = text::clip(&remark_text(state, *remark), row.width, state.look.glyphs.ellipsis);
         text::put(buffer, row, &[(&line, state.style(Role::Warning))]);
@@ -90,16 +92,13 @@ fn draw_counts(state: &State, area: Rect, buffer: &mut Buffer) {
 fn remark_text(state: &State, remark: Remark<'_>) -> String {
     let glyphs = &state.look.glyphs;
     match remark {
-        Remark::Cut { encoder, tokens, limit, text: unread } => {
+        Remark::Cut { encoder, limit, text: unread, .. } => {
             let unread = text::clip(unread.trim_start(), 200, glyphs.ellipsis);
-            format!("{} {encoder} reads {limit} of {tokens} tokens, not: {unread}", glyphs.warning)
+            format!("{} {encoder} limit {limit}, cut: {unread}", glyphs.warning)
         }
         Remark::Unknown { encoder, tokens } => {
-            let (s, them) = if tokens == 1 { ("", "it") } else { ("s", "them") };
-            format!(
-                "{} {encoder} does not know {tokens} token{s}: no meaning is read from {them}",
-                glyphs.warning
-            )
+            let s = if tokens == 1 { "" } else { "s" };
+            format!("{} {encoder} does not know {tokens} token{s}", glyphs.warning)
         }
     }
 }

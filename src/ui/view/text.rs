@@ -75,7 +75,7 @@ pub(super) fn row(area: Rect, index: u16) -> Rect {
 
 /// A text in lines of at most `width` cells, broken at spaces, at most `rows` of them; what does
 /// not fit is cut with `ellipsis`.
-pub(super) fn wrap(text: &str, width: u16, rows: usize, ellipsis: &str) -> Vec<String> {
+pub(in crate::ui) fn wrap(text: &str, width: u16, rows: usize, ellipsis: &str) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     let mut rest = text.trim();
     while !rest.is_empty() && lines.len() < rows {

@@ -1,0 +1,272 @@
+//! A worker in this process, for tests: it takes jobs, draws gradients step by step, and keeps
+//! pictures in memory.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+
+use super::link::{Ask, Connect};
+use crate::client::{ClientError, Events};
+use crate::gpu::{Host, Readings};
+use crate::job::{Encoder, Job, JobId, Picture, PictureId, Recipe, Seed, Size, Times, TokenCount};
+use crate::model::{Defaults, ModelInfo, ModelName, TextLimits};
+use crate::wire::message::{
+    EngineStatus, Event, JobState, JobStatus, Preview, Progress, Refusal, Request, Response, Snapshot, Stage,
+    WorkerInfo,
+};
+
+/// A worker whose steps take so long.
+#[derive(Debug, Clone)]
+pub(crate) struct FakeWorker {
+    pub step: Duration,
+    shared: Arc<Mutex<Shared>>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    listener: Option<mpsc::Sender<Event>>,
+    jobs: Vec<JobStatus>,
+    pictures: Vec<(Picture, Bytes)>,
+    next: i64,
+    working: bool,
+}
+
+impl FakeWorker {
+    pub fn new(step: Duration) -> Self {
+        Self { step, shared: Arc::default() }
+    }
+
+    fn shared<T>(&self, with: impl FnOnce(&mut Shared) -> T) -> T {
+        with(&mut self.shared.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    async fn tell(&self, event: Event) {
+        let listener = self.shared(|shared| shared.listener.clone());
+        if let Some(listener) = listener {
+            let _ = listener.send(event).await;
+        }
+    }
+
+    /// Ends the connection, as a worker that dies does.
+    pub fn hang_up(&self) {
+        self.shared(|shared| shared.listener = None);
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        self.shared(|shared| Snapshot {
+            worker: WorkerInfo { protocol: 1, version: "0".into(), pid: 1, started_at: 0 },
+            models: vec![nano()],
+            engine: engine(),
+            jobs: shared.jobs.clone(),
+            progress: None,
+            preview: None,
+            history: shared.pictures.iter().rev().map(|(picture, _)| picture.clone()).collect(),
+            history_total: shared.pictures.len() as u64,
+            readings: Some(readings(0)),
+        })
+    }
+
+    async fn submit(&self, job: Job) -> Response {
+        let seed = match job.seed {
+            Seed::Random => 1_839_202_211,
+            Seed::Fixed(seed) => seed,
+        };
+        let (status, begin) = self.shared(|shared| {
+            shared.next += 1;
+            let id = JobId(shared.next);
+            let status =
+                JobStatus { id, job, first_seed: seed, state: JobState::Queued, done: 0, accepted_at: 0 };
+            shared.jobs.push(status.clone());
+            (status, !std::mem::replace(&mut shared.working, true))
+        });
+        self.tell(Event::Job(status.clone())).await;
+        if begin {
+            let worker = self.clone();
+            tokio::spawn(async move { worker.work().await });
+        }
+        Response::Accepted(Box::new(status))
+    }
+
+    async fn work(&self) {
+        while let Some(mut status) = self.shared(|shared| shared.jobs.first().cloned()) {
+            status.state = JobState::Running;
+            self.tell(Event::Job(status.clone())).await;
+            for index in 0..status.job.count() {
+                if !self.draw(&status, index).await {
+                    break;
+                }
+                status.done += 1;
+            }
+            let was_there = self.shared(|shared| {
+                let there = shared.jobs.iter().any(|job| job.id == status.id);
+                shared.jobs.retain(|job| job.id != status.id);
+                there
+            });
+            status.state = if was_there { JobState::Done } else { JobState::Cancelled };
+            self.tell(Event::Job(status)).await;
+        }
+        self.shared(|shared| shared.working = false);
+    }
+
+    /// Draws one picture; `false` when the job was cancelled.
+    async fn draw(&self, status: &JobStatus, index: u32) -> bool {
+        let (id, steps, seed) = (status.id, status.job.steps(), status.first_seed + u64::from(index));
+        for step in 0..=steps {
+            if !self.shared(|shared| shared.jobs.iter().any(|job| job.id == id)) {
+                return false;
+            }
+            let remaining = Some(self.step.as_secs_f64() * f64::from(steps - step));
+            let sigma = 1.0 - step as f32 / steps as f32;
+            let stage = Stage::Drawing { step, steps, sigma };
+            let elapsed = self.step.as_secs_f64() * f64::from(step);
+            self.tell(Event::Progress(Progress { job: id, index, seed, stage, elapsed, remaining })).await;
+            let rgb = Bytes::from(pixels(16, 16, step * 12).into_raw());
+            let preview = Preview::new(id, index, step, (16, 16), rgb).expect("the length fits");
+            self.tell(Event::Preview(preview)).await;
+            self.tell(Event::Readings(readings(step))).await;
+            tokio::time::sleep(self.step).await;
+        }
+        let picture = self.finish(status, index, seed);
+        self.tell(Event::Finished(Box::new(picture))).await;
+        true
+    }
+
+    fn finish(&self, status: &JobStatus, index: u32, seed: u64) -> Picture {
+        let size = status.job.size;
+        let mut png = std::io::Cursor::new(Vec::new());
+        let image = pixels(size.width(), size.height(), 200);
+        image.write_to(&mut png, image::ImageFormat::Png).expect("a PNG can be written to memory");
+        self.shared(|shared| {
+            let picture = picture(shared.pictures.len() as i64 + 1, status, index, seed);
+            shared.pictures.push((picture.clone(), Bytes::from(png.into_inner())));
+            picture
+        })
+    }
+}
+
+impl Connect for FakeWorker {
+    type Connection = Self;
+    async fn connect(&self) -> Result<(Self, Events), ClientError> {
+        let (sender, events) = mpsc::channel(64);
+        self.shared(|shared| shared.listener = Some(sender));
+        Ok((self.clone(), events))
+    }
+}
+
+impl Ask for FakeWorker {
+    async fn ask(&self, request: Request) -> Result<Response, ClientError> {
+        Ok(match request {
+            Request::Subscribe => Response::Snapshot(Box::new(self.snapshot())),
+            Request::Submit(job) => self.submit(job).await,
+            Request::Cancel(id) => {
+                self.shared(|shared| shared.jobs.retain(|job| job.id != id));
+                Response::Cancelled
+            }
+            Request::CountTokens(count) => Response::Tokens(tokens(&count.text)),
+            Request::History(_) => Response::History(Vec::new()),
+            Request::Fetch(id) => {
+                let found = self.shared(|shared| {
+                    shared.pictures.iter().find(|(picture, _)| picture.id == id).map(|(_, png)| png.clone())
+                });
+                Response::Png(found.ok_or(ClientError::Refused(Refusal::UnknownPicture(id)))?)
+            }
+            _ => return Err(ClientError::Unexpected),
+        })
+    }
+}
+
+/// Words and two more, as if every word were a token; T5 reads 32, CLIP 20.
+pub(crate) fn tokens(text: &str) -> Vec<TokenCount> {
+    let count = |encoder, limit: usize| {
+        let starts: Vec<usize> = text
+            .char_indices()
+            .filter(|(at, found)| {
+                let first = text[..*at].chars().next_back().is_none_or(char::is_whitespace);
+                !found.is_whitespace() && (first || !found.is_ascii())
+            })
+            .map(|(at, _)| at)
+            .collect();
+        let unknown = text.chars().filter(|found| !found.is_ascii()).count();
+        TokenCount {
+            encoder,
+            tokens: starts.len() + 2,
+            limit,
+            cut_at: starts.get(limit - 2).copied(),
+            unknown,
+        }
+    };
+    vec![count(Encoder::T5, 32), TokenCount { unknown: 0, ..count(Encoder::Clip, 20) }]
+}
+
+pub(crate) fn nano() -> ModelInfo {
+    ModelInfo {
+        name: ModelName::new(ModelName::NANO),
+        about: "the built-in model".into(),
+        defaults: Defaults { size: Size::new(128, 128).expect("a size"), steps: 20, guidance: 3.5 },
+        limits: TextLimits { t5: 32, clip: 20 },
+        license: String::new(),
+    }
+}
+
+pub(crate) fn engine() -> EngineStatus {
+    EngineStatus {
+        device: "CPU, 2 threads".into(),
+        loaded: Some(ModelName::new(ModelName::NANO)),
+        precision: Some("fp32 from fp8 e4m3 weights".into()),
+    }
+}
+
+pub(crate) fn readings(step: u32) -> Readings {
+    let load = 40.0 + (step % 5) as f32 * 10.0;
+    let host =
+        Host { total: 24 << 30, used: 6 << 30, ours: 1 << 30, worker_load: load, load: load + 8.0, cores: 2 };
+    Readings { host, gpus: Vec::new() }
+}
+
+pub(crate) fn picture(id: i64, status: &JobStatus, index: u32, seed: u64) -> Picture {
+    let job = &status.job;
+    Picture {
+        id: PictureId(id),
+        job: status.id,
+        index,
+        recipe: Recipe {
+            prompt: job.prompt.clone(),
+            model: job.model.clone(),
+            size: job.size,
+            steps: job.steps(),
+            guidance: job.guidance(),
+            seed,
+            precision: "fp32 from fp8 e4m3 weights, CPU".into(),
+            cuts: Vec::new(),
+            times: Times { load: 0.0, encode: 0.02, denoise: 0.31, decode: 0.05 },
+        },
+        path: PathBuf::from(format!("/pictures/{id}.png")),
+        finished_at: 0,
+    }
+}
+
+pub(crate) fn pixels(width: u32, height: u32, blue: u32) -> image::RgbImage {
+    image::RgbImage::from_fn(width, height, |x, y| {
+        let (dx, dy) = (f64::from(x) / f64::from(width) - 0.5, f64::from(y) / f64::from(height) - 0.5);
+        let round = ((dx * dx + dy * dy).sqrt() * 400.0).min(255.0) as u8;
+        image::Rgb([255 - round, (y * 255 / height) as u8, blue.min(255) as u8])
+    })
+}
+
+/// The studio on this terminal, with a worker that only pretends:
+/// `cargo test --lib studio_by_hand -- --ignored --nocapture`.
+#[test]
+#[ignore = "for trying by hand, in a terminal"]
+fn studio_by_hand() {
+    let root = tempfile::tempdir().expect("a temporary directory");
+    let paths = crate::paths::Paths::under(root.path());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let theme = std::env::var("FLUX_TUI_THEME").ok();
+    let graphics = std::env::var("FLUX_TUI_GRAPHICS").ok().and_then(|name| name.parse().ok());
+    let ascii = std::env::var_os("FLUX_TUI_ASCII").is_some();
+    let options = super::StudioOptions { paths, theme, graphics, ascii };
+    runtime.block_on(super::run(FakeWorker::new(Duration::from_millis(300)), options)).expect("it runs");
+}
