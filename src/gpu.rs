@@ -1,7 +1,12 @@
 //! Readings of memory, load and temperature: NVML where there is a GPU, the host otherwise.
 //! No CUDA context is made here.
 
+use nvml_wrapper::enum_wrappers::device::TemperatureSensor;
+use nvml_wrapper::enums::device::UsedGpuMemory;
+use nvml_wrapper::error::NvmlError;
+use nvml_wrapper::{Device, Nvml};
 use serde::{Deserialize, Serialize};
+use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
 
 /// What was read at one moment, on the worker's machine.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -48,4 +53,110 @@ pub struct Gpu {
     pub temperature: Option<u32>,
     /// Watts; `None` where the card does not say.
     pub power: Option<f32>,
+}
+
+/// Takes [`Readings`] of this machine and this process. The first has no load: that is measured
+/// between two.
+#[derive(Debug)]
+pub struct Sampler {
+    system: System,
+    process: Option<Pid>,
+    nvml: Option<Nvml>,
+}
+
+impl Default for Sampler {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Sampler {
+    /// Opens NVML where the driver has one; where not, there are no GPUs.
+    #[must_use]
+    pub fn new() -> Self {
+        let nvml = Nvml::init().inspect_err(|error| tracing::debug!(%error, "no NVML")).ok();
+        Self { system: System::new(), process: sysinfo::get_current_pid().ok(), nvml }
+    }
+
+    /// Reads everything; a few milliseconds at most.
+    pub fn sample(&mut self) -> Readings {
+        Readings { host: self.host(), gpus: self.gpus() }
+    }
+
+    fn host(&mut self) -> Host {
+        self.system.refresh_memory();
+        self.system.refresh_cpu_usage();
+        let cores = self.system.cpus().len();
+        let (mut ours, mut worker_load) = (0, 0.0);
+        if let Some(pid) = self.process {
+            let what = ProcessRefreshKind::nothing().with_cpu().with_memory();
+            self.system.refresh_processes_specifics(ProcessesToUpdate::Some(&[pid]), false, what);
+            if let Some(process) = self.system.process(pid) {
+                ours = process.memory();
+                // sysinfo counts one busy core as 100.
+                worker_load = (process.cpu_usage() / cores.max(1) as f32).clamp(0.0, 100.0);
+            }
+        }
+        Host {
+            total: self.system.total_memory(),
+            used: self.system.used_memory(),
+            ours,
+            worker_load,
+            load: self.system.global_cpu_usage().clamp(0.0, 100.0),
+            cores: u32::try_from(cores).unwrap_or(u32::MAX),
+        }
+    }
+
+    fn gpus(&self) -> Vec<Gpu> {
+        let Some(nvml) = &self.nvml else { return Vec::new() };
+        let count = nvml.device_count().unwrap_or(0);
+        (0..count).filter_map(|index| gpu(&nvml.device_by_index(index).ok()?, index).ok()).collect()
+    }
+}
+
+/// A card whose memory cannot be read is left out; what else it does not say is `None`.
+fn gpu(device: &Device<'_>, index: u32) -> Result<Gpu, NvmlError> {
+    let memory = device.memory_info()?;
+    Ok(Gpu {
+        index,
+        name: device.name().unwrap_or_else(|_| format!("GPU {index}")),
+        total: memory.total,
+        used: memory.used,
+        ours: ours(device),
+        utilisation: device.utilization_rates().ok().map(|rates| rates.gpu),
+        temperature: device.temperature(TemperatureSensor::Gpu).ok(),
+        power: device.power_usage().ok().map(|milliwatts| milliwatts as f32 / 1000.0),
+    })
+}
+
+/// Memory of this process, or `None` where the driver does not list processes or hides what they use.
+fn ours(device: &Device<'_>) -> Option<u64> {
+    let ours = device.running_compute_processes().ok()?.into_iter().filter(|it| it.pid == std::process::id());
+    let used = ours.map(|process| match process.used_gpu_memory {
+        UsedGpuMemory::Used(bytes) => Some(bytes),
+        UsedGpuMemory::Unavailable => None,
+    });
+    used.sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_machine_has_memory_and_cores_and_we_use_some() {
+        let host = Sampler::new().sample().host;
+        assert!(host.cores > 0, "{host:?}");
+        assert!(0 < host.ours && host.ours < host.used && host.used <= host.total, "{host:?}");
+    }
+
+    #[test]
+    fn each_gpu_has_its_number_a_name_and_memory() {
+        for (number, gpu) in Sampler::new().sample().gpus.iter().enumerate() {
+            // With `--nocapture`: what a machine with a GPU says.
+            eprintln!("{gpu:?}");
+            assert_eq!(gpu.index as usize, number);
+            assert!(!gpu.name.is_empty() && 0 < gpu.used && gpu.used <= gpu.total, "{gpu:?}");
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! What is asked and what came of it: a [`Job`] and the [`Picture`]s drawn for it.
+//! What is asked and what came of it: a [`Job`], how it stands, and the [`Picture`]s drawn for it.
 //!
 //! Every field is validated when it is built and again when it is decoded, so whoever holds a
 //! `Job` holds a drawable one. Nothing here does I/O.
@@ -307,6 +307,49 @@ impl fmt::Display for JobId {
 impl fmt::Display for PictureId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+/// Where a job stands.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct JobStatus {
+    /// Its number.
+    pub id: JobId,
+    /// What was asked.
+    pub job: Job,
+    /// The seed of its first picture: drawn when it was accepted, if it was random.
+    pub first_seed: u64,
+    /// How far it is.
+    pub state: JobState,
+    /// Pictures finished.
+    pub done: u32,
+    /// When it was accepted, in milliseconds since 1970 (UTC).
+    pub accepted_at: i64,
+}
+
+/// How far a job is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum JobState {
+    /// Waiting.
+    Queued,
+    /// Being drawn.
+    Running,
+    /// All its pictures are in the library.
+    Done,
+    /// Given up.
+    Failed {
+        /// What went wrong, with what and what would work.
+        reason: String,
+    },
+    /// Taken back by a person.
+    Cancelled,
+}
+
+impl JobState {
+    /// Whether nothing more will happen to the job.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        !matches!(self, Self::Queued | Self::Running)
     }
 }
 

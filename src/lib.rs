@@ -27,7 +27,7 @@
 //!
 //! | module | may import |
 //! |---|---|
-//! | [`job`], [`model`] | nothing of ours |
+//! | [`job`], [`model`] | each other, nothing else of ours |
 //! | [`paths`], [`config`], [`gpu`] | job, model |
 //! | [`wire`], [`library`], [`catalog`] | job, model, paths, config, gpu |
 //! | [`engine`] | job, model (files and devices are handed to it) |
@@ -43,12 +43,16 @@
 //! writes the PNG by rename and records it → `Finished` → `ui::picture` encodes it off-thread →
 //! `ui::view::preview` draws it.
 
+pub mod catalog;
+pub mod cli;
 pub mod client;
 pub mod config;
 pub mod engine;
 pub mod gpu;
 pub mod job;
+pub mod library;
 pub mod model;
 pub mod paths;
 pub mod ui;
 pub mod wire;
+pub mod worker;

@@ -3,8 +3,22 @@
 //! The only user of candle and tokenizers. It is handed a model's [`Parts`] and a [`Brief`], and
 //! tells an [`Observer`] how far it is. It knows nothing of queues, sockets or the library.
 
+pub mod latent;
+mod pipeline;
+mod preview;
+
+pub mod dit;
+pub mod ops;
+pub mod sample;
+pub mod text;
+pub mod vae;
+pub mod weights;
+
+pub use pipeline::{device, load};
+pub use text::tokenize::{Counter, TokenizeError};
+
 use crate::job::{Prompt, Size, Times, TokenCount};
-use crate::model::{ModelName, Parts, TextLimits};
+use crate::model::ModelName;
 
 /// What one picture is drawn from.
 #[derive(Debug, Clone, PartialEq)]
@@ -125,44 +139,9 @@ pub trait Draw: Send {
     fn precision(&self) -> String;
 }
 
-/// Reads a model onto the CPU.
-///
-/// # Errors
-/// [`EngineError::Load`] names the part, the file and what is wrong; [`EngineError::Stopped`].
-pub fn load(
-    name: &ModelName,
-    parts: &Parts,
-    limits: TextLimits,
-    observer: &mut dyn Observer,
-) -> Result<Box<dyn Draw>, EngineError> {
-    let _ = (name, parts, limits, observer);
-    Err(EngineError::Stopped)
-}
-
-/// The device that [`load`] uses, for a person: `CPU, 2 threads`.
-#[must_use]
-pub fn device() -> String {
-    format!("CPU, {} threads", rayon::current_num_threads())
-}
-
-/// Both tokenizers of a model: counts what a prompt takes without loading a weight.
-#[derive(Debug)]
-pub struct Counter;
-
-impl Counter {
-    /// # Errors
-    /// [`EngineError::Load`] for a tokenizer that cannot be read.
-    pub fn load(name: &ModelName, parts: &Parts, limits: TextLimits) -> Result<Self, EngineError> {
-        let _ = (name, parts, limits);
-        Ok(Self)
-    }
-
-    /// How `text` fits T5 and CLIP, in this order.
-    ///
-    /// # Errors
-    /// [`EngineError::Compute`] when a tokenizer fails.
-    pub fn count(&self, text: &str) -> Result<Vec<TokenCount>, EngineError> {
-        let _ = text;
-        Ok(Vec::new())
+impl From<candle_core::Error> for EngineError {
+    /// The sampler's own arithmetic.
+    fn from(error: candle_core::Error) -> Self {
+        Self::Compute { stage: "sampling", source: Box::new(error) }
     }
 }

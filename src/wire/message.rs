@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::gpu::Readings;
 use crate::job::{Job, JobId, Picture, PictureId, Prompt, TokenCount};
+pub use crate::job::{JobState, JobStatus};
 use crate::model::{ModelInfo, ModelName};
 
 /// The version of these messages. Peers of different versions say so and part.
@@ -84,7 +85,8 @@ pub struct CountTokens {
 pub struct HistoryPage {
     /// Only pictures older than this one.
     pub before: Option<PictureId>,
-    /// At most this many; the worker gives at most 500.
+    /// At most this many; the worker gives at most 500, fewer where prompts are very long, and
+    /// none only when there are no more.
     pub limit: u32,
 }
 
@@ -160,6 +162,15 @@ pub enum Refusal {
         /// What the system said.
         reason: String,
     },
+    /// So much waits already that a client could not be shown more.
+    #[error("{jobs} jobs wait already; wait until some are drawn, or cancel some")]
+    QueueFull {
+        /// Jobs that wait.
+        jobs: usize,
+    },
+    /// To `CountTokens`, when the same client has asked again before this was begun.
+    #[error("a newer text was sent to be counted")]
+    Superseded,
     /// The tokenizers of a model could not be read.
     #[error("the tokenizers could not be used: {0}")]
     Tokenizer(String),
@@ -204,7 +215,7 @@ pub struct Snapshot {
     pub models: Vec<ModelInfo>,
     /// The engine.
     pub engine: EngineStatus,
-    /// Queued and running jobs in the order they are drawn, then up to 20 that ended badly, newest first.
+    /// Queued and running jobs in the order they are drawn, then up to 20 that failed, the latest first.
     pub jobs: Vec<JobStatus>,
     /// Where the running job is.
     pub progress: Option<Progress>,
@@ -216,49 +227,6 @@ pub struct Snapshot {
     pub history_total: u64,
     /// The latest readings.
     pub readings: Option<Readings>,
-}
-
-/// Where a job stands.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct JobStatus {
-    /// Its number.
-    pub id: JobId,
-    /// What was asked.
-    pub job: Job,
-    /// The seed of its first picture: drawn when it was accepted, if it was random.
-    pub first_seed: u64,
-    /// How far it is.
-    pub state: JobState,
-    /// Pictures finished.
-    pub done: u32,
-    /// When it was accepted, in milliseconds since 1970 (UTC).
-    pub accepted_at: i64,
-}
-
-/// How far a job is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum JobState {
-    /// Waiting.
-    Queued,
-    /// Being drawn.
-    Running,
-    /// All its pictures are in the library.
-    Done,
-    /// Given up.
-    Failed {
-        /// What went wrong, with what and what would work.
-        reason: String,
-    },
-    /// Taken back by a person.
-    Cancelled,
-}
-
-impl JobState {
-    /// Whether nothing more will happen to the job.
-    #[must_use]
-    pub fn is_over(&self) -> bool {
-        !matches!(self, Self::Queued | Self::Running)
-    }
 }
 
 /// What happened.
@@ -369,7 +337,7 @@ impl Preview {
         (width, height): (u32, u32),
         rgb: Bytes,
     ) -> Result<Self, PreviewError> {
-        if u64::from(width) * u64::from(height) * 3 != rgb.len() as u64 {
+        if u64::from(width) * u64::from(height) != rgb.len() as u64 / 3 || !rgb.len().is_multiple_of(3) {
             return Err(PreviewError { width, height, bytes: rgb.len() });
         }
         Ok(Self { job, index, step, width, height, rgb })

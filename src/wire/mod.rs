@@ -1,4 +1,7 @@
-//! What the studio and the worker say to each other: [`message`], and how it is framed: [`frame`].
+//! What the studio and the worker say to each other: [`message`], what it changes: [`replay`], how
+//! it is framed: [`frame`], and where: [`socket`].
 
 pub mod frame;
 pub mod message;
+pub mod replay;
+pub mod socket;

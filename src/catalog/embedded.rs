@@ -1,0 +1,33 @@
+//! The files of `models/` that are in the program itself.
+
+use crate::model::Source;
+
+/// A table of file names and contents.
+macro_rules! embed {
+    ($($name:literal),+ $(,)?) => {
+        &[$(($name, include_bytes!(concat!("../../models/", $name)))),+]
+    };
+}
+
+const FILES: &[(&str, &[u8])] = embed![
+    "nano/flux1-nano-fp8.safetensors",
+    "nano/ae.safetensors",
+    "nano/vae_config.json",
+    "nano/clip.safetensors",
+    "nano/clip_config.json",
+    "nano/clip_tokenizer.json",
+    "nano/t5.safetensors",
+    "nano/t5_config.json",
+    "nano/t5_tokenizer.json",
+    "nano/preview.json",
+];
+
+/// The file of that name below `models/`.
+pub(super) fn source(name: &str) -> Option<Source> {
+    FILES.iter().find(|(known, _)| *known == name).map(|&(name, bytes)| Source::Embedded { name, bytes })
+}
+
+/// Their names, for a message.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    FILES.iter().map(|(name, _)| *name)
+}

@@ -1,0 +1,121 @@
+//! Why a command did not succeed, the exit code that says so, and what is printed.
+
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use super::generate::TargetError;
+use super::text;
+use crate::client::ClientError;
+use crate::engine::EngineError;
+use crate::job::{JobError, JobId};
+use crate::library::png::PngError;
+use crate::paths::NoHome;
+use crate::ui::StudioError;
+use crate::worker::WorkerError;
+
+/// Why a command did not succeed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    /// A value that cannot be drawn.
+    #[error(transparent)]
+    Job(#[from] JobError),
+    /// No such model.
+    #[error("there is no model {name:?}; there is {known}")]
+    UnknownModel { name: String, known: String },
+    /// What came on standard input is not text.
+    #[error("the prompt on standard input is not UTF-8 text: byte {at} cannot be read")]
+    StdinNotText { at: usize },
+    /// Standard input broke.
+    #[error("the prompt could not be read from standard input: {0}")]
+    Stdin(#[source] io::Error),
+    /// `--output` names something that cannot be written.
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    /// The picture is drawn and kept, but its copy could not be written.
+    #[error("{to} could not be written: {source}; the picture itself is kept at {kept}")]
+    Copy { to: String, kept: String, source: io::Error },
+    /// Nowhere to keep things.
+    #[error(transparent)]
+    Home(#[from] NoHome),
+    /// The worker could not be reached or refused.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// The worker gave a job up.
+    #[error("job {id} failed: {reason}")]
+    Drawing { id: JobId, reason: String },
+    /// The worker went away with the job on its list.
+    #[error(
+        "the worker ended while job {id} was not finished ({done} of {count} pictures are done); the job \
+         stays queued and the next worker draws it: `flux-tui` shows it"
+    )]
+    WorkerEnded { id: JobId, done: usize, count: u32 },
+    /// A person cancelled the job.
+    #[error("job {id} was cancelled; {done} of {count} pictures are done and kept")]
+    Cancelled { id: JobId, done: usize, count: u32 },
+    /// Ctrl-C before anything was asked of the worker.
+    #[error("interrupted; nothing was asked of the worker")]
+    Interrupted,
+    /// A file could not be read.
+    #[error("{path} could not be read: {source}", path = path.display())]
+    Read { path: PathBuf, source: io::Error },
+    /// A file is larger than any picture of ours.
+    #[error("{path} has {bytes} bytes; pictures up to {max} bytes are read", path = path.display())]
+    LargeFile { path: PathBuf, bytes: u64, max: u64 },
+    /// A file is not a PNG that can be read.
+    #[error("{path}: {source}", path = path.display())]
+    Png { path: PathBuf, source: PngError },
+    /// The worker could not start or go on (only in `worker run`).
+    #[error(transparent)]
+    Worker(#[from] WorkerError),
+    /// The studio has no terminal, or lost it.
+    #[error(transparent)]
+    Studio(#[from] StudioError),
+    /// The engine failed (only in `bench`).
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// Standard output broke, for instance because a disk is full.
+    #[error("standard output could not be written: {0}")]
+    Stdout(#[source] io::Error),
+    /// Whoever read standard output has left. Nothing is wrong with our work.
+    #[error("standard output was closed")]
+    ClosedPipe,
+    /// No event loop.
+    #[error("the system gave no event loop: {0}")]
+    Runtime(#[source] io::Error),
+}
+
+impl Failure {
+    /// 2 when the command line cannot be carried out as written, 130 after Ctrl-C, 0 when only the
+    /// reader of our output has left, 1 otherwise.
+    pub(super) fn code(&self) -> u8 {
+        match self {
+            Self::Job(_) | Self::UnknownModel { .. } | Self::StdinNotText { .. } | Self::Target(_) => 2,
+            Self::Cancelled { .. } | Self::Interrupted => 130,
+            Self::ClosedPipe => 0,
+            _ => 1,
+        }
+    }
+
+    /// Says it on standard error and gives the exit code.
+    pub(super) fn report(&self) -> ExitCode {
+        if !matches!(self, Self::ClosedPipe) {
+            text::complain("error", &self.to_string());
+        }
+        ExitCode::from(self.code())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_what_the_help_says() {
+        assert_eq!(Failure::Job(JobError::EmptyPrompt).code(), 2);
+        assert_eq!(Failure::UnknownModel { name: "x".into(), known: "nano".into() }.code(), 2);
+        assert_eq!(Failure::Cancelled { id: JobId(1), done: 0, count: 1 }.code(), 130);
+        assert_eq!(Failure::Client(ClientError::NoWorker).code(), 1);
+        assert_eq!(Failure::ClosedPipe.code(), 0);
+    }
+}

@@ -1,0 +1,242 @@
+//! One job from `Submit` to its last picture, over a connection to the worker.
+
+use std::collections::VecDeque;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::progress::Bar;
+use super::report::Report;
+use crate::cli::failure::Failure;
+use crate::cli::text;
+use crate::client::{Client, ClientError, Events};
+use crate::job::{Job, JobId, Picture, TokenCount};
+use crate::paths::Paths;
+use crate::wire::message::{
+    CountTokens, Event, HistoryPage, JobState, JobStatus, Refusal, Request, Response,
+};
+
+/// Has the worker draw the job and hands each picture to `report`.
+///
+/// # Errors
+/// What kept the job from being finished; the pictures that are done have been reported by then.
+pub(super) async fn draw(paths: &Paths, job: &Job, report: &mut Report) -> Result<(), Failure> {
+    // Held from here on, so that Ctrl-C is never lost and never kills in the middle.
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::Runtime)?;
+    let bar = Bar::new(job.count());
+    bar.say("looking for the worker");
+    let (client, events) = tokio::select! {
+        connection = Client::connect_or_start(paths) => connection?,
+        Some(()) = interrupt.recv() => return Err(Failure::Interrupted),
+    };
+    let mut line = Line { client, events, heard: VecDeque::new() };
+    let Response::Snapshot(snapshot) = line.call(Request::Subscribe).await? else {
+        return Err(ClientError::Unexpected.into());
+    };
+    let before = snapshot.jobs.iter().filter(|status| !status.state.is_over()).count();
+    let Response::Accepted(status) = line.call(Request::Submit(job.clone())).await? else {
+        return Err(ClientError::Unexpected.into());
+    };
+    bar.say(&waiting(&status, before));
+    // Told now and not with the picture, which may take minutes.
+    if let Some(counts) = line.count(job).await? {
+        bar.suspend(|| report.warn(&counts, job.prompt.as_str()));
+    }
+    Follow { line, bar, interrupt, status: *status, done: 0, cancelling: false }.finish(report).await
+}
+
+fn waiting(status: &JobStatus, before: usize) -> String {
+    match before {
+        0 => format!("job {} is accepted", status.id),
+        _ => format!("job {} waits for {} before it", status.id, text::count(before, "job")),
+    }
+}
+
+/// A connection whose events are kept while a reply is awaited.
+struct Line {
+    client: Client,
+    events: Events,
+    /// Events that came before the reply they were awaited with.
+    heard: VecDeque<Event>,
+}
+
+impl Line {
+    /// Asks and waits for the answer. Events go on being taken, or the reply could not get through.
+    async fn call(&mut self, request: Request) -> Result<Response, ClientError> {
+        let reply = self.client.call(request);
+        tokio::pin!(reply);
+        loop {
+            tokio::select! {
+                biased;
+                result = &mut reply => return result,
+                Some(event) = self.events.recv() => {
+                    if !matches!(event, Event::Preview(_) | Event::Readings(_)) {
+                        self.heard.push_back(event);
+                    }
+                }
+            }
+        }
+    }
+
+    /// How the prompt fits the encoders; `None` when it cannot be counted, which stops nothing.
+    async fn count(&mut self, job: &Job) -> Result<Option<Vec<TokenCount>>, ClientError> {
+        let asked = CountTokens { model: job.model.clone(), text: job.prompt.as_str().to_owned() };
+        match self.call(Request::CountTokens(asked)).await {
+            Ok(Response::Tokens(counts)) => Ok(Some(counts)),
+            Ok(_) => Err(ClientError::Unexpected),
+            Err(ClientError::Refused(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The next event; `None` when the connection has ended.
+    async fn next(&mut self) -> Option<Event> {
+        match self.heard.pop_front() {
+            Some(event) => Some(event),
+            None => self.events.recv().await,
+        }
+    }
+}
+
+struct Follow {
+    line: Line,
+    bar: Bar,
+    interrupt: Signal,
+    status: JobStatus,
+    /// Pictures reported.
+    done: usize,
+    cancelling: bool,
+}
+
+impl Follow {
+    async fn finish(mut self, report: &mut Report) -> Result<(), Failure> {
+        while !self.status.state.is_over() {
+            tokio::select! {
+                event = self.line.next() => match event {
+                    Some(Event::Ending) | None => return Err(self.worker_ended()),
+                    Some(event) => self.take(event, report)?,
+                },
+                Some(()) = self.interrupt.recv() => self.cancel().await?,
+            }
+        }
+        self.catch_up(report).await?;
+        match &self.status.state {
+            JobState::Failed { reason } => {
+                Err(Failure::Drawing { id: self.status.id, reason: reason.clone() })
+            }
+            JobState::Cancelled => Err(self.cancelled()),
+            JobState::Done | JobState::Queued | JobState::Running => Ok(()),
+        }
+    }
+
+    fn take(&mut self, event: Event, report: &mut Report) -> Result<(), Failure> {
+        match event {
+            Event::Job(status) if status.id == self.status.id => self.status = status,
+            Event::Progress(progress) if progress.job == self.status.id && !self.cancelling => {
+                self.bar.update(&progress);
+            }
+            Event::Finished(picture) if picture.job == self.status.id => self.report(&picture, report)?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn report(&mut self, picture: &Picture, report: &mut Report) -> Result<(), Failure> {
+        self.done += 1;
+        self.bar.suspend(|| report.picture(picture))
+    }
+
+    /// The first time the worker is asked to cancel; the second time nobody waits for it.
+    async fn cancel(&mut self) -> Result<(), Failure> {
+        if self.cancelling {
+            return Err(self.cancelled());
+        }
+        self.cancelling = true;
+        self.bar.say("cancelling");
+        match self.line.call(Request::Cancel(self.status.id)).await {
+            Ok(Response::Cancelled) | Err(ClientError::Refused(Refusal::UnknownJob(_))) => Ok(()),
+            Ok(_) => Err(ClientError::Unexpected.into()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Reports the pictures of which no event has come.
+    async fn catch_up(&mut self, report: &mut Report) -> Result<(), Failure> {
+        while let Some(event) = self.line.heard.pop_front() {
+            self.take(event, report)?;
+        }
+        if self.done >= self.status.done as usize {
+            return Ok(());
+        }
+        let page = HistoryPage { before: None, limit: 500 };
+        let Response::History(pictures) = self.line.call(Request::History(page)).await? else {
+            return Err(ClientError::Unexpected.into());
+        };
+        for picture in missing(pictures, self.status.id, self.done) {
+            self.report(&picture, report)?;
+        }
+        Ok(())
+    }
+
+    fn worker_ended(&self) -> Failure {
+        Failure::WorkerEnded { id: self.status.id, done: self.done, count: self.status.job.count() }
+    }
+
+    fn cancelled(&self) -> Failure {
+        Failure::Cancelled { id: self.status.id, done: self.done, count: self.status.job.count() }
+    }
+}
+
+/// The job's pictures in the order they were drawn, without the first `known`.
+fn missing(history: Vec<Picture>, job: JobId, known: usize) -> impl Iterator<Item = Picture> {
+    let mut pictures: Vec<_> = history.into_iter().filter(|picture| picture.job == job).collect();
+    pictures.sort_by_key(|picture| picture.index);
+    pictures.into_iter().filter(move |picture| picture.index as usize >= known)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::{PictureId, Prompt, Recipe, Seed, Size, Times};
+    use crate::model::ModelName;
+
+    fn picture(job: i64, index: u32) -> Picture {
+        let recipe = Recipe {
+            prompt: Prompt::new("x").expect("text"),
+            model: ModelName::new("nano"),
+            size: Size::new(16, 16).expect("on the grid"),
+            steps: 1,
+            guidance: 3.0,
+            seed: 7,
+            precision: String::new(),
+            cuts: Vec::new(),
+            times: Times::default(),
+        };
+        let (id, job) = (PictureId(i64::from(index)), JobId(job));
+        Picture { id, job, index, recipe, path: "/p".into(), finished_at: 0 }
+    }
+
+    #[test]
+    fn only_this_jobs_unknown_pictures_are_missing_and_in_order() {
+        let history = vec![picture(2, 2), picture(1, 9), picture(2, 1), picture(2, 0)];
+        let indices: Vec<_> = missing(history, JobId(2), 1).map(|picture| picture.index).collect();
+        assert_eq!(indices, [1, 2]);
+    }
+
+    #[test]
+    fn waiting_says_for_how_many() {
+        let job = Job::new(
+            Prompt::new("x").expect("text"),
+            ModelName::new("nano"),
+            Size::new(16, 16).expect("on the grid"),
+            1,
+            3.0,
+            Seed::Random,
+            1,
+        );
+        let job = job.expect("drawable");
+        let state = JobState::Queued;
+        let status = JobStatus { id: JobId(5), job, first_seed: 1, state, done: 0, accepted_at: 0 };
+        assert_eq!(waiting(&status, 0), "job 5 is accepted");
+        assert_eq!(waiting(&status, 2), "job 5 waits for 2 jobs before it");
+    }
+}

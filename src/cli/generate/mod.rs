@@ -1,0 +1,89 @@
+//! `flux-tui generate`: pictures from the command line, drawn by the worker.
+//!
+//! The values are checked in [`request`], the output path in [`target`], the job is followed in
+//! [`follow`] with a bar from [`progress`], and what came of it is told by [`report`].
+
+mod follow;
+mod progress;
+mod report;
+mod request;
+mod target;
+
+use std::path::PathBuf;
+
+pub(super) use request::unknown_model;
+pub(super) use target::TargetError;
+
+use super::failure::Failure;
+use super::{block_on, stdout};
+use crate::job::Seed;
+use crate::paths::Paths;
+use report::Report;
+use target::Target;
+
+/// Draw pictures: the worker draws them and keeps them in the library.
+///
+/// Prints the path of each picture, and the picture itself when standard output is a terminal.
+/// Ctrl-C cancels the job; when the terminal goes away instead, the worker finishes it.
+#[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP, after_long_help = AFTER_LONG_HELP)]
+pub(super) struct Args {
+    /// What to draw; `-` reads it from standard input.
+    prompt: String,
+    /// The model's name [default: the first there is].
+    #[arg(long, value_name = "M")]
+    model: Option<String>,
+    /// Pixels across, a multiple of 16 up to 2048 [default: the model's].
+    #[arg(long, value_name = "W", value_parser = request::width, allow_negative_numbers = true)]
+    width: Option<u32>,
+    /// Pixels down, a multiple of 16 up to 2048 [default: the model's].
+    #[arg(long, value_name = "H", value_parser = request::height, allow_negative_numbers = true)]
+    height: Option<u32>,
+    /// Steps, 1 to 200 [default: the model's].
+    #[arg(long, value_name = "N", value_parser = request::steps, allow_negative_numbers = true)]
+    steps: Option<u32>,
+    /// The embedded guidance, 0 to 100 [default: the model's].
+    #[arg(long, value_name = "G", value_parser = request::guidance, allow_negative_numbers = true)]
+    guidance: Option<f32>,
+    /// The seed of the first picture, each further one has the next; -1 draws one at random.
+    #[arg(long, value_name = "N", default_value = "-1", value_parser = request::seed, allow_negative_numbers = true)]
+    seed: Seed,
+    /// How many pictures, 1 to 1000.
+    #[arg(long, value_name = "K", default_value = "1", value_parser = request::count, allow_negative_numbers = true)]
+    count: u32,
+    /// Also write the PNG here; with --count K, FILE gets -1 to -K before its extension.
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Print one JSON object instead (see --help).
+    #[arg(long)]
+    json: bool,
+    /// Do not print the picture itself.
+    #[arg(long)]
+    no_display: bool,
+}
+
+const AFTER_HELP: &str = "--help tells the form of --json and the exit codes.";
+
+const AFTER_LONG_HELP: &str = "\
+--json prints exactly one object on standard output: path (in the library), output (the copy, if one \
+was asked for), seed, width, height, steps, guidance, model, precision, seconds (load, encode, denoise, \
+decode), and cut (what the text encoders did not read; absent when they read all: encoder, tokens, limit, \
+text). With --count above 1 it describes the first picture and has all of them, in the same form, in \
+`pictures`. When not all are drawn nothing is printed there; the reason is on standard error.
+
+Exit codes: 0 drawn; 2 a value is out of range or --output cannot be written, nothing was drawn; \
+130 cancelled by Ctrl-C; 1 anything else.";
+
+pub(super) fn run(args: Args) -> Result<(), Failure> {
+    let display = !args.no_display && !args.json && stdout::is_terminal();
+    let (json, output) = (args.json, args.output.clone());
+    let job = request::job(args)?;
+    let targets = match output {
+        Some(path) => Target::all(&path, job.count())?,
+        None => Vec::new(),
+    };
+    let paths = Paths::from_env()?;
+    let mut report = Report::new(json, display, targets);
+    block_on(follow::draw(&paths, &job, &mut report))?;
+    report.finish()
+}

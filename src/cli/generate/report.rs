@@ -1,0 +1,248 @@
+//! What is told of finished pictures: their paths, the pictures themselves, warnings, or JSON.
+
+use std::borrow::Cow;
+use std::fs;
+use std::io;
+use std::mem;
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::target::Target;
+use crate::cli::failure::Failure;
+use crate::cli::{picture, stdout, text};
+use crate::job::{Picture, Recipe, Times, TokenCount};
+
+/// How finished pictures are told, and what was told so far.
+#[derive(Debug)]
+pub(super) struct Report {
+    json: bool,
+    display: bool,
+    /// Where copies go, one a picture; empty when none were asked for.
+    targets: Vec<Target>,
+    pictures: Vec<Picture>,
+    /// Whether what the encoders do not read was told.
+    warned: bool,
+    /// The first copy that could not be written. The job goes on: its pictures are in the library.
+    failure: Option<Failure>,
+}
+
+impl Report {
+    pub(super) fn new(json: bool, display: bool, targets: Vec<Target>) -> Self {
+        Self { json, display, targets, pictures: Vec::new(), warned: false, failure: None }
+    }
+
+    /// Says what the encoders do not read. The first time only: the prompt stays the same.
+    pub(super) fn warn(&mut self, counts: &[TokenCount], prompt: &str) {
+        if !mem::replace(&mut self.warned, true) {
+            for warning in counts.iter().flat_map(|count| warnings(count, prompt)) {
+                text::complain("warning", &warning);
+            }
+        }
+    }
+
+    /// Copies, shows and names one picture.
+    ///
+    /// # Errors
+    /// Only when standard output fails. A copy that fails is told by [`Report::finish`].
+    pub(super) fn picture(&mut self, picture: &Picture) -> Result<(), Failure> {
+        self.warn(&picture.recipe.cuts, picture.recipe.prompt.as_str());
+        self.pictures.push(picture.clone());
+        if let Err(failure) = self.copy(picture) {
+            self.failure.get_or_insert(failure);
+        }
+        if self.display {
+            show(&picture.path);
+        }
+        if self.json { Ok(()) } else { stdout::line(&self.line(picture)) }
+    }
+
+    fn copy(&self, picture: &Picture) -> Result<(), Failure> {
+        let Some(target) = self.targets.get(picture.index as usize) else { return Ok(()) };
+        let bytes =
+            fs::read(&picture.path).map_err(|source| Failure::Read { path: picture.path.clone(), source })?;
+        target.write(&bytes).map_err(|source| copy_failure(target, picture, source))
+    }
+
+    /// For a person the path with what can be asked for again, for a pipe the path alone.
+    fn line(&self, picture: &Picture) -> String {
+        let path = self.targets.get(picture.index as usize).map_or(picture.path.as_path(), Target::path);
+        let path = path.display().to_string();
+        if !stdout::is_terminal() {
+            return path;
+        }
+        let Recipe { seed, size, steps, times, .. } = &picture.recipe;
+        let seconds = times.load + times.encode + times.denoise + times.decode;
+        format!("{}  seed {seed} · {size} · {steps} steps · {seconds:.1} s", text::plain(&path))
+    }
+
+    /// Prints the JSON, if that was asked for, and gives the first failure there was.
+    ///
+    /// # Errors
+    /// A copy that could not be written; standard output.
+    pub(super) fn finish(self) -> Result<(), Failure> {
+        if self.json {
+            stdout::json(&self.object())?;
+        }
+        self.failure.map_or(Ok(()), Err)
+    }
+
+    fn object(&self) -> Option<Told<'_>> {
+        let one = |picture| Told::new(picture, self.targets.get(picture.index as usize).map(Target::path));
+        let first = one(self.pictures.first()?);
+        if self.pictures.len() == 1 {
+            return Some(first);
+        }
+        Some(Told { pictures: self.pictures.iter().map(one).collect(), ..first })
+    }
+}
+
+fn copy_failure(target: &Target, picture: &Picture, source: io::Error) -> Failure {
+    let (to, kept) = (target.path().display().to_string(), picture.path.display().to_string());
+    Failure::Copy { to, kept, source }
+}
+
+/// The picture is in the library whatever becomes of showing it, so this is no error.
+fn show(path: &Path) {
+    let shown = fs::read(path).map_err(|error| error.to_string()).and_then(|png| picture::print(&png));
+    if let Err(reason) = shown {
+        text::complain("warning", &format!("the picture cannot be shown here: {reason}"));
+    }
+}
+
+fn warnings(count: &TokenCount, prompt: &str) -> Vec<String> {
+    let TokenCount { encoder, tokens, limit, unknown, .. } = count;
+    let mut warnings = Vec::new();
+    let cut = count.cut(prompt);
+    if !cut.is_empty() {
+        let characters = text::count(cut.chars().count(), "character");
+        let cut = text::one_line(cut, 60);
+        warnings.push(format!(
+            "{encoder} reads {limit} tokens and the prompt has {tokens}; not read: \"{cut}\" ({characters})"
+        ));
+    }
+    if *unknown > 0 {
+        warnings.push(format!("{encoder} does not know {unknown} of the prompt's {tokens} tokens"));
+    }
+    warnings
+}
+
+/// A picture as `--json` tells it.
+#[derive(Serialize)]
+struct Told<'p> {
+    path: Cow<'p, str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    output: Option<Cow<'p, str>>,
+    seed: u64,
+    width: u32,
+    height: u32,
+    steps: u32,
+    guidance: f32,
+    model: &'p str,
+    precision: &'p str,
+    seconds: Times,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    cut: Vec<Cut<'p>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pictures: Vec<Told<'p>>,
+}
+
+/// What one encoder did not read.
+#[derive(Serialize)]
+struct Cut<'p> {
+    encoder: String,
+    tokens: usize,
+    limit: usize,
+    text: &'p str,
+}
+
+impl<'p> Told<'p> {
+    fn new(picture: &'p Picture, output: Option<&'p Path>) -> Self {
+        let recipe = &picture.recipe;
+        let cut = |count: &TokenCount| Cut {
+            encoder: count.encoder.to_string(),
+            tokens: count.tokens,
+            limit: count.limit,
+            text: count.cut(recipe.prompt.as_str()),
+        };
+        Self {
+            path: picture.path.to_string_lossy(),
+            output: output.map(Path::to_string_lossy),
+            seed: recipe.seed,
+            width: recipe.size.width(),
+            height: recipe.size.height(),
+            steps: recipe.steps,
+            guidance: recipe.guidance,
+            model: recipe.model.as_str(),
+            precision: &recipe.precision,
+            seconds: recipe.times,
+            cut: recipe.cuts.iter().filter(|count| count.cut_at.is_some()).map(cut).collect(),
+            pictures: Vec::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::{Encoder, JobId, PictureId, Prompt, Size};
+    use crate::model::ModelName;
+
+    fn drawn(index: u32) -> Picture {
+        let cut = TokenCount { encoder: Encoder::T5, tokens: 40, limit: 32, cut_at: Some(2), unknown: 0 };
+        let recipe = Recipe {
+            prompt: Prompt::new("a cat").expect("text"),
+            model: ModelName::new("nano"),
+            size: Size::new(128, 64).expect("on the grid"),
+            steps: 20,
+            guidance: 3.1,
+            seed: u64::MAX,
+            precision: "fp32".to_owned(),
+            cuts: vec![cut],
+            times: Times { load: 0.5, encode: 0.25, denoise: 1.0, decode: 0.125 },
+        };
+        let (id, job) = (PictureId(i64::from(index)), JobId(1));
+        Picture { id, job, index, recipe, path: "/测试 目录/a.png".into(), finished_at: 0 }
+    }
+
+    fn json(pictures: Vec<Picture>) -> serde_json::Value {
+        let report = Report { pictures, ..Report::new(true, false, Vec::new()) };
+        serde_json::to_value(report.object().expect("there is a picture")).expect("it is JSON")
+    }
+
+    #[test]
+    fn one_picture_is_one_flat_object() {
+        let mut object = json(vec![drawn(0)]);
+        let guidance = object.as_object_mut().and_then(|map| map.remove("guidance")).expect("there");
+        assert!((guidance.as_f64().expect("a number") - 3.1).abs() < 1e-6);
+        let expected = serde_json::json!({
+            "path": "/测试 目录/a.png", "seed": u64::MAX, "width": 128, "height": 64, "steps": 20,
+            "model": "nano", "precision": "fp32",
+            "seconds": { "load": 0.5, "encode": 0.25, "denoise": 1.0, "decode": 0.125 },
+            "cut": [{ "encoder": "T5", "tokens": 40, "limit": 32, "text": "cat" }],
+        });
+        assert_eq!(object, expected);
+    }
+
+    #[test]
+    fn more_pictures_are_all_in_the_first() {
+        let object = json(vec![drawn(0), drawn(1)]);
+        let pictures = object["pictures"].as_array().expect("an array");
+        assert_eq!(pictures.len(), 2);
+        assert_eq!(pictures[0]["path"], object["path"]);
+        assert!(pictures[0].get("pictures").is_none());
+    }
+
+    #[test]
+    fn a_warning_names_the_encoder_the_limit_and_the_text() {
+        let recipe = drawn(0).recipe;
+        let warnings = warnings(&recipe.cuts[0], recipe.prompt.as_str());
+        assert_eq!(warnings, ["T5 reads 32 tokens and the prompt has 40; not read: \"cat\" (3 characters)"]);
+    }
+
+    #[test]
+    fn tokens_that_are_unknown_are_told_even_when_nothing_is_cut() {
+        let count = TokenCount { encoder: Encoder::Clip, tokens: 4, limit: 77, cut_at: None, unknown: 2 };
+        assert_eq!(warnings(&count, "猫"), ["CLIP does not know 2 of the prompt's 4 tokens"]);
+    }
+}

@@ -1,0 +1,149 @@
+//! From the words of the command line to a [`Job`], through the checks of [`crate::job`].
+
+use std::io::Read;
+
+use super::Args;
+use crate::catalog;
+use crate::cli::failure::Failure;
+use crate::job::{self, Job, JobError, PROMPT_BYTES, Prompt, SIZE_MULTIPLE, Seed, Size};
+use crate::model::{ModelInfo, ModelName};
+
+/// The job that was asked for; what was not said is the model's default.
+pub(super) fn job(args: Args) -> Result<Job, Failure> {
+    let text = if args.prompt == "-" { read_prompt(std::io::stdin().lock())? } else { args.prompt };
+    let prompt = Prompt::new(text)?;
+    let model = model(args.model.as_deref())?;
+    let defaults = model.defaults;
+    let size = Size::new(
+        args.width.unwrap_or(defaults.size.width()),
+        args.height.unwrap_or(defaults.size.height()),
+    )?;
+    let steps = args.steps.unwrap_or(defaults.steps);
+    let guidance = args.guidance.unwrap_or(defaults.guidance);
+    Ok(Job::new(prompt, model.name, size, steps, guidance, args.seed, args.count)?)
+}
+
+fn model(name: Option<&str>) -> Result<ModelInfo, Failure> {
+    let mut models = catalog::models();
+    let wanted = name.map_or(Some(0), |name| models.iter().position(|model| model.name.as_str() == name));
+    match wanted {
+        Some(index) if index < models.len() => Ok(models.swap_remove(index)),
+        _ => Err(unknown_model(name.unwrap_or_default(), &models)),
+    }
+}
+
+/// The error for a name that no model has.
+pub(in crate::cli) fn unknown_model(name: &str, models: &[ModelInfo]) -> Failure {
+    let known = models.iter().map(|model| model.name.as_str()).collect::<Vec<_>>().join(", ");
+    Failure::UnknownModel { name: ModelName::new(name).to_string(), known }
+}
+
+/// All of the input, without the line end that `echo` adds. No more than a prompt may have is read.
+fn read_prompt(input: impl Read) -> Result<String, Failure> {
+    let mut bytes = Vec::new();
+    input.take(PROMPT_BYTES as u64 + 3).read_to_end(&mut bytes).map_err(Failure::Stdin)?;
+    let end = bytes
+        .strip_suffix(b"\n")
+        .map_or(bytes.as_slice(), |line| line.strip_suffix(b"\r").unwrap_or(line))
+        .len();
+    bytes.truncate(end);
+    if bytes.len() > PROMPT_BYTES {
+        return Err(JobError::LongPrompt { bytes: bytes.len() }.into());
+    }
+    String::from_utf8(bytes).map_err(|error| Failure::StdinNotText { at: error.utf8_error().valid_up_to() })
+}
+
+pub(super) fn width(text: &str) -> Result<u32, String> {
+    let value = whole(text)?;
+    Size::new(value, SIZE_MULTIPLE).map(Size::width).map_err(|error| error.to_string())
+}
+
+pub(super) fn height(text: &str) -> Result<u32, String> {
+    let value = whole(text)?;
+    Size::new(SIZE_MULTIPLE, value).map(Size::height).map_err(|error| error.to_string())
+}
+
+pub(super) fn steps(text: &str) -> Result<u32, String> {
+    job::check_steps(whole(text)?).map_err(|error| error.to_string())
+}
+
+pub(super) fn count(text: &str) -> Result<u32, String> {
+    job::check_count(whole(text)?).map_err(|error| error.to_string())
+}
+
+pub(super) fn guidance(text: &str) -> Result<f32, String> {
+    let value = text.trim().parse().map_err(|_| format!("{text:?} is not a number"))?;
+    job::check_guidance(value).map_err(|error| error.to_string())
+}
+
+pub(super) fn seed(text: &str) -> Result<Seed, JobError> {
+    text.parse()
+}
+
+/// A number too large for any field is out of range, not "not a number".
+fn whole(text: &str) -> Result<u32, String> {
+    let text = text.trim();
+    match text.parse::<u32>() {
+        Ok(value) => Ok(value),
+        Err(_) if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) => Ok(u32::MAX),
+        Err(_) => Err(format!("{text:?} is not a whole number")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_off_the_grid_name_the_side_and_the_nearest() {
+        let message = width("100").expect_err("not a multiple");
+        assert!(message.contains("width 100") && message.contains("nearest is 96"), "{message}");
+        let message = height("4096").expect_err("too large");
+        assert!(message.contains("height 4096") && message.contains("2048"), "{message}");
+        assert!(width("0").is_err() && height("-16").is_err() && width("99999999999").is_err());
+        assert_eq!((width("2048"), height("16")), (Ok(2048), Ok(16)));
+    }
+
+    #[test]
+    fn numbers_out_of_range_are_refused() {
+        for text in ["0", "201", "-1", "x", "", "99999999999999"] {
+            assert!(steps(text).is_err(), "{text}");
+        }
+        for text in ["NaN", "nan", "inf", "-1", "101", "x", ""] {
+            assert!(guidance(text).is_err(), "{text}");
+        }
+        for text in ["18446744073709551616", "-2", "1.5", "x", ""] {
+            assert!(seed(text).is_err(), "{text}");
+        }
+        assert_eq!(seed("18446744073709551615"), Ok(Seed::Fixed(u64::MAX)));
+        assert_eq!(seed("-1"), Ok(Seed::Random));
+        assert!(count("0").is_err() && count("1001").is_err());
+    }
+
+    #[test]
+    fn standard_input_loses_only_its_last_line_end() {
+        assert_eq!(read_prompt(&b"a red\napple\r\n"[..]).expect("text"), "a red\napple");
+        assert_eq!(read_prompt(&b""[..]).expect("text"), "");
+    }
+
+    #[test]
+    fn standard_input_is_read_no_further_than_a_prompt_may_be_long() {
+        let error = read_prompt(std::io::repeat(b'x')).expect_err("endless");
+        assert!(matches!(error, Failure::Job(JobError::LongPrompt { .. })));
+        let longest = "x".repeat(PROMPT_BYTES) + "\n";
+        assert_eq!(read_prompt(longest.as_bytes()).expect("just fits").len(), PROMPT_BYTES);
+    }
+
+    #[test]
+    fn standard_input_that_is_no_text_says_where() {
+        let error = read_prompt(&b"ab\xff"[..]).expect_err("not UTF-8");
+        assert!(matches!(error, Failure::StdinNotText { at: 2 }));
+    }
+
+    #[test]
+    fn an_unknown_model_is_answered_with_those_that_there_are() {
+        let message = model(Some("sdxl")).expect_err("no such model").to_string();
+        assert!(message.contains("sdxl") && message.contains("nano"), "{message}");
+        assert_eq!(model(None).expect("there is a default").name.as_str(), "nano");
+    }
+}

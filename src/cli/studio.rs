@@ -1,0 +1,40 @@
+//! `flux-tui`: the studio.
+
+use super::failure::Failure;
+use crate::config::Graphics;
+use crate::paths::Paths;
+use crate::ui::{self, StudioOptions};
+
+/// What the command line says of the studio; it goes before the configuration.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The theme: dark, light, high-contrast, ansi16, or one in the configuration's `themes`
+    #[arg(long, value_name = "NAME")]
+    theme: Option<String>,
+    /// How pictures are shown, where the terminal's answers mislead
+    #[arg(long, value_name = "HOW", value_parser = graphics())]
+    graphics: Option<Graphics>,
+    /// Only ASCII borders and signs
+    #[arg(long)]
+    ascii: bool,
+}
+
+/// The names of [`Graphics::ALL`].
+fn graphics() -> impl clap::builder::TypedValueParser<Value = Graphics> {
+    use clap::builder::{PossibleValuesParser, TypedValueParser};
+    PossibleValuesParser::new(Graphics::ALL.map(|(name, _)| name)).map(|name| {
+        let known = Graphics::ALL.into_iter().find(|(known, _)| *known == name);
+        known.map_or_else(Graphics::default, |(_, graphics)| graphics)
+    })
+}
+
+/// Opens the studio.
+///
+/// # Errors
+/// When there is no terminal, or it cannot be used.
+pub(super) fn run(args: Args) -> Result<(), Failure> {
+    let paths = Paths::from_env()?;
+    let Args { theme, graphics, ascii } = args;
+    let options = StudioOptions { paths: paths.clone(), theme, graphics, ascii };
+    super::block_on(async { Ok(ui::run(paths, options).await?) })
+}

@@ -1,0 +1,234 @@
+//! `flux-tui worker`: who the background worker is, what it is doing, and ending it.
+
+use std::time::Duration;
+
+use clap::Subcommand;
+
+use super::failure::Failure;
+use super::{block_on, stdout, text, worker_run};
+use crate::client::{Client, ClientError};
+use crate::gpu::{Gpu, Host};
+use crate::paths::Paths;
+use crate::wire::message::{Progress, Request, Response, Stage, WorkerStatus};
+
+/// The background worker: what it is doing, and ending it.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Who the worker is and what it is doing. Starts none.
+    Status {
+        /// One JSON object on standard output; its `worker` is null when none is running.
+        #[arg(long)]
+        json: bool,
+    },
+    /// End the worker. Unfinished jobs stay queued for the next one.
+    Stop,
+    /// Be the worker.
+    #[command(hide = true)]
+    Run,
+}
+
+/// How long an ending worker may take to close the connection.
+const STOP_WITHIN: Duration = Duration::from_secs(20);
+
+pub(super) fn run(args: &Args) -> Result<(), Failure> {
+    let paths = Paths::from_env()?;
+    match args.command {
+        Command::Status { json } => report(block_on(status(&paths))?.as_ref(), json),
+        Command::Stop => stdout::line(&block_on(stop(&paths))?),
+        Command::Run => worker_run::run(&paths),
+    }
+}
+
+/// `None` when no worker is running.
+async fn status(paths: &Paths) -> Result<Option<WorkerStatus>, Failure> {
+    let client = match Client::connect(paths).await {
+        Ok((client, _)) => client,
+        Err(ClientError::NoWorker) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    match client.call(Request::Status).await? {
+        Response::Status(status) => Ok(Some(*status)),
+        _ => Err(ClientError::Unexpected.into()),
+    }
+}
+
+/// Ends the worker, waits until it has left, and says what happened.
+async fn stop(paths: &Paths) -> Result<String, Failure> {
+    let (client, mut events) = match Client::connect(paths).await {
+        Ok(connection) => connection,
+        Err(ClientError::NoWorker) => return Ok("no worker is running".to_owned()),
+        Err(error) => return Err(error.into()),
+    };
+    let pid = client.worker().pid;
+    let Response::Stopping { queued } = client.call(Request::Stop).await? else {
+        return Err(ClientError::Unexpected.into());
+    };
+    let left = async { while events.recv().await.is_some() {} };
+    let kept = if queued == 0 {
+        String::new()
+    } else {
+        let stay = if queued == 1 { "stays" } else { "stay" };
+        format!("; {} {stay} queued for the next one", text::count(queued, "job"))
+    };
+    Ok(match tokio::time::timeout(STOP_WITHIN, left).await {
+        Ok(()) => format!("the worker (process {pid}) has ended{kept}"),
+        Err(_) => format!("the worker (process {pid}) has agreed to end but is still busy{kept}"),
+    })
+}
+
+fn report(status: Option<&WorkerStatus>, json: bool) -> Result<(), Failure> {
+    match status {
+        Some(status) if json => stdout::json(status),
+        Some(status) => stdout::write(&text::table(&rows(status))),
+        None if json => stdout::json(&serde_json::json!({ "worker": null })),
+        None => stdout::line("no worker is running; the studio and `flux-tui generate` start one"),
+    }
+}
+
+fn rows(status: &WorkerStatus) -> Vec<(&'static str, String)> {
+    let worker = &status.worker;
+    let mut rows = vec![
+        (
+            "worker",
+            format!(
+                "flux-tui {}, process {}, since {}",
+                worker.version,
+                worker.pid,
+                since(worker.started_at)
+            ),
+        ),
+        ("device", status.engine.device.clone()),
+        ("model", model(status)),
+        ("drawing", drawing(status)),
+        ("queued", text::count(status.queued, "job")),
+        ("library", text::count(usize::try_from(status.pictures).unwrap_or(usize::MAX), "picture")),
+        ("clients", status.clients.to_string()),
+    ];
+    if let Some(readings) = &status.readings {
+        rows.extend(readings.gpus.iter().map(|gpu| ("gpu", gpu_line(gpu))));
+        rows.push(("memory", host_line(&readings.host)));
+    }
+    rows
+}
+
+/// Local date and time of milliseconds since 1970.
+fn since(milliseconds: i64) -> String {
+    jiff::Timestamp::from_millisecond(milliseconds).map_or_else(
+        |_| "an unknown time".to_owned(),
+        |at| at.to_zoned(jiff::tz::TimeZone::system()).strftime("%F %T").to_string(),
+    )
+}
+
+fn model(status: &WorkerStatus) -> String {
+    match (&status.engine.loaded, &status.engine.precision) {
+        (Some(model), Some(precision)) => format!("{model}, {precision}"),
+        (Some(model), None) => model.to_string(),
+        (None, _) => "none loaded".to_owned(),
+    }
+}
+
+fn drawing(status: &WorkerStatus) -> String {
+    let Some(progress) = &status.running else { return "nothing".to_owned() };
+    let prompt =
+        status.prompt.as_ref().map_or(String::new(), |prompt| text::one_line(prompt.as_str(), 50) + ": ");
+    format!("{prompt}{}", stage(progress))
+}
+
+fn stage(progress: &Progress) -> String {
+    let stage = match progress.stage {
+        Stage::Loading { done, total } => {
+            format!("reading the model, {:.2} of {:.2} GB", gb(done), gb(total))
+        }
+        Stage::Encoding => "reading the prompt".to_owned(),
+        Stage::Drawing { step, steps, .. } => format!("step {step} of {steps}"),
+        Stage::Decoding => "decoding".to_owned(),
+        Stage::Saving => "saving".to_owned(),
+    };
+    match progress.remaining {
+        Some(seconds) => format!("{stage}, {seconds:.1} s left"),
+        None => stage,
+    }
+}
+
+fn gpu_line(gpu: &Gpu) -> String {
+    let mut line =
+        format!("{} {}, {:.1} of {:.1} GB in use", gpu.index, gpu.name, gb(gpu.used), gb(gpu.total));
+    if let Some(ours) = gpu.ours {
+        line += &format!(", {:.1} GB by the worker", gb(ours));
+    }
+    if let Some(utilisation) = gpu.utilisation {
+        line += &format!(", {utilisation} %");
+    }
+    if let Some(temperature) = gpu.temperature {
+        line += &format!(", {temperature} °C");
+    }
+    line
+}
+
+fn host_line(host: &Host) -> String {
+    let (used, total, ours) = (gb(host.used), gb(host.total), gb(host.ours));
+    format!("{used:.1} of {total:.1} GB in use, {ours:.1} GB by the worker")
+}
+
+#[expect(clippy::cast_precision_loss, reason = "shown with two decimals at most")]
+fn gb(bytes: u64) -> f64 {
+    bytes as f64 / 1e9
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gpu::Readings;
+    use crate::job::{JobId, Prompt};
+    use crate::model::ModelName;
+    use crate::wire::message::{EngineStatus, WorkerInfo};
+
+    fn status() -> WorkerStatus {
+        WorkerStatus {
+            worker: WorkerInfo { protocol: 1, version: "0.1.0".to_owned(), pid: 42, started_at: 0 },
+            engine: EngineStatus { device: "CPU, 2 threads".to_owned(), loaded: None, precision: None },
+            queued: 1,
+            running: None,
+            prompt: None,
+            pictures: 212,
+            clients: 1,
+            readings: None,
+        }
+    }
+
+    #[test]
+    fn an_idle_worker_is_described() {
+        let text = text::table(&rows(&status()));
+        for line in ["model    none loaded", "drawing  nothing", "queued   1 job", "library  212 pictures"] {
+            assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_drawing_worker_says_what_and_how_far() {
+        let mut status = status();
+        status.engine.loaded = Some(ModelName::new("nano"));
+        status.engine.precision = Some("fp32".to_owned());
+        status.prompt = Some(Prompt::new("a red\napple").expect("text"));
+        status.running = Some(Progress {
+            job: JobId(1),
+            index: 0,
+            seed: 7,
+            stage: Stage::Drawing { step: 14, steps: 20, sigma: 0.4 },
+            elapsed: 1.0,
+            remaining: Some(6.14),
+        });
+        status.readings =
+            Some(Readings { host: Host { total: 24_000_000_000, ..Host::default() }, gpus: vec![] });
+        let text = text::table(&rows(&status));
+        assert!(text.contains("a red apple: step 14 of 20, 6.1 s left"), "{text}");
+        assert!(text.contains("nano, fp32"), "{text}");
+        assert!(text.contains("0.0 of 24.0 GB in use"), "{text}");
+    }
+}

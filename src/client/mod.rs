@@ -1,0 +1,160 @@
+//! A connection to the worker: find one, start one if none runs, greet, ask, and hear events.
+//!
+//! Must be used inside a tokio runtime. The connection closes when the last [`Client`] of it is
+//! dropped. Where it is found and started is `launch`'s; the two tasks that read and write it are in
+//! `connection`.
+
+mod connection;
+mod launch;
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::UnixStream;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+pub use launch::Launch;
+
+use crate::paths::Paths;
+use crate::wire::message::{Event, Hello, PROTOCOL, Refusal, Request, Response, WorkerInfo};
+use crate::wire::socket::Address;
+use connection::Link;
+
+/// How long a worker may take to answer the greeting.
+const GREETING: Duration = Duration::from_secs(10);
+
+/// A handle to a connection; clones share it. Requests may overlap.
+#[derive(Debug, Clone)]
+pub struct Client {
+    link: Link,
+    worker: Arc<WorkerInfo>,
+}
+
+/// Events in the order the worker sent them; it ends when the connection does. Events wait here for
+/// as long as they are not taken, and of previews and readings only the latest does.
+pub type Events = mpsc::Receiver<Event>;
+
+/// Why the worker could not be reached or did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// No worker runs (only from [`Client::connect`]).
+    #[error("no worker is running")]
+    NoWorker,
+    /// A worker was started but did not answer.
+    #[error("the worker did not start: {reason}; its log is {log}")]
+    NotStarted {
+        /// What is known.
+        reason: String,
+        /// The log's path.
+        log: String,
+    },
+    /// The connection ended.
+    #[error("the connection to the worker ended")]
+    Lost,
+    /// The worker said that it ends, and did.
+    #[error("the worker has ended; what was queued stays queued for the next")]
+    Ended,
+    /// What the worker sent is not what a worker sends.
+    #[error("the worker sent something that cannot be understood ({0}); the connection was closed")]
+    Garbled(String),
+    /// What was asked does not fit a message.
+    #[error("what was asked cannot be sent: {0}")]
+    Unsendable(String),
+    /// The worker refused.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The worker answered something else than what the request calls for.
+    #[error("the worker gave an answer that does not fit the request")]
+    Unexpected,
+    /// The socket or its directory cannot be used.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was tried, with the path.
+        what: String,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl Client {
+    /// Connects to the running worker.
+    ///
+    /// # Errors
+    /// [`ClientError::NoWorker`] when none runs.
+    pub async fn connect(paths: &Paths) -> Result<(Self, Events), ClientError> {
+        let socket = paths.socket();
+        let stream = open(&socket).await?;
+        let (link, events) = Link::start(stream);
+        let hello = Hello { protocol: PROTOCOL, version: env!("CARGO_PKG_VERSION").to_owned() };
+        let answer =
+            timeout(GREETING, link.call(Request::Hello(hello))).await.map_err(|_| ClientError::Io {
+                what: format!("waiting for an answer at {}", socket.display()),
+                source: io::ErrorKind::TimedOut.into(),
+            })?;
+        match answer? {
+            Response::Welcome(worker) => Ok((Self { link, worker: Arc::new(worker) }, events)),
+            _ => Err(ClientError::Unexpected),
+        }
+    }
+
+    /// Connects to the running worker, or starts one and waits until it answers.
+    ///
+    /// # Errors
+    /// [`ClientError::NotStarted`] names the log.
+    pub async fn connect_or_start(paths: &Paths) -> Result<(Self, Events), ClientError> {
+        Self::connect_or_launch(paths, &Launch::this_program()?).await
+    }
+
+    /// The same, with the program to start given by the caller.
+    ///
+    /// # Errors
+    /// [`ClientError::NotStarted`] names the log.
+    pub async fn connect_or_launch(paths: &Paths, launch: &Launch) -> Result<(Self, Events), ClientError> {
+        match Self::connect(paths).await {
+            // The last two: it is just ending.
+            Err(ClientError::NoWorker | ClientError::Lost | ClientError::Ended) => {
+                launch::start(paths, launch).await
+            }
+            connected => connected,
+        }
+    }
+
+    /// Who answers.
+    #[must_use]
+    pub fn worker(&self) -> &WorkerInfo {
+        &self.worker
+    }
+
+    /// Asks and waits for the answer. What was asked is carried out even if nobody waits.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] with the worker's reason; [`ClientError::Lost`].
+    pub async fn call(&self, request: Request) -> Result<Response, ClientError> {
+        self.link.call(request).await
+    }
+}
+
+/// Opens the socket, if a worker of this person's is behind it.
+async fn open(socket: &Path) -> Result<UnixStream, ClientError> {
+    let address = Address::of(socket);
+    let stream = match address {
+        Ok(address) => UnixStream::connect(address.path()).await,
+        Err(error) => Err(error),
+    };
+    let failed = |source| ClientError::Io { what: format!("connecting to {}", socket.display()), source };
+    let stream = stream.map_err(|source| match source.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => ClientError::NoWorker,
+        _ => failed(source),
+    })?;
+    let peer = stream.peer_cred().map_err(failed)?;
+    if peer.uid() == rustix::process::geteuid().as_raw() {
+        return Ok(stream);
+    }
+    Err(ClientError::Io {
+        what: format!("the worker at {} belongs to another user (number {})", socket.display(), peer.uid()),
+        source: io::ErrorKind::PermissionDenied.into(),
+    })
+}

@@ -1,0 +1,21 @@
+//! The operations of FLUX.1, each fused to what one kernel does, as candle custom ops: what the
+//! blocks are written in. A device is supported once each has an implementation for it.
+//!
+//! Activations are `[tokens, channels]` in the transformer and `[height, width, channels]` in the
+//! VAE, fp32 on the CPU. Every op checks the shapes it is given and says which did not fit.
+//!
+//! What bounds them on a CPU is the matrix product; the rest is kept to one pass over memory each,
+//! with the exponentials computed eight at a time ([`vector`]).
+
+pub mod attention;
+pub mod conv;
+pub mod gated_add;
+pub mod gelu;
+pub mod group_norm;
+pub mod linear;
+pub mod modulated_norm;
+pub mod product;
+pub mod qk_norm_rope;
+mod rows;
+mod threads;
+pub mod vector;

@@ -1,0 +1,5 @@
+//! From prompt to conditions: tokens ([`tokenize`]), then T5's sequence and CLIP's pooled vector
+//! ([`encode`]).
+
+pub mod encode;
+pub mod tokenize;

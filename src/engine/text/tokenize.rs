@@ -1,0 +1,129 @@
+//! Token ids as transformers makes them, and where in the prompt an encoder stops reading.
+//!
+//! Both encoders read a fixed number of tokens: what is longer is cut before the end token, what is
+//! shorter is padded behind it (CLIP with its end token, T5 with id 0) and not masked.
+
+use tokenizers::Tokenizer;
+
+use crate::job::{Encoder, TokenCount};
+use crate::model::{Parts, Source, TextLimits};
+
+/// Why a prompt could not be tokenized.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenizeError {
+    /// The tokenizer could not be read.
+    #[error("{from}: {reason}")]
+    Load {
+        /// The file.
+        from: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The tokenizer failed on a text.
+    #[error("the {encoder} tokenizer failed: {reason}")]
+    Encode {
+        /// Whose tokenizer.
+        encoder: Encoder,
+        /// What it said.
+        reason: String,
+    },
+}
+
+/// One encoder's tokenizer.
+#[derive(Debug)]
+pub struct TextTokenizer {
+    encoder: Encoder,
+    tokenizer: Tokenizer,
+    limit: usize,
+    start: Option<u32>,
+    end: u32,
+    pad: u32,
+    unknown: Option<u32>,
+}
+
+/// A prompt as one encoder reads it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tokens {
+    /// Exactly as many ids as the encoder reads.
+    pub ids: Vec<u32>,
+    /// Where the first end token is: CLIP's pooled vector is taken there.
+    pub end: usize,
+    /// How the prompt fits.
+    pub count: TokenCount,
+}
+
+impl TextTokenizer {
+    /// # Errors
+    /// [`TokenizeError::Load`] when the file is no tokenizer of this encoder.
+    pub fn load(encoder: Encoder, source: &Source, limit: usize) -> Result<Self, TokenizeError> {
+        let fail = |reason: String| TokenizeError::Load { from: source.to_string(), reason };
+        let bytes = source.read().map_err(|error| fail(error.to_string()))?;
+        let mut tokenizer = Tokenizer::from_bytes(bytes).map_err(|error| fail(error.to_string()))?;
+        tokenizer.with_truncation(None).map_err(|error| fail(error.to_string()))?;
+        tokenizer.with_padding(None);
+        let (start, end, pad) = match encoder {
+            Encoder::Clip => (Some("<|startoftext|>"), "<|endoftext|>", "<|endoftext|>"),
+            Encoder::T5 => (None, "</s>", "<pad>"),
+        };
+        let id = |token: &str| {
+            tokenizer.token_to_id(token).ok_or_else(|| fail(format!("it has no {token} token")))
+        };
+        let special = 1 + usize::from(start.is_some());
+        if limit <= special {
+            return Err(fail(format!("a limit of {limit} tokens leaves no room for text")));
+        }
+        let (start, end, pad) = (start.map(&id).transpose()?, id(end)?, id(pad)?);
+        let unknown = tokenizer.token_to_id("<unk>").filter(|_| encoder == Encoder::T5);
+        Ok(Self { encoder, tokenizer, limit, start, end, pad, unknown })
+    }
+
+    /// # Errors
+    /// [`TokenizeError::Encode`] when the tokenizer fails.
+    pub fn tokenize(&self, text: &str) -> Result<Tokens, TokenizeError> {
+        let fail = |reason: String| TokenizeError::Encode { encoder: self.encoder, reason };
+        let encoding = self.tokenizer.encode(text, false).map_err(|error| fail(error.to_string()))?;
+        let special = 1 + usize::from(self.start.is_some());
+        let kept = encoding.get_ids().len().min(self.limit - special);
+        let body = &encoding.get_ids()[..kept];
+        let mut ids: Vec<u32> =
+            self.start.into_iter().chain(body.iter().copied()).chain([self.end]).collect();
+        let end = ids.iter().position(|&id| id == self.end).unwrap_or(ids.len() - 1);
+        ids.resize(self.limit, self.pad);
+        let count = TokenCount {
+            encoder: self.encoder,
+            tokens: encoding.get_ids().len() + special,
+            limit: self.limit,
+            cut_at: encoding.get_offsets().get(kept).map(|&(at, _)| text.floor_char_boundary(at)),
+            unknown: encoding.get_ids().iter().filter(|&&id| Some(id) == self.unknown).count(),
+        };
+        Ok(Tokens { ids, end, count })
+    }
+}
+
+/// Both tokenizers of a model: counts what a prompt takes without loading a weight.
+#[derive(Debug)]
+pub struct Counter {
+    /// T5's.
+    pub t5: TextTokenizer,
+    /// CLIP's.
+    pub clip: TextTokenizer,
+}
+
+impl Counter {
+    /// # Errors
+    /// [`TokenizeError::Load`].
+    pub fn load(parts: &Parts, limits: TextLimits) -> Result<Self, TokenizeError> {
+        Ok(Self {
+            t5: TextTokenizer::load(Encoder::T5, &parts.t5_tokenizer, limits.t5)?,
+            clip: TextTokenizer::load(Encoder::Clip, &parts.clip_tokenizer, limits.clip)?,
+        })
+    }
+
+    /// How `text` fits T5 and CLIP, in this order.
+    ///
+    /// # Errors
+    /// [`TokenizeError::Encode`].
+    pub fn count(&self, text: &str) -> Result<Vec<TokenCount>, TokenizeError> {
+        Ok(vec![self.t5.tokenize(text)?.count, self.clip.tokenize(text)?.count])
+    }
+}

@@ -1,0 +1,176 @@
+//! The jobs of the library: accepting them, what state they are in, and which are not over.
+
+use rusqlite::{OptionalExtension, Row, params};
+
+use super::{Library, LibraryError};
+use crate::job::{Job, JobError, JobId, JobState, JobStatus, Prompt, Seed, Size};
+use crate::model::ModelName;
+
+/// All that a [`JobStatus`] is made of; `done` is one more than the last picture's index.
+const COLUMNS: &str = "id, prompt, model, width, height, steps, guidance, seed, first_seed, count, \
+                       state, reason, accepted_at, \
+                       (SELECT COALESCE(MAX(idx) + 1, 0) FROM pictures WHERE job = jobs.id)";
+
+/// A row that does not hold a job: written by hand, or damaged in a way that SQLite cannot see.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum RowError {
+    /// SQLite could not give a column.
+    #[error(transparent)]
+    Column(#[from] rusqlite::Error),
+    /// The values are not a job's.
+    #[error(transparent)]
+    Job(#[from] JobError),
+    /// No such state.
+    #[error("a job cannot be {0:?}")]
+    State(String),
+    /// The encoders' cuts are not what they should be.
+    #[error("cuts cannot be read: {0}")]
+    Cuts(#[from] serde_json::Error),
+}
+
+impl Library {
+    /// Keeps a job; when this returns it is on disk. `now` is in milliseconds since 1970.
+    ///
+    /// # Errors
+    /// Nothing was kept then.
+    pub fn accept(&mut self, job: &Job, first_seed: u64, now: i64) -> Result<JobStatus, LibraryError> {
+        let seed = match job.seed {
+            Seed::Random => None,
+            Seed::Fixed(seed) => Some(seed.cast_signed()),
+        };
+        let row = params![
+            job.prompt.as_str(),
+            job.model.as_str(),
+            job.size.width(),
+            job.size.height(),
+            job.steps(),
+            f64::from(job.guidance()),
+            seed,
+            first_seed.cast_signed(),
+            job.count(),
+            now,
+        ];
+        self.db
+            .execute(
+                "INSERT INTO jobs (prompt, model, width, height, steps, guidance, seed, first_seed, count, \
+                 state, accepted_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 'queued', ?10)",
+                row,
+            )
+            .map_err(self.fault("accepting a job"))?;
+        let id = JobId(self.db.last_insert_rowid());
+        Ok(JobStatus { id, job: job.clone(), first_seed, state: JobState::Queued, done: 0, accepted_at: now })
+    }
+
+    /// Moves a job that is not over to another state, and says which state it is in now: a job that
+    /// was over already stays as it was. `None` when there is no such job.
+    ///
+    /// # Errors
+    /// The job is as it was then.
+    pub fn set_state(
+        &mut self,
+        id: JobId,
+        state: &JobState,
+        now: i64,
+    ) -> Result<Option<JobState>, LibraryError> {
+        let (name, reason) = to_columns(state);
+        let ended_at = state.is_over().then_some(now);
+        self.db
+            .execute(
+                "UPDATE jobs SET state = ?2, reason = ?3, ended_at = ?4 \
+                 WHERE id = ?1 AND state IN ('queued', 'running')",
+                params![id.0, name, reason, ended_at],
+            )
+            .map_err(self.fault("changing a job"))?;
+        self.state(id)
+    }
+
+    /// The state that a job is in.
+    pub(super) fn state(&self, id: JobId) -> Result<Option<JobState>, LibraryError> {
+        self.db
+            .query_row("SELECT state, reason FROM jobs WHERE id = ?1", [id.0], |row| {
+                Ok((row.get::<_, String>(0)?, row.get(1)?))
+            })
+            .optional()
+            .map_err(self.fault("reading a job"))
+            .map(|row| row.and_then(|(name, reason)| from_columns(&name, reason).ok()))
+    }
+
+    /// Jobs that are not over, in the order they were accepted.
+    ///
+    /// # Errors
+    /// When the library cannot be read.
+    pub fn unfinished(&self) -> Result<Vec<JobStatus>, LibraryError> {
+        self.jobs("WHERE state IN ('queued', 'running') ORDER BY id", u32::MAX)
+    }
+
+    /// Jobs that failed, the latest first.
+    ///
+    /// # Errors
+    /// When the library cannot be read.
+    pub fn failed(&self, limit: u32) -> Result<Vec<JobStatus>, LibraryError> {
+        self.jobs("WHERE state = 'failed' ORDER BY ended_at DESC, id DESC", limit)
+    }
+
+    fn jobs(&self, which: &str, limit: u32) -> Result<Vec<JobStatus>, LibraryError> {
+        let fault = self.fault("reading jobs");
+        let mut query =
+            self.db.prepare(&format!("SELECT {COLUMNS} FROM jobs {which} LIMIT ?1")).map_err(&fault)?;
+        let mut rows = query.query([limit]).map_err(&fault)?;
+        let mut jobs = Vec::new();
+        while let Some(row) = rows.next().map_err(&fault)? {
+            match status(row) {
+                Ok(status) => jobs.push(status),
+                // One bad row must not keep the others from being drawn; it stays where it is.
+                Err(reason) => tracing::error!(id = ?row.get::<_, i64>(0), %reason, "a job cannot be read"),
+            }
+        }
+        Ok(jobs)
+    }
+}
+
+fn status(row: &Row<'_>) -> Result<JobStatus, RowError> {
+    Ok(JobStatus {
+        id: JobId(row.get(0)?),
+        job: job(row)?,
+        first_seed: row.get::<_, i64>(8)?.cast_unsigned(),
+        state: from_columns(&row.get::<_, String>(10)?, row.get(11)?)?,
+        done: row.get(13)?,
+        accepted_at: row.get(12)?,
+    })
+}
+
+fn job(row: &Row<'_>) -> Result<Job, RowError> {
+    let seed = row.get::<_, Option<i64>>(7)?.map_or(Seed::Random, |seed| Seed::Fixed(seed.cast_unsigned()));
+    #[expect(clippy::cast_possible_truncation, reason = "it was an f32 when it was written")]
+    let guidance = row.get::<_, f64>(6)? as f32;
+    Ok(Job::new(
+        Prompt::new(row.get::<_, String>(1)?)?,
+        ModelName(row.get(2)?),
+        Size::new(row.get(3)?, row.get(4)?)?,
+        row.get(5)?,
+        guidance,
+        seed,
+        row.get(9)?,
+    )?)
+}
+
+fn to_columns(state: &JobState) -> (&'static str, Option<&str>) {
+    match state {
+        JobState::Queued => ("queued", None),
+        JobState::Running => ("running", None),
+        JobState::Done => ("done", None),
+        JobState::Failed { reason } => ("failed", Some(reason)),
+        JobState::Cancelled => ("cancelled", None),
+    }
+}
+
+fn from_columns(name: &str, reason: Option<String>) -> Result<JobState, RowError> {
+    Ok(match name {
+        "queued" => JobState::Queued,
+        "running" => JobState::Running,
+        "done" => JobState::Done,
+        "failed" => JobState::Failed { reason: reason.unwrap_or_default() },
+        "cancelled" => JobState::Cancelled,
+        other => return Err(RowError::State(other.to_owned())),
+    })
+}

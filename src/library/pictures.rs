@@ -1,0 +1,235 @@
+//! The pictures of the library: noting that one is about to be written, recording it, paging
+//! through them, and finding after a crash what became of the ones that were noted.
+
+use std::path::{Path, PathBuf};
+
+use jiff::Zoned;
+use rusqlite::{Connection, Row, params};
+
+use super::jobs::RowError;
+use super::{Library, LibraryError};
+use crate::job::{JobId, JobState, Picture, PictureId, Prompt, Recipe, Size, Times};
+use crate::model::ModelName;
+
+/// The most pictures of one page.
+pub const PAGE_MAX: u32 = 500;
+/// The most bytes of prompts of one page: there is always at least one picture.
+const PAGE_PROMPTS: usize = 8 << 20;
+
+const COLUMNS: &str = "pictures.id, job, idx, pictures.seed, precision, cuts, load, encode, denoise, \
+                       decode, path, finished_at, prompt, model, width, height, steps, guidance";
+const MOVED: &str = "job, idx, seed, precision, cuts, load, encode, denoise, decode, path, finished_at";
+
+/// What [`Library::recover`] found.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Recovery {
+    /// Pictures that were written and not yet recorded, and now are.
+    pub adopted: usize,
+    /// Pictures that were noted and never written: they are drawn again.
+    pub unwritten: usize,
+    /// Jobs that were running, and are queued again.
+    pub requeued: usize,
+}
+
+impl Library {
+    /// Notes that a picture is about to be written, and says where: relative to the folder.
+    ///
+    /// # Errors
+    /// Nothing was noted then.
+    pub fn intend(
+        &mut self,
+        job: JobId,
+        index: u32,
+        recipe: &Recipe,
+        at: &Zoned,
+    ) -> Result<PathBuf, LibraryError> {
+        let path = self.folder.name(at, job, index, recipe.seed);
+        // Cuts are numbers and field names: JSON holds them.
+        let cuts = serde_json::to_string(&recipe.cuts).unwrap_or_default();
+        let Times { load, encode, denoise, decode } = recipe.times;
+        let row = params![
+            job.0,
+            index,
+            recipe.seed.cast_signed(),
+            recipe.precision,
+            cuts,
+            load,
+            encode,
+            denoise,
+            decode,
+            path.to_string_lossy(),
+            at.timestamp().as_millisecond(),
+        ];
+        let insert = format!(
+            "INSERT OR REPLACE INTO writing ({MOVED}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"
+        );
+        self.db.execute(&insert, row).map_err(self.fault("noting a picture"))?;
+        Ok(path)
+    }
+
+    /// Records the picture that was noted and has been written, and says what state its job is in
+    /// now: done after its last picture.
+    ///
+    /// # Errors
+    /// The note stays then, and [`recover`](Self::recover) finds it.
+    pub fn record(&mut self, job: JobId, index: u32) -> Result<(Picture, JobState), LibraryError> {
+        let fault = self.fault("recording a picture");
+        let change = self.db.transaction().map_err(&fault)?;
+        let id = PictureId(record(&change, job, index).map_err(&fault)?);
+        change.commit().map_err(&fault)?;
+        let missing = || fault(rusqlite::Error::QueryReturnedNoRows);
+        let picture = self.picture(id)?.ok_or_else(missing)?;
+        let state = self.state(job)?.ok_or_else(missing)?;
+        Ok((picture, state))
+    }
+
+    /// Forgets the note of a picture that could not be written.
+    ///
+    /// # Errors
+    /// The note stays then; it does no harm.
+    pub fn forget(&mut self, job: JobId, index: u32) -> Result<(), LibraryError> {
+        self.db
+            .execute("DELETE FROM writing WHERE job = ?1 AND idx = ?2", params![job.0, index])
+            .map_err(self.fault("forgetting a picture"))?;
+        Ok(())
+    }
+
+    /// Brings the library to order after a worker that ended in the middle of something: to be
+    /// called once, before anything else.
+    ///
+    /// # Errors
+    /// When the library cannot be read or written.
+    pub fn recover(&mut self) -> Result<Recovery, LibraryError> {
+        let fault = self.fault("recovering");
+        let mut recovery = Recovery::default();
+        let change = self.db.transaction().map_err(&fault)?;
+        for (job, index, path) in notes(&change).map_err(&fault)? {
+            // The file came there by rename, so it is whole.
+            if self.folder.path(&path).is_file() {
+                record(&change, job, index).map_err(&fault)?;
+                recovery.adopted += 1;
+            } else {
+                self.folder.clear(&path);
+                recovery.unwritten += 1;
+            }
+        }
+        change.execute("DELETE FROM writing", []).map_err(&fault)?;
+        recovery.requeued =
+            change.execute("UPDATE jobs SET state = 'queued' WHERE state = 'running'", []).map_err(&fault)?;
+        change.commit().map_err(&fault)?;
+        Ok(recovery)
+    }
+
+    /// One picture.
+    ///
+    /// # Errors
+    /// When the library cannot be read.
+    pub fn picture(&self, id: PictureId) -> Result<Option<Picture>, LibraryError> {
+        let before = Some(PictureId(id.0.saturating_add(1)));
+        let newest = self.history(before, 1)?.pop();
+        Ok(newest.filter(|picture| picture.id == id))
+    }
+
+    /// A page of pictures older than `before`, newest first: at most [`PAGE_MAX`], fewer where prompts are very long,
+    /// none only when there are no more.
+    ///
+    /// # Errors
+    /// When the library cannot be read.
+    pub fn history(&self, before: Option<PictureId>, limit: u32) -> Result<Vec<Picture>, LibraryError> {
+        let fault = self.fault("reading the history");
+        let mut query = self
+            .db
+            .prepare_cached(&format!(
+                "SELECT {COLUMNS} FROM pictures JOIN jobs ON jobs.id = job WHERE pictures.id < ?1 \
+                 ORDER BY pictures.id DESC"
+            ))
+            .map_err(&fault)?;
+        let limit = limit.min(PAGE_MAX) as usize;
+        let mut rows = query.query([before.map_or(i64::MAX, |id| id.0)]).map_err(&fault)?;
+        let (mut pictures, mut prompts) = (Vec::new(), 0);
+        while pictures.len() < limit {
+            let Some(row) = rows.next().map_err(&fault)? else { break };
+            match self.read(row) {
+                Ok(picture) => {
+                    prompts += picture.recipe.prompt.as_str().len();
+                    if prompts > PAGE_PROMPTS && !pictures.is_empty() {
+                        break;
+                    }
+                    pictures.push(picture);
+                }
+                Err(reason) => {
+                    tracing::error!(id = ?row.get::<_, i64>(0), %reason, "a picture cannot be read");
+                }
+            }
+        }
+        Ok(pictures)
+    }
+
+    /// How many pictures there are.
+    ///
+    /// # Errors
+    /// When the library cannot be read.
+    pub fn pictures(&self) -> Result<u64, LibraryError> {
+        self.db
+            .query_row("SELECT COUNT(*) FROM pictures", [], |row| row.get::<_, i64>(0))
+            .map(i64::cast_unsigned)
+            .map_err(self.fault("counting pictures"))
+    }
+
+    fn read(&self, row: &Row<'_>) -> Result<Picture, RowError> {
+        #[expect(clippy::cast_possible_truncation, reason = "it was an f32 when it was written")]
+        let guidance = row.get::<_, f64>(17)? as f32;
+        let recipe = Recipe {
+            prompt: Prompt::new(row.get::<_, String>(12)?)?,
+            model: ModelName(row.get(13)?),
+            size: Size::new(row.get(14)?, row.get(15)?)?,
+            steps: row.get(16)?,
+            guidance,
+            seed: row.get::<_, i64>(3)?.cast_unsigned(),
+            precision: row.get(4)?,
+            cuts: serde_json::from_str(&row.get::<_, String>(5)?)?,
+            times: Times {
+                load: row.get(6)?,
+                encode: row.get(7)?,
+                denoise: row.get(8)?,
+                decode: row.get(9)?,
+            },
+        };
+        Ok(Picture {
+            id: PictureId(row.get(0)?),
+            job: JobId(row.get(1)?),
+            index: row.get(2)?,
+            recipe,
+            path: self.folder.path(Path::new(&row.get::<_, String>(10)?)),
+            finished_at: row.get(11)?,
+        })
+    }
+}
+
+/// Turns a note into a record, and ends its job after the last picture.
+fn record(change: &Connection, job: JobId, index: u32) -> rusqlite::Result<i64> {
+    let key = params![job.0, index];
+    let made = change.execute(
+        &format!("INSERT INTO pictures ({MOVED}) SELECT {MOVED} FROM writing WHERE job = ?1 AND idx = ?2"),
+        key,
+    )?;
+    if made == 0 {
+        return Err(rusqlite::Error::QueryReturnedNoRows);
+    }
+    let id = change.last_insert_rowid();
+    change.execute("DELETE FROM writing WHERE job = ?1 AND idx = ?2", key)?;
+    change.execute(
+        "UPDATE jobs SET state = 'done', ended_at = (SELECT finished_at FROM pictures WHERE id = ?3) \
+         WHERE id = ?1 AND count = ?2 + 1 AND state IN ('queued', 'running')",
+        params![job.0, index, id],
+    )?;
+    Ok(id)
+}
+
+fn notes(change: &Connection) -> rusqlite::Result<Vec<(JobId, u32, PathBuf)>> {
+    let mut query = change.prepare("SELECT job, idx, path FROM writing ORDER BY job, idx")?;
+    let rows = query.query_map([], |row| {
+        Ok((JobId(row.get(0)?), row.get(1)?, PathBuf::from(row.get::<_, String>(2)?)))
+    })?;
+    rows.collect::<rusqlite::Result<Vec<_>>>()
+}

@@ -1,0 +1,79 @@
+//! The tables of the library and how an older file becomes a newer one. No rows are read here.
+//!
+//! `PRAGMA user_version` is the number of migrations that a file has had. A migration that was
+//! released is never changed; a new one is added at the end.
+
+use rusqlite::Connection;
+
+/// `flux` in ASCII: the file is ours.
+pub(super) const APPLICATION: i32 = 0x666c_7578;
+
+/// Each brings the file from its index to the next version.
+const MIGRATIONS: &[&str] = &[
+    // 1: jobs, pictures, and the picture of each job that is being written. Seeds are u64 kept as
+    // the i64 of the same bits. `pictures.path` is relative to the directory of pictures, so that
+    // the data directory may be moved.
+    "
+    CREATE TABLE jobs (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        prompt TEXT NOT NULL,
+        model TEXT NOT NULL,
+        width INTEGER NOT NULL,
+        height INTEGER NOT NULL,
+        steps INTEGER NOT NULL,
+        guidance REAL NOT NULL,
+        seed INTEGER,
+        first_seed INTEGER NOT NULL,
+        count INTEGER NOT NULL,
+        state TEXT NOT NULL CHECK (state IN ('queued', 'running', 'done', 'failed', 'cancelled')),
+        reason TEXT,
+        accepted_at INTEGER NOT NULL,
+        ended_at INTEGER
+    ) STRICT;
+    CREATE INDEX jobs_open ON jobs (id) WHERE state IN ('queued', 'running');
+    CREATE INDEX jobs_failed ON jobs (ended_at, id) WHERE state = 'failed';
+    CREATE TABLE pictures (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        job INTEGER NOT NULL REFERENCES jobs (id),
+        idx INTEGER NOT NULL,
+        seed INTEGER NOT NULL,
+        precision TEXT NOT NULL,
+        cuts TEXT NOT NULL,
+        load REAL NOT NULL,
+        encode REAL NOT NULL,
+        denoise REAL NOT NULL,
+        decode REAL NOT NULL,
+        path TEXT NOT NULL UNIQUE,
+        finished_at INTEGER NOT NULL,
+        UNIQUE (job, idx)
+    ) STRICT;
+    CREATE TABLE writing (
+        job INTEGER NOT NULL REFERENCES jobs (id),
+        idx INTEGER NOT NULL,
+        seed INTEGER NOT NULL,
+        precision TEXT NOT NULL,
+        cuts TEXT NOT NULL,
+        load REAL NOT NULL,
+        encode REAL NOT NULL,
+        denoise REAL NOT NULL,
+        decode REAL NOT NULL,
+        path TEXT NOT NULL UNIQUE,
+        finished_at INTEGER NOT NULL,
+        PRIMARY KEY (job, idx)
+    ) STRICT;
+    ",
+];
+
+/// The version that this program writes.
+pub(super) const VERSION: i64 = MIGRATIONS.len() as i64;
+
+/// Brings a file at `version` (below [`VERSION`]) to [`VERSION`]: wholly or not at all.
+pub(super) fn migrate(db: &mut Connection, version: i64) -> rusqlite::Result<()> {
+    let change = db.transaction()?;
+    for migration in MIGRATIONS.iter().skip(usize::try_from(version).unwrap_or(0)) {
+        change.execute_batch(migration)?;
+    }
+    change.pragma_update(None, "application_id", APPLICATION)?;
+    change.pragma_update(None, "user_version", VERSION)?;
+    change.commit()
+}

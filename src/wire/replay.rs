@@ -1,0 +1,95 @@
+//! What an event changes in a snapshot. The worker's own state follows the same rules, so a client
+//! that applies every event to the snapshot it began with holds what a new snapshot would say.
+
+use super::message::{Event, JobState, JobStatus, Preview, Progress, Snapshot};
+use crate::job::Picture;
+
+/// The most pictures that a snapshot holds.
+pub const HISTORY_MAX: usize = 100;
+/// The most failed jobs that a snapshot holds.
+pub const FAILED_MAX: usize = 20;
+/// The most bytes of prompts among either of them: a prompt may have a megabyte, a frame may not
+/// have a hundred.
+pub const PROMPTS_MAX: usize = 8 << 20;
+
+impl Snapshot {
+    /// Brings the snapshot up to date with one event.
+    pub fn apply(&mut self, event: Event) {
+        match event {
+            Event::Job(status) => self.job(status),
+            Event::Progress(progress) => {
+                if self.preview.as_ref().is_some_and(|preview| !shows(preview, &progress)) {
+                    self.preview = None;
+                }
+                self.progress = Some(progress);
+            }
+            Event::Preview(preview) => {
+                if self.progress.as_ref().is_some_and(|progress| shows(&preview, progress)) {
+                    self.preview = Some(preview);
+                }
+            }
+            Event::Finished(picture) => self.finished(*picture),
+            Event::Engine(engine) => self.engine = engine,
+            Event::Readings(readings) => self.readings = Some(readings),
+            Event::Ending => {}
+        }
+    }
+
+    fn job(&mut self, status: JobStatus) {
+        if status.state != JobState::Running && self.progress.as_ref().is_some_and(|p| p.job == status.id) {
+            self.progress = None;
+            self.preview = None;
+        }
+        let open = self.jobs.iter().take_while(|job| !job.state.is_over()).count();
+        let place = self.jobs[..open].iter().position(|job| job.id == status.id);
+        match (place, &status.state) {
+            (Some(place), JobState::Queued | JobState::Running) => self.jobs[place] = status,
+            (None, JobState::Queued | JobState::Running) => self.jobs.insert(open, status),
+            (place, over) => {
+                let failed = matches!(over, JobState::Failed { .. });
+                let open = open - usize::from(place.map(|place| self.jobs.remove(place)).is_some());
+                if failed {
+                    self.jobs.insert(open, status);
+                    let mut ended = self.jobs.split_off(open);
+                    shorten_failed(&mut ended);
+                    self.jobs.append(&mut ended);
+                }
+            }
+        }
+    }
+
+    fn finished(&mut self, picture: Picture) {
+        let is_it = |progress: &Progress| (progress.job, progress.index) == (picture.job, picture.index);
+        if self.progress.as_ref().is_some_and(is_it) {
+            self.progress = None;
+            self.preview = None;
+        }
+        self.history.insert(0, picture);
+        shorten_history(&mut self.history);
+        self.history_total += 1;
+    }
+}
+
+fn shows(preview: &Preview, progress: &Progress) -> bool {
+    (preview.job, preview.index) == (progress.job, progress.index)
+}
+
+/// Keeps what a snapshot may hold of pictures, newest first.
+pub fn shorten_history(pictures: &mut Vec<Picture>) {
+    shorten(pictures, HISTORY_MAX, |picture| picture.recipe.prompt.as_str().len());
+}
+
+/// Keeps what a snapshot may hold of failed jobs, newest first.
+pub fn shorten_failed(jobs: &mut Vec<JobStatus>) {
+    shorten(jobs, FAILED_MAX, |status| status.job.prompt.as_str().len());
+}
+
+fn shorten<T>(list: &mut Vec<T>, most: usize, prompt: impl Fn(&T) -> usize) {
+    let mut bytes = 0;
+    let fit = |item: &T| {
+        bytes += prompt(item);
+        bytes <= PROMPTS_MAX
+    };
+    let fitting = list.iter().take(most).map(fit).take_while(|fits| *fits).count();
+    list.truncate(fitting);
+}

@@ -1,0 +1,122 @@
+//! The answers that wait for the disk. What they change is in the library before they are given.
+
+use std::io;
+use std::path::Path;
+use std::rc::Rc;
+
+use futures::FutureExt;
+use tokio::io::AsyncReadExt;
+
+use super::Shared;
+use crate::job::{Job, JobId, JobState, PictureId, Seed};
+use crate::model::ModelName;
+use crate::wire::frame::REPLY_MAX;
+use crate::wire::message::{HistoryPage, Refusal, Response};
+
+/// What an answer adds to a PNG in its frame.
+const AROUND_PNG: u64 = 1 << 10;
+
+type Answer = Result<Response, Refusal>;
+
+/// Whether there is such a model.
+pub(super) fn known(shared: &Shared, model: &ModelName) -> Result<(), Refusal> {
+    let models = shared.hub.models();
+    if models.iter().any(|info| info.name == *model) {
+        return Ok(());
+    }
+    let known = models.iter().map(|info| info.name.as_str()).collect::<Vec<_>>().join(", ");
+    Err(Refusal::UnknownModel { name: model.to_string(), known })
+}
+
+/// Accepts a job. The library is asked at once, so that jobs keep the order they came in.
+pub(super) fn submit(shared: &Rc<Shared>, job: Job) -> impl Future<Output = Answer> + use<> {
+    let shared = Rc::clone(shared);
+    let asked = acceptable(&shared, &job).map(|first_seed| {
+        let now = now();
+        shared.store.ask(move |library| library.accept(&job, first_seed, now))
+    });
+    async move {
+        let status = asked?.await.map_err(|error| Refusal::Library(error.to_string()))?;
+        tracing::info!(job = status.id.0, model = %status.job.model, count = status.job.count(), "accepted");
+        shared.hub.accepted(status.clone());
+        Ok(Response::Accepted(Box::new(status)))
+    }
+}
+
+/// The first seed of a job that may be added.
+fn acceptable(shared: &Shared, job: &Job) -> Result<u64, Refusal> {
+    if shared.hub.is_stopping() {
+        return Err(Refusal::Stopping);
+    }
+    known(shared, &job.model)?;
+    shared.hub.has_room(job.prompt.as_str().len()).map_err(|jobs| Refusal::QueueFull { jobs })?;
+    match job.seed {
+        Seed::Fixed(seed) => Ok(seed),
+        // As many as the noise tells apart.
+        Seed::Random => getrandom::u32()
+            .map(u64::from)
+            .map_err(|error| Refusal::Library(format!("the system gave no random seed: {error}"))),
+    }
+}
+
+/// Cancels a job: first so that it is not begun, then on disk, then for all to see.
+pub(super) fn cancel(shared: &Rc<Shared>, id: JobId) -> impl Future<Output = Answer> + use<> {
+    let shared = Rc::clone(shared);
+    let asked = shared.hub.withhold(id).map(|place| {
+        tracing::info!(job = id.0, ?place, "to be cancelled");
+        let now = now();
+        shared.store.ask(move |library| library.set_state(id, &JobState::Cancelled, now))
+    });
+    async move {
+        let state = asked.ok_or(Refusal::UnknownJob(id))?.await;
+        match state {
+            Ok(Some(JobState::Cancelled)) => {
+                shared.hub.cancelled(id);
+                Ok(Response::Cancelled)
+            }
+            // Its last picture came first.
+            Ok(_) => Err(Refusal::UnknownJob(id)),
+            Err(error) => {
+                shared.hub.release(id);
+                Err(Refusal::Library(error.to_string()))
+            }
+        }
+    }
+}
+
+/// A page of pictures.
+pub(super) fn history(shared: &Rc<Shared>, page: HistoryPage) -> impl Future<Output = Answer> + use<> {
+    let asked = shared.store.ask(move |library| library.history(page.before, page.limit));
+    asked.map(|pictures| match pictures {
+        Ok(pictures) => Ok(Response::History(pictures)),
+        Err(error) => Err(Refusal::Library(error.to_string())),
+    })
+}
+
+/// A picture's PNG.
+pub(super) fn fetch(shared: &Rc<Shared>, id: PictureId) -> impl Future<Output = Answer> + use<> {
+    let asked = shared.store.ask(move |library| library.picture(id));
+    async move {
+        let picture = asked.await.map_err(|error| Refusal::Library(error.to_string()))?;
+        let path = picture.ok_or(Refusal::UnknownPicture(id))?.path;
+        let bytes = read(&path)
+            .await
+            .map_err(|error| Refusal::File { path: path.display().to_string(), reason: error.to_string() })?;
+        Ok(Response::Png(bytes.into()))
+    }
+}
+
+/// Reads a file that fits a frame, and no more of it than that.
+async fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let most = REPLY_MAX as u64 - AROUND_PNG;
+    let mut bytes = Vec::new();
+    let read = tokio::fs::File::open(path).await?.take(most + 1).read_to_end(&mut bytes).await?;
+    if read as u64 > most {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it has more than {most} bytes")));
+    }
+    Ok(bytes)
+}
+
+fn now() -> i64 {
+    jiff::Timestamp::now().as_millisecond()
+}

@@ -1,0 +1,160 @@
+//! How long the running picture still takes, from what its steps took; before there are any, from
+//! the last picture of the same model and size. Pure: every moment is passed in.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use crate::job::Size;
+use crate::model::ModelName;
+use crate::wire::message::Stage;
+
+/// What pictures of one model and size take.
+#[derive(Debug, Clone, Copy, Default)]
+struct Pace {
+    /// From the beginning of the encoders to the first step, in seconds.
+    encode: f64,
+    /// One step, in seconds.
+    step: f64,
+    /// From the last step to the end, in seconds.
+    decode: f64,
+}
+
+/// The picture that is being drawn.
+#[derive(Debug)]
+struct Running {
+    what: (ModelName, Size),
+    steps: u32,
+    begun: Instant,
+    encoding: Option<Instant>,
+    first_step: Option<Instant>,
+    latest: Option<(u32, Instant)>,
+}
+
+/// Measures pictures and estimates the next.
+#[derive(Debug, Default)]
+pub struct Estimate {
+    paces: HashMap<(ModelName, Size), Pace>,
+    running: Option<Running>,
+}
+
+impl Estimate {
+    /// A picture is begun.
+    pub fn begin(&mut self, model: ModelName, size: Size, steps: u32, now: Instant) {
+        let what = (model, size);
+        self.running =
+            Some(Running { what, steps, begun: now, encoding: None, first_step: None, latest: None });
+    }
+
+    /// A stage is reached: seconds since the picture was begun, and seconds until it is finished
+    /// where that can be said.
+    pub fn reach(&mut self, stage: &Stage, now: Instant) -> (f64, Option<f64>) {
+        let Some(running) = &mut self.running else { return (0.0, None) };
+        match stage {
+            Stage::Encoding => running.encoding = Some(now),
+            Stage::Drawing { step, .. } => {
+                running.first_step.get_or_insert(now);
+                running.latest = Some((*step, now));
+            }
+            Stage::Loading { .. } | Stage::Decoding | Stage::Saving => {}
+        }
+        let elapsed = seconds(now.duration_since(running.begun));
+        (elapsed, running.remaining(stage, self.paces.get(&running.what)))
+    }
+
+    /// The picture is in the library: what it took is what the next is expected to take.
+    pub fn finish(&mut self, now: Instant) {
+        let Some(running) = self.running.take() else { return };
+        let (Some(first), Some((_, last)), Some(step)) =
+            (running.first_step, running.latest, running.step_time())
+        else {
+            return;
+        };
+        let encode = running.encoding.map_or(0.0, |encoding| seconds(first.duration_since(encoding)));
+        let decode = seconds(now.duration_since(last));
+        self.paces.insert(running.what, Pace { encode, step, decode });
+    }
+
+    /// The picture will not be finished.
+    pub fn abandon(&mut self) {
+        self.running = None;
+    }
+}
+
+impl Running {
+    /// The mean of the steps so far; the observer is also told that none is done.
+    fn step_time(&self) -> Option<f64> {
+        let ((step, at), first) = (self.latest?, self.first_step?);
+        (step > 0).then(|| seconds(at.duration_since(first)) / f64::from(step))
+    }
+
+    fn remaining(&self, stage: &Stage, pace: Option<&Pace>) -> Option<f64> {
+        let decode = pace.map_or(0.0, |pace| pace.decode);
+        match stage {
+            // How long a load takes is not known from the last picture, which had none.
+            Stage::Loading { .. } => None,
+            Stage::Encoding => pace.map(|pace| pace.encode + f64::from(self.steps) * pace.step + decode),
+            Stage::Drawing { step, .. } => {
+                let step_time = self.step_time().or(pace.map(|pace| pace.step))?;
+                Some(f64::from(self.steps.saturating_sub(*step)) * step_time + decode)
+            }
+            Stage::Decoding => pace.map(|pace| pace.decode),
+            Stage::Saving => Some(0.0),
+        }
+    }
+}
+
+fn seconds(duration: Duration) -> f64 {
+    duration.as_secs_f64()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn nano() -> (ModelName, Size) {
+        (ModelName::new(ModelName::NANO), Size::new(128, 128).expect("it is on the grid"))
+    }
+
+    fn step(step: u32) -> Stage {
+        Stage::Drawing { step, steps: 4, sigma: 0.5 }
+    }
+
+    /// A picture of 1 s encoding, 4 steps of 2 s and 3 s decoding, in seconds from `zero`.
+    fn draw(estimate: &mut Estimate, zero: Instant) -> Vec<(f64, Option<f64>)> {
+        let at = |seconds| zero + Duration::from_secs(seconds);
+        let (model, size) = nano();
+        estimate.begin(model, size, 4, zero);
+        let stages = [(Stage::Encoding, 0), (step(0), 1), (step(1), 3), (step(4), 9), (Stage::Decoding, 9)];
+        let said = stages.iter().map(|(stage, second)| estimate.reach(stage, at(*second))).collect();
+        estimate.finish(at(12));
+        said
+    }
+
+    #[test]
+    fn the_first_picture_is_estimated_from_its_own_steps() {
+        let said = draw(&mut Estimate::default(), Instant::now());
+        assert_eq!(said[..2], [(0.0, None), (1.0, None)]);
+        assert_eq!(said[2], (3.0, Some(6.0)), "three steps of two seconds are left");
+        assert_eq!(said[3..], [(9.0, Some(0.0)), (9.0, None)]);
+    }
+
+    #[test]
+    fn the_second_is_estimated_from_the_first_until_it_has_steps() {
+        let (mut estimate, zero) = (Estimate::default(), Instant::now());
+        draw(&mut estimate, zero);
+        let said = draw(&mut estimate, zero + Duration::from_secs(100));
+        assert_eq!(said[0], (0.0, Some(12.0)), "one, four times two, and three");
+        assert_eq!(said[1..], [(1.0, Some(11.0)), (3.0, Some(9.0)), (9.0, Some(3.0)), (9.0, Some(3.0))]);
+    }
+
+    #[test]
+    fn another_size_or_an_abandoned_picture_says_nothing_about_the_next() {
+        let (mut estimate, zero) = (Estimate::default(), Instant::now());
+        draw(&mut estimate, zero);
+        let (model, _) = nano();
+        estimate.begin(model, Size::new(256, 128).expect("it is on the grid"), 4, zero);
+        assert_eq!(estimate.reach(&Stage::Encoding, zero), (0.0, None));
+        estimate.abandon();
+        assert_eq!(estimate.reach(&Stage::Saving, zero), (0.0, None));
+    }
+}

@@ -1,0 +1,193 @@
+//! The worker: the process that owns the models, the queue and the library, and serves clients over
+//! a Unix socket. It outlives them.
+//!
+//! ```text
+//! session (one client) ──> hub (queue, what is shown) ──> painter (the engine's thread)
+//!        │                        ▲        reports ───────────────┘ │
+//!        └──> store (the library's thread) <──── note, record ──────┘
+//! ```
+//!
+//! Sessions and the hub live on one thread and share plain state; the engine, the library and the
+//! readings have a thread each and are spoken to through channels. `queue`, `estimate` and `idle`
+//! are pure.
+
+mod answer;
+mod daemon;
+mod estimate;
+mod hub;
+mod idle;
+mod log;
+mod models;
+mod outbox;
+mod painter;
+mod queue;
+mod readings;
+mod serve;
+mod session;
+mod store;
+mod tokens;
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use models::Catalogued;
+pub use serve::serve;
+
+use crate::engine::{Draw, EngineError, Observer};
+use crate::job::TokenCount;
+use crate::library::LibraryError;
+use crate::model::{ModelInfo, ModelName};
+use crate::paths::Paths;
+
+/// Which models a worker has, and how they come into memory. The program's are [`Catalogued`];
+/// tests have their own.
+pub trait Models: Send + Sync {
+    /// Which there are; the first is the default.
+    fn infos(&self) -> Vec<ModelInfo>;
+    /// Reads one into memory. Called on the engine's thread.
+    ///
+    /// # Errors
+    /// What could not be read; [`EngineError::Stopped`] when the observer wants it.
+    fn load(&self, name: &ModelName, observer: &mut dyn Observer) -> Result<Box<dyn Draw>, EngineError>;
+    /// Reads the tokenizers of one.
+    ///
+    /// # Errors
+    /// What could not be read.
+    fn counter(&self, name: &ModelName) -> Result<Box<dyn Count>, EngineError>;
+    /// What they run on, for a person.
+    fn device(&self) -> String;
+}
+
+/// The tokenizers of a model.
+pub trait Count: Send + Sync {
+    /// How a text fits T5 and CLIP, in this order.
+    ///
+    /// # Errors
+    /// When a tokenizer fails.
+    fn count(&self, text: &str) -> Result<Vec<TokenCount>, EngineError>;
+}
+
+/// How a worker behaves.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The model is freed after so long without work.
+    pub free_after: Duration,
+    /// The worker ends after so long without work and without clients.
+    pub end_after: Duration,
+    /// How often memory, load and temperature are read while a client watches.
+    pub readings_every: Duration,
+    /// A client that takes nothing of what it is sent for so long is given up.
+    pub stall: Duration,
+    /// A connection that has not greeted after so long is closed.
+    pub greet_within: Duration,
+    /// When it is told to end, it waits so long for the engine to stop.
+    pub stop_within: Duration,
+    /// How often it looks whether its socket is still where clients look for it; if not, it ends
+    /// once it has neither work nor clients.
+    pub look_every: Duration,
+    /// The most clients at a time.
+    pub clients_max: usize,
+    /// How a file for a picture is opened; tests give one on a device that is full.
+    pub create: fn(&Path) -> io::Result<File>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            free_after: Duration::from_secs(10 * 60),
+            end_after: Duration::from_secs(8 * 60 * 60),
+            readings_every: Duration::from_secs(1),
+            stall: Duration::from_secs(30),
+            greet_within: Duration::from_secs(10),
+            stop_within: Duration::from_secs(10),
+            look_every: Duration::from_secs(30),
+            clients_max: 256,
+            create: |path| File::create(path),
+        }
+    }
+}
+
+/// Why a worker could not start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    /// One is enough.
+    #[error("a worker is already running{}; end it with `flux-tui worker stop`", process(*.pid))]
+    AlreadyRuns {
+        /// Its process, if that is known.
+        pid: Option<u32>,
+    },
+    /// A file or directory could not be used.
+    #[error("{} could not be {what}: {source}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// `made`, `opened` …
+        what: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The state directory is not ours alone.
+    #[error(
+        "{} {what}: others could take the worker's place there; give it to yourself alone (`chmod 700`) \
+         or set XDG_STATE_HOME to another directory", path.display()
+    )]
+    Unsafe {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// Something that is no socket is where the socket goes.
+    #[error("{} is in the way and is not a socket: move it away", .0.display())]
+    InTheWay(PathBuf),
+    /// Paths travel in messages, as text.
+    #[error("{} is not UTF-8: set XDG_DATA_HOME to a directory whose name is", .0.display())]
+    NotUtf8(PathBuf),
+    /// The library cannot be used.
+    #[error(transparent)]
+    Library(#[from] LibraryError),
+    /// The system refused something that every worker needs.
+    #[error("{what}: {source}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The engine's thread ended, which it never should.
+    #[error("the engine's thread ended: its last words are in the worker's log")]
+    EngineGone,
+}
+
+fn process(pid: Option<u32>) -> String {
+    pid.map(|pid| format!(" (process {pid})")).unwrap_or_default()
+}
+
+/// What every session can reach.
+struct Shared {
+    hub: hub::Hub,
+    store: store::Store,
+    counters: tokens::Counters,
+    settings: Settings,
+}
+
+/// The body of `flux-tui worker run`: becomes a daemon, and serves until it is told to end or has
+/// had nothing to do for long.
+///
+/// # Errors
+/// [`WorkerError::AlreadyRuns`], and whatever keeps it from starting. Until it serves, stderr is
+/// still the caller's.
+pub fn run(paths: &Paths, models: Arc<dyn Models>, settings: Settings) -> Result<(), WorkerError> {
+    daemon::leave_session();
+    let claim = daemon::Claim::take(paths)?;
+    let log = log::open(&paths.log())?;
+    log::install(log);
+    let served = serve::serve_claimed(claim, paths, models, settings, daemon::detach, daemon::told_to_end());
+    if let Err(error) = &served {
+        tracing::error!(%error, "the worker ends");
+    }
+    served
+}

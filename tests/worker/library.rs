@@ -1,0 +1,315 @@
+//! The library by itself: what is kept, in which order, and what a crash between any two of its
+//! moves leaves.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use flux_tui::job::*;
+use flux_tui::library::{Folder, Library};
+use jiff::Zoned;
+use proptest::prelude::*;
+
+use crate::support::{files_under, job_of};
+
+struct Place {
+    root: tempfile::TempDir,
+}
+
+impl Place {
+    fn new() -> Self {
+        Self { root: tempfile::tempdir().expect("a temporary directory") }
+    }
+
+    fn pictures(&self) -> PathBuf {
+        self.root.path().join("pictures")
+    }
+
+    fn open(&self) -> Library {
+        let folder = Folder::new(self.pictures());
+        Library::open_in(&self.root.path().join("library.sqlite3"), folder).expect("it can be opened")
+    }
+}
+
+fn at(text: &str) -> Zoned {
+    text.parse().expect("it is a moment")
+}
+
+fn noon() -> Zoned {
+    at("2026-01-02T12:34:56[Europe/Berlin]")
+}
+
+fn recipe(job: &Job, seed: u64) -> Recipe {
+    Recipe {
+        prompt: job.prompt.clone(),
+        model: job.model.clone(),
+        size: job.size,
+        steps: job.steps(),
+        guidance: job.guidance(),
+        seed,
+        precision: "fp32".into(),
+        cuts: vec![TokenCount { encoder: Encoder::Clip, tokens: 99, limit: 77, cut_at: Some(5), unknown: 2 }],
+        times: Times { load: 1.0, encode: 0.1, denoise: 2.5, decode: 0.3 },
+    }
+}
+
+/// Draws one picture of a job, as the engine's thread does.
+fn draw(library: &mut Library, status: &JobStatus, index: u32, at: &Zoned) -> (Picture, JobState) {
+    let recipe = recipe(&status.job, status.first_seed.wrapping_add(u64::from(index)));
+    let name = library.intend(status.id, index, &recipe, at).expect("it is noted");
+    library.folder().write(&name, b"a picture").expect("it is written");
+    library.record(status.id, index).expect("it is recorded")
+}
+
+#[test]
+fn what_was_accepted_and_drawn_is_read_back_as_it_was() {
+    let place = Place::new();
+    let job = job_of("alpha", "一只红苹果\n\"🍎\"", Seed::Fixed(u64::MAX), 2);
+    let (accepted, picture) = {
+        let mut library = place.open();
+        let accepted = library.accept(&job, u64::MAX, 123).expect("it is accepted");
+        assert_eq!(library.unfinished().expect("it can be read"), std::slice::from_ref(&accepted));
+        let (picture, state) = draw(&mut library, &accepted, 0, &noon());
+        assert_eq!(state, JobState::Queued, "one more is to come");
+        (accepted, picture)
+    };
+    let mut library = place.open();
+    assert_eq!(library.recover().expect("it is whole"), Default::default());
+    assert_eq!(library.unfinished().expect("it can be read"), [JobStatus { done: 1, ..accepted.clone() }]);
+    assert_eq!(library.history(None, 9).expect("it can be read"), std::slice::from_ref(&picture));
+    assert_eq!(library.picture(picture.id).expect("it can be read"), Some(picture.clone()));
+    assert_eq!(library.picture(PictureId(99)).expect("it can be read"), None);
+    assert_eq!(picture.recipe, recipe(&job, u64::MAX));
+    assert_eq!(picture.finished_at, noon().timestamp().as_millisecond());
+    let (_, state) = draw(&mut library, &accepted, 1, &noon());
+    assert_eq!(state, JobState::Done);
+    assert_eq!(library.unfinished().expect("it can be read"), []);
+    assert_eq!(library.pictures().expect("it can be read"), 2);
+}
+
+#[test]
+fn a_job_that_is_over_stays_as_it_is() {
+    let place = Place::new();
+    let mut library = place.open();
+    let job = job_of("alpha", "a", Seed::Random, 2);
+    let id = library.accept(&job, 1, 0).expect("it is accepted").id;
+    let mut set = |state: &JobState| library.set_state(id, state, 9).expect("it can be written");
+    assert_eq!(set(&JobState::Running), Some(JobState::Running));
+    assert_eq!(set(&JobState::Cancelled), Some(JobState::Cancelled));
+    for late in [JobState::Queued, JobState::Running, JobState::Done, JobState::Failed { reason: "x".into() }]
+    {
+        assert_eq!(set(&late), Some(JobState::Cancelled));
+    }
+    assert_eq!(library.set_state(JobId(77), &JobState::Cancelled, 0).expect("it can be read"), None);
+}
+
+#[test]
+fn failures_are_kept_with_their_reasons_the_latest_first() {
+    let place = Place::new();
+    let mut library = place.open();
+    for (ended_at, reason) in [(30, "third"), (10, "first"), (20, "second")] {
+        let id = library.accept(&job_of("alpha", "a", Seed::Random, 1), 0, 0).expect("it is accepted").id;
+        let failed = JobState::Failed { reason: reason.into() };
+        library.set_state(id, &failed, ended_at).expect("it can be written");
+    }
+    let failed = place_failed(&library, 2);
+    assert_eq!(failed, ["third", "second"]);
+}
+
+fn place_failed(library: &Library, limit: u32) -> Vec<String> {
+    let reason = |status: JobStatus| match status.state {
+        JobState::Failed { reason } => reason,
+        other => panic!("it failed, not {other:?}"),
+    };
+    library.failed(limit).expect("it can be read").into_iter().map(reason).collect()
+}
+
+#[test]
+fn names_sort_by_time_say_the_seed_and_are_never_taken_twice() {
+    let place = Place::new();
+    let folder = Folder::new(place.pictures());
+    let name = |at: &Zoned, job, index, seed| folder.name(at, JobId(job), index, seed);
+    let first = name(&noon(), 12, 0, u64::MAX);
+    assert_eq!(first, Path::new("2026-01-02/123456-000012-0000-18446744073709551615.png"));
+    let later = [
+        name(&noon(), 12, 9, 5),
+        name(&noon(), 12, 10, 5),
+        name(&noon(), 100, 0, 5),
+        name(&at("2026-01-02T12:34:57[Europe/Berlin]"), 1, 0, 5),
+        name(&at("2026-01-03T00:00:00[Europe/Berlin]"), 1, 0, 5),
+    ];
+    assert!(std::iter::once(&first).chain(&later).is_sorted(), "{later:?}");
+    folder.write(&first, b"an earlier library's").expect("it can be written");
+    let second = name(&noon(), 12, 0, u64::MAX);
+    assert_eq!(second, Path::new("2026-01-02/123456-000012-0000-18446744073709551615-1.png"));
+}
+
+#[test]
+fn pictures_move_with_their_directory() {
+    let place = Place::new();
+    {
+        let mut library = place.open();
+        let status = library.accept(&job_of("alpha", "a", Seed::Random, 1), 5, 0).expect("it is accepted");
+        draw(&mut library, &status, 0, &noon());
+    }
+    let moved = Place::new();
+    for name in ["library.sqlite3", "pictures"] {
+        fs::rename(place.root.path().join(name), moved.root.path().join(name)).expect("it is there");
+    }
+    let picture = &moved.open().history(None, 1).expect("it can be read")[0];
+    assert!(picture.path.starts_with(moved.root.path()) && picture.path.exists());
+}
+
+/// Where the worker was killed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Killed {
+    Drawing,
+    Noted,
+    HalfWritten,
+    Renamed,
+}
+
+/// Draws one picture up to a point, and is killed there.
+fn die(library: &mut Library, status: &JobStatus, index: u32, killed: Killed) {
+    library.set_state(status.id, &JobState::Running, 0).expect("it can be written");
+    if killed == Killed::Drawing {
+        return;
+    }
+    let recipe = recipe(&status.job, status.first_seed + u64::from(index));
+    let name = library.intend(status.id, index, &recipe, &noon()).expect("it is noted");
+    let path = library.folder().path(&name);
+    match killed {
+        Killed::HalfWritten => {
+            fs::create_dir_all(path.parent().expect("it has one")).expect("it can be made");
+            let file = path.file_name().expect("it has one").to_string_lossy().into_owned();
+            fs::write(path.with_file_name(format!(".{file}.part")), b"a pic").expect("it can be written");
+        }
+        Killed::Renamed => library.folder().write(&name, b"a picture").expect("it is written"),
+        Killed::Drawing | Killed::Noted => {}
+    }
+}
+
+/// What the next worker does: everything that is left.
+fn finish(place: &Place) -> Library {
+    let mut library = place.open();
+    library.recover().expect("it is whole");
+    for status in library.unfinished().expect("it can be read") {
+        assert_eq!(status.state, JobState::Queued);
+        for index in status.done..status.job.count() {
+            draw(&mut library, &status, index, &noon());
+        }
+    }
+    library
+}
+
+fn pictures(place: &Place) -> Vec<String> {
+    files_under(&place.pictures())
+        .iter()
+        .map(|path| path.file_name().expect("it has one").to_string_lossy().into_owned())
+        .collect()
+}
+
+#[test]
+fn a_crash_at_any_point_loses_no_picture_and_keeps_none_twice() {
+    for killed in [Killed::Drawing, Killed::Noted, Killed::HalfWritten, Killed::Renamed] {
+        for (count, index) in [(1, 0), (3, 0), (3, 1), (3, 2)] {
+            let place = Place::new();
+            {
+                let mut library = place.open();
+                let status = library
+                    .accept(&job_of("alpha", "a", Seed::Random, count), 100, 0)
+                    .expect("it is accepted");
+                (0..index).for_each(|index| drop(draw(&mut library, &status, index, &noon())));
+                die(&mut library, &status, index, killed);
+            }
+            let recovered = place.open().recover().expect("it is whole");
+            assert_eq!(recovered.adopted, usize::from(killed == Killed::Renamed), "{killed:?}");
+            let library = finish(&place);
+            let drawn = library.history(None, 9).expect("it can be read");
+            let seeds: Vec<_> = drawn.iter().rev().map(|picture| picture.recipe.seed).collect();
+            assert_eq!(seeds, (100..100 + u64::from(count)).collect::<Vec<_>>(), "{killed:?}");
+            assert!(
+                drawn.iter().all(|picture| fs::read(&picture.path).is_ok_and(|bytes| bytes == b"a picture"))
+            );
+            assert_eq!(pictures(&place).len(), count as usize, "{killed:?}: {:?}", pictures(&place));
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 32, failure_persistence: None, ..ProptestConfig::default() })]
+    /// Any number of workers killed anywhere, with any number of jobs.
+    #[test]
+    fn however_often_workers_die_every_job_is_drawn_once(
+        counts in proptest::collection::vec(1..4u32, 1..4),
+        deaths in proptest::collection::vec(
+            prop_oneof![Just(Killed::Drawing), Just(Killed::Noted), Just(Killed::HalfWritten), Just(Killed::Renamed)],
+            0..6,
+        ),
+    ) {
+        let place = Place::new();
+        {
+            let mut library = place.open();
+            for &count in &counts {
+                library.accept(&job_of("alpha", "a", Seed::Random, count), 0, 0).expect("it is accepted");
+            }
+        }
+        for killed in deaths {
+            let mut library = place.open();
+            library.recover().expect("it is whole");
+            if let Some(status) = library.unfinished().expect("it can be read").first() {
+                die(&mut library, status, status.done, killed);
+            }
+        }
+        let library = finish(&place);
+        let mut drawn: Vec<_> = library.history(None, 99).expect("it can be read").iter().map(|it| (it.job.0, it.index)).collect();
+        drawn.sort_unstable();
+        let asked: Vec<_> = (1..).zip(&counts).flat_map(|(job, &count)| (0..count).map(move |index| (job, index))).collect();
+        prop_assert_eq!(&drawn, &asked);
+        prop_assert_eq!(pictures(&place).len(), asked.len());
+    }
+}
+
+#[test]
+fn a_page_is_short_where_prompts_are_long_and_never_empty_before_the_end() {
+    let place = Place::new();
+    let mut library = place.open();
+    let long = "x".repeat(PROMPT_BYTES);
+    for _ in 0..10 {
+        let status = library.accept(&job_of("alpha", &long, Seed::Random, 1), 5, 0).expect("it is accepted");
+        draw(&mut library, &status, 0, &noon());
+    }
+    let (mut before, mut pages) = (None, Vec::new());
+    loop {
+        let page = library.history(before, u32::MAX).expect("it can be read");
+        let Some(last) = page.last() else { break };
+        before = Some(last.id);
+        pages.push(page.len());
+    }
+    assert_eq!(pages, [8, 2]);
+}
+
+#[test]
+fn ten_thousand_pictures_open_and_page_in_no_time() {
+    let place = Place::new();
+    drop(place.open());
+    let db = rusqlite::Connection::open(place.root.path().join("library.sqlite3")).expect("it is there");
+    db.execute_batch(
+        "INSERT INTO jobs (prompt, model, width, height, steps, guidance, first_seed, count, state, accepted_at) \
+         WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 9999) \
+         SELECT 'a red apple ' || i, 'nano', 128, 128, 20, 3.5, i, 1, 'done', i FROM n; \
+         INSERT INTO pictures (job, idx, seed, precision, cuts, load, encode, denoise, decode, path, finished_at) \
+         SELECT id, 0, id, 'fp32', '[]', 0, 0, 0, 0, '2026-01-01/' || id || '.png', id FROM jobs;",
+    )
+    .expect("they are written");
+    drop(db);
+    let begun = std::time::Instant::now();
+    let library = place.open();
+    let opened = begun.elapsed();
+    assert_eq!(library.pictures().expect("it can be read"), 10_000);
+    assert_eq!(library.history(Some(PictureId(5000)), 500).expect("it can be read").len(), 500);
+    let all = begun.elapsed();
+    // Far more than it takes, for a machine that is busy; a scan a row would take longer still.
+    assert!(all.as_millis() < 1500, "opened in {opened:?}, all in {all:?}");
+    eprintln!("10,000 pictures: opened in {opened:?}, counted and a page of 500 read in {:?}", all - opened);
+    assert_eq!(library.unfinished().expect("it can be read"), []);
+}

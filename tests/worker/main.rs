@@ -1,0 +1,13 @@
+//! The worker with a scripted engine, in this process and, where it is to be killed, in another.
+
+mod scripted;
+mod support;
+
+mod crash;
+mod daemon;
+mod drawing;
+mod full;
+mod hostile;
+mod library;
+mod process;
+mod replay;

@@ -1,0 +1,124 @@
+//! A snapshot and the events after it say what a later snapshot says: whatever clients do, and
+//! wherever in the middle of it one begins to watch.
+
+use flux_tui::job::{JobId, Seed};
+use flux_tui::wire::message::*;
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+
+use crate::support::{Place, Raw, job_of};
+
+/// What a client does next.
+#[derive(Debug, Clone)]
+enum Step {
+    Submit {
+        prompt: &'static str,
+        count: u32,
+    },
+    Cancel(u64),
+    /// Asks for a snapshot, and compares.
+    Look,
+    /// Somebody else begins to watch.
+    Join,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let prompt = prop_oneof![Just("a"), Just("slow"), Just("fail"), Just("panic")];
+    prop_oneof![
+        4 => (prompt, 1..4u32).prop_map(|(prompt, count)| Step::Submit { prompt, count }),
+        2 => (0..5u64).prop_map(Step::Cancel),
+        4 => Just(Step::Look),
+        1 => Just(Step::Join),
+    ]
+}
+
+/// A client that has subscribed on a connection of its own, so that the order of answers and events
+/// is the worker's.
+struct Follower {
+    raw: Raw,
+    shown: Snapshot,
+}
+
+impl Follower {
+    async fn join(place: &Place) -> Self {
+        let mut raw = place.raw().await;
+        raw.greet().await;
+        let (_, shown) = look(&mut raw).await;
+        Self { raw, shown }
+    }
+
+    async fn ask(&mut self, request: Request) -> Result<Response, Refusal> {
+        let number = self.raw.send(request).await;
+        let (events, answer) = self.raw.answer(number).await;
+        events.into_iter().for_each(|event| self.shown.apply(event));
+        answer
+    }
+
+    /// Compares what was rebuilt with what a new snapshot says.
+    async fn compare(&mut self) -> Snapshot {
+        let (events, said) = look(&mut self.raw).await;
+        events.into_iter().for_each(|event| self.shown.apply(event));
+        assert_eq!(without_latest(&self.shown), without_latest(&said));
+        said
+    }
+}
+
+async fn look(raw: &mut Raw) -> (Vec<Event>, Snapshot) {
+    let number = raw.send(Request::Subscribe).await;
+    match raw.answer(number).await {
+        (events, Ok(Response::Snapshot(snapshot))) => (events, *snapshot),
+        (_, other) => panic!("a snapshot, not {other:?}"),
+    }
+}
+
+/// Previews and readings may come late or not at all; nothing else may.
+fn without_latest(snapshot: &Snapshot) -> Snapshot {
+    Snapshot { preview: None, readings: None, ..snapshot.clone() }
+}
+
+async fn history(steps: Vec<Step>) {
+    let place = Place::started().await;
+    let mut followers = vec![Follower::join(&place).await];
+    let mut submitted = Vec::new();
+    for step in steps {
+        match step {
+            Step::Submit { prompt, count } => {
+                let job = job_of("alpha", prompt, Seed::Random, count);
+                match followers[0].ask(Request::Submit(job)).await {
+                    Ok(Response::Accepted(status)) => submitted.push(status.id),
+                    other => panic!("it should be accepted, not {other:?}"),
+                }
+            }
+            Step::Cancel(nth) => {
+                let id = submitted.iter().rev().nth(nth as usize).copied().unwrap_or(JobId(-1));
+                let _ = followers[0].ask(Request::Cancel(id)).await;
+            }
+            Step::Look => {
+                for follower in &mut followers {
+                    follower.compare().await;
+                }
+            }
+            Step::Join => followers.push(Follower::join(&place).await),
+        }
+    }
+    for follower in &mut followers {
+        let mut said = follower.compare().await;
+        while said.jobs.iter().any(|job| !job.state.is_over()) {
+            said = follower.compare().await;
+        }
+        assert_eq!(said.history_total as usize, place.files().len());
+        assert_eq!((said.progress, said.preview), (None, None), "nothing is left of what was drawn");
+    }
+}
+
+#[test]
+fn a_snapshot_and_the_events_after_it_say_what_a_later_snapshot_says() {
+    let mut runner = TestRunner::new(Config { cases: 24, failure_persistence: None, ..Config::default() });
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let histories = proptest::collection::vec(step(), 1..25);
+    let held = runner.run(&histories, |steps| {
+        runtime.block_on(history(steps));
+        Ok(())
+    });
+    held.unwrap_or_else(|broken| panic!("{broken}"));
+}

@@ -1,0 +1,196 @@
+//! An engine that does what the prompt says. It draws pictures of one colour that depends on the
+//! seed, and obeys these words: `hold` waits after the first step until it is released, `fail`
+//! fails after the first step, `panic` panics there, `nan` breaks down as a computation does,
+//! `broken` cannot be loaded, `slow` takes 5 ms a step.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+use flux_tui::engine::{Brief, Draw, Drawn, EngineError, LatentPreview, Observer, Report, Step};
+use flux_tui::job::{Encoder, Size, Times, TokenCount};
+use flux_tui::model::{Defaults, ModelInfo, ModelName, TextLimits};
+use flux_tui::worker::{Count, Models};
+
+/// Two models, `alpha` and `beta`, that are the same but for their names.
+#[derive(Debug, Clone, Default)]
+pub struct Scripted(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    held: Mutex<Held>,
+    changed: Condvar,
+    loads: AtomicU32,
+    previews: AtomicU32,
+    counters: AtomicU32,
+    counted: AtomicU32,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    /// How many have been let through.
+    released: u32,
+    /// How many have come.
+    waiting: u32,
+}
+
+impl Scripted {
+    /// Lets one picture, or one count, that is held go on.
+    pub fn release(&self) {
+        self.0.held.lock().expect("nobody panics with it").released += 1;
+        self.0.changed.notify_all();
+    }
+
+    /// How many pictures and counts have been held so far.
+    pub fn held(&self) -> u32 {
+        self.0.held.lock().expect("nobody panics with it").waiting
+    }
+
+    /// How often a model was loaded.
+    pub fn loads(&self) -> u32 {
+        self.0.loads.load(Ordering::Relaxed)
+    }
+
+    /// How many previews were computed.
+    pub fn previews(&self) -> u32 {
+        self.0.previews.load(Ordering::Relaxed)
+    }
+
+    /// How often tokenizers were read.
+    pub fn counters(&self) -> u32 {
+        self.0.counters.load(Ordering::Relaxed)
+    }
+
+    /// How many texts were counted.
+    pub fn counted(&self) -> u32 {
+        self.0.counted.load(Ordering::Relaxed)
+    }
+
+    /// Waits to be released, or until `gone` says that waiting is over.
+    fn hold(&self, gone: impl Fn() -> bool) {
+        let mut held = self.0.held.lock().expect("nobody panics with it");
+        let mine = held.waiting;
+        held.waiting += 1;
+        while held.released <= mine && !gone() {
+            let waited = self.0.changed.wait_timeout(held, Duration::from_millis(1));
+            held = waited.expect("nobody panics with it").0;
+        }
+        // A stopped one does not take the place of the next.
+        held.released = held.released.max(mine + 1);
+    }
+}
+
+impl Models for Scripted {
+    fn infos(&self) -> Vec<ModelInfo> {
+        let defaults =
+            Defaults { size: Size::new(64, 64).expect("it is on the grid"), steps: 4, guidance: 3.5 };
+        let limits = TextLimits { t5: 8, clip: 8 };
+        let info = |name| ModelInfo {
+            name: ModelName::new(name),
+            about: "scripted".into(),
+            defaults,
+            limits,
+            license: "none".into(),
+        };
+        vec![info("alpha"), info("beta")]
+    }
+
+    fn load(&self, name: &ModelName, observer: &mut dyn Observer) -> Result<Box<dyn Draw>, EngineError> {
+        self.0.loads.fetch_add(1, Ordering::Relaxed);
+        for done in 0..=10 {
+            observer.report(Report::Loading { done, total: 10 });
+        }
+        Ok(Box::new(Engine { models: self.clone(), name: name.clone() }))
+    }
+
+    fn counter(&self, _: &ModelName) -> Result<Box<dyn Count>, EngineError> {
+        self.0.counters.fetch_add(1, Ordering::Relaxed);
+        Ok(Box::new(Words(self.clone())))
+    }
+
+    fn device(&self) -> String {
+        "a script".to_owned()
+    }
+}
+
+/// Counts words.
+struct Words(Scripted);
+
+impl Count for Words {
+    fn count(&self, text: &str) -> Result<Vec<TokenCount>, EngineError> {
+        if text.contains("hold") {
+            self.0.hold(|| false);
+        }
+        self.0.0.counted.fetch_add(1, Ordering::Relaxed);
+        let tokens = text.split_whitespace().count();
+        let count = |encoder| TokenCount { encoder, tokens, limit: 8, cut_at: None, unknown: 0 };
+        Ok(vec![count(Encoder::T5), count(Encoder::Clip)])
+    }
+}
+
+struct Engine {
+    models: Scripted,
+    name: ModelName,
+}
+
+/// The colour of a seed.
+pub fn colour(seed: u64) -> [u8; 3] {
+    [seed as u8, (seed >> 8) as u8, (seed >> 16) as u8]
+}
+
+#[derive(Debug)]
+struct Flat<'a> {
+    models: &'a Scripted,
+    size: Size,
+    seed: u64,
+}
+
+impl LatentPreview for Flat<'_> {
+    fn size(&self) -> (u32, u32) {
+        (self.size.width() / 8, self.size.height() / 8)
+    }
+
+    fn rgb(&self) -> Vec<u8> {
+        self.models.0.previews.fetch_add(1, Ordering::Relaxed);
+        let (width, height) = self.size();
+        colour(self.seed).repeat((width * height) as usize)
+    }
+}
+
+impl Draw for Engine {
+    fn draw(&mut self, brief: &Brief, observer: &mut dyn Observer) -> Result<Drawn, EngineError> {
+        let says = |word: &str| brief.prompt.as_str().split_whitespace().any(|said| said == word);
+        let preview = Flat { models: &self.models, size: brief.size, seed: brief.seed };
+        observer.report(Report::Encoding);
+        for step in 0..=brief.steps {
+            let sigma = 1.0 - step as f32 / brief.steps as f32;
+            observer.report(Report::Step(Step { step, steps: brief.steps, sigma, preview: &preview }));
+            if step == 1 {
+                if says("hold") {
+                    self.models.hold(|| observer.wants_stop());
+                }
+                assert!(!says("panic"), "told to by the prompt");
+                if says("fail") {
+                    let source = "out of memory: 9 GiB were asked for".into();
+                    return Err(EngineError::Compute { stage: "double block 3", source });
+                }
+            }
+            if says("slow") {
+                let nobody = Mutex::new(());
+                let held = nobody.lock().expect("it is new");
+                drop(Condvar::new().wait_timeout(held, Duration::from_millis(5)));
+            }
+            if observer.wants_stop() {
+                return Err(EngineError::Stopped);
+            }
+        }
+        observer.report(Report::Decoding);
+        let pixels = (brief.size.width() * brief.size.height()) as usize;
+        let times = Times { load: 0.0, encode: 0.25, denoise: 0.5, decode: 0.125 };
+        Ok(Drawn { rgb: colour(brief.seed).repeat(pixels), cuts: Vec::new(), times })
+    }
+
+    fn precision(&self) -> String {
+        format!("words of {}", self.name)
+    }
+}
