@@ -116,7 +116,8 @@ fn modulations_prepared_together_equal_those_prepared_alone() {
     for (step, time) in times.iter().enumerate() {
         let alone = flux.modulator.prepare(&[*time], 3.5, pooled).expect("tables");
         for block in 0..flux.config.single_blocks {
-            let (a, b) = (together.single(block, step).expect("in range"), alone.single(block, 0).expect("in range"));
+            let (a, b) =
+                (together.single(block, step).expect("in range"), alone.single(block, 0).expect("in range"));
             assert!(relative_error(&a.shift_scale, &b.shift_scale) < 1e-6);
             assert!(relative_error(&a.gate, &b.gate) < 1e-6);
         }
@@ -133,7 +134,8 @@ fn both_text_encoders_are_transformers() {
     let error = relative_error(&model.encode(&t5).expect("encodes"), &reference["t5_out"]);
     assert!(error < 1e-4, "T5 is off by {error:.2e}");
     let clip = counter.clip.tokenize(prompt).expect("tokens");
-    let model = Clip::load(&Weights::open(&parts().clip).expect("opens"), &parts().clip_config).expect("loads");
+    let model =
+        Clip::load(&Weights::open(&parts().clip).expect("opens"), &parts().clip_config).expect("loads");
     let error = relative_error(&model.encode(&clip).expect("encodes"), &reference["clip_pooled"]);
     assert!(error < 1e-4, "CLIP is off by {error:.2e}");
 }
@@ -187,7 +189,8 @@ fn psnr(ours: &[u8], theirs: &[u8]) -> f64 {
 
 #[test]
 fn whole_pictures_are_diffusers() {
-    let mut model = engine::load(&ModelName::new("nano"), &parts(), LIMITS, &mut Steps::default()).expect("loads");
+    let mut model =
+        engine::load(&ModelName::new("nano"), &parts(), LIMITS, &mut Steps::default()).expect("loads");
     let mut drawn = 0;
     for case in json::<Vec<Case>>("pictures/cases.json") {
         let Ok(prompt) = Prompt::new(case.prompt) else { continue }; // an empty one is refused here

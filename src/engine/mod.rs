@@ -85,8 +85,8 @@ pub trait LatentPreview: std::fmt::Debug {
     fn rgb(&self) -> Vec<u8>;
 }
 
-/// Whoever follows a picture being drawn.
-pub trait Observer {
+/// Whoever follows a picture being drawn. It is called on a thread of the engine's pool.
+pub trait Observer: Send {
     /// Called at each [`Report`]; must return soon.
     fn report(&mut self, report: Report<'_>);
     /// Asked before every block of the transformer and every part of a load; `true` ends the work

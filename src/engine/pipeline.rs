@@ -186,8 +186,8 @@ impl Pipeline {
     }
 }
 
-impl Draw for Pipeline {
-    fn draw(&mut self, brief: &Brief, observer: &mut dyn Observer) -> Result<Drawn, EngineError> {
+impl Pipeline {
+    fn draw_here(&mut self, brief: &Brief, observer: &mut dyn Observer) -> Result<Drawn, EngineError> {
         let mut lap = Instant::now();
         let mut seconds = || std::mem::replace(&mut lap, Instant::now()).elapsed().as_secs_f64();
         let check = |observer: &dyn Observer| {
@@ -204,6 +204,14 @@ impl Draw for Pipeline {
         observer.report(Report::Decoding);
         let rgb = self.decode(&tokens, brief.size)?;
         Ok(Drawn { rgb, cuts, times: Times { load: 0.0, encode, denoise, decode: seconds() } })
+    }
+}
+
+impl Draw for Pipeline {
+    /// Runs on a thread of the pool, so that dividing an op wakes the others and does not also put
+    /// the caller to sleep: a picture has thousands of such ops.
+    fn draw(&mut self, brief: &Brief, observer: &mut dyn Observer) -> Result<Drawn, EngineError> {
+        rayon::scope(|_| self.draw_here(brief, observer))
     }
 
     fn precision(&self) -> String {

@@ -97,12 +97,16 @@ unsafe fn raw(
 }
 
 /// The start of a buffer of which threads write disjoint columns.
-#[derive(Clone, Copy)]
 struct Start(*mut f32);
 // SAFETY: `multiply_wide` gives each thread columns that no other thread is given.
-unsafe impl Send for Start {}
-// SAFETY: as above.
 unsafe impl Sync for Start {}
+
+impl Start {
+    /// A method, so that closures borrow the whole of it and not the bare pointer.
+    fn pointer(&self) -> *mut f32 {
+        self.0
+    }
+}
 
 /// `out = out · keep + left · right` into contiguous `out`, its columns divided over the pool's
 /// threads; `right` is `[inner, columns]` with contiguous rows.
@@ -130,14 +134,13 @@ pub fn multiply_wide(
     let piece = columns.div_ceil(threads).next_multiple_of(GRAIN);
     let start = Start(out.as_mut_ptr());
     (0..columns.div_ceil(piece)).into_par_iter().for_each(|index| {
-        let start = start; // the whole of it, not its pointer field
         let first = index * piece;
         let width = piece.min(columns - first);
         let right = View { data: &right[first..], row: columns, column: 1 };
         // SAFETY: columns [first, first + width) of every row lie within `out` (checked above), and
         // the ranges of different indices are disjoint. None of the three sizes is zero: their
         // product is at least WORTH_SPLITTING.
-        unsafe { raw((rows, inner, width), start.0.add(first), columns, keep, left, right, 1.0) }
+        unsafe { raw((rows, inner, width), start.pointer().add(first), columns, keep, left, right, 1.0) }
     });
 }
 

@@ -28,7 +28,7 @@ pub fn exp(x: f32) -> f32 {
     poly = poly * rest + 8.333_452e-3;
     poly = poly * rest + 4.166_579_6e-2;
     poly = poly * rest + 1.666_666_5e-1;
-    poly = poly * rest + 5.000_000_1e-1;
+    poly = poly * rest + 0.5;
     let fraction = poly * rest * rest + rest + 1.0;
     // The whole number n sits in the low mantissa bits of `shifted`; 2ⁿ has n + 127 as exponent.
     let exponent = (shifted.to_bits() as i32).wrapping_sub(ROUNDER.to_bits() as i32).wrapping_add(127);
@@ -46,7 +46,7 @@ pub fn silu(x: f32) -> f32 {
 #[inline(always)]
 #[must_use]
 pub fn gelu_tanh(x: f32) -> f32 {
-    const TWICE_ROOT_2_OVER_PI: f32 = 1.595_769_1;
+    const TWICE_ROOT_2_OVER_PI: f32 = 1.595_769;
     x / (1.0 + exp(-TWICE_ROOT_2_OVER_PI * (x + 0.044_715 * x * x * x)))
 }
 

@@ -93,11 +93,16 @@ impl TextTokenizer {
             encoder: self.encoder,
             tokens: encoding.get_ids().len() + special,
             limit: self.limit,
-            cut_at: encoding.get_offsets().get(kept).map(|&(at, _)| text.floor_char_boundary(at)),
+            cut_at: encoding.get_offsets().get(kept).map(|&(at, _)| char_start(text, at)),
             unknown: encoding.get_ids().iter().filter(|&&id| Some(id) == self.unknown).count(),
         };
         Ok(Tokens { ids, end, count })
     }
+}
+
+/// Where the character that byte `at` belongs to begins.
+fn char_start(text: &str, at: usize) -> usize {
+    (0..=at.min(text.len())).rev().find(|&start| text.is_char_boundary(start)).unwrap_or(0)
 }
 
 /// Both tokenizers of a model: counts what a prompt takes without loading a weight.
