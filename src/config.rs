@@ -24,7 +24,6 @@ use toml::de::{DeTable, DeValue};
 
 use crate::job::{Size, check_guidance, check_steps};
 use crate::model::ModelName;
-use crate::paths::Paths;
 
 /// Longer files are not read: nobody writes a configuration of a megabyte.
 const FILE_BYTES: u64 = 1 << 20;
@@ -121,10 +120,11 @@ impl fmt::Display for LineOf {
 }
 
 impl Config {
-    /// Reads the file. A missing one is the default; a wrong one is as much of it as is right.
+    /// Reads `config.toml` of the configuration directory. A missing one is the default; a wrong
+    /// one is as much of it as is right.
     #[must_use]
-    pub fn load(paths: &Paths) -> (Self, Vec<ConfigProblem>) {
-        let path = paths.config.join("config.toml");
+    pub fn load(directory: &Path) -> (Self, Vec<ConfigProblem>) {
+        let path = directory.join("config.toml");
         match read_small(&path) {
             Ok(None) => (Self::default(), Vec::new()),
             Ok(Some(text)) => Self::parse(&text, &path),
@@ -318,10 +318,9 @@ mod tests {
     #[test]
     fn no_file_is_no_problem_and_a_directory_in_its_place_is_one() {
         let root = tempfile::tempdir().expect("a temporary directory");
-        let paths = Paths::under(root.path());
-        assert_eq!(Config::load(&paths), (Config::default(), Vec::new()));
-        std::fs::create_dir_all(paths.config.join("config.toml")).expect("a directory can be made");
-        let (config, problems) = Config::load(&paths);
+        assert_eq!(Config::load(root.path()), (Config::default(), Vec::new()));
+        std::fs::create_dir_all(root.path().join("config.toml")).expect("a directory can be made");
+        let (config, problems) = Config::load(root.path());
         assert_eq!(config, Config::default());
         assert!(problems[0].to_string().contains("config.toml"), "{problems:?}");
     }

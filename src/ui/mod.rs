@@ -92,7 +92,7 @@ pub async fn run<C: Connect>(source: C, options: StudioOptions) -> Result<(), St
 
 /// The state before anything has happened: configuration, theme, environment.
 fn first_state(options: &StudioOptions, environment: Environment) -> State {
-    let (config, problems) = Config::load(&options.paths);
+    let (config, problems) = Config::load(&options.paths.config);
     let mut complaints: Vec<String> = problems.iter().map(ToString::to_string).collect();
     let wanted = options.theme.clone().or(config.theme).filter(|name| name != "auto");
     let automatic = wanted.is_none() && !environment.is_plain();
