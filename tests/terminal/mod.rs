@@ -1,0 +1,93 @@
+//! A program in a real terminal of 80x24: keys in, screen out, and whether it left the terminal as it
+//! was. Shared by the studio's own journeys and by those of the whole program.
+#![allow(dead_code, reason = "each test uses a part of it")]
+
+use std::io::{Read, Write};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
+
+/// How long anything may take. Generous: the machine may be busy.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// ICANON and ECHO, as Linux numbers them.
+const COOKED: u32 = 0o12;
+
+/// A program in a terminal.
+pub struct Terminal {
+    pub child: Box<dyn Child + Send + Sync>,
+    keys: Box<dyn Write + Send>,
+    terminal: Arc<(Mutex<vt100::Parser>, Condvar)>,
+    pub master: Box<dyn MasterPty + Send>,
+}
+
+impl Terminal {
+    /// Starts a program; what would tell it of another terminal is taken from its environment.
+    pub fn start(mut command: CommandBuilder) -> Self {
+        let size = PtySize { rows: 24, cols: 80, pixel_width: 0, pixel_height: 0 };
+        let pair = native_pty_system().openpty(size).expect("a PTY");
+        command.env("TERM", "xterm-256color");
+        for name in ["TMUX", "STY", "ZELLIJ", "NO_COLOR", "SSH_CONNECTION", "INSTA_UPDATE"] {
+            command.env_remove(name);
+        }
+        let child = pair.slave.spawn_command(command).expect("it starts");
+        let mut output = pair.master.try_clone_reader().expect("a reader");
+        let terminal = Arc::new((Mutex::new(vt100::Parser::new(24, 80, 0)), Condvar::new()));
+        let of_thread = Arc::clone(&terminal);
+        std::thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(count @ 1..) = output.read(&mut buffer) {
+                of_thread.0.lock().expect("no reader panics").process(&buffer[..count]);
+                of_thread.1.notify_all();
+            }
+        });
+        let keys = pair.master.take_writer().expect("a writer");
+        Self { child, keys, terminal, master: pair.master }
+    }
+
+    /// Types.
+    pub fn type_keys(&mut self, keys: &str) {
+        self.keys.write_all(keys.as_bytes()).expect("the terminal takes keys");
+    }
+
+    /// Waits until the screen is as wanted, and gives back what was found; shows it otherwise.
+    pub fn until<T>(&self, what: &str, wanted: impl Fn(&vt100::Screen) -> Option<T>) -> T {
+        let (terminal, changed) = &*self.terminal;
+        let deadline = Instant::now() + PATIENCE;
+        let mut parser = terminal.lock().expect("no reader panics");
+        loop {
+            if let Some(found) = wanted(parser.screen()) {
+                return found;
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            assert!(!left.is_zero(), "no {what}:\n{}", parser.screen().contents());
+            parser = changed.wait_timeout(parser, left).expect("no reader panics").0;
+        }
+    }
+
+    /// Waits until `text` is on the screen.
+    pub fn see(&self, text: &str) {
+        self.until(text, |screen| screen.contents().contains(text).then_some(()));
+    }
+
+    /// The colours in the middle of the preview.
+    pub fn picture(screen: &vt100::Screen) -> Vec<vt100::Color> {
+        (40..78).filter_map(|column| screen.cell(12, column)).map(vt100::Cell::bgcolor).collect()
+    }
+
+    /// Waits until the program has ended, and checks that the terminal is as it was.
+    pub fn ended(mut self) -> u32 {
+        let restored = |screen: &vt100::Screen| {
+            let modes = screen.alternate_screen() || screen.bracketed_paste() || screen.hide_cursor();
+            let mouse = screen.mouse_protocol_mode() != vt100::MouseProtocolMode::None;
+            (!modes && !mouse).then_some(())
+        };
+        self.until("restored terminal", restored);
+        let status = self.child.wait().expect("it ends");
+        // The line is cooked again: what is typed is echoed by the system.
+        let modes = self.master.get_termios().expect("the terminal's modes");
+        assert_eq!(modes.local_flags.bits() & COOKED, COOKED, "the terminal is still raw");
+        status.exit_code()
+    }
+}
