@@ -42,6 +42,9 @@
 //! [`engine`]: text, then modulation tables, then steps with previews, then the VAE → [`library`]
 //! writes the PNG by rename and records it → `Finished` → `ui::picture` encodes it off-thread →
 //! `ui::view::preview` draws it.
+//!
+//! `src/engine/cuda/kernels/` holds CUDA kernels that no module uses yet; `ROADMAP.md` says what is
+//! missing and `benches/PERFORMANCE.md` what they reach.
 
 pub mod catalog;
 pub mod cli;

@@ -2,14 +2,14 @@
 
 use crate::model::Source;
 
-/// A table of file names and contents.
+/// A table of file names and contents. It is a `static`: each use of a `const` would embed it again.
 macro_rules! embed {
     ($($name:literal),+ $(,)?) => {
         &[$(($name, include_bytes!(concat!("../../models/", $name)))),+]
     };
 }
 
-const FILES: &[(&str, &[u8])] = embed![
+static FILES: &[(&str, &[u8])] = embed![
     "nano/flux1-nano-fp8.safetensors",
     "nano/ae.safetensors",
     "nano/vae_config.json",
