@@ -8,7 +8,7 @@
 //!
 //! # Invariants
 //! - One closed [`event::Event`] enum and one loop ([`run`]). All events that wait are taken, then
-//!   one frame is drawn, at most sixty times a second, and only its changes are written.
+//!   one frame is drawn, at most 125 times a second, and only its changes are written.
 //! - [`update()`] is pure: no I/O, and the time is passed in. Views change nothing.
 //! - A reply of the terminal never becomes a keystroke; keys typed ahead are never lost.
 //! - Leaving never stops work. The worker is another process.

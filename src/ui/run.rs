@@ -20,8 +20,8 @@ use super::terminal::output::Output;
 use super::terminal::screen::Screen;
 use super::{StudioError, update, view};
 
-/// Between two frames: about sixty a second.
-const FRAME: Duration = Duration::from_millis(16);
+/// Between two frames: a key that comes right behind a frame is still on the screen within 16 ms.
+const FRAME: Duration = Duration::from_millis(8);
 /// Events taken before a frame is drawn, so that no flood of them keeps the screen from changing.
 const EVENTS_A_FRAME: usize = 1024;
 /// Events that may wait to be taken.
