@@ -7,6 +7,8 @@ pub mod latent;
 mod pipeline;
 mod preview;
 
+#[cfg(feature = "cuda")]
+pub mod cuda;
 pub mod dit;
 pub mod ops;
 pub mod sample;

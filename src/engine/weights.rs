@@ -1,13 +1,17 @@
 //! Tensors by name from a safetensors file or from bytes in the program, widened to fp32.
 //!
 //! The header is checked whole before a tensor is read: lengths, offsets and shapes against the
-//! bytes that are there. BFL's names are the canonical ones; nothing here renames.
+//! bytes that are there. BFL's names are the canonical ones; nothing here renames. Files are mapped,
+//! so that what is not asked for is not read.
+#![allow(unsafe_code)] // mapping a file
 
-use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::fs::File;
+use std::ops::Deref;
 
 use candle_core::{Device, Tensor};
 use half::{bf16, f16};
+use memmap2::Mmap;
 use rayon::prelude::*;
 use safetensors::tensor::{Dtype, Metadata, SafeTensors, TensorInfo};
 
@@ -53,9 +57,45 @@ pub enum WeightsError {
 
 /// An opened weight file.
 pub struct Weights {
-    bytes: Cow<'static, [u8]>,
+    bytes: Bytes,
     header: Metadata,
     data_start: usize,
+}
+
+/// Where a file's bytes are.
+enum Bytes {
+    Embedded(&'static [u8]),
+    Mapped(Mmap),
+}
+
+impl Deref for Bytes {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Embedded(bytes) => bytes,
+            Self::Mapped(map) => map,
+        }
+    }
+}
+
+impl Bytes {
+    fn open(source: &Source) -> Result<Self, std::io::Error> {
+        match source {
+            Source::Embedded { bytes, .. } => Ok(Self::Embedded(bytes)),
+            // SAFETY: the map is only read. Whoever cuts a weight file short while a model is read from
+            // it gets the process a SIGBUS, as with every program that maps files.
+            Source::File(path) => Ok(Self::Mapped(unsafe { Mmap::map(&File::open(path)?) }?)),
+        }
+    }
+}
+
+/// A tensor as the file has it.
+#[derive(Debug, Clone, Copy)]
+pub struct Stored<'a> {
+    /// Its type: one of those that weights have.
+    pub dtype: Dtype,
+    /// Its values, little-endian.
+    pub bytes: &'a [u8],
 }
 
 impl std::fmt::Debug for Weights {
@@ -70,7 +110,7 @@ impl Weights {
     /// # Errors
     /// [`WeightsError::Read`] or [`WeightsError::Header`].
     pub fn open(source: &Source) -> Result<Self, WeightsError> {
-        let bytes = source.read()?;
+        let bytes = Bytes::open(source)?;
         SafeTensors::deserialize(&bytes)?;
         let (header_bytes, header) = SafeTensors::read_metadata(&bytes)?;
         let data_start = size_of::<u64>() + header_bytes;
@@ -151,16 +191,30 @@ impl Weights {
         self.header.info(name).ok_or_else(|| WeightsError::Missing(name.to_owned()))
     }
 
-    fn widened(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, WeightsError> {
+    /// A tensor of the given shape, as it is stored.
+    ///
+    /// # Errors
+    /// As [`Weights::get`].
+    pub fn stored(&self, name: &str, shape: &[usize]) -> Result<Stored<'_>, WeightsError> {
         let info = self.info(name)?;
         if info.shape != shape {
             let (found, expected) = (info.shape.clone(), shape.to_vec());
             return Err(WeightsError::Shape { name: name.to_owned(), found, expected });
         }
+        if !matches!(info.dtype, Dtype::F8_E4M3 | Dtype::BF16 | Dtype::F16 | Dtype::F32) {
+            return Err(WeightsError::Dtype { name: name.to_owned(), dtype: info.dtype });
+        }
         let (start, end) = info.data_offsets;
-        let bytes = &self.bytes[self.data_start + start..self.data_start + end];
-        widen(bytes, info.dtype)
-            .ok_or_else(|| WeightsError::Dtype { name: name.to_owned(), dtype: info.dtype })
+        Ok(Stored { dtype: info.dtype, bytes: &self.bytes[self.data_start + start..self.data_start + end] })
+    }
+
+    /// A tensor of the given shape, as fp32 values.
+    ///
+    /// # Errors
+    /// As [`Weights::get`].
+    pub fn widened(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, WeightsError> {
+        let Stored { dtype, bytes } = self.stored(name, shape)?;
+        widen(bytes, dtype).ok_or_else(|| WeightsError::Dtype { name: name.to_owned(), dtype })
     }
 }
 

@@ -1,0 +1,279 @@
+//! An opened card: its context, its stream, and the kernels that the program carries.
+//!
+//! Everything runs in one stream, so nothing needs to be waited for but what the host reads.
+
+use std::collections::HashMap;
+use std::ffi::c_void;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use cudarc::driver::result;
+use cudarc::driver::sys::{CUevent_flags, CUfunction_attribute};
+use cudarc::driver::{CudaContext, CudaEvent, CudaFunction, CudaModule, CudaStream};
+
+use super::card::{self, Card};
+use super::error::{CudaError, Result, driver};
+use super::product::Products;
+
+/// Carries the fat binary that `build.rs` made of `kernels/$name.cu`.
+macro_rules! fat_binary {
+    ($name:literal) => {
+        include_bytes!(concat!(env!("OUT_DIR"), "/", $name, ".fatbin"))
+    };
+}
+
+/// A file of kernels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Module {
+    /// Everything between the products of the transformer.
+    Elementwise,
+    /// Attention for every card.
+    Attention,
+    /// Attention for Hopper.
+    AttentionHopper,
+    /// The sampler's steps, embeddings, and random weights.
+    Sampling,
+}
+
+impl Module {
+    fn fat_binary(self) -> &'static [u8] {
+        match self {
+            Self::Elementwise => fat_binary!("elementwise"),
+            Self::Attention => fat_binary!("attention_sm80"),
+            Self::AttentionHopper => fat_binary!("attention_sm90"),
+            Self::Sampling => fat_binary!("sampling"),
+        }
+    }
+}
+
+/// A kernel: its file, its name there, and the bytes of shared memory that it is launched with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Kernel {
+    /// Its file.
+    pub module: Module,
+    /// Its name in the file.
+    pub name: &'static str,
+    /// Dynamic shared memory, in bytes.
+    pub shared: u32,
+}
+
+/// How many threads a launch has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Grid {
+    /// Blocks, in three dimensions.
+    pub blocks: [u32; 3],
+    /// Threads of a block, in two.
+    pub threads: [u32; 2],
+}
+
+impl Grid {
+    /// `blocks` blocks of `threads` threads.
+    #[must_use]
+    pub fn line(blocks: usize, threads: u32) -> Self {
+        Self { blocks: [blocks as u32, 1, 1], threads: [threads, 1] }
+    }
+}
+
+/// An opened card.
+pub struct Gpu {
+    context: Arc<CudaContext>,
+    stream: Arc<CudaStream>,
+    card: Card,
+    modules: Mutex<HashMap<Module, Arc<CudaModule>>>,
+    functions: Mutex<HashMap<Kernel, CudaFunction>>,
+    products: Products,
+    memory: Tally,
+}
+
+/// Bytes of device memory that this program holds.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    held: AtomicU64,
+    peak: AtomicU64,
+}
+
+impl Tally {
+    pub fn took(&self, bytes: usize) {
+        let held = self.held.fetch_add(bytes as u64, Ordering::Relaxed) + bytes as u64;
+        self.peak.fetch_max(held, Ordering::Relaxed);
+    }
+
+    pub fn gave(&self, bytes: usize) {
+        self.held.fetch_sub(bytes as u64, Ordering::Relaxed);
+    }
+}
+
+impl std::fmt::Debug for Gpu {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Gpu").field("card", &self.card).field("memory", &self.memory).finish_non_exhaustive()
+    }
+}
+
+impl Gpu {
+    /// Makes a context on a card and a stream in it.
+    ///
+    /// # Errors
+    /// What is missing: the driver, the card, cublasLt, the kernels, or a card new enough.
+    pub fn open(ordinal: u32) -> Result<Arc<Self>> {
+        let card = card::card(ordinal)?;
+        if card.capability < (8, 0) {
+            return Err(CudaError::TooOld { card: card.name, capability: card.capability });
+        }
+        if Module::Elementwise.fat_binary().is_empty() {
+            return Err(CudaError::NoKernels);
+        }
+        let failed = driver("opening the card");
+        let context = CudaContext::new(ordinal as usize).map_err(&failed)?;
+        let stream = context.new_stream().map_err(&failed)?;
+        let products = Products::open(&card)?;
+        Ok(Arc::new(Self {
+            context,
+            stream,
+            card,
+            modules: Mutex::default(),
+            functions: Mutex::default(),
+            products,
+            memory: Tally::default(),
+        }))
+    }
+
+    /// What the card is.
+    #[must_use]
+    pub fn card(&self) -> &Card {
+        &self.card
+    }
+
+    /// Free and total device memory, in bytes, as the driver sees them.
+    ///
+    /// # Errors
+    /// What the driver says.
+    pub fn free_and_total(&self) -> Result<(u64, u64)> {
+        let (free, total) = self.context.mem_get_info().map_err(driver("reading free memory"))?;
+        Ok((free as u64, total as u64))
+    }
+
+    /// The most bytes that this program has held at a time since [`Gpu::forget_peak`].
+    #[must_use]
+    pub fn peak(&self) -> u64 {
+        self.memory.peak.load(Ordering::Relaxed)
+    }
+
+    /// Starts the peak again from what is held now.
+    pub fn forget_peak(&self) {
+        self.memory.peak.store(self.memory.held.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+
+    /// Makes the context this thread's. Whoever calls from a new thread does so first.
+    ///
+    /// # Errors
+    /// What the driver says.
+    pub fn bind(&self) -> Result<()> {
+        self.context.bind_to_thread().map_err(driver("taking the card to this thread"))
+    }
+
+    /// Waits until all that was asked for is done.
+    ///
+    /// # Errors
+    /// What went wrong in any kernel since.
+    pub fn wait(&self) -> Result<()> {
+        self.stream.synchronize().map_err(driver("waiting for the card"))
+    }
+
+    /// A mark in the stream, with the time if it is to be measured by.
+    ///
+    /// # Errors
+    /// What the driver says.
+    pub fn mark(&self, timed: bool) -> Result<CudaEvent> {
+        let flags =
+            if timed { CUevent_flags::CU_EVENT_DEFAULT } else { CUevent_flags::CU_EVENT_DISABLE_TIMING };
+        let failed = driver("marking a place in the stream");
+        let event = self.context.new_event(Some(flags)).map_err(&failed)?;
+        event.record(&self.stream).map_err(failed)?;
+        Ok(event)
+    }
+
+    pub(super) fn stream(&self) -> &CudaStream {
+        &self.stream
+    }
+
+    pub(super) fn products(&self) -> &Products {
+        &self.products
+    }
+
+    pub(super) fn tally(&self) -> &Tally {
+        &self.memory
+    }
+
+    /// Launches a kernel with the addresses of its arguments.
+    ///
+    /// # Errors
+    /// What the driver says of the launch; what goes wrong inside shows at [`Gpu::wait`].
+    ///
+    /// # Safety
+    /// `arguments` point to values of the kernel's parameter types, in order, and every device address among them
+    /// covers what the kernel touches.
+    pub(super) unsafe fn launch(
+        &self,
+        kernel: Kernel,
+        grid: Grid,
+        arguments: &mut [*mut c_void],
+    ) -> Result<()> {
+        let function = self.function(kernel)?;
+        let [x, y, z] = grid.blocks;
+        let [threads, rows] = grid.threads;
+        // SAFETY: the function is loaded; the rest is the caller's word.
+        unsafe {
+            result::launch_kernel(
+                function.cu_function(),
+                (x, y, z),
+                (threads, rows, 1),
+                kernel.shared,
+                self.stream.cu_stream(),
+                arguments,
+            )
+        }
+        .map_err(driver(kernel.name))
+    }
+
+    /// The kernel, loaded at its first use.
+    pub(super) fn function(&self, kernel: Kernel) -> Result<CudaFunction> {
+        let mut functions = self.functions.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(function) = functions.get(&kernel) {
+            return Ok(function.clone());
+        }
+        let failed = driver(kernel.name);
+        let function = self.module(kernel.module)?.load_function(kernel.name).map_err(&failed)?;
+        if kernel.shared > 48 << 10 {
+            let most = CUfunction_attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
+            function.set_attribute(most, kernel.shared as i32).map_err(failed)?;
+        }
+        functions.insert(kernel, function.clone());
+        Ok(function)
+    }
+
+    fn module(&self, module: Module) -> Result<Arc<CudaModule>> {
+        let mut modules = self.modules.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(module) = modules.get(&module) {
+            return Ok(Arc::clone(module));
+        }
+        let image = cudarc::nvrtc::Ptx::from_binary(module.fat_binary().to_vec());
+        let loaded = self.context.load_module(image).map_err(|error| match driver("")(error) {
+            CudaError::Driver { reason, .. } => CudaError::Kernels { reason },
+            other => other,
+        })?;
+        modules.insert(module, Arc::clone(&loaded));
+        Ok(loaded)
+    }
+}
+
+/// [`Gpu::launch`] with the arguments as values: each must have the type of the kernel's parameter.
+macro_rules! launch {
+    ($gpu:expr, $kernel:expr, $grid:expr, $($argument:expr),+ $(,)?) => {
+        $gpu.launch(
+            $kernel,
+            $grid,
+            &mut [$(std::ptr::from_ref(&$argument).cast_mut().cast::<std::ffi::c_void>()),+],
+        )
+    };
+}
+pub(super) use launch;

@@ -1,0 +1,36 @@
+//! The engine on NVIDIA cards: FLUX.1 in fp8 or bf16 through kernels of our own and cublasLt.
+//!
+//! It stands beside the CPU engine rather than under it. There a block is a chain of candle ops, each of which makes
+//! its output; here a step runs in buffers that are laid out once a picture ([`flux`]), and what is fused crosses the
+//! borders of the blocks: the residual of one branch, the norm of the next and its quantisation are one kernel. candle
+//! is not used: its CUDA backend must be linked, cannot cast fp8, and owns memory that has to be planned.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`error`] | what can go wrong, in words for a person |
+//! | [`card`] | which cards there are and what they can do |
+//! | [`gpu`] | an opened card: context, stream, kernels |
+//! | [`memory`] | device memory and matrices in it |
+//! | [`product`] | matrix products by cublasLt, the algorithm chosen once a shape |
+//! | [`ops`], [`attention`] | one safe function a kernel |
+//! | [`weights`] | weight files into device memory |
+//! | [`flux`] | the transformer |
+//! | [`pipeline`] | a model, from prompt to pixels |
+//!
+//! CUDA's libraries are opened when a card is first asked for, so a program with this feature starts anywhere and says
+//! what is missing.
+#![allow(unsafe_code)] // calls into the driver; every wrapper checks extents before it hands out an address
+
+pub mod attention;
+pub mod card;
+pub mod error;
+
+pub mod gpu;
+pub mod memory;
+pub mod ops;
+
+pub mod product;
+pub mod weights;
+
+pub use error::CudaError;
+pub use gpu::Gpu;
