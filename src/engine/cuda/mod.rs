@@ -24,11 +24,10 @@
 pub mod attention;
 pub mod card;
 pub mod error;
-
+pub mod flux;
 pub mod gpu;
 pub mod memory;
 pub mod ops;
-
 pub mod product;
 pub mod weights;
 

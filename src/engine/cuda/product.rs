@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::ffi::c_void;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use cudarc::cublaslt::result::{self, CublasError};
@@ -31,6 +32,8 @@ pub const GRAIN: usize = 16;
 pub struct Products {
     handle: sys::cublasLtHandle_t,
     state: Mutex<State>,
+    /// Found out at the first product that wants them.
+    lacks_row_scales: AtomicBool,
 }
 
 // SAFETY: the handle may be used from any thread, and the state is behind its lock.
@@ -128,7 +131,7 @@ impl Products {
             reason: error.to_string(),
             sticky: false,
         })?;
-        Ok(Self { handle, state: Mutex::default() })
+        Ok(Self { handle, state: Mutex::default(), lacks_row_scales: AtomicBool::new(false) })
     }
 }
 
@@ -202,8 +205,39 @@ impl Gpu {
         self.multiply(shape, operands, (out.rows(), x.rows()))
     }
 
+    /// [`Gpu::product_fp8`] where the library has scales a row; elsewhere the product of the stored numbers, then the
+    /// scales and the bias in a pass of their own.
+    ///
+    /// # Errors
+    /// As [`Gpu::product`].
+    pub fn linear_fp8(
+        &self,
+        out: Matrix<'_, bf16>,
+        x: (Matrix<'_, F8>, Matrix<'_, f32>),
+        weight: (Matrix<'_, F8>, Matrix<'_, f32>),
+        bias: Matrix<'_, bf16>,
+    ) -> Result<()> {
+        let lacks_scales = &self.products().lacks_row_scales;
+        if !lacks_scales.load(Ordering::Relaxed) {
+            match self.product_fp8(out, x, weight, Some(bias)) {
+                Err(CudaError::Product { reason, .. }) if ["NOT_SUPPORTED", "INVALID_VALUE"].iter().any(|status| reason.contains(status)) => {
+                    tracing::info!("cublasLt has no scales a row on this card: they are applied after the product");
+                    lacks_scales.store(true, Ordering::Relaxed);
+                }
+                done => return done,
+            }
+        }
+        self.product_fp8_unscaled(out, x.0, weight.0)?;
+        self.scale_rows(out, x.1, weight.1, Some(bias))
+    }
+
+    /// As if the library had no scales a row: what an Ada card runs, to be tested on a Hopper card.
+    pub fn do_without_row_scales(&self, without: bool) {
+        self.products().lacks_row_scales.store(without, Ordering::Relaxed);
+    }
+
     /// `out = x · weightᵀ` of the stored fp8 numbers, for cards where the library has no scales a row:
-    /// [`super::ops::scale_rows`] finishes it. A sum of 15,360 products of numbers up to 448 is far from bf16's limit.
+    /// [`Gpu::scale_rows`] finishes it. A sum of 15,360 products of numbers up to 448 is far from bf16's limit.
     ///
     /// # Errors
     /// As [`Gpu::product`].

@@ -11,7 +11,7 @@ use super::linear::Linear;
 use crate::engine::weights::{Weights, WeightsError};
 
 /// Channels of the sinusoidal embedding of time and guidance.
-const EMBEDDING: usize = 256;
+pub const EMBEDDING: usize = 256;
 /// Times and guidances are embedded a thousandfold.
 const TIME_FACTOR: f32 = 1000.0;
 
@@ -96,9 +96,9 @@ impl Modulator {
     /// # Errors
     /// When the shapes do not fit.
     pub fn prepare(&self, times: &[f32], guidance: f32, pooled: &Tensor) -> candle_core::Result<Modulations> {
-        let mut vec = self.time_in.forward(&sinusoids(times)?)?;
+        let mut vec = self.time_in.forward(&embedded(times)?)?;
         if let Some(guidance_in) = &self.guidance_in {
-            vec = vec.broadcast_add(&guidance_in.forward(&sinusoids(&[guidance])?)?)?;
+            vec = vec.broadcast_add(&guidance_in.forward(&embedded(&[guidance])?)?)?;
         }
         vec = vec.broadcast_add(&self.vector_in.forward(pooled)?)?;
         let active = vec.silu()?;
@@ -150,9 +150,14 @@ fn branch(table: &Tensor, step: usize, branches: usize, which: usize) -> candle_
     })
 }
 
+fn embedded(values: &[f32]) -> candle_core::Result<Tensor> {
+    Tensor::from_vec(sinusoids(values), (values.len(), EMBEDDING), &Device::Cpu)
+}
+
 /// BFL's `timestep_embedding`: the cosines of all frequencies, then the sines, `[values, 256]`. The
 /// product is rounded to fp32 before the cosine, as there.
-fn sinusoids(values: &[f32]) -> candle_core::Result<Tensor> {
+#[must_use]
+pub fn sinusoids(values: &[f32]) -> Vec<f32> {
     const HALF: usize = EMBEDDING / 2;
     let frequencies: [f32; HALF] =
         std::array::from_fn(|i| (-(10_000.0f32.ln()) * i as f32 / HALF as f32).exp());
@@ -162,5 +167,5 @@ fn sinusoids(values: &[f32]) -> candle_core::Result<Tensor> {
         rows.extend(angles.map(|angle| angle.cos() as f32));
         rows.extend(angles.map(|angle| angle.sin() as f32));
     }
-    Tensor::from_vec(rows, (values.len(), EMBEDDING), &Device::Cpu)
+    rows
 }

@@ -7,11 +7,18 @@ use candle_core::{Device, Result, Tensor};
 
 use super::config::{Config, THETA};
 
-/// `[text + rows · columns, head_dim]`: cos and sin in turn for each pair of channels, text first.
+/// [`angles`] as a tensor, `[text + rows · columns, head_dim]`.
 ///
 /// # Errors
 /// Only if the tensor cannot be made.
-pub fn rotations(config: &Config, text: usize, (rows, columns): (usize, usize)) -> Result<Tensor> {
+pub fn rotations(config: &Config, text: usize, grid: (usize, usize)) -> Result<Tensor> {
+    let shape = (text + grid.0 * grid.1, config.head_dim());
+    Tensor::from_vec(angles(config, text, grid), shape, &Device::Cpu)
+}
+
+/// For each token, text first: cos and sin in turn for each pair of a head's channels.
+#[must_use]
+pub fn angles(config: &Config, text: usize, (rows, columns): (usize, usize)) -> Vec<f32> {
     let frequencies: Vec<(usize, f64)> = config
         .axes()
         .iter()
@@ -29,5 +36,5 @@ pub fn rotations(config: &Config, text: usize, (rows, columns): (usize, usize)) 
             values.extend([angle.cos() as f32, angle.sin() as f32]);
         }
     }
-    Tensor::from_vec(values, (text + rows * columns, config.head_dim()), &Device::Cpu)
+    values
 }

@@ -1,0 +1,219 @@
+//! FLUX.1's transformer on a card.
+//!
+//! The same function as [`crate::engine::dit`], in the same names, over buffers that are laid out once for a size:
+//! [`workspace`] holds them, [`step`] runs an evaluation in them, [`modulation`] the tables that are computed before
+//! the first, [`block`] the weights. Text rows come first, then the image's, and stay in one buffer throughout; in the
+//! double blocks only the products are separate.
+//!
+//! What a step costs at 1024² (4,608 tokens): 59.5 TFLOP in products, 14.9 in attention; measured and compared with
+//! that floor in `benches/PERFORMANCE.md`.
+
+pub mod block;
+pub mod linear;
+pub mod modulation;
+pub mod origin;
+pub mod precision;
+pub mod step;
+pub mod workspace;
+
+use std::sync::Arc;
+
+use half::bf16;
+
+use super::attention::Attention;
+use super::error::{CudaError, Result};
+use super::gpu::Gpu;
+use super::memory::{Buffer, Layout, Matrix};
+use super::product::GRAIN;
+use crate::engine::dit::config::Config;
+use crate::engine::dit::rope;
+use block::{DoubleBlock, SingleBlock};
+use linear::{Form, Input, Linear, SCRATCH, Scratch};
+use modulation::{Modulator, Tables};
+use origin::Origin;
+use precision::Precision;
+
+/// The transformer, its weights resident.
+#[derive(Debug)]
+pub struct Flux {
+    /// Its size.
+    pub config: Config,
+    /// How its blocks compute.
+    pub precision: Precision,
+    gpu: Arc<Gpu>,
+    ends: Ends,
+    modulator: Modulator,
+    double: Vec<DoubleBlock>,
+    single: Vec<SingleBlock>,
+    attention: Attention,
+    scratch: Buffer,
+}
+
+/// The small layers at both ends, in bf16.
+#[derive(Debug)]
+struct Ends {
+    memory: Buffer,
+    img_in: Linear,
+    txt_in: Linear,
+    last: Linear,
+}
+
+/// What stays the same over the steps of a picture.
+#[derive(Debug)]
+pub struct Conditions {
+    /// T5's tokens through `txt_in`, `[text tokens, hidden]`, and the rotations.
+    memory: Buffer,
+    rotations: usize,
+    text: usize,
+    image: usize,
+    hidden: usize,
+    dim: usize,
+    /// A row for each step.
+    pub tables: Tables,
+}
+
+impl Flux {
+    /// Brings the whole transformer onto the card; `progress` is called after each block with the share that is done,
+    /// and may end it.
+    ///
+    /// # Errors
+    /// When a tensor is missing or has another shape; when there is no memory; what `progress` gives.
+    pub fn load(
+        gpu: &Arc<Gpu>,
+        config: Config,
+        precision: Precision,
+        origin: &Origin<'_>,
+        mut progress: impl FnMut(f64) -> Result<()>,
+    ) -> Result<Self> {
+        check(&config)?;
+        let form = precision.form();
+        let memory = Buffer::new(gpu, SCRATCH, "a piece of a weight")?;
+        let scratch = Scratch(&memory);
+        let parts = (config.double_blocks + config.single_blocks + 1) as f64;
+        let mut done = 0.0;
+        let mut step = || {
+            done += 1.0;
+            progress(done / parts)
+        };
+        let modulator = Modulator::load(gpu, &config, form, origin, &scratch)?;
+        step()?;
+        let mut double = Vec::with_capacity(config.double_blocks);
+        for index in 0..config.double_blocks {
+            double.push(DoubleBlock::load(gpu, &config, form, origin, index, &scratch)?);
+            step()?;
+        }
+        let mut single = Vec::with_capacity(config.single_blocks);
+        for index in 0..config.single_blocks {
+            single.push(SingleBlock::load(gpu, &config, form, origin, index, &scratch)?);
+            step()?;
+        }
+        let ends = Ends::load(gpu, &config, origin, &scratch)?;
+        let attention = Attention::new(gpu, config.heads, config.head_dim())?;
+        gpu.wait()?;
+        Ok(Self {
+            config,
+            precision,
+            gpu: Arc::clone(gpu),
+            ends,
+            modulator,
+            double,
+            single,
+            attention,
+            scratch: memory,
+        })
+    }
+
+    /// All that can be computed before the first step. `text` is T5's output `[tokens, context_dim]`, `pooled` CLIP's
+    /// `[1, vec_dim]`, `grid` the rows and columns of image tokens, `times` the noise level of each evaluation.
+    ///
+    /// # Errors
+    /// When the shapes do not fit; when there is no memory.
+    pub fn condition(
+        &self,
+        text: Matrix<'_, bf16>,
+        pooled: Matrix<'_, bf16>,
+        grid: (usize, usize),
+        times: &[f32],
+        guidance: f32,
+    ) -> Result<Conditions> {
+        let (gpu, hidden, dim) = (&self.gpu, self.config.hidden, self.config.head_dim());
+        let (text_tokens, image) = (text.rows(), grid.0 * grid.1);
+        if text_tokens == 0 || image == 0 {
+            return Err(CudaError::Shape(format!("a picture of {image} tokens from {text_tokens} of text")));
+        }
+        let mut layout = Layout::default();
+        let txt = layout.place::<bf16>(text_tokens, hidden);
+        let rotations = layout.place::<f32>(text_tokens + image, dim);
+        let memory = Buffer::new(gpu, layout.bytes(), "what a prompt gives")?;
+        self.ends.txt_in.run(
+            gpu,
+            &self.ends.memory,
+            Input::Bf16(text),
+            memory.matrix(txt, text_tokens, hidden),
+            &Scratch(&self.scratch),
+        )?;
+        let turns = rope::angles(&self.config, text_tokens, grid);
+        gpu.upload(memory.matrix::<f32>(rotations, text_tokens + image, dim), &turns)?;
+        let tables = self.modulator.prepare(gpu, times, guidance, pooled, &Scratch(&self.scratch))?;
+        Ok(Conditions { memory, rotations, text: text_tokens, image, hidden, dim, tables })
+    }
+
+    /// Whether attention runs by the kernel for every card although this one has a better one: for tests.
+    ///
+    /// # Errors
+    /// When there is no memory.
+    pub fn use_portable_attention(&mut self, portable: bool) -> Result<()> {
+        let (heads, dim) = (self.config.heads, self.config.head_dim());
+        self.attention = if portable {
+            Attention::portable(&self.gpu, heads, dim)
+        } else {
+            Attention::new(&self.gpu, heads, dim)?
+        };
+        Ok(())
+    }
+
+    /// Bytes of the modulation layers, which are idle while a picture is drawn.
+    #[must_use]
+    pub fn modulation_bytes(&self) -> usize {
+        self.modulator.bytes()
+    }
+}
+
+impl Conditions {
+    fn txt(&self) -> Matrix<'_, bf16> {
+        self.memory.matrix(0, self.text, self.hidden)
+    }
+
+    fn rotations(&self) -> Matrix<'_, f32> {
+        self.memory.matrix(self.rotations, self.text + self.image, self.dim)
+    }
+}
+
+impl Ends {
+    fn load(gpu: &Arc<Gpu>, config: &Config, origin: &Origin<'_>, scratch: &Scratch<'_>) -> Result<Self> {
+        let hidden = config.hidden;
+        let mut layout = Layout::default();
+        let mut place = |inner, out| Linear::place(&mut layout, (inner, out), Form::Bf16);
+        let img_in = place(config.in_channels, hidden);
+        let txt_in = place(config.context_dim, hidden);
+        let last = place(hidden, config.out_channels);
+        let memory = Buffer::new(gpu, layout.bytes(), "the first and last layers")?;
+        img_in.fill(gpu, &memory, origin, "img_in", scratch)?;
+        txt_in.fill(gpu, &memory, origin, "txt_in", scratch)?;
+        last.fill(gpu, &memory, origin, "final_layer.linear", scratch)?;
+        Ok(Self { memory, img_in, txt_in, last })
+    }
+}
+
+/// What the kernels and fp8 products ask of the sizes.
+fn check(config: &Config) -> Result<()> {
+    let sides =
+        [config.hidden, config.mlp, config.in_channels, config.out_channels, config.context_dim, config.vec_dim];
+    if config.single_blocks == 0 || config.double_blocks == 0 {
+        return Err(CudaError::Shape("a FLUX.1 transformer has double and single blocks".to_owned()));
+    }
+    match sides.into_iter().find(|side| *side == 0 || !side.is_multiple_of(GRAIN)) {
+        Some(side) => Err(CudaError::Shape(format!("{side} channels: the card's kernels want multiples of {GRAIN}"))),
+        None => Ok(()),
+    }
+}

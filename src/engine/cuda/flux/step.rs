@@ -1,0 +1,192 @@
+//! One evaluation of the transformer. Side by side with `src/flux/model.py` of black-forest-labs/flux: what differs is
+//! where a block ends. A branch joins the residual stream in the kernel that norms for the next branch, so each block
+//! leaves its last branch unjoined, with its gate, to the next.
+
+use half::bf16;
+
+use super::block::{DoubleBlock, SingleBlock};
+use super::linear::{Input, Scratch};
+use super::modulation::Row;
+use super::workspace::Workspace;
+use super::{Conditions, Flux};
+use crate::engine::cuda::error::{CudaError, Result};
+use crate::engine::cuda::memory::Matrix;
+use crate::engine::cuda::ops::{Branch, Out};
+
+/// Who may end a step between two blocks.
+pub trait Watch {
+    /// Called before each block.
+    ///
+    /// # Errors
+    /// Whatever should end the step.
+    fn before_block(&mut self) -> Result<()>;
+}
+
+/// Nobody.
+impl Watch for () {
+    fn before_block(&mut self) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl Flux {
+    /// Evaluates the velocity of the workspace's input at `step` of the schedule; it is in [`Workspace::velocity`] when
+    /// the stream gets there.
+    ///
+    /// # Errors
+    /// When the workspace is for another size, or when `watch` ends the step.
+    pub fn evaluate(
+        &self,
+        workspace: &Workspace,
+        conditions: &Conditions,
+        step: usize,
+        watch: &mut dyn Watch,
+    ) -> Result<()> {
+        if !workspace.fits(conditions.text, conditions.image) {
+            let (text, image) = (conditions.text, conditions.image);
+            return Err(CudaError::Shape(format!("the workspace is not laid out for {text} + {image} tokens")));
+        }
+        let pass = Pass { flux: self, at: workspace, conditions, step };
+        pass.begin()?;
+        for (index, block) in self.double.iter().enumerate() {
+            watch.before_block()?;
+            pass.double_block(index, block)?;
+        }
+        for (index, block) in self.single.iter().enumerate() {
+            watch.before_block()?;
+            pass.single_block(index, block)?;
+        }
+        pass.end()
+    }
+}
+
+/// One evaluation under way.
+struct Pass<'a> {
+    flux: &'a Flux,
+    at: &'a Workspace,
+    conditions: &'a Conditions,
+    step: usize,
+}
+
+impl<'a> Pass<'a> {
+    fn scratch(&self) -> Scratch<'a> {
+        Scratch(&self.flux.scratch)
+    }
+
+    /// The rows that mean something.
+    fn tokens(&self, matrix: Matrix<'a, bf16>) -> Matrix<'a, bf16> {
+        matrix.slice_rows(0, self.at.tokens())
+    }
+
+    /// Embeds both streams, and norms for the first block.
+    fn begin(&self) -> Result<()> {
+        let (flux, text) = (self.flux, self.at.text());
+        flux.gpu.copy(self.at.x().slice_rows(0, text), self.conditions.txt())?;
+        let input = self.at.input();
+        let image = self.at.x().slice_rows(text, input.rows());
+        flux.ends.img_in.run(&flux.gpu, &flux.ends.memory, Input::Bf16(input), image, &self.scratch())?;
+        self.norm(None, self.conditions.tables.double(self.step, 0, 0), text)
+    }
+
+    /// Joins what the last branch left, then norms into the narrow input. Rows from `split` on are the second stream's.
+    fn norm(&self, joining: Option<Matrix<'a, bf16>>, next: Row<'a>, split: usize) -> Result<()> {
+        let branch = joining.map(|gate| Branch { gate, y: self.tokens(self.at.branch()) });
+        let modulation = self.conditions.tables.modulation(next, split);
+        self.flux.gpu.norm_modulate(self.tokens(self.at.x()), branch, modulation, self.at.narrow_out())
+    }
+
+    fn double_block(&self, index: usize, block: &DoubleBlock) -> Result<()> {
+        let (flux, at, step) = (self.flux, self.at, self.step);
+        let (gpu, tables) = (&flux.gpu, &self.conditions.tables);
+        let (hidden, mlp, split) = (flux.config.hidden, flux.config.mlp, at.text());
+        let streams = || at.streams().into_iter().zip(&block.streams);
+
+        let qkv = at.fused(3 * hidden);
+        for ((first, count), stream) in streams() {
+            let out = qkv.slice_rows(first, count);
+            stream.qkv.run(gpu, &block.memory, at.narrow_in(first, count), out, &self.scratch())?;
+        }
+        self.rotate(qkv, block.norms(), split)?;
+        let attended = self.tokens(at.attended());
+        flux.attention.run(gpu, self.tokens(qkv), attended)?;
+        if let Out::Fp8(out, scales) = at.narrow_out() {
+            gpu.quantize_rows(attended, out, scales)?;
+        }
+        for ((first, count), stream) in streams() {
+            let x = match at.narrow_in(first, count) {
+                Input::Bf16(_) => Input::Bf16(at.attended().slice_rows(first, count)),
+                quantised @ Input::Fp8(..) => quantised,
+            };
+            let out = at.branch().slice_rows(first, count);
+            stream.proj.run(gpu, &block.memory, x, out, &self.scratch())?;
+        }
+        self.norm(Some(tables.double(step, index, 0).gate), tables.double(step, index, 1), split)?;
+
+        let inner = at.fused(mlp);
+        for ((first, count), stream) in streams() {
+            let out = inner.slice_rows(first, count);
+            stream.mlp_in.run(gpu, &block.memory, at.narrow_in(first, count), out, &self.scratch())?;
+        }
+        gpu.gelu(None, self.tokens(inner), at.wide_out(mlp))?;
+        for ((first, count), stream) in streams() {
+            let out = at.branch().slice_rows(first, count);
+            stream.mlp_out.run(gpu, &block.memory, at.wide_in(mlp, first, count), out, &self.scratch())?;
+        }
+        let next = if index + 1 < flux.double.len() {
+            tables.double(step, index + 1, 0)
+        } else {
+            tables.single(step, 0)
+        };
+        self.norm(Some(tables.double(step, index, 1).gate), next, split)
+    }
+
+    fn single_block(&self, index: usize, block: &SingleBlock) -> Result<()> {
+        let (flux, at, step) = (self.flux, self.at, self.step);
+        let (gpu, tables) = (&flux.gpu, &self.conditions.tables);
+        let (hidden, mlp, rows, tokens) = (flux.config.hidden, flux.config.mlp, at.together(), at.tokens());
+
+        let both = at.fused(3 * hidden + mlp);
+        let (x, out) = (at.narrow_in(0, rows), both.slice_rows(0, rows));
+        block.linear1.run(gpu, &block.memory, x, out, &self.scratch())?;
+        self.rotate(both, block.norms(), tokens)?;
+        let (qkv, inner) =
+            (self.tokens(both).slice_columns(0, 3 * hidden), self.tokens(both).slice_columns(3 * hidden, mlp));
+        match at.wide_out(hidden + mlp) {
+            Out::Bf16(wide) => {
+                flux.attention.run(gpu, qkv, wide.slice_columns(0, hidden))?;
+                gpu.gelu(None, inner, Out::Bf16(wide.slice_columns(hidden, mlp)))?;
+            }
+            quantised @ Out::Fp8(..) => {
+                let attended = self.tokens(at.attended());
+                flux.attention.run(gpu, qkv, attended)?;
+                gpu.gelu(Some(attended), inner, quantised)?;
+            }
+        }
+        let (x, out) = (at.wide_in(hidden + mlp, 0, rows), at.branch().slice_rows(0, rows));
+        block.linear2.run(gpu, &block.memory, x, out, &self.scratch())?;
+        if index + 1 < flux.single.len() {
+            self.norm(Some(tables.single(step, index).gate), tables.single(step, index + 1), tokens)?;
+        }
+        Ok(())
+    }
+
+    /// Joins the last branch on the image's rows alone, norms, and projects to the velocity.
+    fn end(&self) -> Result<()> {
+        let (flux, at, tables) = (self.flux, self.at, &self.conditions.tables);
+        let (text, image) = (at.text(), self.conditions.image);
+        let gate = tables.single(self.step, flux.single.len() - 1).gate;
+        let branch = Branch { gate, y: at.branch().slice_rows(text, image) };
+        let velocity = at.velocity(flux.config.out_channels);
+        // What attention gave is used up.
+        let normed = at.attended().slice_rows(0, velocity.rows());
+        let modulation = tables.modulation(tables.last(self.step), image);
+        let out = Out::Bf16(normed.slice_rows(0, image));
+        flux.gpu.norm_modulate(at.x().slice_rows(text, image), Some(branch), modulation, out)?;
+        flux.ends.last.run(&flux.gpu, &flux.ends.memory, Input::Bf16(normed), velocity, &self.scratch())
+    }
+
+    fn rotate(&self, qkv: Matrix<'a, bf16>, norms: Matrix<'a, bf16>, split: usize) -> Result<()> {
+        let shape = (self.flux.config.heads, self.flux.config.head_dim());
+        self.flux.gpu.qk_norm_rope(self.tokens(qkv), norms, split, self.conditions.rotations(), shape)
+    }
+}
