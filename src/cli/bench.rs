@@ -1,8 +1,10 @@
 //! `flux-tui bench`: where the time of a picture goes, measured in this process.
 //!
-//! What is measured is in [`measure`]; here is what is asked and how it is told.
+//! What is measured is in [`measure`]; here is what is asked and how it is told. [`synthetic`] measures FLUX.1 of full
+//! size on a card, without any file.
 
 mod measure;
+mod synthetic;
 
 use serde::Serialize;
 
@@ -27,9 +29,11 @@ pub(super) struct Args {
     /// How many pictures are measured, 1 to 1000.
     #[arg(long, value_name = "K", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     repeat: u32,
-    /// Print one JSON object instead; times are in seconds.
+    /// Print one JSON object instead; times are in seconds, with --synthetic in milliseconds.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    synthetic: synthetic::Args,
 }
 
 /// Everything that is told.
@@ -49,6 +53,9 @@ struct Told {
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
+    if args.synthetic.synthetic {
+        return synthetic::run(&args.synthetic, &args.model, args.repeat, args.json);
+    }
     let name = ModelName::new(&args.model);
     let entry = catalog::find(&name).ok_or_else(|| unknown_model(&args.model, &catalog::models()))?;
     let defaults = entry.info.defaults;

@@ -146,7 +146,7 @@ impl Observer for Clock {
 }
 
 /// All zero when nothing was measured.
-fn spread(seconds: &[f64]) -> Spread {
+pub(super) fn spread(seconds: &[f64]) -> Spread {
     let mut sorted = seconds.to_vec();
     sorted.sort_by(f64::total_cmp);
     let (Some(&min), Some(&max)) = (sorted.first(), sorted.last()) else {

@@ -16,6 +16,7 @@
 //! | [`weights`] | weight files into device memory |
 //! | [`flux`] | the transformer |
 //! | [`pipeline`] | a model, from prompt to pixels |
+//! | [`synthetic`] | a model of random weights, to be measured without any file |
 //!
 //! CUDA's libraries are opened when a card is first asked for, so a program with this feature starts anywhere and says
 //! what is missing.
@@ -29,6 +30,7 @@ pub mod gpu;
 pub mod memory;
 pub mod ops;
 pub mod product;
+pub mod synthetic;
 pub mod weights;
 
 pub use error::CudaError;

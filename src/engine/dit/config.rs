@@ -31,6 +31,41 @@ pub struct Config {
 }
 
 impl Config {
+    /// FLUX.1-dev's size, and that of its fine-tunes: 11.9 billion parameters.
+    #[must_use]
+    pub fn flux1_dev() -> Self {
+        Self {
+            in_channels: 64,
+            out_channels: 64,
+            context_dim: 4096,
+            vec_dim: 768,
+            hidden: 3072,
+            heads: 24,
+            mlp: 12288,
+            double_blocks: 19,
+            single_blocks: 38,
+            guidance: true,
+        }
+    }
+
+    /// FLUX.1-schnell's: the same without the embedding of guidance.
+    #[must_use]
+    pub fn flux1_schnell() -> Self {
+        Self { guidance: false, ..Self::flux1_dev() }
+    }
+
+    /// FLOP of one evaluation over `tokens` tokens of text and image: products, then attention. What is computed once
+    /// a picture and the small layers at both ends are left out.
+    #[must_use]
+    pub fn flop(&self, tokens: usize) -> (f64, f64) {
+        let (hidden, mlp, tokens) = (self.hidden as f64, self.mlp as f64, tokens as f64);
+        let double = 4.0 * hidden * hidden + 2.0 * hidden * mlp;
+        let single = hidden * (3.0 * hidden + mlp) + (hidden + mlp) * hidden;
+        let (doubles, singles) = (self.double_blocks as f64, self.single_blocks as f64);
+        let products = 2.0 * tokens * (doubles * double + singles * single);
+        (products, (doubles + singles) * 4.0 * tokens * tokens * hidden)
+    }
+
     /// # Errors
     /// When a tensor that every FLUX.1 transformer has is missing, or the shapes contradict one
     /// another.
@@ -81,5 +116,17 @@ impl Config {
     pub fn axes(&self) -> [usize; 3] {
         let dim = self.head_dim();
         [dim / 8, dim * 7 / 16, dim * 7 / 16]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_of_flux1_dev_at_1024_pixels_is_74_tflop() {
+        let (products, attention) = Config::flux1_dev().flop(4096 + 512);
+        assert!((products / 1e12 - 59.5).abs() < 0.05, "{products:e}");
+        assert!((attention / 1e12 - 14.9).abs() < 0.05, "{attention:e}");
     }
 }

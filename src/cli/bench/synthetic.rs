@@ -1,0 +1,251 @@
+//! `flux-tui bench --synthetic`: FLUX.1 of full size with random weights made on the card, no files.
+
+use std::path::PathBuf;
+
+use super::Failure;
+
+/// What is asked of a synthetic measurement.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Measure a model of full size with random weights, made on the card: --model flux1-dev or flux1-schnell.
+    #[arg(long)]
+    pub synthetic: bool,
+    /// Sizes, width and height in pixels.
+    #[arg(
+        long,
+        value_name = "WxH,…",
+        requires = "synthetic",
+        value_delimiter = ',',
+        default_values = ["512x512", "768x512", "768x768", "1024x1024"]
+    )]
+    sizes: Vec<String>,
+    /// How the blocks compute.
+    #[arg(long, value_name = "P", requires = "synthetic", value_parser = ["fp8", "fp8-storage", "bf16"])]
+    #[arg(default_value = "fp8")]
+    precision: String,
+    /// The card, by the driver's number.
+    #[arg(long, value_name = "N", requires = "synthetic", default_value_t = 0)]
+    card: u32,
+    /// Use the attention kernel for every card although this one has a better one.
+    #[arg(long, requires = "synthetic", hide = true)]
+    portable_attention: bool,
+    /// Write each size's velocity there, as little-endian fp32, for comparisons with other programs.
+    #[arg(long, value_name = "DIR", requires = "synthetic", hide = true)]
+    velocity_to: Option<PathBuf>,
+}
+
+#[cfg(not(feature = "cuda"))]
+pub(super) fn run(_args: &Args, _model: &str, _repeat: u32, _json: bool) -> Result<(), Failure> {
+    Err(Failure::WithoutCuda("--synthetic"))
+}
+
+#[cfg(feature = "cuda")]
+pub(super) use on_a_card::run;
+
+#[cfg(feature = "cuda")]
+mod on_a_card {
+    use std::fs;
+    use std::path::Path;
+
+    use serde::Serialize;
+
+    use super::{Args, Failure};
+    use crate::cli::bench::measure::{Spread, spread};
+    use crate::cli::stdout;
+    use crate::engine::cuda::flux::precision::{self, Asked, Precision};
+    use crate::engine::cuda::synthetic::{self, Step, Synthetic, TEXT};
+    use crate::engine::cuda::{Gpu, card};
+    use crate::engine::dit::config::Config;
+    use crate::engine::latent;
+    use crate::gpu::Sampler;
+    use crate::job::Size;
+
+    /// Everything that is told. Times are in milliseconds, memory in bytes.
+    #[derive(Serialize)]
+    struct Told {
+        version: &'static str,
+        model: String,
+        card: String,
+        capability: String,
+        driver: String,
+        precision: &'static str,
+        because: String,
+        /// Seconds that making the weights took.
+        made_in: f64,
+        /// TFLOP/s of a large bf16 product on this card, just before.
+        bf16_ceiling: f64,
+        /// The same in fp8.
+        fp8_ceiling: Option<f64>,
+        sizes: Vec<AtSize>,
+    }
+
+    /// What one size gave.
+    #[derive(Serialize)]
+    struct AtSize {
+        width: u32,
+        height: u32,
+        tokens: usize,
+        step: Spread,
+        tflops: f64,
+        /// What the step would take at the ceilings: products at that of the precision, attention at bf16's.
+        floor: f64,
+        /// floor / step.
+        share_of_floor: f64,
+        /// Modulation tables of 20 steps, and the rest of what is computed once a prompt.
+        tables: f64,
+        /// Buffers of this size.
+        workspace: u64,
+        /// The most that this program held at a time.
+        held: u64,
+        /// What the card had in use more than before the program opened it, by NVML.
+        peak: Option<u64>,
+        /// Whether all evaluations gave the same bits.
+        repeats: bool,
+    }
+
+    pub(in crate::cli::bench) fn run(args: &Args, model: &str, repeat: u32, json: bool) -> Result<(), Failure> {
+        let config = config(model)?;
+        let sizes = args.sizes.iter().map(|size| parse(size)).collect::<Result<Vec<_>, _>>()?;
+        let mut readings = Sampler::new();
+        let before = used(&mut readings, args.card);
+        let gpu = Gpu::open(args.card)?;
+        let choice = precision::choose(Asked::Exactly(precision_of(&args.precision)), gpu.card(), true)?;
+        let (bf16_ceiling, fp8_ceiling) = synthetic::ceilings(&gpu)?;
+        let mut model_of_it = Synthetic::new(&gpu, config.clone(), choice.precision, |_| Ok(()))?;
+        model_of_it.flux().use_portable_attention(args.portable_attention)?;
+        let (major, minor) = gpu.card().capability;
+        let driver = card::driver_version()?;
+        let mut told = Told {
+            version: env!("CARGO_PKG_VERSION"),
+            model: model.to_owned(),
+            card: gpu.card().name.clone(),
+            capability: format!("{major}.{minor}"),
+            driver: format!("CUDA {}.{}", driver.0, driver.1),
+            precision: choice.precision.name(),
+            because: choice.because,
+            made_in: model_of_it.made_in,
+            bf16_ceiling,
+            fp8_ceiling,
+            sizes: Vec::new(),
+        };
+        for size in sizes {
+            gpu.forget_peak();
+            let step = model_of_it.measure(latent::grid(size), repeat as usize)?;
+            let peak = used(&mut readings, args.card).zip(before).map(|(now, before)| now.saturating_sub(before));
+            if let Some(folder) = &args.velocity_to {
+                write_velocity(folder, size, &step.velocity)?;
+            }
+            let ceilings = match (choice.precision, fp8_ceiling) {
+                (Precision::Fp8, Some(fp8)) => (fp8, bf16_ceiling),
+                _ => (bf16_ceiling, bf16_ceiling),
+            };
+            told.sizes.push(at_size(&config, size, &step, ceilings, gpu.peak(), peak));
+        }
+        if json { stdout::json(&told) } else { stdout::write(&page(&told)) }
+    }
+
+    fn at_size(
+        config: &Config,
+        size: Size,
+        step: &Step,
+        (products_rate, attention_rate): (f64, f64),
+        held: u64,
+        peak: Option<u64>,
+    ) -> AtSize {
+        let tokens = size.image_tokens() + TEXT;
+        let (products, attention) = config.flop(tokens);
+        let floor = (products / products_rate + attention / attention_rate) / 1e9;
+        let times = spread(&step.milliseconds);
+        AtSize {
+            width: size.width(),
+            height: size.height(),
+            tokens,
+            step: times,
+            tflops: (products + attention) / times.median / 1e9,
+            floor,
+            share_of_floor: floor / times.median,
+            tables: step.tables,
+            workspace: step.workspace,
+            held,
+            peak,
+            repeats: step.repeats,
+        }
+    }
+
+    fn config(model: &str) -> Result<Config, Failure> {
+        match model {
+            "flux1-dev" => Ok(Config::flux1_dev()),
+            "flux1-schnell" => Ok(Config::flux1_schnell()),
+            other => Err(Failure::Unmeasurable {
+                what: "--model",
+                value: other.to_owned(),
+                works: "with --synthetic it is flux1-dev or flux1-schnell",
+            }),
+        }
+    }
+
+    fn parse(size: &str) -> Result<Size, Failure> {
+        let sides = size.split_once(['x', '×']).and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?)));
+        let Some((width, height)) = sides else {
+            let works = "sizes are like 768x512";
+            return Err(Failure::Unmeasurable { what: "--sizes", value: size.to_owned(), works });
+        };
+        Ok(Size::new(width, height)?)
+    }
+
+    fn precision_of(name: &str) -> Precision {
+        match name {
+            "bf16" => Precision::Bf16,
+            "fp8-storage" => Precision::Fp8Storage,
+            _ => Precision::Fp8,
+        }
+    }
+
+    /// Bytes in use on the card by all, by NVML. Its numbers and the driver's agree where CUDA_DEVICE_ORDER and
+    /// CUDA_VISIBLE_DEVICES do not reorder the cards.
+    fn used(readings: &mut Sampler, card: u32) -> Option<u64> {
+        readings.sample().gpus.iter().find(|gpu| gpu.index == card).map(|gpu| gpu.used)
+    }
+
+    fn write_velocity(folder: &Path, size: Size, velocity: &[f32]) -> Result<(), Failure> {
+        let path = folder.join(format!("{}x{}.f32", size.width(), size.height()));
+        let bytes: Vec<u8> = velocity.iter().flat_map(|value| value.to_le_bytes()).collect();
+        fs::write(&path, bytes).map_err(|source| Failure::Read { path, source })
+    }
+
+    fn page(told: &Told) -> String {
+        let fp8 = told.fp8_ceiling.map_or_else(|| "no fp8".to_owned(), |rate| format!("fp8 {rate:.0}"));
+        let mut page = format!(
+            "flux-tui {}: {}, random weights, {} ({})\n{}, compute capability {}, {}; large products: bf16 {:.0}, {} \
+             TFLOP/s\n\n",
+            told.version,
+            told.model,
+            told.precision,
+            told.because,
+            told.card,
+            told.capability,
+            told.driver,
+            told.bf16_ceiling,
+            fp8,
+        );
+        page += "size        tokens   step ms      min      max  TFLOP/s  floor ms  share  tables ms  peak GB\n";
+        for size in &told.sizes {
+            let peak = size.peak.unwrap_or(size.held) as f64 / 1e9;
+            page += &format!(
+                "{:11} {:6} {:9.2} {:8.2} {:8.2} {:8.0} {:9.2} {:5.0}% {:10.2} {:8.2}{}\n",
+                format!("{}x{}", size.width, size.height),
+                size.tokens,
+                size.step.median,
+                size.step.min,
+                size.step.max,
+                size.tflops,
+                size.floor,
+                size.share_of_floor * 100.0,
+                size.tables,
+                peak,
+                if size.repeats { "" } else { "  the bits differ from run to run" },
+            );
+        }
+        page + &format!("\nweights made in {:.1} s\n", told.made_in)
+    }
+}
