@@ -40,9 +40,11 @@ fn main() {
         for source in &sources {
             fs::write(fat_binary(&out, source), []).expect("OUT_DIR can be written");
         }
+        println!("cargo::rustc-env=FLUX_TUI_NVCC=none");
         return;
     }
     let nvcc = nvcc();
+    println!("cargo::rustc-env=FLUX_TUI_NVCC={}", version(&nvcc));
     thread::scope(|scope| {
         for source in &sources {
             scope.spawn(|| compile(&nvcc, source, &fat_binary(&out, source)));
@@ -66,6 +68,14 @@ fn nvcc() -> PathBuf {
     }
     let roots = ["CUDA_HOME", "CUDA_PATH"].into_iter().filter_map(env::var_os);
     roots.map(|root| Path::new(&root).join("bin/nvcc")).find(|nvcc| nvcc.exists()).unwrap_or("nvcc".into())
+}
+
+/// `13.0`, out of `Cuda compilation tools, release 13.0, V13.0.88`.
+fn version(nvcc: &Path) -> String {
+    let told = Command::new(nvcc).arg("--version").output().map(|output| output.stdout).unwrap_or_default();
+    let told = String::from_utf8_lossy(&told);
+    let release = told.split("release ").nth(1).and_then(|rest| rest.split(',').next());
+    release.unwrap_or("of an unknown version").to_owned()
 }
 
 fn compile(nvcc: &Path, source: &Path, out: &Path) {

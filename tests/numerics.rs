@@ -236,7 +236,9 @@ fn noise_is_torchs() {
 #[test]
 fn packed_noise_is_the_pipelines() {
     let reference = tensors("noise.safetensors");
-    let theirs = reference["randn.42.latent"].squeeze(0).and_then(|t| latent::pack(&t)).expect("packs");
+    let theirs = reference["randn.42.latent"].flatten_all().and_then(|t| t.to_vec1()).expect("fp32");
+    let theirs =
+        Tensor::from_vec(latent::packed(&theirs, (8, 8)), (64, 64), &Device::Cpu).expect("64 tokens");
     let ours = latent::noise(42, Size::new(128, 128).expect("a size")).expect("noise");
     assert!(relative_error(&ours, &theirs) < 1e-7);
 }

@@ -79,11 +79,16 @@ pub(super) enum Failure {
     #[error(transparent)]
     Card(#[from] crate::engine::cuda::CudaError),
     /// Asked of a program that was built without it.
+    #[cfg(not(feature = "cuda"))]
     #[error("{0} needs a card, and this program was built without CUDA: build it with `--features cuda`")]
     WithoutCuda(&'static str),
     /// A value on the command line of `bench --synthetic`.
+    #[cfg(feature = "cuda")]
     #[error("{what} {value:?} cannot be measured: {works}")]
     Unmeasurable { what: &'static str, value: String, works: &'static str },
+    /// `doctor` found something.
+    #[error("{0} in the way, marked !! above")]
+    InTheWay(String),
     /// Standard output broke, for instance because a disk is full.
     #[error("standard output could not be written: {0}")]
     Stdout(#[source] io::Error),
@@ -100,12 +105,11 @@ impl Failure {
     /// reader of our output has left, 1 otherwise.
     pub(super) fn code(&self) -> u8 {
         match self {
-            Self::Job(_)
-            | Self::UnknownModel { .. }
-            | Self::StdinNotText { .. }
-            | Self::Target(_)
-            | Self::WithoutCuda(_)
-            | Self::Unmeasurable { .. } => 2,
+            Self::Job(_) | Self::UnknownModel { .. } | Self::StdinNotText { .. } | Self::Target(_) => 2,
+            #[cfg(not(feature = "cuda"))]
+            Self::WithoutCuda(_) => 2,
+            #[cfg(feature = "cuda")]
+            Self::Unmeasurable { .. } => 2,
             Self::Cancelled { .. } | Self::Interrupted => 130,
             Self::ClosedPipe => 0,
             _ => 1,

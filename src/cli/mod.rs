@@ -4,6 +4,7 @@
 //! Drawing is the worker's, except for `bench`, which measures the engine in this process.
 
 mod bench;
+mod doctor;
 mod failure;
 mod generate;
 mod picture;
@@ -40,6 +41,7 @@ enum Command {
     Generate(generate::Args),
     Show(show::Args),
     Bench(bench::Args),
+    Doctor(doctor::Args),
     Worker(worker::Args),
 }
 
@@ -73,6 +75,7 @@ fn carry_out(cli: Cli) -> Result<(), Failure> {
         Some(Command::Generate(args)) => generate::run(args),
         Some(Command::Show(args)) => show::run(&args),
         Some(Command::Bench(args)) => bench::run(&args),
+        Some(Command::Doctor(args)) => doctor::run(&args),
         Some(Command::Worker(args)) => worker::run(&args),
     }
 }

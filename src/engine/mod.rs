@@ -3,6 +3,7 @@
 //! The only user of candle and tokenizers. It is handed a model's [`Parts`] and a [`Brief`], and
 //! tells an [`Observer`] how far it is. It knows nothing of queues, sockets or the library.
 
+mod files;
 pub mod latent;
 mod pipeline;
 mod preview;
@@ -10,6 +11,7 @@ mod preview;
 #[cfg(feature = "cuda")]
 pub mod cuda;
 pub mod dit;
+pub mod examine;
 pub mod ops;
 pub mod sample;
 pub mod text;

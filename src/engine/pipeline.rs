@@ -6,6 +6,7 @@ use std::time::Instant;
 use candle_core::Tensor;
 
 use super::dit::model::{Flux, Watch};
+use super::files::{Files, Progress};
 use super::preview::{Preview, Projection};
 use super::sample::euler;
 use super::sample::schedule::{Shift, sigmas};
@@ -15,11 +16,16 @@ use super::vae::decoder::{Decoder, Scaling};
 use super::weights::{Weights, WeightsError};
 use super::{Brief, Draw, Drawn, EngineError, Observer, Report, Step, latent};
 use crate::job::{Size, Times, TokenCount};
-use crate::model::{ModelName, Parts, Source, TextLimits};
+use crate::model::{ModelName, Parts, TextLimits};
 
 /// The device that [`load`] uses, for a person: `CPU, 2 threads`.
 #[must_use]
 pub fn device() -> String {
+    describe_cpu()
+}
+
+/// The CPU, for a person.
+pub(super) fn describe_cpu() -> String {
     match rayon::current_num_threads() {
         1 => "CPU, 1 thread".to_owned(),
         threads => format!("CPU, {threads} threads"),
@@ -51,29 +57,6 @@ struct Pipeline {
     precision: String,
 }
 
-/// How far a load is, in bytes of weight files.
-struct Progress<'o> {
-    observer: &'o mut dyn Observer,
-    done: u64,
-    total: u64,
-}
-
-impl Progress<'_> {
-    fn report(&mut self, done: u64) -> Result<(), EngineError> {
-        if self.observer.wants_stop() {
-            return Err(EngineError::Stopped);
-        }
-        self.observer.report(Report::Loading { done, total: self.total });
-        Ok(())
-    }
-
-    /// A whole file is read.
-    fn finish(&mut self, weights: &Weights) -> Result<(), EngineError> {
-        self.done += weights.size();
-        self.report(self.done)
-    }
-}
-
 impl Pipeline {
     fn load(
         name: &ModelName,
@@ -81,24 +64,9 @@ impl Pipeline {
         limits: TextLimits,
         observer: &mut dyn Observer,
     ) -> Result<Self, EngineError> {
-        let failed = |part, from: &Source| {
-            let (model, from) = (name.clone(), from.to_string());
-            move |reason: WeightsError| EngineError::Load { model, part, from, reason: reason.to_string() }
-        };
-        let open = |part, source| Weights::open(source).map_err(failed(part, source));
-        let counter = Counter::load(parts, limits).map_err(|error| EngineError::Load {
-            model: name.clone(),
-            part: "a tokenizer",
-            from: parts.t5_tokenizer.to_string(),
-            reason: error.to_string(),
-        })?;
-        let t5 = open("the T5 encoder", &parts.t5)?;
-        let clip = open("the CLIP encoder", &parts.clip)?;
-        let vae = open("the VAE", &parts.vae)?;
-        let transformer = open("the transformer", &parts.transformer)?;
-        let total = [&t5, &clip, &vae, &transformer].iter().map(|weights| weights.size()).sum();
-        let mut progress = Progress { observer, done: 0, total };
-        progress.report(0)?;
+        let failed = |part, from| Files::failed::<WeightsError>(name, part, from);
+        let Files { counter, t5, clip, vae, transformer } = Files::open(name, parts, limits)?;
+        let mut progress = Progress::begin(observer, [&t5, &clip, &vae, &transformer])?;
 
         let t5_model = T5::load(&t5, &parts.t5_config).map_err(failed("the T5 encoder", &parts.t5))?;
         progress.finish(&t5)?;
@@ -111,9 +79,8 @@ impl Pipeline {
         progress.finish(&vae)?;
         let projection =
             Projection::read(&parts.preview).map_err(failed("the preview projection", &parts.preview))?;
-        let (before, size) = (progress.done, transformer.size() as f64);
-        let flux = Flux::load(&transformer, |part| {
-            progress.report(before + (part * size) as u64).map_err(LoadStop::Stopped)
+        let flux = Flux::load(&transformer, |share| {
+            progress.part_of(&transformer, share).map_err(LoadStop::Stopped)
         })
         .map_err(|stop| match stop {
             LoadStop::Stopped(error) => error,

@@ -45,6 +45,11 @@ impl Projection {
         serde_json::from_slice(&bytes).map_err(|error| WeightsError::Config(format!("{source}: {error}")))
     }
 
+    /// The colours of pixels of 16 channels each.
+    pub(super) fn picture(&self, pixels: &[f32]) -> Vec<u8> {
+        pixels.chunks_exact(latent::CHANNELS).flat_map(|pixel| self.colour(pixel)).collect()
+    }
+
     fn colour(&self, pixel: &[f32]) -> [u8; 3] {
         std::array::from_fn(|channel| {
             let sum: f32 = self.weight[channel].iter().zip(pixel).map(|(weight, x)| weight * x).sum();
@@ -83,7 +88,6 @@ impl LatentPreview for Preview<'_> {
     }
 
     fn rgb(&self) -> Vec<u8> {
-        let pixels = self.pixels.chunks_exact(latent::CHANNELS);
-        pixels.flat_map(|pixel| self.projection.colour(pixel)).collect()
+        self.projection.picture(&self.pixels)
     }
 }

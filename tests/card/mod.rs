@@ -14,7 +14,10 @@ pub fn gpu() -> Option<Arc<Gpu>> {
     match Gpu::open(0) {
         Ok(gpu) => Some(gpu),
         Err(
-            error @ (CudaError::NoDriver | CudaError::NoCard { .. } | CudaError::NoCublas | CudaError::NoKernels),
+            error @ (CudaError::NoDriver
+            | CudaError::NoCard { .. }
+            | CudaError::NoCublas
+            | CudaError::NoKernels),
         ) => {
             eprintln!("not run: {error}");
             None

@@ -35,7 +35,9 @@ impl Inputs {
     fn new(config: &Config, text: usize, grid: (usize, usize)) -> Self {
         let random = |rows: usize, width: usize| {
             Tensor::randn(0f32, 1.0, (rows, width), &Device::Cpu)
-                .and_then(|values| values.to_dtype(candle_core::DType::BF16)?.to_dtype(candle_core::DType::F32))
+                .and_then(|values| {
+                    values.to_dtype(candle_core::DType::BF16)?.to_dtype(candle_core::DType::F32)
+                })
                 .expect("a random tensor can be made")
         };
         Self {
@@ -60,9 +62,8 @@ fn on_card(gpu: &Arc<Gpu>, tensor: &Tensor) -> Buffer {
 }
 
 fn on_cpu(config: &Config, flux: &model::Flux, inputs: &Inputs, step: usize) -> Vec<f32> {
-    let conditions = flux
-        .condition(&inputs.text, &inputs.pooled, inputs.grid, &TIMES, GUIDANCE)
-        .expect("the shapes fit");
+    let conditions =
+        flux.condition(&inputs.text, &inputs.pooled, inputs.grid, &TIMES, GUIDANCE).expect("the shapes fit");
     assert_eq!(&flux.config, config);
     values(&flux.forward(&inputs.latent, &conditions, step, &mut Nobody).expect("the shapes fit"))
 }
@@ -110,9 +111,11 @@ impl OnCard {
 fn the_velocity_is_the_cpus_in_every_precision_and_at_odd_sizes() {
     let Some(gpu) = gpu() else { return };
     let file = weights("flux1-nano-fp8.safetensors");
-    let cpu = model::Flux::load(&file, |_| Ok::<_, flux_tui::engine::weights::WeightsError>(())).expect("nano loads");
+    let cpu = model::Flux::load(&file, |_| Ok::<_, flux_tui::engine::weights::WeightsError>(()))
+        .expect("nano loads");
     let config = cpu.config.clone();
-    for (precision, most) in [(Precision::Bf16, 1e-2), (Precision::Fp8Storage, 1e-2), (Precision::Fp8, 8e-2)] {
+    for (precision, most) in [(Precision::Bf16, 2e-2), (Precision::Fp8Storage, 2e-2), (Precision::Fp8, 8e-2)]
+    {
         if precision == Precision::Fp8 && !gpu.card().has_fp8() {
             eprintln!("not run: fp8 on {}", gpu.card().name);
             continue;
@@ -145,14 +148,16 @@ fn the_paths_of_older_cards_give_what_this_cards_give() {
     if !gpu.card().has_fp8() {
         return;
     }
+    // Quantising turns the last place of bf16 into that of fp8, so the two ways are not compared with one another but
+    // each with what is not quantised.
     let card = OnCard::new(&gpu, Precision::Fp8);
     let workspace = card.workspace(&inputs);
-    let own = card.velocity(&workspace, &conditions, 1);
+    let error_here = relative_error(&card.velocity(&workspace, &conditions, 1), &own);
     gpu.do_without_row_scales(true);
     let error = relative_error(&card.velocity(&workspace, &conditions, 1), &own);
     gpu.do_without_row_scales(false);
-    eprintln!("scales applied after the product: {error:.2e}");
-    assert!(error < 1e-2, "{error:e}");
+    eprintln!("fp8, scales in the product: {error_here:.2e}, after it: {error:.2e}");
+    assert!(error < 1.25 * error_here + 5e-3, "{error:e}, {error_here:e}");
 }
 
 #[test]
@@ -167,10 +172,7 @@ fn modulations_prepared_together_have_the_bits_of_those_prepared_alone() {
         let bits = |conditions: &Conditions, step| {
             gpu.download(conditions.tables.step(step)).expect("it can be copied")
         };
-        // The gap behind the first single block is never written and never read.
-        let differ = bits(&together, step).iter().zip(bits(&alone, 0)).filter(|(a, b)| **a != *b).count();
-        let gap = 3 * card.flux.config.hidden;
-        assert!(differ <= gap, "step {step}: {differ} values differ");
+        assert_eq!(bits(&together, step), bits(&alone, 0), "step {step}");
     }
 }
 

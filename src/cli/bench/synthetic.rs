@@ -103,7 +103,12 @@ mod on_a_card {
         repeats: bool,
     }
 
-    pub(in crate::cli::bench) fn run(args: &Args, model: &str, repeat: u32, json: bool) -> Result<(), Failure> {
+    pub(in crate::cli::bench) fn run(
+        args: &Args,
+        model: &str,
+        repeat: u32,
+        json: bool,
+    ) -> Result<(), Failure> {
         let config = config(model)?;
         let sizes = args.sizes.iter().map(|size| parse(size)).collect::<Result<Vec<_>, _>>()?;
         let mut readings = Sampler::new();
@@ -131,7 +136,8 @@ mod on_a_card {
         for size in sizes {
             gpu.forget_peak();
             let step = model_of_it.measure(latent::grid(size), repeat as usize)?;
-            let peak = used(&mut readings, args.card).zip(before).map(|(now, before)| now.saturating_sub(before));
+            let peak =
+                used(&mut readings, args.card).zip(before).map(|(now, before)| now.saturating_sub(before));
             if let Some(folder) = &args.velocity_to {
                 write_velocity(folder, size, &step.velocity)?;
             }
@@ -228,7 +234,8 @@ mod on_a_card {
             told.bf16_ceiling,
             fp8,
         );
-        page += "size        tokens   step ms      min      max  TFLOP/s  floor ms  share  tables ms  peak GB\n";
+        page +=
+            "size        tokens   step ms      min      max  TFLOP/s  floor ms  share  tables ms  peak GB\n";
         for size in &told.sizes {
             let peak = size.peak.unwrap_or(size.held) as f64 / 1e9;
             page += &format!(

@@ -44,8 +44,9 @@ pub enum CudaError {
     },
     /// The driver does not know the code that the program carries.
     #[error(
-        "the kernels could not be loaded ({reason}): they were built for CUDA 13, which needs driver 580 or later; \
-         update the driver, or build flux-tui with the CUDA toolkit that fits it"
+        "the kernels could not be loaded ({reason}): they were built by CUDA {}; update the driver to one that speaks \
+         that version (`nvidia-smi` shows which it speaks), or build flux-tui with the toolkit that fits the driver",
+        super::gpu::BUILT_WITH
     )]
     Kernels {
         /// What the driver said.

@@ -35,6 +35,13 @@ pub enum Module {
     Sampling,
 }
 
+/// All of them.
+pub const MODULES: &[Module] =
+    &[Module::Elementwise, Module::Attention, Module::AttentionHopper, Module::Sampling];
+
+/// The version of CUDA whose nvcc compiled the kernels, or `none`.
+pub const BUILT_WITH: &str = env!("FLUX_TUI_NVCC");
+
 impl Module {
     fn fat_binary(self) -> &'static [u8] {
         match self {
@@ -249,6 +256,15 @@ impl Gpu {
         }
         functions.insert(kernel, function.clone());
         Ok(function)
+    }
+
+    /// Loads a file of kernels, if the card is one that it is for.
+    ///
+    /// # Errors
+    /// [`CudaError::Kernels`].
+    pub fn load_module(&self, module: Module) -> Result<()> {
+        let is_for_it = module != Module::AttentionHopper || self.card.is_hopper();
+        if is_for_it { self.module(module).map(drop) } else { Ok(()) }
     }
 
     fn module(&self, module: Module) -> Result<Arc<CudaModule>> {

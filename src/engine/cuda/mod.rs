@@ -25,6 +25,7 @@
 pub mod attention;
 pub mod card;
 pub mod error;
+pub mod examine;
 pub mod flux;
 pub mod gpu;
 pub mod memory;

@@ -228,7 +228,9 @@ impl Gpu {
             128 => "qk_norm_rope_d128",
             64 => "qk_norm_rope_d64",
             _ => {
-                return Err(CudaError::Shape(format!("heads of {dim} channels: the kernels have 64 and 128")));
+                return Err(CudaError::Shape(format!(
+                    "heads of {dim} channels: the kernels have 64 and 128"
+                )));
             }
         };
         rotations.expect("the rotations", qkv.rows(), dim)?;

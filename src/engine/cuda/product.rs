@@ -220,8 +220,12 @@ impl Gpu {
         let lacks_scales = &self.products().lacks_row_scales;
         if !lacks_scales.load(Ordering::Relaxed) {
             match self.product_fp8(out, x, weight, Some(bias)) {
-                Err(CudaError::Product { reason, .. }) if ["NOT_SUPPORTED", "INVALID_VALUE"].iter().any(|status| reason.contains(status)) => {
-                    tracing::info!("cublasLt has no scales a row on this card: they are applied after the product");
+                Err(CudaError::Product { reason, .. })
+                    if ["NOT_SUPPORTED", "INVALID_VALUE"].iter().any(|status| reason.contains(status)) =>
+                {
+                    tracing::info!(
+                        "cublasLt has no scales a row on this card: they are applied after the product"
+                    );
                     lacks_scales.store(true, Ordering::Relaxed);
                 }
                 done => return done,

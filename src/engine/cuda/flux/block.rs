@@ -73,19 +73,22 @@ impl DoubleBlock {
             mlp_out: Linear::place(&mut layout, (mlp, hidden), form),
         });
         let norms = layout.place::<bf16>(1, 4 * dim);
-        let block =
-            Self { memory: Buffer::new(gpu, layout.bytes(), "a double block")?, streams, norms, dim };
+        let block = Self { memory: Buffer::new(gpu, layout.bytes(), "a double block")?, streams, norms, dim };
         for (at, (name, stream)) in STREAMS.iter().zip(&block.streams).enumerate() {
-            let (attn, mlp) = (
-                format!("double_blocks.{index}.{name}_attn"),
-                format!("double_blocks.{index}.{name}_mlp"),
-            );
-            let fill = |linear: &Linear, name: String| linear.fill(gpu, &block.memory, origin, &name, scratch);
+            let (attn, mlp) =
+                (format!("double_blocks.{index}.{name}_attn"), format!("double_blocks.{index}.{name}_mlp"));
+            let fill =
+                |linear: &Linear, name: String| linear.fill(gpu, &block.memory, origin, &name, scratch);
             fill(&stream.qkv, format!("{attn}.qkv"))?;
             fill(&stream.proj, format!("{attn}.proj"))?;
             fill(&stream.mlp_in, format!("{mlp}.0"))?;
             fill(&stream.mlp_out, format!("{mlp}.2"))?;
-            fill_norms(gpu, block.norms().slice_columns(2 * dim * at, 2 * dim), origin, &format!("{attn}.norm"))?;
+            fill_norms(
+                gpu,
+                block.norms().slice_columns(2 * dim * at, 2 * dim),
+                origin,
+                &format!("{attn}.norm"),
+            )?;
         }
         Ok(block)
     }

@@ -132,20 +132,58 @@ impl Linear {
             (Input::Fp8(x, x_scales), Some(_)) => {
                 gpu.linear_fp8(out, (x, x_scales), self.quantised(memory), bias)
             }
-            (Input::Bf16(x), Some(_)) => {
-                let (weight, scales) = self.quantised(memory);
-                for (first, count) in scratch.pieces(self.out, self.inner) {
-                    let wide = scratch.rows(count, self.inner);
-                    gpu.widen(weight.slice_rows(first, count), scales.slice_rows(first, count), wide)?;
-                    let bias = bias.slice_columns(first, count);
-                    gpu.product(out.slice_columns(first, count), x, wide, Some(bias))?;
-                }
-                Ok(())
-            }
+            (Input::Bf16(x), Some(_)) => self.run_widened(gpu, memory, x, out, x.rows(), scratch),
             (Input::Fp8(..), None) => {
                 Err(CudaError::Shape("fp8 rows cannot be multiplied by a bf16 weight".to_owned()))
             }
         }
+    }
+
+    /// The same for bf16 rows, in products of `at_a_time` rows each, so that a row has the same bits whatever else is
+    /// computed with it. The number of rows is a multiple of that.
+    ///
+    /// # Errors
+    /// As [`Linear::run`].
+    pub fn run_in_chunks(
+        &self,
+        gpu: &Gpu,
+        memory: &Buffer,
+        x: Matrix<'_, bf16>,
+        out: Matrix<'_, bf16>,
+        at_a_time: usize,
+        scratch: &Scratch<'_>,
+    ) -> Result<()> {
+        if self.scales.is_some() {
+            return self.run_widened(gpu, memory, x, out, at_a_time, scratch);
+        }
+        (0..x.rows()).step_by(at_a_time).try_for_each(|first| {
+            let (x, out) = (x.slice_rows(first, at_a_time), out.slice_rows(first, at_a_time));
+            gpu.product(out, x, self.wide(memory), Some(self.bias(memory)))
+        })
+    }
+
+    /// Each piece is widened once, for all rows.
+    fn run_widened(
+        &self,
+        gpu: &Gpu,
+        memory: &Buffer,
+        x: Matrix<'_, bf16>,
+        out: Matrix<'_, bf16>,
+        at_a_time: usize,
+        scratch: &Scratch<'_>,
+    ) -> Result<()> {
+        let (weight, scales) = self.quantised(memory);
+        for (first, count) in scratch.pieces(self.out, self.inner) {
+            let wide = scratch.rows(count, self.inner);
+            gpu.widen(weight.slice_rows(first, count), scales.slice_rows(first, count), wide)?;
+            let bias = self.bias(memory).slice_columns(first, count);
+            let out = out.slice_columns(first, count);
+            for row in (0..x.rows()).step_by(at_a_time) {
+                let (x, out) = (x.slice_rows(row, at_a_time), out.slice_rows(row, at_a_time));
+                gpu.product(out, x, wide, Some(bias))?;
+            }
+        }
+        Ok(())
     }
 
     fn wide<'a>(&self, memory: &'a Buffer) -> Matrix<'a, bf16> {

@@ -207,13 +207,21 @@ impl Ends {
 
 /// What the kernels and fp8 products ask of the sizes.
 fn check(config: &Config) -> Result<()> {
-    let sides =
-        [config.hidden, config.mlp, config.in_channels, config.out_channels, config.context_dim, config.vec_dim];
+    let sides = [
+        config.hidden,
+        config.mlp,
+        config.in_channels,
+        config.out_channels,
+        config.context_dim,
+        config.vec_dim,
+    ];
     if config.single_blocks == 0 || config.double_blocks == 0 {
         return Err(CudaError::Shape("a FLUX.1 transformer has double and single blocks".to_owned()));
     }
     match sides.into_iter().find(|side| *side == 0 || !side.is_multiple_of(GRAIN)) {
-        Some(side) => Err(CudaError::Shape(format!("{side} channels: the card's kernels want multiples of {GRAIN}"))),
+        Some(side) => {
+            Err(CudaError::Shape(format!("{side} channels: the card's kernels want multiples of {GRAIN}")))
+        }
         None => Ok(()),
     }
 }

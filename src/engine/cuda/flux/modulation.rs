@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use half::bf16;
 
-use super::linear::{Form, Input, Linear, Scratch};
+use super::linear::{Form, Linear, Scratch};
 use super::origin::Origin;
 use crate::engine::cuda::error::Result;
 use crate::engine::cuda::gpu::Gpu;
@@ -164,16 +164,14 @@ impl Modulator {
         let rows = times.len().max(1).next_multiple_of(CHUNK);
         let width = self.columns.width();
         let memory = Buffer::of::<bf16>(gpu, rows, width, "the modulation tables")?;
+        // The gap behind the first single block is never written: let a table be the same whenever it is made.
+        memory.fill(0)?;
         let table = memory.matrix::<bf16>(0, rows, width);
         let active = self.embed(gpu, times, guidance, pooled, scratch)?;
         let active = active.matrix::<bf16>(0, rows, self.columns.hidden);
         let run = |linear: &Linear, at: usize| {
-            for first in (0..rows).step_by(CHUNK) {
-                let out = table.slice_rows(first, CHUNK).slice_columns(at, linear.out());
-                let x = Input::Bf16(active.slice_rows(first, CHUNK));
-                linear.run(gpu, &self.memory, x, out, scratch)?;
-            }
-            Ok::<_, crate::engine::cuda::CudaError>(())
+            let out = table.slice_columns(at, linear.out());
+            linear.run_in_chunks(gpu, &self.memory, active, out, CHUNK, scratch)
         };
         for (index, [txt, img]) in self.double.iter().enumerate() {
             run(txt, self.columns.double(index))?;
@@ -203,20 +201,16 @@ impl Modulator {
         let mut padded = times.to_vec();
         padded.resize(rows, 1.0);
         let mut layout = Layout::default();
-        let [time, inner, between, strength, text, sines] =
-            [rows, rows, rows, CHUNK, CHUNK, rows].map(|rows| layout.place::<bf16>(rows, hidden.max(EMBEDDING)));
+        let [time, inner, between, strength, text, sines] = [rows, rows, rows, CHUNK, CHUNK, rows]
+            .map(|rows| layout.place::<bf16>(rows, hidden.max(EMBEDDING)));
         let vector = layout.place::<bf16>(CHUNK, self.embedders.vector[0].inner());
         let work = Buffer::new(gpu, layout.bytes(), "the embeddings of the steps")?;
         let at = |offset: usize, rows: usize| work.matrix::<bf16>(offset, rows, hidden);
         let two = |layers: &[Linear; 2], x: Matrix<'_, bf16>, out: usize| {
-            for first in (0..x.rows()).step_by(CHUNK) {
-                let chunk = |offset: usize| at(offset, x.rows()).slice_rows(first, CHUNK);
-                let (inner, between, out) = (chunk(inner), chunk(between), chunk(out));
-                layers[0].run(gpu, &self.memory, Input::Bf16(x.slice_rows(first, CHUNK)), inner, scratch)?;
-                gpu.silu(inner, between)?;
-                layers[1].run(gpu, &self.memory, Input::Bf16(between), out, scratch)?;
-            }
-            Ok::<_, crate::engine::cuda::CudaError>(())
+            let [inner, between, out] = [inner, between, out].map(|offset| at(offset, x.rows()));
+            layers[0].run_in_chunks(gpu, &self.memory, x, inner, CHUNK, scratch)?;
+            gpu.silu(inner, between)?;
+            layers[1].run_in_chunks(gpu, &self.memory, between, out, CHUNK, scratch)
         };
         let narrow = |values: Vec<f32>| values.into_iter().map(bf16::from_f32).collect::<Vec<_>>();
         let embedding = work.matrix::<bf16>(sines, rows, EMBEDDING);

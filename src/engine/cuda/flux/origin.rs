@@ -30,7 +30,9 @@ impl Origin<'_> {
     pub fn bf16(&self, gpu: &Gpu, to: Matrix<'_, bf16>, name: &str, shape: &[usize]) -> Result<()> {
         match self {
             Self::File(weights) => gpu.load(to, weights, name, shape),
-            Self::Random(seed) if name.ends_with(".scale") => gpu.random(to, seed_of(*seed, name), 1.0, NORM_DEVIATION),
+            Self::Random(seed) if name.ends_with(".scale") => {
+                gpu.random(to, seed_of(*seed, name), 1.0, NORM_DEVIATION)
+            }
             Self::Random(seed) => gpu.random(to, seed_of(*seed, name), 0.0, DEVIATION),
         }
     }

@@ -87,7 +87,9 @@ pub fn choose(asked: Asked, card: &Card, stored_fp8: bool) -> Result<Choice> {
         ),
         Asked::Auto => choice(
             Precision::Fp8Storage,
-            format!("the weights are {stored} and compute capability {major}.{minor} has no fp8 tensor cores"),
+            format!(
+                "the weights are {stored} and compute capability {major}.{minor} has no fp8 tensor cores"
+            ),
         ),
     }
 }

@@ -44,7 +44,9 @@ impl Flux {
     ) -> Result<()> {
         if !workspace.fits(conditions.text, conditions.image) {
             let (text, image) = (conditions.text, conditions.image);
-            return Err(CudaError::Shape(format!("the workspace is not laid out for {text} + {image} tokens")));
+            return Err(CudaError::Shape(format!(
+                "the workspace is not laid out for {text} + {image} tokens"
+            )));
         }
         let pass = Pass { flux: self, at: workspace, conditions, step };
         pass.begin()?;
@@ -149,8 +151,10 @@ impl<'a> Pass<'a> {
         let (x, out) = (at.narrow_in(0, rows), both.slice_rows(0, rows));
         block.linear1.run(gpu, &block.memory, x, out, &self.scratch())?;
         self.rotate(both, block.norms(), tokens)?;
-        let (qkv, inner) =
-            (self.tokens(both).slice_columns(0, 3 * hidden), self.tokens(both).slice_columns(3 * hidden, mlp));
+        let (qkv, inner) = (
+            self.tokens(both).slice_columns(0, 3 * hidden),
+            self.tokens(both).slice_columns(3 * hidden, mlp),
+        );
         match at.wide_out(hidden + mlp) {
             Out::Bf16(wide) => {
                 flux.attention.run(gpu, qkv, wide.slice_columns(0, hidden))?;

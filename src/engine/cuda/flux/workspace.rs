@@ -50,7 +50,11 @@ impl Places {
         let rows = padded(text, image);
         let picture = image.next_multiple_of(GRAIN);
         let mut rows_of = |width: usize| {
-            if precision.quantises() { layout.place::<F8>(rows, width) } else { layout.place::<bf16>(rows, width) }
+            if precision.quantises() {
+                layout.place::<F8>(rows, width)
+            } else {
+                layout.place::<bf16>(rows, width)
+            }
         };
         let (narrow, wide) = (rows_of(hidden), rows_of(hidden + mlp));
         Self {
@@ -88,7 +92,13 @@ impl Workspace {
     ///
     /// # Errors
     /// When there is not enough.
-    pub fn new(gpu: &Arc<Gpu>, config: &Config, precision: Precision, text: usize, image: usize) -> Result<Self> {
+    pub fn new(
+        gpu: &Arc<Gpu>,
+        config: &Config,
+        precision: Precision,
+        text: usize,
+        image: usize,
+    ) -> Result<Self> {
         let mut layout = Layout::default();
         let places = Places::lay(&mut layout, config, precision, text, image);
         let memory = Buffer::new(gpu, layout.bytes(), "the activations of a step")?;
@@ -147,7 +157,12 @@ impl Workspace {
         padded(self.text, self.image)
     }
 
-    fn of<T: crate::engine::cuda::memory::Element>(&self, at: usize, rows: usize, width: usize) -> Matrix<'_, T> {
+    fn of<T: crate::engine::cuda::memory::Element>(
+        &self,
+        at: usize,
+        rows: usize,
+        width: usize,
+    ) -> Matrix<'_, T> {
         self.memory.matrix(at, rows, width)
     }
 

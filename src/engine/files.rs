@@ -1,0 +1,90 @@
+//! What both engines do before a model is in memory: open its files, and tell how far reading them is.
+
+use super::text::tokenize::Counter;
+use super::weights::Weights;
+use super::{EngineError, Observer, Report};
+use crate::model::{ModelName, Parts, Source, TextLimits};
+
+/// A model's files, opened and their headers checked; nothing of their weights is read yet.
+pub(super) struct Files {
+    pub counter: Counter,
+    pub t5: Weights,
+    pub clip: Weights,
+    pub vae: Weights,
+    pub transformer: Weights,
+}
+
+impl Files {
+    /// # Errors
+    /// [`EngineError::Load`] names the part, the file and what is wrong.
+    pub fn open(name: &ModelName, parts: &Parts, limits: TextLimits) -> Result<Self, EngineError> {
+        let open = |part, source| Weights::open(source).map_err(Self::failed(name, part, source));
+        Ok(Self {
+            counter: Counter::load(parts, limits).map_err(Self::failed(
+                name,
+                "a tokenizer",
+                &parts.t5_tokenizer,
+            ))?,
+            t5: open("the T5 encoder", &parts.t5)?,
+            clip: open("the CLIP encoder", &parts.clip)?,
+            vae: open("the VAE", &parts.vae)?,
+            transformer: open("the transformer", &parts.transformer)?,
+        })
+    }
+
+    /// Says of an error which part of which model it concerns.
+    pub fn failed<E: std::fmt::Display>(
+        name: &ModelName,
+        part: &'static str,
+        from: &Source,
+    ) -> impl Fn(E) -> EngineError {
+        let (model, from) = (name.clone(), from.to_string());
+        move |reason| EngineError::Load {
+            model: model.clone(),
+            part,
+            from: from.clone(),
+            reason: reason.to_string(),
+        }
+    }
+}
+
+/// How far a load is, in bytes of weight files.
+pub(super) struct Progress<'o> {
+    observer: &'o mut dyn Observer,
+    done: u64,
+    total: u64,
+}
+
+impl<'o> Progress<'o> {
+    /// # Errors
+    /// [`EngineError::Stopped`], here and below.
+    pub fn begin(observer: &'o mut dyn Observer, files: [&Weights; 4]) -> Result<Self, EngineError> {
+        let total = files.iter().map(|weights| weights.size()).sum();
+        let progress = Self { observer, done: 0, total };
+        progress.begun()
+    }
+
+    fn begun(mut self) -> Result<Self, EngineError> {
+        self.report(0)?;
+        Ok(self)
+    }
+
+    /// A whole file is read.
+    pub fn finish(&mut self, weights: &Weights) -> Result<(), EngineError> {
+        self.done += weights.size();
+        self.report(self.done)
+    }
+
+    /// A share of the last file is read.
+    pub fn part_of(&mut self, weights: &Weights, share: f64) -> Result<(), EngineError> {
+        self.report(self.done + (share * weights.size() as f64) as u64)
+    }
+
+    fn report(&mut self, done: u64) -> Result<(), EngineError> {
+        if self.observer.wants_stop() {
+            return Err(EngineError::Stopped);
+        }
+        self.observer.report(Report::Loading { done, total: self.total });
+        Ok(())
+    }
+}
