@@ -3,6 +3,7 @@
 #include "vae.h"
 
 #include <cstring>
+#include <type_traits>
 
 VaeKernels::VaeKernels(const std::string& directory)
     : conv80(directory + "/conv_sm80.fatbin"), vae(directory + "/vae.fatbin"), cards(multiprocessors()) {
@@ -204,9 +205,17 @@ std::string describe(const std::string& name, const ConvShape& s) {
     return text;
 }
 
+__global__ void widen(const bf16* from, float* to, size_t count) {
+    const size_t i = blockIdx.x * size_t{blockDim.x} + threadIdx.x;
+    if (i < count) to[i] = float(from[i]);
+}
+
 void pack(const VaeKernels& k, const Buffer<bf16>& weight, Buffer<bf16>& packed, ConvShape s) {
-    launch(k.vae.function(s.doubled ? "pack_doubled_bf16" : "pack_conv_bf16"), ceil_div(packed.count, 256), 256, 0,
-           {(void*)&weight.data, &packed.data, &s.out, &s.in});
+    Buffer<float> wide(weight.count);
+    widen<<<ceil_div(weight.count, 256), 256>>>(weight.data, wide.data, weight.count);
+    launch(k.vae.function(s.doubled ? "pack_doubled" : "pack_conv"), ceil_div(packed.count, 256), 256, 0,
+           {&wide.data, &packed.data, &s.out, &s.in});
+    CHECK(cudaDeviceSynchronize());
 }
 
 double check_conv(const VaeKernels& k, const ConvShape& s, uint64_t seed) {
@@ -296,6 +305,13 @@ double check_softmax(const VaeKernels& k, const char* name, int rows, int n, uin
     CHECK(cudaDeviceSynchronize());
     const double e = relative_error(out.data, expected.data, rows, n);
     report(std::string(name) + " " + std::to_string(n), e, guard_untouched(out));
+    if constexpr (std::is_same<T, bf16>::value) {  // in place
+        launch(k.vae.function(name), rows, std::min(1024, ceil_div(n, 512) * 32), 0,
+               {&scores.data, &stride, &scores.data, &stride, &n, &scale});
+        Buffer<bf16> dense(size_t(rows) * n);
+        CHECK(cudaMemcpy2D(dense.data, n * 2, scores.data, stride * 2, n * 2, rows, cudaMemcpyDeviceToDevice));
+        report(std::string(name) + " in place", 0, same_bytes(dense.data, out.data, dense.count * 2));
+    }
     return e;
 }
 

@@ -25,7 +25,7 @@ struct Decode {
     std::vector<Work> works;
     std::vector<std::unique_ptr<Buffer<bf16>>> weights;
     std::vector<std::unique_ptr<Linear>> linears;
-    Buffer<bf16> a, b, c, scores, probabilities;
+    Buffer<bf16> a, b, c, scores;
     Buffer<float> ones, partials, affine, tokens, picture;
     Buffer<uint8_t> workspace, bytes;
     Buffer<int> flag;
@@ -39,7 +39,6 @@ struct Decode {
           b(a.count),
           c(a.count),
           scores(size_t(kScoreRows) * (side / 8) * (side / 8)),
-          probabilities(scores.count),
           ones(512),
           partials(kNormPartials),
           affine(1024),
@@ -125,11 +124,11 @@ struct Decode {
                 long long stride = n;
                 int length = n;
                 float scale = 1.44269504f / std::sqrt(512.f);
-                bf16 *from = scores.data, *to = probabilities.data;
+                bf16* from = scores.data;
                 launch(kernels.vae.function("softmax_rows_bf16"), rows, std::min(1024, ceil_div(n, 512) * 32), 0,
-                       {&from, &stride, &to, &stride, &length, &scale}, stream);
+                       {&from, &stride, &from, &stride, &length, &scale}, stream);
             });
-            linear("values", rows, 512, n, probabilities.data, v, attended + size_t(row) * 512);
+            linear("values", rows, 512, n, scores.data, v, attended + size_t(row) * 512);
         }
         linear("q, k, v", n, 512, 512, attended, weight(512 * 512, 512), x);  // its residual is left out here
     }

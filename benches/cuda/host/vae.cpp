@@ -65,6 +65,10 @@ void check_softmax(const char* name, int rows, int n, int threads, void (*kernel
         for (int i = n; i < out_stride; ++i) failures += !std::isnan(float(out[r * out_stride + i]));
     }
     expect(name, std::sqrt(difference / norm), 3e-3);
+    if constexpr (sizeof(T) == 2) {
+        host::launch(dim3(rows), threads, [&] { kernel(scores.data(), stride, scores.data(), stride, n, 0.7f * kLog2e); });
+        for (int r = 0; r < rows; ++r) failures += std::memcmp(&scores[r * stride], &out[r * out_stride], n * 2) != 0;
+    }
 }
 
 void check_ends() {
@@ -97,13 +101,19 @@ void check_ends() {
         failures += flag != 1;
     }
 
+    auto a = random_halves(24);
+    const auto b = random_halves(24), before = a;
+    host::launch(dim3(1), 32, [&] { add(a.data(), b.data(), 24); });
+    for (int i = 0; i < 24; ++i) failures += float(a[i]) != float(__float2bfloat16(float(before[i]) + float(b[i])));
+
     for (const bool doubled : {false, true}) {
         const ConvShape s{1, 1, 24, 5, doubled};
         const auto weight = random_halves(s.out * s.in * 9);
+        const std::vector<float> wide(weight.begin(), weight.end());
         const auto wanted = packed(s, weight);
         auto got = poisoned(wanted.size());
         host::launch(dim3((wanted.size() + 63) / 64), 64, [&] {
-            (doubled ? pack_doubled_bf16 : pack_conv_bf16)(weight.data(), got.data(), s.out, s.in);
+            (doubled ? pack_doubled : pack_conv)(wide.data(), got.data(), s.out, s.in);
         });
         failures += std::memcmp(got.data(), wanted.data(), wanted.size() * 2) != 0;
     }

@@ -6,8 +6,9 @@
 //   softmax_rows_{f32,bf16}       probabilities of a row of scores
 //   latent_to_vae_{f32,bf16}      tokens to pixels, unscaled and shifted: a region of the picture
 //   to_rgb8                       -1 .. 1 to bytes, and whether anything was not finite
-//   pack_conv_{f32,bf16}          weights [out, in, 3, 3] to [out, 9, in]
-//   pack_doubled_{f32,bf16}       the same for a doubled picture: [4 phases, out, 4, in] (conv.cuh)
+//   add                           x += y
+//   pack_conv                     fp32 weights [out, in, 3, 3] to [out, 9, in]
+//   pack_doubled                  the same for a doubled picture: [4 phases, out, 4, in] (conv.cuh)
 //
 // Layouts. Pictures are [pixels, channels], dense, channels a multiple of 8 and of 32 groups, every row on 16 bytes.
 //
@@ -207,32 +208,6 @@ __device__ __forceinline__ void latent_to_vae(const T* tokens, int columns, int 
     to[1] = pack8(v[1]);
 }
 
-// A thread a weight of the result, [out, 9, in].
-template <class T>
-__device__ __forceinline__ void pack_conv(const T* weight, bf16* packed, int out, int in) {
-    const int at = blockIdx.x * blockDim.x + threadIdx.x;
-    if (at >= out * 9 * in) return;
-    const int c = at % in, tap = at / in % 9, o = at / in / 9;
-    packed[at] = __float2bfloat16_rn(static_cast<float>(weight[(o * in + c) * 9 + tap]));
-}
-
-// A thread a weight of the result, [4 phases, out, 4, in]. In an even row (phase / 2 = 0) the first tap is the kernel's
-// first row and the second its other two, in an odd one the first tap is the first two.
-template <class T>
-__device__ __forceinline__ void pack_doubled(const T* weight, bf16* packed, int out, int in) {
-    const int at = blockIdx.x * blockDim.x + threadIdx.x;
-    if (at >= 16 * out * in) return;
-    const int c = at % in, tap = at / in % 4, o = at / in / 4 % out, phase = at / in / 4 / out;
-    const auto begin = [](int odd, int second) { return second ? 1 + odd : 0; };
-    const auto end = [](int odd, int second) { return second ? 3 : 1 + odd; };
-    const T* from = weight + (o * in + c) * 9;
-    float sum = 0;
-    for (int i = begin(phase / 2, tap / 2); i < end(phase / 2, tap / 2); ++i)
-        for (int j = begin(phase % 2, tap % 2); j < end(phase % 2, tap % 2); ++j)
-            sum += static_cast<float>(from[i * 3 + j]);
-    packed[at] = __float2bfloat16_rn(sum);
-}
-
 }  // namespace
 
 extern "C" {
@@ -303,7 +278,7 @@ __global__ void group_norm_silu(const bf16* x, const float2* affine, bf16* out, 
 }
 
 // Grid: rows. Threads: a multiple of 32, at most 1024; n / 16 of them read each score once. n is a multiple of 4, and
-// so are the strides. `scale_log2` is the scores' scale times log2(e), positive.
+// so are the strides. `scale_log2` is the scores' scale times log2(e), positive. `out` may be the bf16 scores.
 __global__ void softmax_rows_f32(const float* scores, long long scores_stride, bf16* out, long long out_stride, int n,
                                  float scale_log2) {
     softmax(scores, scores_stride, out, out_stride, n, scale_log2);
@@ -346,13 +321,39 @@ __global__ void to_rgb8(const float* x, uint8_t* out, int* not_finite, int count
     if (!finite) *not_finite = 1;
 }
 
-__global__ void pack_conv_f32(const float* weight, bf16* packed, int out, int in) { pack_conv(weight, packed, out, in); }
-__global__ void pack_conv_bf16(const bf16* weight, bf16* packed, int out, int in) { pack_conv(weight, packed, out, in); }
-__global__ void pack_doubled_f32(const float* weight, bf16* packed, int out, int in) {
-    pack_doubled(weight, packed, out, in);
+// `count` values, a multiple of 8, a thread eight of them.
+__global__ void add(bf16* x, const bf16* y, long long count) {
+    const long long at = (static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x) * kChunk;
+    if (at >= count) return;
+    float a[kChunk], b[kChunk];
+    unpack(*reinterpret_cast<const uint4*>(x + at), a);
+    unpack(*reinterpret_cast<const uint4*>(y + at), b);
+#pragma unroll
+    for (int i = 0; i < kChunk; ++i) a[i] += b[i];
+    *reinterpret_cast<uint4*>(x + at) = pack8(a);
 }
-__global__ void pack_doubled_bf16(const bf16* weight, bf16* packed, int out, int in) {
-    pack_doubled(weight, packed, out, in);
+
+// A thread a weight of the result, [out, 9, in].
+__global__ void pack_conv(const float* weight, bf16* packed, int out, int in) {
+    const int at = blockIdx.x * blockDim.x + threadIdx.x;
+    if (at >= out * 9 * in) return;
+    const int c = at % in, tap = at / in % 9, o = at / in / 9;
+    packed[at] = __float2bfloat16_rn(weight[(o * in + c) * 9 + tap]);
+}
+
+// A thread a weight of the result, [4 phases, out, 4, in]. In an even row (phase / 2 = 0) the first tap is the kernel's
+// first row and the second its other two, in an odd one the first tap is the first two.
+__global__ void pack_doubled(const float* weight, bf16* packed, int out, int in) {
+    const int at = blockIdx.x * blockDim.x + threadIdx.x;
+    if (at >= 16 * out * in) return;
+    const int c = at % in, tap = at / in % 4, o = at / in / 4 % out, phase = at / in / 4 / out;
+    const auto begin = [](int odd, int second) { return second ? 1 + odd : 0; };
+    const auto end = [](int odd, int second) { return second ? 3 : 1 + odd; };
+    const float* from = weight + (o * in + c) * 9;
+    float sum = 0;
+    for (int i = begin(phase / 2, tap / 2); i < end(phase / 2, tap / 2); ++i)
+        for (int j = begin(phase % 2, tap % 2); j < end(phase % 2, tap % 2); ++j) sum += from[i * 3 + j];
+    packed[at] = __float2bfloat16_rn(sum);
 }
 
 }  // extern "C"
