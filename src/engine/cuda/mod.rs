@@ -15,6 +15,7 @@
 //! | [`ops`], [`attention`] | one safe function a kernel |
 //! | [`weights`] | weight files into device memory |
 //! | [`flux`] | the transformer |
+//! | [`vae`] | the decoder |
 //! | [`pipeline`] | a model, from prompt to pixels |
 //!
 //! CUDA's libraries are opened when a card is first asked for, so a program with this feature starts anywhere and says
@@ -29,6 +30,7 @@ pub mod gpu;
 pub mod memory;
 pub mod ops;
 pub mod product;
+pub mod vae;
 pub mod weights;
 
 pub use error::CudaError;
