@@ -33,6 +33,12 @@ pub enum Module {
     AttentionHopper,
     /// The sampler's steps, embeddings, and random weights.
     Sampling,
+    /// Convolutions for every card.
+    Conv,
+    /// Convolutions for Hopper.
+    ConvHopper,
+    /// The VAE between its convolutions and products.
+    Vae,
 }
 
 /// All of them.
@@ -49,6 +55,9 @@ impl Module {
             Self::Attention => fat_binary!("attention_sm80"),
             Self::AttentionHopper => fat_binary!("attention_sm90"),
             Self::Sampling => fat_binary!("sampling"),
+            Self::Conv => fat_binary!("conv_sm80"),
+            Self::ConvHopper => fat_binary!("conv_sm90"),
+            Self::Vae => fat_binary!("vae"),
         }
     }
 }

@@ -204,6 +204,15 @@ impl<'a, T: Element> Matrix<'a, T> {
         Self { rows, width, stride: width, ..self }
     }
 
+    /// All values of a matrix without gaps, as one row.
+    ///
+    /// # Panics
+    /// When there are gaps between the rows.
+    #[must_use]
+    pub fn as_row(self) -> Self {
+        self.reshape(1, self.rows * self.width)
+    }
+
     /// The bytes of a matrix without gaps, as one row.
     ///
     /// # Panics

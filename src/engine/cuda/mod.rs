@@ -15,6 +15,7 @@
 //! | [`ops`], [`attention`] | one safe function a kernel |
 //! | [`weights`] | weight files into device memory |
 //! | [`flux`] | the transformer |
+//! | [`vae`] | the decoder |
 //! | [`pipeline`] | a model, from prompt to pixels |
 //! | [`synthetic`] | a model of random weights, to be measured without any file |
 //!
@@ -32,6 +33,7 @@ pub mod memory;
 pub mod ops;
 pub mod product;
 pub mod synthetic;
+pub mod vae;
 pub mod weights;
 
 pub use error::CudaError;

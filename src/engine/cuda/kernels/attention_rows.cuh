@@ -8,17 +8,8 @@
 #include <cmath>
 #include <cstdint>
 
-__device__ __forceinline__ float exp2_fast(float x) {
-    float y;
-    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
-    return y;
-}
-
-__device__ __forceinline__ uint32_t pack(float low, float high) {
-    uint32_t word;
-    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(word) : "f"(high), "f"(low));
-    return word;
-}
+#include "approximate.cuh"
+#include "fragments.cuh"
 
 // The four threads of a quad hold one row of an accumulator.
 __device__ __forceinline__ float quad_max(float x) {
@@ -71,29 +62,6 @@ template <int N>
 __device__ __forceinline__ void multiply_rows(float (&o)[N], const float (&factor)[2]) {
 #pragma unroll
     for (int i = 0; i < N; ++i) o[i] *= factor[(i >> 1) & 1];
-}
-
-// Turns the quad's 4 x 4 words (one word of each of four column groups a thread) so that each thread holds one group's
-// 16 bytes in order.
-__device__ __forceinline__ uint4 quad_transpose(uint32_t w0, uint32_t w1, uint32_t w2, uint32_t w3, int lane) {
-    const bool odd = lane & 1, high = lane & 2;
-    uint32_t a = __shfl_xor_sync(~0u, odd ? w0 : w1, 1), b = __shfl_xor_sync(~0u, odd ? w2 : w3, 1);
-    if (odd) {
-        w0 = a;
-        w2 = b;
-    } else {
-        w1 = a;
-        w3 = b;
-    }
-    a = __shfl_xor_sync(~0u, high ? w0 : w2, 2), b = __shfl_xor_sync(~0u, high ? w1 : w3, 2);
-    if (high) {
-        w0 = a;
-        w1 = b;
-    } else {
-        w2 = a;
-        w3 = b;
-    }
-    return make_uint4(w0, w1, w2, w3);
 }
 
 // Columns `from` and on hold no key.

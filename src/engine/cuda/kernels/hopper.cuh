@@ -39,7 +39,7 @@ __device__ __forceinline__ void barrier_wait(uint32_t barrier, uint32_t phase) {
     }
 }
 
-// ---- bulk tensor copies, global to shared, 5 dimensions ----
+// ---- bulk tensor copies, global to shared, 5 or 3 dimensions; what lies outside of the tensor arrives as zeros ----
 
 __device__ __forceinline__ void tensor_prefetch(const CUtensorMap* map) {
     asm volatile("prefetch.tensormap [%0];" ::"l"(map) : "memory");
@@ -53,6 +53,18 @@ __device__ __forceinline__ void tensor_load(uint32_t to, const CUtensorMap* map,
         "l"(map), "r"(barrier), "r"(c0), "r"(c1), "r"(c2), "r"(c3), "r"(c4)
         : "memory");
 }
+
+__device__ __forceinline__ void tensor_load(uint32_t to, const CUtensorMap* map, uint32_t barrier, int c0, int c1,
+                                            int c2) {
+    asm volatile(
+        "cp.async.bulk.tensor.3d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%3, %4, %5}], "
+        "[%2];" ::"r"(to),
+        "l"(map), "r"(barrier), "r"(c0), "r"(c1), "r"(c2)
+        : "memory");
+}
+
+// Asks for a line of device memory in L2.
+__device__ __forceinline__ void prefetch(const void* from) { asm volatile("prefetch.global.L2 [%0];" ::"l"(from)); }
 
 // ---- warpgroup matrix instructions ----
 

@@ -1,0 +1,242 @@
+//! The decoder's layers at work. The same walk either launches kernels or only writes down, for the plan of the memory,
+//! when each picture is made and when the last layer has read it.
+
+use half::bf16;
+
+use super::super::error::Result;
+use super::super::gpu::Gpu;
+use super::super::memory::{Buffer, Element, Matrix};
+use super::ops::{ConvShape, norm_scratch};
+use super::plan::{Log, Plan};
+use super::structure::{AttnBlock, Conv3, Linear, Norm, ResnetBlock, Structure};
+
+/// Bytes of the scores that are held at once: what an L2 cache keeps between the product, softmax and the next product.
+const SCORES: usize = 32 << 20;
+/// Queries of a chunk are a multiple of this, or all that there are.
+const QUERIES: usize = 128;
+
+/// `[height · width, channels]` of bf16.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Picture {
+    number: usize,
+    pub height: usize,
+    pub width: usize,
+    pub channels: usize,
+}
+
+impl Picture {
+    pub fn pixels(self) -> usize {
+        self.height * self.width
+    }
+}
+
+/// What launches need.
+#[derive(Debug, Clone, Copy)]
+pub struct Run<'a> {
+    pub gpu: &'a Gpu,
+    pub weights: &'a Buffer,
+    pub memory: &'a Buffer,
+    /// Of the memory.
+    pub plan: &'a Plan,
+    /// By the kernels for every card although this one has better ones.
+    pub portable: bool,
+}
+
+impl<'a> Run<'a> {
+    pub fn of(&self, picture: Picture) -> Matrix<'a, bf16> {
+        self.memory.matrix(self.plan.place(picture.number), picture.pixels(), picture.channels)
+    }
+
+    fn conv(&self, conv: &Conv3) -> (Matrix<'a, bf16>, Matrix<'a, f32>) {
+        let phases = if conv.doubled { 4 } else { 1 };
+        let weight = self.weights.matrix(conv.weight, phases * conv.out, conv.taps() / phases * conv.inner);
+        (weight, self.weights.matrix(conv.bias, 1, conv.out))
+    }
+
+    fn linear(&self, out: Matrix<'_, bf16>, x: Matrix<'_, bf16>, linear: &Linear) -> Result<()> {
+        let weight = self.weights.matrix(linear.weight, linear.out, linear.inner);
+        self.gpu.product(out, x, weight, Some(self.weights.matrix(linear.bias, 1, linear.out)))
+    }
+}
+
+/// A walk through the decoder.
+#[derive(Debug)]
+pub struct Stage<'a> {
+    log: Log,
+    /// None where only memory is counted.
+    run: Option<Run<'a>>,
+    /// Number and floats of what the norms need between their launches.
+    scratch: (usize, usize),
+}
+
+impl<'a> Stage<'a> {
+    pub fn new(structure: &Structure, run: Option<Run<'a>>) -> Self {
+        let mut log = Log::default();
+        let floats = norm_scratch(widest(structure));
+        let scratch = (log.take(floats * f32::BYTES), floats);
+        Self { log, run, scratch }
+    }
+
+    /// What the walk so far has made.
+    pub fn log(&self) -> &Log {
+        &self.log
+    }
+
+    /// Room for a picture.
+    pub fn take(&mut self, height: usize, width: usize, channels: usize) -> Picture {
+        let number = self.log.take(height * width * channels * bf16::BYTES);
+        Picture { number, height, width, channels }
+    }
+
+    /// Gives a picture's room back.
+    pub fn give(&mut self, picture: Picture) {
+        self.log.give(picture.number);
+    }
+
+    /// A convolution into a new picture.
+    pub fn conv(&mut self, conv: &Conv3, x: Picture) -> Result<Picture> {
+        let f = if conv.doubled { 2 } else { 1 };
+        let out = self.take(f * x.height, f * x.width, conv.out);
+        self.convolve(conv, x, None, out)?;
+        Ok(out)
+    }
+
+    fn convolve(&self, conv: &Conv3, x: Picture, residual: Option<Picture>, out: Picture) -> Result<()> {
+        let Some(run) = self.run else { return Ok(()) };
+        let Picture { height, width, .. } = x;
+        let shape = ConvShape { height, width, inner: conv.inner, out: conv.out, doubled: conv.doubled };
+        let residual = residual.map(|picture| run.of(picture));
+        run.gpu.conv3x3(shape, run.of(x), run.conv(conv), residual, run.of(out), run.portable)
+    }
+
+    /// The last layer, in fp32.
+    pub fn conv_narrow(&self, conv: &Conv3, x: Picture, out: usize) -> Result<()> {
+        let Some(run) = self.run else { return Ok(()) };
+        let Picture { height, width, .. } = x;
+        let shape = ConvShape { height, width, inner: conv.inner, out: conv.out, doubled: false };
+        let out = run.memory.matrix(out, x.pixels(), conv.out);
+        run.gpu.conv3x3_narrow(shape, run.of(x), run.conv(conv), out)
+    }
+
+    /// A group norm into `out`, which may be `x`.
+    pub fn norm(&self, norm: &Norm, silu: bool, x: Picture, out: Picture) -> Result<()> {
+        let Some(run) = self.run else { return Ok(()) };
+        let row = |at| run.weights.matrix(at, 1, norm.channels);
+        let scratch = run.memory.matrix::<f32>(run.plan.place(self.scratch.0), 1, self.scratch.1);
+        let scratch = scratch.slice_columns(0, norm_scratch(norm.channels));
+        run.gpu.group_norm(run.of(x), (row(norm.weight), row(norm.bias)), silu, scratch, run.of(out))
+    }
+
+    /// BFL's `ResnetBlock`; x is given back.
+    pub fn resnet(&mut self, block: &ResnetBlock, x: Picture) -> Result<Picture> {
+        let Picture { height, width, .. } = x;
+        // Where the channels change, the residual is another picture, and x itself is free for the norm.
+        let (residual, normed) = match &block.shortcut {
+            Some(shortcut) => {
+                let residual = self.take(height, width, shortcut.out);
+                if let Some(run) = self.run {
+                    run.linear(run.of(residual), run.of(x), shortcut)?;
+                }
+                (residual, x)
+            }
+            None => (x, self.take(height, width, x.channels)),
+        };
+        self.norm(&block.norm1, true, x, normed)?;
+        let inner = self.conv(&block.conv1, normed)?;
+        self.give(normed);
+        self.norm(&block.norm2, true, inner, inner)?;
+        self.convolve(&block.conv2, inner, Some(residual), residual)?;
+        self.give(inner);
+        Ok(residual)
+    }
+
+    /// BFL's `AttnBlock`, onto x: one head over all pixels, so many queries at a time that their scores stay in the
+    /// cache.
+    pub fn attention(&mut self, block: &AttnBlock, x: Picture) -> Result<()> {
+        let (pixels, channels) = (x.pixels(), x.channels);
+        let normed = self.take(x.height, x.width, channels);
+        self.norm(&block.norm, false, x, normed)?;
+        let qkv = self.take(x.height, x.width, 3 * channels);
+        // cublasLt wants rows on 16 bytes.
+        let (rows, stride) = (queries(pixels), pixels.next_multiple_of(8));
+        let scores = self.take(1, rows, stride);
+        if let Some(run) = self.run {
+            let gpu = run.gpu;
+            run.linear(run.of(qkv), run.of(normed), &block.qkv)?;
+            let part = |index| run.of(qkv).slice_columns(index * channels, channels);
+            let (q, k, v) = (part(0), part(1), part(2));
+            let attended = run.of(normed);
+            for first in (0..pixels).step_by(rows) {
+                let count = rows.min(pixels - first);
+                let scores = run.of(scores).slice_rows(0, count).slice_columns(0, pixels);
+                gpu.product(scores, q.slice_rows(first, count), k, None)?;
+                gpu.softmax_rows(scores, 1.0 / (channels as f32).sqrt())?;
+                gpu.product_plain(attended.slice_rows(first, count), scores, v)?;
+            }
+            let projected =
+                run.of(qkv).as_row().slice_columns(0, pixels * channels).reshape(pixels, channels);
+            run.linear(projected, attended, &block.proj_out)?;
+            gpu.add(run.of(x), projected)?;
+        }
+        self.give(scores);
+        self.give(qkv);
+        self.give(normed);
+        Ok(())
+    }
+}
+
+/// Queries whose scores against so many keys are held at once.
+fn queries(pixels: usize) -> usize {
+    let fit = SCORES / (pixels * bf16::BYTES) / QUERIES * QUERIES;
+    fit.max(QUERIES).min(pixels)
+}
+
+fn widest(structure: &Structure) -> usize {
+    let blocks = structure.levels.iter().flat_map(|level| &level.blocks);
+    blocks
+        .map(|block| block.norm1.channels.max(block.norm2.channels))
+        .max()
+        .unwrap_or(0)
+        .max(structure.conv_in.out)
+}
+
+/// All layers between the latent and the picture: `latent` is given back, the picture is written as fp32 at byte
+/// `picture`.
+///
+/// # Errors
+/// What a launch gives.
+pub fn walk(structure: &Structure, stage: &mut Stage<'_>, latent: Picture, picture: usize) -> Result<()> {
+    let mut x = stage.conv(&structure.conv_in, latent)?;
+    stage.give(latent);
+    x = stage.resnet(&structure.mid.0, x)?;
+    stage.attention(&structure.mid.1, x)?;
+    x = stage.resnet(&structure.mid.2, x)?;
+    for level in &structure.levels {
+        for block in &level.blocks {
+            x = stage.resnet(block, x)?;
+        }
+        if let Some(upsample) = &level.upsample {
+            let doubled = stage.conv(upsample, x)?;
+            stage.give(x);
+            x = doubled;
+        }
+    }
+    stage.norm(&structure.norm_out, true, x, x)?;
+    stage.conv_narrow(&structure.conv_out, x, picture)?;
+    stage.give(x);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scores_fit_the_cache_and_are_never_none() {
+        assert_eq!(queries(64), 64);
+        assert_eq!(queries(4096), 4096);
+        assert_eq!(queries(128 * 128), 1024);
+        assert_eq!(queries(256 * 256), 256);
+        assert_eq!(queries(1000 * 1000), 128);
+    }
+}

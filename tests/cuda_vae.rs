@@ -1,0 +1,135 @@
+//! The VAE's decoder on a card against the one on the CPU. Without a card these tests say so and pass.
+#![cfg(feature = "cuda")]
+
+use std::path::Path;
+use std::sync::Arc;
+
+use candle_core::{Device, Tensor};
+use flux_tui::engine::cuda::Gpu;
+use flux_tui::engine::cuda::memory::Buffer;
+use flux_tui::engine::cuda::vae::{Decoder, Region};
+use flux_tui::engine::latent;
+use flux_tui::engine::vae::decoder::{self, Scaling};
+use flux_tui::engine::weights::Weights;
+use flux_tui::model::Source;
+
+/// The first card, or none and a sentence.
+fn card() -> Option<Arc<Gpu>> {
+    match Gpu::open(0) {
+        Ok(gpu) => Some(gpu),
+        Err(error) => {
+            eprintln!("skipped: {error}");
+            None
+        }
+    }
+}
+
+fn nano(file: &str) -> Source {
+    Source::File(Path::new(env!("CARGO_MANIFEST_DIR")).join("models/nano").join(file))
+}
+
+fn weights() -> (Weights, Scaling) {
+    let scaling = Scaling::read(&nano("vae_config.json")).expect("nano's VAE has a config");
+    (Weights::open(&nano("ae.safetensors")).expect("nano's VAE opens"), scaling)
+}
+
+/// A latent of normal values and its tokens.
+fn tokens((rows, columns): (usize, usize)) -> (Tensor, Vec<f32>) {
+    let pixels = Tensor::randn(0f32, 1.0, (latent::CHANNELS, 2 * rows, 2 * columns), &Device::Cpu);
+    let tokens = pixels.and_then(|pixels| latent::pack(&pixels)).expect("a latent can be packed");
+    let values = tokens.flatten_all().and_then(|flat| flat.to_vec1()).expect("fp32");
+    (tokens, values)
+}
+
+/// The CPU's picture of a region, flat.
+fn on_the_cpu(decoder: &decoder::Decoder, tokens: &Tensor, grid: (usize, usize), region: Region) -> Vec<f32> {
+    let latent = latent::unpack(tokens, grid)
+        .and_then(|latent| latent.narrow(0, 2 * region.row, 2 * region.rows))
+        .and_then(|latent| latent.narrow(1, 2 * region.column, 2 * region.columns))
+        .and_then(|latent| latent.contiguous());
+    let picture = latent.and_then(|latent| decoder.decode(&latent)?.flatten_all());
+    picture.and_then(|picture| picture.to_vec1()).expect("the CPU decodes")
+}
+
+#[test]
+fn pictures_are_the_cpus_to_within_bf16() {
+    let Some(gpu) = card() else { return };
+    let (weights, scaling) = weights();
+    let cpu = decoder::Decoder::load(&weights, scaling).expect("nano's VAE loads");
+    let mut ours = Decoder::load(&gpu, &weights, scaling).expect("nano's VAE loads onto the card");
+    let parts = [
+        ((8, 8), Region::whole((8, 8))),
+        ((3, 5), Region::whole((3, 5))),
+        ((1, 1), Region::whole((1, 1))),
+        ((9, 7), Region { row: 2, column: 1, rows: 4, columns: 5 }),
+    ];
+    for portable in [false, true] {
+        ours.use_portable_kernels(portable);
+        for (grid, region) in parts {
+            let (tensor, values) = tokens(grid);
+            let buffer = Buffer::of::<f32>(&gpu, values.len() / 64, 64, "tokens").expect("memory");
+            let on_card = buffer.matrix::<f32>(0, values.len() / 64, 64);
+            gpu.upload(on_card, &values).expect("tokens can be copied");
+            let activations = ours.activations((region.rows, region.columns)).expect("memory");
+            ours.decode(&activations, on_card, grid, region).expect("the card decodes");
+            let picture = gpu.download(activations.picture()).expect("the card has decoded");
+            let rgb = gpu.download(activations.rgb()).expect("the card has decoded");
+            assert_eq!(gpu.download(activations.not_finite()).expect("a flag"), [0]);
+
+            let expected = on_the_cpu(&cpu, &tensor, grid, region);
+            assert_eq!(picture.len(), expected.len());
+            let square =
+                |values: &mut dyn Iterator<Item = f32>| values.map(|x| f64::from(x * x)).sum::<f64>();
+            let difference = square(&mut picture.iter().zip(&expected).map(|(a, b)| a - b));
+            let error = (difference / square(&mut expected.iter().copied())).sqrt();
+            eprintln!("{grid:?} {region:?} portable {portable}: relative error {error:.2e}");
+            assert!(error < 3e-2, "{grid:?} {region:?} portable {portable}: off by {error:.2e}");
+            for (value, byte) in picture.iter().zip(&rgb) {
+                let exact = (value * 0.5 + 0.5).clamp(0.0, 1.0) * 255.0;
+                assert!((f32::from(*byte) - exact).abs() < 0.51, "{value} became {byte}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_latent_that_is_not_finite_raises_the_flag() {
+    let Some(gpu) = card() else { return };
+    let (weights, scaling) = weights();
+    let decoder = Decoder::load(&gpu, &weights, scaling).expect("nano's VAE loads onto the card");
+    let (_, mut values) = tokens((4, 4));
+    values[77] = f32::NAN;
+    let buffer = Buffer::of::<f32>(&gpu, 16, 64, "tokens").expect("memory");
+    gpu.upload(buffer.matrix(0, 16, 64), &values).expect("tokens can be copied");
+    let activations = decoder.activations((4, 4)).expect("memory");
+    decoder
+        .decode(&activations, buffer.matrix(0, 16, 64), (4, 4), Region::whole((4, 4)))
+        .expect("the card decodes");
+    assert_eq!(gpu.download(activations.not_finite()).expect("a flag"), [1]);
+}
+
+#[test]
+fn flux_of_random_weights_decodes_the_same_bits_twice() {
+    let Some(gpu) = card() else { return };
+    let decoder = Decoder::random(&gpu, 1).expect("random weights fit");
+    let grid = (24, 40);
+    let (_, values) = tokens(grid);
+    let buffer = Buffer::of::<f32>(&gpu, values.len() / 64, 64, "tokens").expect("memory");
+    let tokens = buffer.matrix::<f32>(0, values.len() / 64, 64);
+    gpu.upload(tokens, &values).expect("tokens can be copied");
+    let activations = decoder.activations(grid).expect("memory");
+    assert_eq!(activations.bytes(), decoder.activation_bytes(grid));
+    let decode = || {
+        decoder.decode(&activations, tokens, grid, Region::whole(grid)).expect("the card decodes");
+        assert_eq!(gpu.download(activations.not_finite()).expect("a flag"), [0]);
+        gpu.download(activations.picture()).expect("the card has decoded")
+    };
+    let first = decode();
+    assert!(first.iter().any(|value| value.abs() > 0.01), "the picture is blank");
+    assert_eq!(first, decode());
+    let start = gpu.mark(true).expect("an event");
+    decoder.decode(&activations, tokens, grid, Region::whole(grid)).expect("the card decodes");
+    let end = gpu.mark(true).expect("an event");
+    end.synchronize().expect("the card has decoded");
+    eprintln!("{grid:?}: {:.2} ms", start.elapsed_ms(&end).expect("both are timed"));
+}
