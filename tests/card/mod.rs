@@ -1,6 +1,7 @@
 //! What the tests on a card share: the card, the built-in model's parts, and errors between two sets of numbers.
 
 mod transformer;
+mod vae;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -42,13 +42,25 @@ pub enum Module {
 }
 
 /// All of them.
-pub const MODULES: &[Module] =
-    &[Module::Elementwise, Module::Attention, Module::AttentionHopper, Module::Sampling];
+pub const MODULES: &[Module] = &[
+    Module::Elementwise,
+    Module::Attention,
+    Module::AttentionHopper,
+    Module::Sampling,
+    Module::Conv,
+    Module::ConvHopper,
+    Module::Vae,
+];
 
 /// The version of CUDA whose nvcc compiled the kernels, or `none`.
 pub const BUILT_WITH: &str = env!("FLUX_TUI_NVCC");
 
 impl Module {
+    /// Whether it is for Hopper only.
+    fn is_hoppers(self) -> bool {
+        matches!(self, Self::AttentionHopper | Self::ConvHopper)
+    }
+
     fn fat_binary(self) -> &'static [u8] {
         match self {
             Self::Elementwise => fat_binary!("elementwise"),
@@ -272,7 +284,7 @@ impl Gpu {
     /// # Errors
     /// [`CudaError::Kernels`].
     pub fn load_module(&self, module: Module) -> Result<()> {
-        let is_for_it = module != Module::AttentionHopper || self.card.is_hopper();
+        let is_for_it = !module.is_hoppers() || self.card.is_hopper();
         if is_for_it { self.module(module).map(drop) } else { Ok(()) }
     }
 
