@@ -11,9 +11,9 @@ for arch in 80 86 89 90 120; do every+=(-gencode "arch=compute_$arch,code=sm_$ar
 every+=(-gencode "arch=compute_80,code=compute_80")
 
 nvcc -std=c++17 -O3 "${hopper[@]}" -fatbin "$kernels/attention_sm90.cu" -o "$out/attention_sm90.fatbin"
-for name in attention_sm80 elementwise; do
+for name in attention_sm80 elementwise text; do
     nvcc -std=c++17 -O3 "${every[@]}" -fatbin "$kernels/$name.cu" -o "$out/$name.fatbin"
 done
 nvcc -std=c++17 -O2 -gencode arch=compute_80,code=sm_80 -gencode arch=compute_90,code=sm_90 \
-    "$here"/{harness,attention,elementwise,gemm,step}.cu -o "$out/harness" \
+    "$here"/{harness,attention,elementwise,gemm,step,text}.cu -o "$out/harness" \
     -L"${CUDA_HOME:-/usr/local/cuda}/lib64/stubs" -L"${CUDA_HOME:-/usr/local/cuda}/lib64" -lcublasLt -lcuda

@@ -174,6 +174,7 @@ int main(int argc, char** argv) {
     if (program == "elementwise") return elementwise_main(argc - 2, argv + 2);
     if (program == "gemm") return gemm_main(argc - 2, argv + 2);
     if (program == "step") return step_main(argc - 2, argv + 2);
-    std::fprintf(stderr, "usage: harness attention|elementwise|gemm|step ...\n");
+    if (program == "text") return text_main(argc - 2, argv + 2);
+    std::fprintf(stderr, "usage: harness attention|elementwise|gemm|step|text ...\n");
     return 2;
 }

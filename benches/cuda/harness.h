@@ -90,3 +90,4 @@ int attention_main(int argc, char** argv);
 int elementwise_main(int argc, char** argv);
 int gemm_main(int argc, char** argv);
 int step_main(int argc, char** argv);
+int text_main(int argc, char** argv);

@@ -40,8 +40,8 @@ __device__ __forceinline__ void multiply_add(float* d, const uint32_t* a, uint32
 }
 
 // Rows of D values in shared memory: 16-byte chunk c of row r at c ^ (r % 8), or at c ^ (r / 2 % 4) where two rows
-// share 128 bytes (D = 32), which ldmatrix reads without bank conflicts. `base` is aligned to a row, so that steps along
-// a row are exclusive-ors into an address and steps over 16 rows additions.
+// share 128 bytes (D = 32), which ldmatrix reads without bank conflicts. `base` is aligned to a row, so that steps
+// along a row are exclusive-ors into an address and steps over 16 rows additions.
 template <int D>
 struct Tile {
     static_assert(D == 32 || D == 64 || D == 128);

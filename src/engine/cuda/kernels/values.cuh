@@ -1,4 +1,5 @@
-// Eight bf16 values, 16 bytes, at a time: how the kernels between the products read and write rows; and the activations.
+// Eight bf16 values, 16 bytes, at a time: how the kernels between the products read and write rows; and the
+// activations.
 #pragma once
 #include <cuda_bf16.h>
 
