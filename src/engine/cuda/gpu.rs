@@ -33,6 +33,8 @@ pub enum Module {
     AttentionHopper,
     /// The sampler's steps, embeddings, and random weights.
     Sampling,
+    /// All of the text encoders but their products.
+    Text,
 }
 
 impl Module {
@@ -42,6 +44,7 @@ impl Module {
             Self::Attention => fat_binary!("attention_sm80"),
             Self::AttentionHopper => fat_binary!("attention_sm90"),
             Self::Sampling => fat_binary!("sampling"),
+            Self::Text => fat_binary!("text"),
         }
     }
 }

@@ -14,6 +14,7 @@
 //! | [`product`] | matrix products by cublasLt, the algorithm chosen once a shape |
 //! | [`ops`], [`attention`] | one safe function a kernel |
 //! | [`weights`] | weight files into device memory |
+//! | [`text`] | T5's encoder and CLIP's text model |
 //! | [`flux`] | the transformer |
 //! | [`pipeline`] | a model, from prompt to pixels |
 //! | [`synthetic`] | a model of random weights, to be measured without any file |
@@ -31,6 +32,7 @@ pub mod memory;
 pub mod ops;
 pub mod product;
 pub mod synthetic;
+pub mod text;
 pub mod weights;
 
 pub use error::CudaError;
