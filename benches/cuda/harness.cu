@@ -175,6 +175,7 @@ int main(int argc, char** argv) {
     if (program == "gemm") return gemm_main(argc - 2, argv + 2);
     if (program == "step") return step_main(argc - 2, argv + 2);
     if (program == "vae") return vae_main(argc - 2, argv + 2);
-    std::fprintf(stderr, "usage: harness attention|elementwise|gemm|step|vae ...\n");
+    if (program == "text") return text_main(argc - 2, argv + 2);
+    std::fprintf(stderr, "usage: harness attention|elementwise|gemm|step|vae|text ...\n");
     return 2;
 }

@@ -91,3 +91,4 @@ int elementwise_main(int argc, char** argv);
 int gemm_main(int argc, char** argv);
 int step_main(int argc, char** argv);
 int vae_main(int argc, char** argv);
+int text_main(int argc, char** argv);

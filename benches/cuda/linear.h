@@ -26,6 +26,8 @@ struct Linear {
     // Status of the launch.
     int run(cublasLtHandle_t handle, const void* x, const float* x_scale, const void* weight, const float* weight_scale,
             const bf16* bias, bf16* out, void* workspace, cudaStream_t stream);
+    // Chooses the candidate under which call(i), a `run`, is fastest; it returns that status.
+    void choose(const std::function<int(int)>& call, cudaStream_t stream);
 };
 
 constexpr size_t kLinearWorkspace = 64 << 20;

@@ -117,24 +117,13 @@ struct Step {
             slot = std::make_unique<Linear>(
                 handle, LinearShape{m, n, k, leave ? Precision::fp8_tensor : precision, bias && !leave, true},
                 out_stride);
-            if (slot->candidates.empty()) {
-                std::fprintf(stderr, "no algorithm for %d %d %d: status %d\n", m, n, k, slot->status);
-                std::exit(1);
-            }
-            double best = 1e9;
-            int chosen = 0;
-            for (size_t i = 0; i < slot->candidates.size(); ++i) {
-                slot->chosen = int(i);
-                auto call = [&](int) {
+            slot->choose(
+                [&](int) {
                     const void* in = fp8_path() ? static_cast<const void*>(mlp8.data) : mlp16.data;
                     return slot->run(handle, in, mlp_scales.data, weights.data, weight_scales.data, biases.data,
                                      fused.data, workspace.data, stream);
-                };
-                if (call(0)) continue;
-                const double ms = time_ms([&](int j) { call(j); }, 5, 5, stream);
-                if (ms < best) best = ms, chosen = int(i);
-            }
-            slot->chosen = chosen;
+                },
+                stream);
         }
         return *slot;
     }

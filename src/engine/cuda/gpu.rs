@@ -39,6 +39,8 @@ pub enum Module {
     ConvHopper,
     /// The VAE between its convolutions and products.
     Vae,
+    /// All of the text encoders but their products.
+    Text,
 }
 
 /// All of them.
@@ -50,6 +52,7 @@ pub const MODULES: &[Module] = &[
     Module::Conv,
     Module::ConvHopper,
     Module::Vae,
+    Module::Text,
 ];
 
 /// The version of CUDA whose nvcc compiled the kernels, or `none`.
@@ -70,6 +73,7 @@ impl Module {
             Self::Conv => fat_binary!("conv_sm80"),
             Self::ConvHopper => fat_binary!("conv_sm90"),
             Self::Vae => fat_binary!("vae"),
+            Self::Text => fat_binary!("text"),
         }
     }
 }

@@ -14,6 +14,7 @@
 //! | [`product`] | matrix products by cublasLt, the algorithm chosen once a shape |
 //! | [`ops`], [`attention`] | one safe function a kernel |
 //! | [`weights`] | weight files into device memory |
+//! | [`text`] | T5's encoder and CLIP's text model |
 //! | [`flux`] | the transformer |
 //! | [`vae`] | the decoder |
 //! | [`pipeline`] | a model, from prompt to pixels |
@@ -31,8 +32,10 @@ pub mod flux;
 pub mod gpu;
 pub mod memory;
 pub mod ops;
+pub mod pipeline;
 pub mod product;
 pub mod synthetic;
+pub mod text;
 pub mod vae;
 pub mod weights;
 

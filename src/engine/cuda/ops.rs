@@ -56,14 +56,14 @@ pub enum Out<'a> {
 
 /// The grid of a row kernel: a row is `width / per_thread` threads rounded up to whole warps; several rows a block
 /// where a row is one warp.
-fn row_grid(rows: usize, width: usize, per_thread: usize) -> Grid {
+pub(super) fn row_grid(rows: usize, width: usize, per_thread: usize) -> Grid {
     let threads = width.div_ceil(per_thread).next_multiple_of(32);
     let together = if threads == 32 { 4 } else { 1 };
     Grid { blocks: [rows.div_ceil(together) as u32, 1, 1], threads: [threads as u32, together as u32] }
 }
 
 /// The row kernels move 16 bytes at a time and have at most 1024 threads a row.
-fn check_row(what: &str, width: usize, per_thread: usize, strides: &[usize]) -> Result<()> {
+pub(super) fn check_row(what: &str, width: usize, per_thread: usize, strides: &[usize]) -> Result<()> {
     let fits = width.is_multiple_of(8) && width.div_ceil(per_thread) <= 1024;
     if fits && strides.iter().all(|stride| stride.is_multiple_of(8)) {
         return Ok(());
@@ -74,7 +74,7 @@ fn check_row(what: &str, width: usize, per_thread: usize, strides: &[usize]) -> 
     )))
 }
 
-fn stride<T: Element>(matrix: Matrix<'_, T>) -> i64 {
+pub(super) fn stride<T: Element>(matrix: Matrix<'_, T>) -> i64 {
     matrix.stride() as i64
 }
 

@@ -113,7 +113,8 @@ impl Pipeline {
 
     /// T5's sequence, CLIP's pooled vector, and what either did not read.
     fn encode(&self, prompt: &str) -> std::result::Result<Encoded, EngineError> {
-        let untokenized = |error| EngineError::Compute { stage: "reading the prompt", source: Box::new(error) };
+        let untokenized =
+            |error| EngineError::Compute { stage: "reading the prompt", source: Box::new(error) };
         let t5 = self.counter.t5.tokenize(prompt).map_err(untokenized)?;
         let clip = self.counter.clip.tokenize(prompt).map_err(untokenized)?;
         let (gpu, tokens) = (&self.gpu, t5.ids.len());
@@ -133,12 +134,7 @@ impl Pipeline {
     }
 
     /// Draws; the finished latent is in the workspace.
-    fn denoise(
-        &self,
-        brief: &Brief,
-        encoded: &Encoded,
-        observer: &mut dyn Observer,
-    ) -> Result<Workspace> {
+    fn denoise(&self, brief: &Brief, encoded: &Encoded, observer: &mut dyn Observer) -> Result<Workspace> {
         let (gpu, config) = (&self.gpu, &self.flux.config);
         let grid = latent::grid(brief.size);
         let shift = if config.guidance { Shift::BySize } else { Shift::None };

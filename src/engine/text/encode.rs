@@ -98,7 +98,8 @@ fn ids(tokens: &Tokens) -> candle_core::Result<Tensor> {
     Tensor::new(tokens.ids.as_slice(), &Device::Cpu)?.unsqueeze(0)
 }
 
-fn read_config<C: for<'de> Deserialize<'de>>(source: &Source) -> Result<C, WeightsError> {
+/// A config, JSON.
+pub(crate) fn read_config<C: for<'de> Deserialize<'de>>(source: &Source) -> Result<C, WeightsError> {
     let bytes = source.read()?;
     serde_json::from_slice(&bytes).map_err(|error| WeightsError::Config(format!("{source}: {error}")))
 }

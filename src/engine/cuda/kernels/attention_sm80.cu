@@ -7,8 +7,8 @@
 // Tiling. A block of four warps works on 128 query rows of one head (grid: tiles, heads, batch); each warp keeps 32
 // rows of O in registers, two mma tiles, so that every K and V fragment read from shared memory feeds two products. Q
 // stays in shared memory; K and V blocks of kBlock rows come by cp.async, V under Q K^T and the next K under softmax
-// and P V. Two blocks a multiprocessor hide each other's softmax. Rows in shared memory are 16-byte chunks, chunk c of
-// row r at c ^ (r % 8), which ldmatrix reads without bank conflicts.
+// and P V. Two blocks a multiprocessor hide each other's softmax. One warp's products and the layout of rows in shared
+// memory are in attention_mma.cuh.
 //
 // kBlock 64 needs 64 KB of shared memory at head dim 128 (two blocks fit on 8.0, one on 8.6 and 8.9), kBlock 32 48 KB.
 //
@@ -17,110 +17,12 @@
 
 #include <type_traits>
 
-#include "attention_rows.cuh"
-#include "mma.cuh"
+#include "attention_mma.cuh"
 
 namespace {
 
-constexpr int kWarps = 4;
-constexpr int kTileRows = 128;  // query rows of a block
-constexpr int kWarpTiles = 2;   // of 16 rows
-constexpr int kChunk = 8;       // bf16 values in 16 bytes
-
 struct Strides {
     long long row, head, batch;
-};
-
-// Rows of D values in shared memory, swizzled. `base` is aligned to a row, so that steps along a row are exclusive-ors
-// into an address and steps over 16 rows additions.
-template <int D>
-struct Tile {
-    uint32_t base;
-    __device__ __forceinline__ uint32_t at(int row, int chunk) const {
-        return base + row * (D * 2) + ((chunk ^ (row & 7)) << 4);
-    }
-
-    // `rows` rows from `from` on, those past `length` as zeros.
-    template <int Rows>
-    __device__ __forceinline__ void load(const __nv_bfloat16* source, long long row_stride, int from,
-                                         int length) const {
-        constexpr int chunks = D / kChunk, rows_at_once = kWarps * 32 / chunks;
-        const int chunk = threadIdx.x % chunks, first = threadIdx.x / chunks;
-#pragma unroll
-        for (int r = 0; r < Rows; r += rows_at_once) {
-            const int row = from + first + r;
-            const bool inside = row < length;
-            copy_async(at(first + r, chunk), source + (inside ? row : 0) * row_stride + chunk * kChunk, inside);
-        }
-    }
-};
-
-template <int D, int Block>
-struct Warp {
-    static constexpr int kScores = Block / 2, kOut = D / 2;  // accumulators of a 16-row tile in a thread
-    float s[kWarpTiles][kScores], o[kWarpTiles][kOut];
-    Rows rows[kWarpTiles];
-    int lane, first_row;        // of this warp in the block's tile
-    uint32_t q_at, k_at, v_at;  // this lane's address in the first fragment of each
-
-    // s = Q K^T
-    __device__ __forceinline__ void scores() {
-#pragma unroll
-        for (int t = 0; t < kWarpTiles; ++t)
-#pragma unroll
-            for (int i = 0; i < kScores; ++i) s[t][i] = 0;
-#pragma unroll
-        for (int step = 0; step < D / 16; ++step) {
-            uint32_t a[kWarpTiles][4];
-#pragma unroll
-            for (int t = 0; t < kWarpTiles; ++t) load_matrices(a[t], (q_at ^ (step << 5)) + 16 * t * D * 2);
-#pragma unroll
-            for (int pair = 0; pair < Block / 16; ++pair) {
-                uint32_t b[4];
-                load_matrices(b, (k_at ^ (step << 5)) + 16 * pair * D * 2);
-#pragma unroll
-                for (int t = 0; t < kWarpTiles; ++t) {
-                    multiply_add(s[t] + 8 * pair, a[t], b[0], b[1]);
-                    multiply_add(s[t] + 8 * pair + 4, a[t], b[2], b[3]);
-                }
-            }
-        }
-    }
-
-    // o += P V, with P rounded from s.
-    __device__ __forceinline__ void values() {
-        uint32_t p[kWarpTiles][kScores / 2];
-#pragma unroll
-        for (int t = 0; t < kWarpTiles; ++t) to_operand(s[t], p[t]);
-#pragma unroll
-        for (int step = 0; step < Block / 16; ++step) {
-#pragma unroll
-            for (int pair = 0; pair < D / 16; ++pair) {
-                uint32_t b[4];
-                load_matrices_transposed(b, (v_at ^ (pair << 5)) + 16 * step * D * 2);
-#pragma unroll
-                for (int t = 0; t < kWarpTiles; ++t) {
-                    multiply_add(o[t] + 8 * pair, p[t] + 4 * step, b[0], b[1]);
-                    multiply_add(o[t] + 8 * pair + 4, p[t] + 4 * step, b[2], b[3]);
-                }
-            }
-        }
-    }
-
-    template <bool First>
-    __device__ __forceinline__ void softmax_rows(float scale_log2) {
-#pragma unroll
-        for (int t = 0; t < kWarpTiles; ++t) {
-            float shrink[2];
-            softmax<kScores, First>(s[t], rows[t], shrink, scale_log2);
-            if constexpr (First) {
-#pragma unroll
-                for (int i = 0; i < kOut; ++i) o[t][i] = 0;
-            } else {
-                multiply_rows(o[t], shrink);
-            }
-        }
-    }
 };
 
 template <int D, int Block>
@@ -137,12 +39,7 @@ __device__ __forceinline__ void attention(const __nv_bfloat16* q, const Strides&
     v += head * v_strides.head + batch * v_strides.batch;
     out += head * out_strides.head + batch * out_strides.batch;
 
-    Warp<D, Block> warp;
-    warp.lane = threadIdx.x % 32;
-    warp.first_row = threadIdx.x / 32 * 16 * kWarpTiles;
-    warp.q_at = queries.at(warp.first_row + warp.lane % 16, warp.lane / 16);
-    warp.k_at = keys.at(warp.lane % 8 + warp.lane / 16 * 8, warp.lane / 8 % 2);
-    warp.v_at = vals.at(warp.lane % 16, warp.lane / 16);
+    Warp<D, Block> warp(queries, keys, vals);
 
     // Blocks go last to first, so that only the first one met may need masking.
     int block = (kv_len - 1) / Block;
@@ -171,12 +68,7 @@ __device__ __forceinline__ void attention(const __nv_bfloat16* q, const Strides&
     products(std::true_type{});
     for (--block; block >= 0; --block) products(std::false_type{});
 
-#pragma unroll
-    for (int t = 0; t < kWarpTiles; ++t) {
-        const float sums[2] = {quad_sum(warp.rows[t].sum[0]), quad_sum(warp.rows[t].sum[1])};
-        const int row = first_query + warp.first_row + 16 * t;
-        write_rows(warp.o[t], sums, out + row * out_strides.row, out_strides.row, q_len - row, warp.lane);
-    }
+    warp.write(out, out_strides.row, first_query, q_len);
 }
 
 }  // namespace

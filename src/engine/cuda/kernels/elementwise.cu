@@ -32,36 +32,13 @@
 
 #include <cstdint>
 
+#include "values.cuh"
+
 namespace {
 
-using bf16 = __nv_bfloat16;
-
-constexpr int kChunk = 8;       // bf16 values in 16 bytes
 constexpr int kChunks = 3;      // of a thread, in the row kernels
 constexpr int kLongChunks = 6;  // in gelu_fp8, whose rows are four and five times as long
 constexpr float kLargest = 448.f;
-
-__device__ __forceinline__ uint4 load(const bf16* from) { return *reinterpret_cast<const uint4*>(from); }
-
-__device__ __forceinline__ void unpack(const uint4& words, float (&to)[kChunk]) {
-    const uint32_t w[4] = {words.x, words.y, words.z, words.w};
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-        to[2 * i] = __uint_as_float(w[i] << 16);
-        to[2 * i + 1] = __uint_as_float(w[i] & 0xffff0000u);
-    }
-}
-
-__device__ __forceinline__ void load8(const bf16* from, float (&to)[kChunk]) { unpack(load(from), to); }
-
-__device__ __forceinline__ uint32_t pack_bf16(float low, float high) {
-    const __nv_bfloat162 pair = __floats2bfloat162_rn(low, high);
-    return *reinterpret_cast<const uint32_t*>(&pair);
-}
-
-__device__ __forceinline__ uint4 pack(const float (&v)[kChunk]) {
-    return make_uint4(pack_bf16(v[0], v[1]), pack_bf16(v[2], v[3]), pack_bf16(v[4], v[5]), pack_bf16(v[6], v[7]));
-}
 
 using Pair = __nv_bfloat162;
 
@@ -83,8 +60,6 @@ __device__ __forceinline__ Pair larger(Pair top, const uint4& words) {
     top = __hmax2(top, as_pair(words.z & 0x7fff7fffu));
     return __hmax2(top, as_pair(words.w & 0x7fff7fffu));
 }
-
-__device__ __forceinline__ void store8(bf16* to, const float (&v)[kChunk]) { *reinterpret_cast<uint4*>(to) = pack(v); }
 
 // Two values to e4m3, nearest even, beyond 448 to 448; the first in the low byte. Cards before 8.9 have no instruction.
 __device__ __forceinline__ uint32_t to_fp8(float low, float high) {
@@ -278,22 +253,6 @@ __device__ __forceinline__ void norm_modulate(const bf16* x, long long x_stride,
             row.store_to(static_cast<bf16*>(out) + r * out_stride, width);
         }
     });
-}
-
-// 1 / (1 + 2^x)
-__device__ __forceinline__ float falling_sigmoid(float x) {
-    float power, out;
-    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(power) : "f"(x));
-    asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(out) : "f"(1.f + power));
-    return out;
-}
-
-constexpr float kLog2e = 1.4426950409f;
-
-// 0.5 x (1 + tanh(u)) = x sigmoid(2u), u = sqrt(2 / pi) (x + 0.044715 x^3)
-__device__ __forceinline__ float gelu(float x) {
-    constexpr float c = -2.f * 0.7978845608f * kLog2e;
-    return x * falling_sigmoid(x * fmaf(0.044715f * c, x * x, c));
 }
 
 // One block a token; a head is spread over D / 8 neighbouring threads. Reads and writes of an element are by one
