@@ -1,5 +1,6 @@
 //! What the tests on a card share: the card, the built-in model's parts, and errors between two sets of numbers.
 
+mod pictures;
 mod text;
 mod transformer;
 mod vae;
@@ -9,7 +10,8 @@ use std::sync::Arc;
 
 use flux_tui::engine::cuda::{CudaError, Gpu};
 use flux_tui::engine::weights::Weights;
-use flux_tui::model::Source;
+use flux_tui::engine::{self, Draw, Observer, Report};
+use flux_tui::model::{ModelName, Parts, Source, TextLimits};
 
 /// A card of this machine; `None`, with the reason printed, where there is none to use.
 pub fn gpu() -> Option<Arc<Gpu>> {
@@ -44,4 +46,20 @@ pub fn relative_error(ours: &[f32], theirs: &[f32]) -> f64 {
     let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|x| x * x).sum::<f64>().sqrt();
     let difference = norm(&mut ours.iter().zip(theirs).map(|(a, b)| f64::from(*a) - f64::from(*b)));
     difference / norm(&mut theirs.iter().map(|x| f64::from(*x)))
+}
+
+/// The same model on the CPU.
+pub fn load_on_cpu(name: &ModelName, parts: &Parts, limits: TextLimits) -> Box<dyn Draw> {
+    engine::load(name, parts, limits, &mut Nobody).expect("nano loads")
+}
+
+/// Follows nothing and stops nothing.
+struct Nobody;
+
+impl Observer for Nobody {
+    fn report(&mut self, _: Report<'_>) {}
+
+    fn wants_stop(&self) -> bool {
+        false
+    }
 }

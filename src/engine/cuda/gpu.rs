@@ -184,6 +184,12 @@ impl Gpu {
         Ok((free as u64, total as u64))
     }
 
+    /// Bytes of device memory that this program holds.
+    #[must_use]
+    pub fn held(&self) -> u64 {
+        self.memory.held.load(Ordering::Relaxed)
+    }
+
     /// The most bytes that this program has held at a time since [`Gpu::forget_peak`].
     #[must_use]
     pub fn peak(&self) -> u64 {

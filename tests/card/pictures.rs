@@ -1,0 +1,152 @@
+//! Whole pictures of the built-in model on a card against those of the CPU, and what a session of them leaves behind.
+
+use flux_tui::engine::cuda::flux::precision::{Asked, Precision};
+use flux_tui::engine::cuda::pipeline::Pipeline;
+use flux_tui::engine::{self, Brief, Draw, EngineError, Observer, Report};
+use flux_tui::job::{Prompt, Size};
+use flux_tui::model::{ModelName, Parts, TextLimits};
+
+use super::{gpu, nano};
+
+const LIMITS: TextLimits = TextLimits { t5: 32, clip: 77 };
+
+fn parts() -> Parts {
+    Parts {
+        transformer: nano("flux1-nano-fp8.safetensors"),
+        vae: nano("ae.safetensors"),
+        vae_config: nano("vae_config.json"),
+        clip: nano("clip.safetensors"),
+        clip_config: nano("clip_config.json"),
+        clip_tokenizer: nano("clip_tokenizer.json"),
+        t5: nano("t5.safetensors"),
+        t5_config: nano("t5_config.json"),
+        t5_tokenizer: nano("t5_tokenizer.json"),
+        preview: nano("preview.json"),
+    }
+}
+
+fn brief(prompt: &str, (width, height): (u32, u32), seed: u64) -> Brief {
+    Brief {
+        prompt: Prompt::new(prompt).expect("a prompt"),
+        size: Size::new(width, height).expect("a size"),
+        steps: 20,
+        guidance: 3.0,
+        seed,
+    }
+}
+
+/// Looks at every preview, and may stop at a step.
+#[derive(Default)]
+struct Looker {
+    stop_at: Option<u32>,
+    reached: u32,
+    previews: usize,
+}
+
+impl Observer for Looker {
+    fn report(&mut self, report: Report<'_>) {
+        if let Report::Step(step) = report {
+            self.reached = step.step;
+            let (width, height) = step.preview.size();
+            assert_eq!(step.preview.rgb().len(), 3 * (width * height) as usize);
+            self.previews += 1;
+        }
+    }
+
+    fn wants_stop(&self) -> bool {
+        self.stop_at.is_some_and(|step| self.reached >= step)
+    }
+}
+
+fn psnr(ours: &[u8], theirs: &[u8]) -> f64 {
+    assert_eq!(ours.len(), theirs.len());
+    let square = |(a, b): (&u8, &u8)| (f64::from(*a) - f64::from(*b)).powi(2);
+    let mean = ours.iter().zip(theirs).map(square).sum::<f64>() / ours.len() as f64;
+    10.0 * (255.0 * 255.0 / mean.max(1e-9)).log10()
+}
+
+fn on_card(gpu: &std::sync::Arc<engine::cuda::Gpu>, precision: Precision) -> Pipeline {
+    let name = ModelName::new(ModelName::NANO);
+    let asked = Asked::Exactly(precision);
+    Pipeline::load(gpu, &name, &parts(), LIMITS, asked, &mut Looker::default()).expect("nano loads")
+}
+
+fn draw(engine: &mut dyn Draw, brief: &Brief) -> Vec<u8> {
+    engine.draw(brief, &mut Looker::default()).expect("it draws").rgb
+}
+
+#[test]
+fn pictures_in_bf16_are_the_cpus_at_40_db() {
+    let Some(gpu) = gpu() else { return };
+    let name = ModelName::new(ModelName::NANO);
+    let mut cpu = super::load_on_cpu(&name, &parts(), LIMITS);
+    for precision in [Precision::Bf16, Precision::Fp8Storage] {
+        let mut card = on_card(&gpu, precision);
+        for (prompt, size, seed) in [
+            ("a red apple", (128, 128), 42),
+            ("a blue car, flat", (128, 128), 7),
+            ("a rocket, cartoon", (192, 128), 1 << 40),
+            ("红色的苹果", (80, 112), 3),
+        ] {
+            let brief = brief(prompt, size, seed);
+            let quality = psnr(&draw(&mut card, &brief), &draw(cpu.as_mut(), &brief));
+            eprintln!("{}, {prompt:?} at {size:?}: {quality:.1} dB", precision.name());
+            assert!(quality > 40.0, "{}, {prompt:?} at {size:?}: {quality:.1} dB", precision.name());
+        }
+    }
+}
+
+#[test]
+fn pictures_in_fp8_are_near_those_in_bf16_over_64_prompts() {
+    let Some(gpu) = gpu() else { return };
+    if !gpu.card().has_fp8() {
+        eprintln!("not run: fp8 on {}", gpu.card().name);
+        return;
+    }
+    let (mut narrow, mut wide) = (on_card(&gpu, Precision::Fp8), on_card(&gpu, Precision::Bf16));
+    let colours = ["red", "blue", "green", "yellow", "purple", "orange", "black", "white"];
+    let things = ["apple", "car", "house", "cat", "tree", "rocket", "flower", "fish"];
+    let mut qualities = Vec::new();
+    for colour in colours {
+        for thing in things {
+            let brief = brief(&format!("a {colour} {thing}"), (128, 128), qualities.len() as u64);
+            qualities.push((psnr(&draw(&mut narrow, &brief), &draw(&mut wide, &brief)), brief.prompt));
+        }
+    }
+    qualities.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let mean = qualities.iter().map(|(quality, _)| quality).sum::<f64>() / qualities.len() as f64;
+    let (worst, median) = (&qualities[0], qualities[qualities.len() / 2].0);
+    eprintln!("fp8 against bf16: mean {mean:.1} dB, median {median:.1} dB, worst {:.1} dB", worst.0);
+    eprintln!("the worst is {:?}", worst.1.as_str());
+    assert!(mean > 20.0, "{mean:.1} dB");
+}
+
+#[test]
+fn a_stop_takes_effect_within_a_step_and_gives_the_memory_back() {
+    let Some(gpu) = gpu() else { return };
+    let mut card = on_card(&gpu, Precision::Bf16);
+    let brief = brief("a red apple", (256, 256), 1);
+    draw(&mut card, &brief);
+    let held = gpu.held();
+    let mut looker = Looker { stop_at: Some(3), ..Looker::default() };
+    let stopped = card.draw(&brief, &mut looker);
+    assert!(matches!(stopped, Err(EngineError::Stopped)), "{stopped:?}");
+    assert_eq!((looker.reached, gpu.held()), (3, held));
+}
+
+#[test]
+fn fifty_pictures_in_a_row_are_the_same_and_leave_no_memory_behind() {
+    let Some(gpu) = gpu() else { return };
+    let before = gpu.held();
+    let mut card = on_card(&gpu, Precision::Fp8Storage);
+    let brief = brief("a green tree, 3d", (128, 128), 5);
+    let first = draw(&mut card, &brief);
+    let held = gpu.held();
+    for _ in 0..50 {
+        assert_eq!(draw(&mut card, &brief), first);
+        assert_eq!(gpu.held(), held);
+    }
+    drop(card);
+    // What cublasLt works in stays.
+    assert!(gpu.held() <= before + (64 << 20), "{} bytes are still held", gpu.held() - before);
+}
