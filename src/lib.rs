@@ -27,13 +27,14 @@
 //!
 //! | module | may import |
 //! |---|---|
-//! | [`job`], [`model`] | each other, nothing else of ours |
-//! | [`paths`], [`config`], [`gpu`] | job, model |
-//! | [`wire`], [`library`], [`catalog`] | job, model, paths, config, gpu |
-//! | [`engine`] | job, model (files and devices are handed to it) |
+//! | [`device`] | nothing of ours |
+//! | [`job`], [`model`] | each other, device |
+//! | [`paths`], [`config`], [`gpu`] | device, job, model |
+//! | [`wire`], [`library`], [`catalog`] | device, job, model, paths, config, gpu |
+//! | [`engine`] | device, job, model (files and placements are handed to it) |
 //! | [`worker`] | all but client, ui and cli |
-//! | [`client`] | job, model, paths, gpu, wire |
-//! | [`ui`] | job, model, paths, config, gpu, wire, client |
+//! | [`client`] | device, job, model, paths, gpu, wire |
+//! | [`ui`] | device, job, model, paths, config, gpu, wire, client |
 //! | [`cli`] | all; `main.rs` uses only `cli` |
 //!
 //! # One picture, hop by hop
@@ -50,6 +51,7 @@ pub mod catalog;
 pub mod cli;
 pub mod client;
 pub mod config;
+pub mod device;
 pub mod engine;
 pub mod gpu;
 pub mod job;
