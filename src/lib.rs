@@ -21,6 +21,8 @@
 //!    gives, within a stated error (`tests/numerics.rs`).
 //! 7. No precision is lowered silently: what runs is shown, with the reason.
 //! 8. Every length that comes from outside is checked before anything is allocated.
+//! 9. Each device has one engine, on a thread of its own, and draws one picture at a time. A job
+//!    goes only to a device that it asked for: never to the CPU because the cards are busy.
 //!
 //! # Who may import whom
 //! Held by `tests/layering.rs`, which reads the sources.
@@ -39,8 +41,8 @@
 //!
 //! # One picture, hop by hop
 //! `ui::event` a key → `ui::keymap` an action → `ui::update` a [`job::Job`] → [`client`] →
-//! `worker::session` → [`library`] (durable) → `Accepted` → `worker::queue` → the engine thread →
-//! [`engine`]: text, then modulation tables, then steps with previews, then the VAE → [`library`]
+//! `worker::session` → [`library`] (durable) → `Accepted` → `worker::queue` → the device's engine
+//! thread → [`engine`]: text, then modulation tables, then steps with previews, then the VAE → [`library`]
 //! writes the PNG by rename and records it → `Finished` → `ui::picture` encodes it off-thread →
 //! `ui::view::preview` draws it.
 //!

@@ -69,7 +69,7 @@ fn a_picture_is_finished_after_its_studio_was_killed() {
     studio.see("drawing ");
     studio.child.kill().expect("it can be killed");
     home.status_when("the picture is finished", |status| {
-        status["queued"] == 0 && status["pictures"] == 1 && status["running"].is_null()
+        status["queued"] == 0 && status["pictures"] == 1 && status["running"] == serde_json::json!([])
     });
     let mut again = open(&home);
     again.see("a tree, flat");

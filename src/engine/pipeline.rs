@@ -13,30 +13,58 @@ use super::text::encode::{Clip, T5};
 use super::text::tokenize::Counter;
 use super::vae::decoder::{Decoder, Scaling};
 use super::weights::{Weights, WeightsError};
-use super::{Brief, Draw, Drawn, EngineError, Observer, Report, Step, latent};
+use super::{Brief, Draw, Drawn, EngineError, Observer, Placement, Report, Step, latent};
+use crate::device::{Device, PrecisionChoice};
 use crate::job::{Size, Times, TokenCount};
 use crate::model::{ModelName, Parts, Source, TextLimits};
 
-/// The device that [`load`] uses, for a person: `CPU, 2 threads`.
+/// The devices that [`load`] can use, the best first: cards by their free memory, then the CPU.
 #[must_use]
-pub fn device() -> String {
-    match rayon::current_num_threads() {
-        1 => "CPU, 1 thread".to_owned(),
-        threads => format!("CPU, {threads} threads"),
+pub fn devices() -> Vec<Device> {
+    vec![Device::Cpu]
+}
+
+/// A device, for a person: `CPU, 2 threads`.
+#[must_use]
+pub fn describe(device: Device) -> String {
+    match (device, rayon::current_num_threads()) {
+        (Device::Cpu, 1) => "CPU, 1 thread".to_owned(),
+        (Device::Cpu, threads) => format!("CPU, {threads} threads"),
+        (device @ Device::Cuda(_), _) => device.to_string(),
     }
 }
 
-/// Reads a model onto the CPU.
+/// Reads a model onto a device.
 ///
 /// # Errors
-/// [`EngineError::Load`] names the part, the file and what is wrong; [`EngineError::Stopped`].
+/// [`EngineError::Placement`] for a device or a precision that cannot be had; [`EngineError::Load`]
+/// names the part, the file and what is wrong; [`EngineError::Stopped`].
 pub fn load(
     name: &ModelName,
     parts: &Parts,
     limits: TextLimits,
+    on: &Placement,
     observer: &mut dyn Observer,
 ) -> Result<Box<dyn Draw>, EngineError> {
+    check(name, on)?;
     Ok(Box::new(Pipeline::load(name, parts, limits, observer)?))
+}
+
+/// Whether what was asked for can be had here, before anything is read for it.
+fn check(model: &ModelName, on: &Placement) -> Result<(), EngineError> {
+    let refused = |what: String, reason: &str| {
+        Err(EngineError::Placement { model: model.clone(), what, reason: reason.to_owned() })
+    };
+    match (on.device, on.precision) {
+        (Device::Cpu, PrecisionChoice::Auto) => Ok(()),
+        (Device::Cpu, precision) => {
+            let reason = "the CPU computes in fp32; precision auto works there";
+            refused(format!("precision {precision}"), reason)
+        }
+        (device @ Device::Cuda(_), _) => {
+            refused(format!("device {device}"), "this build has no engine for it; device cpu works")
+        }
+    }
 }
 
 /// A loaded model.
@@ -256,5 +284,24 @@ fn precision(transformer: &Weights) -> String {
         Some(Dtype::BF16) => "fp32 from bf16 weights".to_owned(),
         Some(Dtype::F16) => "fp32 from fp16 weights".to_owned(),
         _ => "fp32".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_precision_that_the_cpu_has_not_is_refused_with_what_works() {
+        let model = ModelName::new(ModelName::NANO);
+        let on = |device, precision| check(&model, &Placement { device, precision });
+        assert!(on(Device::Cpu, PrecisionChoice::Auto).is_ok());
+        for precision in [PrecisionChoice::Fp8, PrecisionChoice::Fp8Storage, PrecisionChoice::Bf16] {
+            let error = on(Device::Cpu, precision).expect_err("the CPU has none of them").to_string();
+            assert!(error.contains(&format!("precision {precision}: the CPU computes in fp32")), "{error}");
+            assert!(error.contains("auto works"), "{error}");
+        }
+        let error = on(Device::Cuda(1), PrecisionChoice::Auto).expect_err("there is no card").to_string();
+        assert!(error.contains("device cuda:1") && error.contains("device cpu works"), "{error}");
     }
 }
