@@ -11,6 +11,8 @@
 //! height   = 128
 //! steps    = 20
 //! guidance = 3.5
+//! device    = "auto"   # auto, cpu, cuda, cuda:0, cuda:1 …
+//! precision = "auto"   # auto, fp8, fp8-storage, bf16
 //! ```
 //!
 //! A file that is wrong never stops the program: each [`ConfigProblem`] names the line and what is
@@ -22,6 +24,7 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use crate::device::{DeviceChoice, PrecisionChoice};
 use crate::job::{Size, check_guidance, check_steps};
 use crate::model::ModelName;
 
@@ -54,6 +57,10 @@ pub struct JobDefaults {
     pub steps: Option<u32>,
     /// The embedded guidance.
     pub guidance: Option<f32>,
+    /// Where.
+    pub device: Option<DeviceChoice>,
+    /// In which numbers.
+    pub precision: Option<PrecisionChoice>,
 }
 
 /// How pictures get onto the screen.
@@ -216,6 +223,8 @@ impl Reading<'_> {
                 defaults.guidance =
                     Some(check_guidance(real(key, value)?).map_err(|error| error.to_string())?);
             }
+            ("defaults", "device") => defaults.device = Some(named(key, value)?),
+            ("defaults", "precision") => defaults.precision = Some(named(key, value)?),
             ("", _) => {
                 return Err(format!(
                     "{key:?} is not known here; there are theme, graphics, ascii, [defaults]"
@@ -223,7 +232,8 @@ impl Reading<'_> {
             }
             (section, _) => {
                 return Err(format!(
-                    "{key:?} is not known in [{section}]; there are model, width, height, steps, guidance"
+                    "{key:?} is not known in [{section}]; there are model, width, height, steps, guidance, \
+                     device, precision"
                 ));
             }
         }
@@ -237,6 +247,10 @@ fn wrong(key: &str, value: &Value<'_>, allowed: &str) -> String {
 
 fn string(key: &str, value: &Value<'_>) -> Result<String, String> {
     value.get_ref().as_str().map(str::to_owned).ok_or_else(|| wrong(key, value, "a text in quotes"))
+}
+
+fn named<T: std::str::FromStr<Err: fmt::Display>>(key: &str, value: &Value<'_>) -> Result<T, String> {
+    string(key, value)?.parse().map_err(|error| format!("{key} {error}"))
 }
 
 fn whole(key: &str, value: &Value<'_>) -> Result<u32, String> {
@@ -273,20 +287,23 @@ mod tests {
     fn a_whole_file() {
         let (config, problems) = parse(
             "theme = \"light\"\ngraphics = \"sixel\"\nascii = true\n\n[defaults]\nmodel = \"nano\"\n\
-             width = 256\nheight = 128\nsteps = 12\nguidance = 4\n",
+             width = 256\nheight = 128\nsteps = 12\nguidance = 4\ndevice = \"cuda:1\"\n\
+             precision = \"fp8-storage\"\n",
         );
         assert_eq!(problems, [] as [String; 0]);
         assert_eq!(config.theme.as_deref(), Some("light"));
         assert_eq!((config.graphics, config.ascii), (Graphics::Sixel, true));
         assert_eq!((config.defaults.width, config.defaults.height), (Some(256), Some(128)));
         assert_eq!((config.defaults.steps, config.defaults.guidance), (Some(12), Some(4.0)));
+        assert_eq!(config.defaults.device, Some(DeviceChoice::CudaAt(1)));
+        assert_eq!(config.defaults.precision, Some(PrecisionChoice::Fp8Storage));
     }
 
     #[test]
     fn each_wrong_value_is_named_with_its_line_and_the_others_are_kept() {
         let (config, problems) = parse(
             "theme = \"light\"\ngraphics = \"sixels\"\ncolour = 3\n[defaults]\nwidth = 100\nsteps = 0\n\
-             guidance = nan\nheight = \"tall\"\n",
+             guidance = nan\nheight = \"tall\"\ndevice = \"gpu\"\nprecision = 8\n",
         );
         assert_eq!(config.theme.as_deref(), Some("light"));
         assert_eq!(config.graphics, Graphics::Auto);
@@ -298,6 +315,8 @@ mod tests {
             ("line 6", "1 to 200"),
             ("line 7", "0 to 100"),
             ("line 8", "whole number"),
+            ("line 9", "auto, cpu, cuda"),
+            ("line 10", "text in quotes"),
         ];
         for (line, allowed) in expect {
             assert!(

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::device::{DeviceChoice, PrecisionChoice};
 use crate::model::ModelName;
 
 /// The longest prompt accepted, in bytes. The encoders read a few hundred tokens of it.
@@ -212,6 +213,10 @@ pub struct Job {
     /// From which noise.
     pub seed: Seed,
     count: u32,
+    /// Where.
+    pub device: DeviceChoice,
+    /// In which numbers.
+    pub precision: PrecisionChoice,
 }
 
 /// A job as it is decoded, before it is checked.
@@ -224,16 +229,23 @@ struct RawJob {
     guidance: f32,
     seed: Seed,
     count: u32,
+    #[serde(default)]
+    device: DeviceChoice,
+    #[serde(default)]
+    precision: PrecisionChoice,
 }
 
 impl TryFrom<RawJob> for Job {
     type Error = JobError;
     fn try_from(raw: RawJob) -> Result<Self, JobError> {
-        Self::new(raw.prompt, raw.model, raw.size, raw.steps, raw.guidance, raw.seed, raw.count)
+        let job = Self::new(raw.prompt, raw.model, raw.size, raw.steps, raw.guidance, raw.seed, raw.count)?;
+        Ok(job.placed(raw.device, raw.precision))
     }
 }
 
 impl Job {
+    /// A job for whichever device and precision suit; see [`Self::placed`].
+    ///
     /// # Errors
     /// The first field whose value cannot be drawn.
     pub fn new(
@@ -248,7 +260,14 @@ impl Job {
         check_steps(steps)?;
         check_guidance(guidance)?;
         check_count(count)?;
-        Ok(Self { prompt, model, size, steps, guidance, seed, count })
+        let (device, precision) = (DeviceChoice::Auto, PrecisionChoice::Auto);
+        Ok(Self { prompt, model, size, steps, guidance, seed, count, device, precision })
+    }
+
+    /// The same, there and in those numbers.
+    #[must_use]
+    pub fn placed(self, device: DeviceChoice, precision: PrecisionChoice) -> Self {
+        Self { device, precision, ..self }
     }
 
     /// Evaluations of the transformer, 1 to [`STEPS_MAX`].

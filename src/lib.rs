@@ -21,25 +21,28 @@
 //!    gives, within a stated error (`tests/numerics.rs`).
 //! 7. No precision is lowered silently: what runs is shown, with the reason.
 //! 8. Every length that comes from outside is checked before anything is allocated.
+//! 9. Each device has one engine, on a thread of its own, and draws one picture at a time. A job
+//!    goes only to a device that it asked for: never to the CPU because the cards are busy.
 //!
 //! # Who may import whom
 //! Held by `tests/layering.rs`, which reads the sources.
 //!
 //! | module | may import |
 //! |---|---|
-//! | [`job`], [`model`] | each other, nothing else of ours |
-//! | [`paths`], [`config`], [`gpu`] | job, model |
-//! | [`wire`], [`library`], [`catalog`] | job, model, paths, config, gpu |
-//! | [`engine`] | job, model (files and devices are handed to it) |
+//! | [`device`] | nothing of ours |
+//! | [`job`], [`model`] | each other, device |
+//! | [`paths`], [`config`], [`gpu`] | device, job, model |
+//! | [`wire`], [`library`], [`catalog`] | device, job, model, paths, config, gpu |
+//! | [`engine`] | device, job, model (files and placements are handed to it) |
 //! | [`worker`] | all but client, ui and cli |
-//! | [`client`] | job, model, paths, gpu, wire |
-//! | [`ui`] | job, model, paths, config, gpu, wire, client |
+//! | [`client`] | device, job, model, paths, gpu, wire |
+//! | [`ui`] | device, job, model, paths, config, gpu, wire, client |
 //! | [`cli`] | all; `main.rs` uses only `cli` |
 //!
 //! # One picture, hop by hop
 //! `ui::event` a key → `ui::keymap` an action → `ui::update` a [`job::Job`] → [`client`] →
-//! `worker::session` → [`library`] (durable) → `Accepted` → `worker::queue` → the engine thread →
-//! [`engine`]: text, then modulation tables, then steps with previews, then the VAE → [`library`]
+//! `worker::session` → [`library`] (durable) → `Accepted` → `worker::queue` → the device's engine
+//! thread → [`engine`]: text, then modulation tables, then steps with previews, then the VAE → [`library`]
 //! writes the PNG by rename and records it → `Finished` → `ui::picture` encodes it off-thread →
 //! `ui::view::preview` draws it.
 //!
@@ -50,6 +53,7 @@ pub mod catalog;
 pub mod cli;
 pub mod client;
 pub mod config;
+pub mod device;
 pub mod engine;
 pub mod gpu;
 pub mod job;

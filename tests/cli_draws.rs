@@ -103,6 +103,21 @@ fn a_full_disk_below_output_is_told_with_where_the_picture_is() {
     assert!(path_in(&ran.json()).exists());
 }
 
+#[test]
+fn a_job_says_where_it_is_drawn_and_nothing_is_drawn_elsewhere_instead() {
+    let home = Home::new();
+    let object = home.run(&quick(&["a cat", "--json", "--device", "cpu", "--precision", "auto"])).json();
+    assert!(object["precision"].as_str().is_some_and(|said| said.contains("fp32") && said.contains("CPU")));
+    home.run(&quick(&["a cat", "--device", "cuda:99"])).refused_with(&["no device cuda:99", "cpu", "auto"]);
+    let ran = home.run(&quick(&["a cat", "--device", "cpu", "--precision", "fp8"]));
+    ran.ended_with(1, &["precision fp8", "the CPU computes in fp32", "auto works"]);
+    let status = home.run(&["worker", "status", "--json"]).json();
+    assert_eq!(status["pictures"], Value::from(1));
+    assert!(
+        status["engines"].as_array().is_some_and(|engines| engines.iter().any(|it| it["device"] == "cpu"))
+    );
+}
+
 fn cut_for<'o>(object: &'o Value, encoder: &str) -> &'o Value {
     let cuts = object["cut"].as_array().unwrap_or_else(|| panic!("nothing was cut: {object}"));
     cuts.iter()
@@ -144,11 +159,16 @@ fn a_short_prompt_is_read_whole() {
     assert!(object.get("cut").is_none(), "{object}");
 }
 
+/// Whether the worker, if there is one, draws.
+fn is_drawing(status: &Value) -> bool {
+    status["running"].as_array().is_some_and(|running| !running.is_empty())
+}
+
 /// A job that takes long enough to be interrupted.
 fn long(home: &Home) -> std::process::Child {
     let arguments = ["generate", "a cat", "--steps", "200", "--count", "20", "--json"];
     let child = start(&mut home.command(&arguments));
-    home.status_when("it is drawing", |status| !status["running"].is_null());
+    home.status_when("it is drawing", is_drawing);
     child
 }
 
@@ -165,7 +185,7 @@ fn ctrl_c_cancels_the_job_and_says_so() {
     let ran: Ran = finish(child);
     ran.ended_with(130, &["cancelled"]);
     assert_eq!(ran.stdout, "");
-    let status = home.status_when("it is idle", |status| status["running"].is_null());
+    let status = home.status_when("it is idle", |status| status["running"] == Value::Array(Vec::new()));
     assert_eq!(status["queued"], Value::from(0));
 }
 
@@ -173,7 +193,7 @@ fn ctrl_c_cancels_the_job_and_says_so() {
 fn a_client_that_is_killed_leaves_its_job_to_the_worker() {
     let home = Home::new();
     let mut child = start(&mut home.command(&["generate", "a cat", "--steps", "50", "--count", "2"]));
-    home.status_when("it is drawing", |status| !status["running"].is_null());
+    home.status_when("it is drawing", is_drawing);
     child.kill().expect("it is running");
     finish(child);
     home.status_when("both pictures are done", |status| status["pictures"] == 2);
@@ -183,7 +203,7 @@ fn a_client_that_is_killed_leaves_its_job_to_the_worker() {
 fn a_worker_that_is_ended_keeps_the_job_for_the_next() {
     let home = Home::new();
     let child = start(&mut home.command(&["generate", "a cat", "--steps", "60", "--count", "2"]));
-    home.status_when("it is drawing", |status| !status["running"].is_null());
+    home.status_when("it is drawing", is_drawing);
     let stopped = home.run(&["worker", "stop"]);
     assert!(stopped.done().contains("1 job stays queued"), "{stopped:?}");
     finish(child).ended_with(1, &["the worker ended", "stays queued"]);

@@ -64,6 +64,22 @@ fn sizes_that_cannot_be_drawn_are_refused_with_the_nearest() {
 }
 
 #[test]
+fn devices_and_precisions_that_there_are_not_are_refused_with_what_would_work() {
+    for command in [&["generate", "x"][..], &["bench"], &[]] {
+        for device in ["gpu", "cuda:", "cuda:-1", "cuda:x", "CPU", ""] {
+            let words = [command, &["--device", device]].concat();
+            refused(&words, &["--device", "auto, cpu, cuda for any card, or cuda:0"]);
+        }
+        for precision in ["fp16", "int8", ""] {
+            let words = [command, &["--precision", precision]].concat();
+            refused(&words, &["--precision", "auto, fp8, fp8-storage or bf16"]);
+        }
+    }
+    // A bench is measured in this process, which knows at once.
+    refused(&["bench", "--device", "cuda:99"], &["no device cuda:99", "cpu"]);
+}
+
+#[test]
 fn numbers_out_of_range_are_refused_with_the_range() {
     refused(&["generate", "x", "--steps", "0"], &["steps 0", "1 to 200"]);
     refused(&["generate", "x", "--steps", "201"], &["steps 201", "1 to 200"]);

@@ -51,8 +51,10 @@ fn rule(text: &str, modules: &[String]) -> Rule {
     let names = |text: &str| {
         text.replace(" and ", ", ").split(',').map(|name| name.trim().to_owned()).collect::<Vec<_>>()
     };
-    if text.starts_with("each other") {
-        Rule::Only(modules.to_vec())
+    if let Some(more) = text.strip_prefix("each other") {
+        let more = more.trim_start_matches(',').trim();
+        let more = if more.is_empty() { Vec::new() } else { names(more) };
+        Rule::Only(modules.iter().cloned().chain(more).collect())
     } else if text == "nothing of ours" {
         Rule::Only(Vec::new())
     } else if text == "all" {
@@ -267,7 +269,8 @@ fn only_the_engine_uses_candle_and_tokenizers() {
 #[test]
 fn this_test_sees_every_way_to_import() {
     let rules = rules(
-        "//! | [`a`], [`b`] | nothing of ours |\n//! | [`c`] | all but a |\n//! | [`d`] | a, c (why) |",
+        "//! | [`a`], [`b`] | nothing of ours |\n//! | [`c`] | all but a |\n//! | [`d`] | a, c (why) |\n\
+         //! | [`e`], [`f`] | each other, a |",
     );
     let seen = |file: &str, source: &str| violations(&rules, Path::new(file), source).len();
     assert_eq!(seen("a.rs", "use crate::b::X;"), 1);
@@ -285,5 +288,6 @@ fn this_test_sees_every_way_to_import() {
     assert_eq!(seen("a.rs", "use crate::a::X; use mycrate::b; use crate::Error;"), 0);
     assert_eq!(seen("c.rs", "use crate::{a, b, d};"), 1);
     assert_eq!(seen("d.rs", "use crate::{a, b, c};"), 1);
+    assert_eq!(seen("e.rs", "use crate::{a, b, c, d, f};"), 3);
     assert_eq!(seen("new.rs", ""), 1);
 }

@@ -11,12 +11,14 @@ use flux_tui::engine::sample::schedule::{Shift, mu, sigmas};
 use flux_tui::engine::text::encode::{Clip, T5};
 use flux_tui::engine::vae::decoder::{Decoder, Scaling};
 use flux_tui::engine::weights::{Weights, WeightsError};
-use flux_tui::engine::{self, Brief, Counter, Observer, Report, latent};
+use flux_tui::engine::{self, Brief, Counter, Observer, Placement, Report, latent};
 use flux_tui::job::{Prompt, Size};
 use flux_tui::model::{ModelName, Parts, Source, TextLimits};
 use serde::Deserialize;
 
 const LIMITS: TextLimits = TextLimits { t5: 32, clip: 77 };
+const CPU: Placement =
+    Placement { device: flux_tui::device::Device::Cpu, precision: flux_tui::device::PrecisionChoice::Auto };
 
 fn nano(file: &str) -> Source {
     Source::File(Path::new(env!("CARGO_MANIFEST_DIR")).join("models/nano").join(file))
@@ -190,7 +192,7 @@ fn psnr(ours: &[u8], theirs: &[u8]) -> f64 {
 #[test]
 fn whole_pictures_are_diffusers() {
     let mut model =
-        engine::load(&ModelName::new("nano"), &parts(), LIMITS, &mut Steps::default()).expect("loads");
+        engine::load(&ModelName::new("nano"), &parts(), LIMITS, &CPU, &mut Steps::default()).expect("loads");
     let mut drawn = 0;
     for case in json::<Vec<Case>>("pictures/cases.json") {
         let Ok(prompt) = Prompt::new(case.prompt) else { continue }; // an empty one is refused here

@@ -1,6 +1,7 @@
 //! The wire: every message comes back as it was sent, and nothing else is taken for one.
 
 use bytes::{Bytes, BytesMut};
+use flux_tui::device::{Device, DeviceChoice, NoDevice, PrecisionChoice};
 use flux_tui::gpu::{Gpu, Host, Readings};
 use flux_tui::job::*;
 use flux_tui::model::{Defaults, ModelInfo, ModelName, TextLimits};
@@ -52,7 +53,8 @@ fn picture() -> Picture {
 }
 
 fn progress(stage: Stage) -> Progress {
-    Progress { job: JobId(1), index: 0, seed: u64::MAX, stage, elapsed: 1.25, remaining: Some(0.0) }
+    let (device, job) = (Device::Cuda(7), JobId(1));
+    Progress { device, job, index: 0, seed: u64::MAX, stage, elapsed: 1.25, remaining: Some(0.0) }
 }
 
 fn preview() -> Preview {
@@ -75,7 +77,8 @@ fn readings() -> Readings {
 
 fn engine() -> EngineStatus {
     EngineStatus {
-        device: "CPU, 2 threads".into(),
+        device: Device::Cpu,
+        about: "CPU, 2 threads".into(),
         loaded: Some(ModelName::new("nano")),
         precision: Some("fp32".into()),
     }
@@ -102,10 +105,12 @@ fn snapshot() -> Snapshot {
     Snapshot {
         worker: worker(),
         models: vec![model()],
-        engine: engine(),
+        engines: vec![engine(), EngineStatus::idle(Device::Cuda(0), "NVIDIA H200".into())],
         jobs: vec![status(JobState::Running), status(JobState::Failed { reason: "no memory".into() })],
-        progress: Some(progress(Stage::Saving)),
-        preview: Some(preview()),
+        running: vec![
+            Running { progress: progress(Stage::Saving), preview: Some(preview()) },
+            Running { progress: progress(Stage::Encoding), preview: None },
+        ],
         history: vec![picture()],
         history_total: 1,
         readings: Some(readings()),
@@ -118,6 +123,7 @@ fn requests() -> Vec<Request> {
         Request::Subscribe,
         Request::Submit(job(Seed::Random)),
         Request::Submit(job(Seed::Fixed(u64::MAX))),
+        Request::Submit(job(Seed::Random).placed(DeviceChoice::CudaAt(1), PrecisionChoice::Fp8Storage)),
         Request::Cancel(JobId(3)),
         Request::CountTokens(CountTokens { model: ModelName::new("nano"), text: String::new() }),
         Request::History(HistoryPage { before: None, limit: u32::MAX }),
@@ -134,6 +140,10 @@ fn refusals() -> Vec<Refusal> {
         Refusal::Version { client, client_protocol: 1, worker, worker_protocol: 2 },
         Refusal::NoHello,
         Refusal::UnknownModel { name: text.clone(), known: text.clone() },
+        Refusal::NoDevice(NoDevice {
+            choice: DeviceChoice::CudaAt(3),
+            known: vec![Device::Cuda(0), Device::Cpu],
+        }),
         Refusal::UnknownJob(JobId(1)),
         Refusal::UnknownPicture(PictureId(1)),
         Refusal::Library(text.clone()),
@@ -149,10 +159,12 @@ fn refusals() -> Vec<Refusal> {
 fn responses() -> Vec<Response> {
     let status_of_worker = WorkerStatus {
         worker: worker(),
-        engine: engine(),
+        engines: vec![engine()],
         queued: 2,
-        running: Some(progress(Stage::Loading { done: 1, total: u64::MAX })),
-        prompt: Some(job(Seed::Random).prompt),
+        running: vec![Drawing {
+            progress: progress(Stage::Loading { done: 1, total: u64::MAX }),
+            prompt: job(Seed::Random).prompt,
+        }],
         pictures: 9,
         clients: 1,
         readings: None,
@@ -186,7 +198,8 @@ fn events() -> Vec<Event> {
         Event::Preview(preview()),
         Event::Finished(Box::new(picture())),
         Event::Engine(engine()),
-        Event::Engine(EngineStatus::default()),
+        Event::Engine(EngineStatus::idle(Device::Cuda(1), String::new())),
+        Event::Stopped { job: JobId(1), index: 2 },
         Event::Readings(readings()),
         Event::Ending,
     ]);
@@ -247,6 +260,7 @@ fn the_lists_are_whole() {
             Refusal::Version { .. }
             | Refusal::NoHello
             | Refusal::UnknownModel { .. }
+            | Refusal::NoDevice(_)
             | Refusal::UnknownJob(_) => {}
             Refusal::UnknownPicture(_)
             | Refusal::Library(_)
@@ -258,7 +272,7 @@ fn the_lists_are_whole() {
     for event in events() {
         match event {
             Event::Job(_) | Event::Progress(_) | Event::Preview(_) | Event::Finished(_) => {}
-            Event::Engine(_) | Event::Readings(_) | Event::Ending => {}
+            Event::Stopped { .. } | Event::Engine(_) | Event::Readings(_) | Event::Ending => {}
         }
     }
 }
@@ -315,7 +329,8 @@ fn values_that_cannot_be_drawn_are_no_job_on_the_wire_either() {
         seed: Seed::Random,
         count: 1,
     };
-    frame::decode::<Job>(&value(&good())).expect("this one can be drawn");
+    let older = frame::decode::<Job>(&value(&good())).expect("this one can be drawn");
+    assert_eq!((older.device, older.precision), Default::default(), "what an older peer does not say");
     for bad in [
         RawJob { prompt: " \n", ..good() },
         RawJob { size: (128, 130), ..good() },

@@ -12,7 +12,8 @@ use super::failure::Failure;
 use super::generate::unknown_model;
 use super::{stdout, text};
 use crate::catalog;
-use crate::engine;
+use crate::device::{DeviceChoice, PrecisionChoice};
+use crate::engine::{self, Placement};
 use crate::model::ModelName;
 use measure::{Measured, Spread};
 
@@ -26,6 +27,12 @@ pub(super) struct Args {
     /// The model's name.
     #[arg(long, value_name = "M", default_value = ModelName::NANO)]
     model: String,
+    /// On which device: auto, cpu, cuda for any card, cuda:N for one.
+    #[arg(long, value_name = "D", default_value = "auto")]
+    device: DeviceChoice,
+    /// The transformer's numbers: auto, fp8, fp8-storage, bf16.
+    #[arg(long, value_name = "P", default_value = "auto")]
+    precision: PrecisionChoice,
     /// How many pictures are measured, 1 to 1000.
     #[arg(long, value_name = "K", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     repeat: u32,
@@ -54,20 +61,22 @@ struct Told {
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     if args.synthetic.synthetic {
-        return synthetic::run(&args.synthetic, &args.model, args.repeat, args.json);
+        return synthetic::run(args);
     }
     let name = ModelName::new(&args.model);
     let entry = catalog::find(&name).ok_or_else(|| unknown_model(&args.model, &catalog::models()))?;
     let defaults = entry.info.defaults;
-    let load =
-        |observer: &mut dyn engine::Observer| engine::load(&name, &entry.parts, entry.info.limits, observer);
+    let on = Placement { device: args.device.best(&engine::devices())?, precision: args.precision };
+    let load = |observer: &mut dyn engine::Observer| {
+        engine::load(&name, &entry.parts, entry.info.limits, &on, observer)
+    };
     let (seconds, precision) = measure::measure(load, defaults, args.repeat)?;
     let (cpu, cores) = cpu();
     let told = Told {
         version: env!("CARGO_PKG_VERSION"),
         model: name.to_string(),
         precision,
-        device: engine::device(),
+        device: engine::describe(on.device),
         cpu,
         cores,
         width: defaults.size.width(),

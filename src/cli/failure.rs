@@ -7,11 +7,13 @@ use std::process::ExitCode;
 use super::generate::TargetError;
 use super::text;
 use crate::client::ClientError;
+use crate::device::NoDevice;
 use crate::engine::EngineError;
 use crate::job::{JobError, JobId};
 use crate::library::png::PngError;
 use crate::paths::NoHome;
 use crate::ui::StudioError;
+use crate::wire::message::Refusal;
 use crate::worker::WorkerError;
 
 /// Why a command did not succeed.
@@ -23,6 +25,9 @@ pub(super) enum Failure {
     /// No such model.
     #[error("there is no model {name:?}; there is {known}")]
     UnknownModel { name: String, known: String },
+    /// No such device (only in `bench`; for a job the worker says so).
+    #[error(transparent)]
+    NoDevice(#[from] NoDevice),
     /// What came on standard input is not text.
     #[error("the prompt on standard input is not UTF-8 text: byte {at} cannot be read")]
     StdinNotText { at: usize },
@@ -110,6 +115,7 @@ impl Failure {
             Self::WithoutCuda(_) => 2,
             #[cfg(feature = "cuda")]
             Self::Unmeasurable { .. } => 2,
+            Self::NoDevice(_) | Self::Client(ClientError::Refused(Refusal::NoDevice(_))) => 2,
             Self::Cancelled { .. } | Self::Interrupted => 130,
             Self::ClosedPipe => 0,
             _ => 1,

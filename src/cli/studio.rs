@@ -2,6 +2,7 @@
 
 use super::failure::Failure;
 use crate::config::Graphics;
+use crate::device::{DeviceChoice, PrecisionChoice};
 use crate::paths::Paths;
 use crate::ui::{self, StudioOptions};
 
@@ -17,6 +18,12 @@ pub(super) struct Args {
     /// Only ASCII borders and signs
     #[arg(long)]
     ascii: bool,
+    /// Where new jobs are drawn: auto, cpu, cuda for any card, cuda:N for one
+    #[arg(long, value_name = "D")]
+    device: Option<DeviceChoice>,
+    /// The transformer's numbers of new jobs: auto, fp8, fp8-storage, bf16
+    #[arg(long, value_name = "P")]
+    precision: Option<PrecisionChoice>,
 }
 
 /// The names of [`Graphics::ALL`].
@@ -34,7 +41,7 @@ fn graphics() -> impl clap::builder::TypedValueParser<Value = Graphics> {
 /// When there is no terminal, or it cannot be used.
 pub(super) fn run(args: Args) -> Result<(), Failure> {
     let paths = Paths::from_env()?;
-    let Args { theme, graphics, ascii } = args;
-    let options = StudioOptions { paths: paths.clone(), theme, graphics, ascii };
+    let Args { theme, graphics, ascii, device, precision } = args;
+    let options = StudioOptions { paths: paths.clone(), theme, graphics, ascii, device, precision };
     super::block_on(async { Ok(ui::run(paths, options).await?) })
 }

@@ -9,7 +9,7 @@ use super::{block_on, stdout, text, worker_run};
 use crate::client::{Client, ClientError};
 use crate::gpu::{Gpu, Host};
 use crate::paths::Paths;
-use crate::wire::message::{Progress, Request, Response, Stage, WorkerStatus};
+use crate::wire::message::{Drawing, EngineStatus, Progress, Request, Response, Stage, WorkerStatus};
 
 /// The background worker: what it is doing, and ending it.
 #[derive(Debug, clap::Args)]
@@ -93,23 +93,17 @@ fn report(status: Option<&WorkerStatus>, json: bool) -> Result<(), Failure> {
 
 fn rows(status: &WorkerStatus) -> Vec<(&'static str, String)> {
     let worker = &status.worker;
-    let mut rows = vec![
-        (
-            "worker",
-            format!(
-                "flux-tui {}, process {}, since {}",
-                worker.version,
-                worker.pid,
-                since(worker.started_at)
-            ),
-        ),
-        ("device", status.engine.device.clone()),
-        ("model", model(status)),
-        ("drawing", drawing(status)),
+    let mut rows = vec![(
+        "worker",
+        format!("flux-tui {}, process {}, since {}", worker.version, worker.pid, since(worker.started_at)),
+    )];
+    rows.extend(engines(status));
+    rows.extend(drawings(status).into_iter().map(|drawing| ("drawing", drawing)));
+    rows.extend([
         ("queued", text::count(status.queued, "job")),
         ("library", text::count(usize::try_from(status.pictures).unwrap_or(usize::MAX), "picture")),
         ("clients", status.clients.to_string()),
-    ];
+    ]);
     if let Some(readings) = &status.readings {
         rows.extend(readings.gpus.iter().map(|gpu| ("gpu", gpu_line(gpu))));
         rows.push(("memory", host_line(&readings.host)));
@@ -125,19 +119,37 @@ fn since(milliseconds: i64) -> String {
     )
 }
 
-fn model(status: &WorkerStatus) -> String {
-    match (&status.engine.loaded, &status.engine.precision) {
+/// One engine is a device and a model, several are a line each.
+fn engines(status: &WorkerStatus) -> Vec<(&'static str, String)> {
+    match &status.engines[..] {
+        [engine] => vec![("device", engine.about.clone()), ("model", model(engine))],
+        engines => {
+            let line =
+                |engine: &EngineStatus| format!("{}, {}: {}", engine.device, engine.about, model(engine));
+            engines.iter().map(|engine| ("engine", line(engine))).collect()
+        }
+    }
+}
+
+fn model(engine: &EngineStatus) -> String {
+    match (&engine.loaded, &engine.precision) {
         (Some(model), Some(precision)) => format!("{model}, {precision}"),
         (Some(model), None) => model.to_string(),
         (None, _) => "none loaded".to_owned(),
     }
 }
 
-fn drawing(status: &WorkerStatus) -> String {
-    let Some(progress) = &status.running else { return "nothing".to_owned() };
-    let prompt =
-        status.prompt.as_ref().map_or(String::new(), |prompt| text::one_line(prompt.as_str(), 50) + ": ");
-    format!("{prompt}{}", stage(progress))
+/// What is drawn, and where if there is more than one place for it.
+fn drawings(status: &WorkerStatus) -> Vec<String> {
+    let line = |Drawing { progress, prompt }: &Drawing| {
+        let place =
+            if status.engines.len() > 1 { format!(", on {}", progress.device) } else { String::new() };
+        format!("{}: {}{place}", text::one_line(prompt.as_str(), 50), stage(progress))
+    };
+    if status.running.is_empty() {
+        return vec!["nothing".to_owned()];
+    }
+    status.running.iter().map(line).collect()
 }
 
 fn stage(progress: &Progress) -> String {
@@ -184,28 +196,59 @@ fn gb(bytes: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::device::Device;
     use crate::gpu::Readings;
     use crate::job::{JobId, Prompt};
     use crate::model::ModelName;
-    use crate::wire::message::{EngineStatus, WorkerInfo};
+    use crate::wire::message::WorkerInfo;
 
     fn status() -> WorkerStatus {
         WorkerStatus {
             worker: WorkerInfo { protocol: 1, version: "0.1.0".to_owned(), pid: 42, started_at: 0 },
-            engine: EngineStatus { device: "CPU, 2 threads".to_owned(), loaded: None, precision: None },
+            engines: vec![EngineStatus::idle(Device::Cpu, "CPU, 2 threads".to_owned())],
             queued: 1,
-            running: None,
-            prompt: None,
+            running: Vec::new(),
             pictures: 212,
             clients: 1,
             readings: None,
         }
     }
 
+    fn drawing(device: Device, prompt: &str) -> Drawing {
+        let stage = Stage::Drawing { step: 14, steps: 20, sigma: 0.4 };
+        let (job, remaining) = (JobId(1), Some(6.14));
+        let progress = Progress { device, job, index: 0, seed: 7, stage, elapsed: 1.0, remaining };
+        Drawing { progress, prompt: Prompt::new(prompt).expect("text") }
+    }
+
+    #[test]
+    fn each_of_several_engines_has_a_line_and_each_picture_says_where() {
+        let mut status = status();
+        let card = |number| EngineStatus::idle(Device::Cuda(number), "NVIDIA H200".to_owned());
+        status.engines = vec![card(1), card(0)];
+        status.engines[1].loaded = Some(ModelName::new("nano"));
+        status.running = vec![drawing(Device::Cuda(0), "an apple"), drawing(Device::Cuda(1), "a pear")];
+        let text = text::table(&rows(&status));
+        for line in [
+            "engine   cuda:1, NVIDIA H200: none loaded",
+            "engine   cuda:0, NVIDIA H200: nano",
+            "drawing  an apple: step 14 of 20, 6.1 s left, on cuda:0",
+            "drawing  a pear: step 14 of 20, 6.1 s left, on cuda:1",
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
+        }
+    }
+
     #[test]
     fn an_idle_worker_is_described() {
         let text = text::table(&rows(&status()));
-        for line in ["model    none loaded", "drawing  nothing", "queued   1 job", "library  212 pictures"] {
+        for line in [
+            "device   CPU, 2 threads",
+            "model    none loaded",
+            "drawing  nothing",
+            "queued   1 job",
+            "library  212 pictures",
+        ] {
             assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
         }
     }
@@ -213,17 +256,9 @@ mod tests {
     #[test]
     fn a_drawing_worker_says_what_and_how_far() {
         let mut status = status();
-        status.engine.loaded = Some(ModelName::new("nano"));
-        status.engine.precision = Some("fp32".to_owned());
-        status.prompt = Some(Prompt::new("a red\napple").expect("text"));
-        status.running = Some(Progress {
-            job: JobId(1),
-            index: 0,
-            seed: 7,
-            stage: Stage::Drawing { step: 14, steps: 20, sigma: 0.4 },
-            elapsed: 1.0,
-            remaining: Some(6.14),
-        });
+        status.engines[0].loaded = Some(ModelName::new("nano"));
+        status.engines[0].precision = Some("fp32".to_owned());
+        status.running = vec![drawing(Device::Cpu, "a red\napple")];
         status.readings =
             Some(Readings { host: Host { total: 24_000_000_000, ..Host::default() }, gpus: vec![] });
         let text = text::table(&rows(&status));

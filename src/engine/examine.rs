@@ -1,6 +1,6 @@
 //! What this machine can draw with, and what is in the way: for `flux-tui doctor`.
 
-use super::pipeline::describe_cpu;
+use super::placement::describe_cpu;
 
 /// How a finding is to be taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

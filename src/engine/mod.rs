@@ -6,6 +6,7 @@
 mod files;
 pub mod latent;
 mod pipeline;
+mod placement;
 mod preview;
 
 #[cfg(feature = "cuda")]
@@ -18,11 +19,21 @@ pub mod text;
 pub mod vae;
 pub mod weights;
 
-pub use pipeline::{device, load};
+pub use placement::{describe, devices, load};
 pub use text::tokenize::{Counter, TokenizeError};
 
+use crate::device::{Device, PrecisionChoice};
 use crate::job::{Prompt, Size, Times, TokenCount};
 use crate::model::ModelName;
+
+/// Where a model is loaded and what its transformer computes with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Placement {
+    /// One of [`devices`].
+    pub device: Device,
+    /// What was asked for; anything but `Auto` is had as it is, or not at all.
+    pub precision: PrecisionChoice,
+}
 
 /// What one picture is drawn from.
 #[derive(Debug, Clone, PartialEq)]
@@ -114,6 +125,16 @@ pub enum EngineError {
         /// The file.
         from: String,
         /// What is wrong with it.
+        reason: String,
+    },
+    /// A device or a precision that cannot be had: nothing falls back to another by itself.
+    #[error("{model} cannot be drawn with {what}: {reason}")]
+    Placement {
+        /// Which model.
+        model: ModelName,
+        /// What was asked for: `device cuda:1`, `precision fp8`.
+        what: String,
+        /// Why not, and what would work.
         reason: String,
     },
     /// A computation failed: a bug, or no memory.

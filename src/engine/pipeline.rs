@@ -1,4 +1,4 @@
-//! One model on one device, from prompt to pixels.
+//! One model on the CPU, from prompt to pixels.
 
 use std::cell::RefCell;
 use std::time::Instant;
@@ -18,36 +18,9 @@ use super::{Brief, Draw, Drawn, EngineError, Observer, Report, Step, latent};
 use crate::job::{Size, Times, TokenCount};
 use crate::model::{ModelName, Parts, TextLimits};
 
-/// The device that [`load`] uses, for a person: `CPU, 2 threads`.
-#[must_use]
-pub fn device() -> String {
-    describe_cpu()
-}
-
-/// The CPU, for a person.
-pub(super) fn describe_cpu() -> String {
-    match rayon::current_num_threads() {
-        1 => "CPU, 1 thread".to_owned(),
-        threads => format!("CPU, {threads} threads"),
-    }
-}
-
-/// Reads a model onto the CPU.
-///
-/// # Errors
-/// [`EngineError::Load`] names the part, the file and what is wrong; [`EngineError::Stopped`].
-pub fn load(
-    name: &ModelName,
-    parts: &Parts,
-    limits: TextLimits,
-    observer: &mut dyn Observer,
-) -> Result<Box<dyn Draw>, EngineError> {
-    Ok(Box::new(Pipeline::load(name, parts, limits, observer)?))
-}
-
 /// A loaded model.
 #[derive(Debug)]
-struct Pipeline {
+pub(super) struct Pipeline {
     counter: Counter,
     t5: T5,
     clip: Clip,
@@ -58,7 +31,11 @@ struct Pipeline {
 }
 
 impl Pipeline {
-    fn load(
+    /// Reads a model onto the CPU.
+    ///
+    /// # Errors
+    /// [`EngineError::Load`] names the part, the file and what is wrong; [`EngineError::Stopped`].
+    pub fn load(
         name: &ModelName,
         parts: &Parts,
         limits: TextLimits,

@@ -1,15 +1,18 @@
 //! The jobs of the library: accepting them, what state they are in, and which are not over.
 
+use std::collections::BTreeSet;
+
 use rusqlite::{OptionalExtension, Row, params};
 
 use super::{Library, LibraryError};
+use crate::device::DeviceError;
 use crate::job::{Job, JobError, JobId, JobState, JobStatus, Prompt, Seed, Size};
 use crate::model::ModelName;
 
-/// All that a [`JobStatus`] is made of; `done` is one more than the last picture's index.
+/// All that a [`JobStatus`] is made of.
 const COLUMNS: &str = "id, prompt, model, width, height, steps, guidance, seed, first_seed, count, \
                        state, reason, accepted_at, \
-                       (SELECT COALESCE(MAX(idx) + 1, 0) FROM pictures WHERE job = jobs.id)";
+                       (SELECT COUNT(*) FROM pictures WHERE job = jobs.id), device, precision";
 
 /// A row that does not hold a job: written by hand, or damaged in a way that SQLite cannot see.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +23,9 @@ pub(super) enum RowError {
     /// The values are not a job's.
     #[error(transparent)]
     Job(#[from] JobError),
+    /// No such device or precision.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
     /// No such state.
     #[error("a job cannot be {0:?}")]
     State(String),
@@ -49,11 +55,14 @@ impl Library {
             first_seed.cast_signed(),
             job.count(),
             now,
+            job.device.to_string(),
+            job.precision.to_string(),
         ];
         self.db
             .execute(
                 "INSERT INTO jobs (prompt, model, width, height, steps, guidance, seed, first_seed, count, \
-                 state, accepted_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 'queued', ?10)",
+                 state, accepted_at, device, precision) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 'queued', ?10, ?11, ?12)",
                 row,
             )
             .map_err(self.fault("accepting a job"))?;
@@ -103,6 +112,17 @@ impl Library {
         self.jobs("WHERE state IN ('queued', 'running') ORDER BY id", u32::MAX)
     }
 
+    /// Which pictures of a job there are, from 0.
+    ///
+    /// # Errors
+    /// When the library cannot be read.
+    pub fn drawn(&self, id: JobId) -> Result<BTreeSet<u32>, LibraryError> {
+        let fault = self.fault("reading a job's pictures");
+        let mut query = self.db.prepare_cached("SELECT idx FROM pictures WHERE job = ?1").map_err(&fault)?;
+        let indices = query.query_map([id.0], |row| row.get(0)).map_err(&fault)?;
+        indices.collect::<rusqlite::Result<_>>().map_err(&fault)
+    }
+
     /// Jobs that failed, the latest first.
     ///
     /// # Errors
@@ -143,7 +163,7 @@ fn job(row: &Row<'_>) -> Result<Job, RowError> {
     let seed = row.get::<_, Option<i64>>(7)?.map_or(Seed::Random, |seed| Seed::Fixed(seed.cast_unsigned()));
     #[expect(clippy::cast_possible_truncation, reason = "it was an f32 when it was written")]
     let guidance = row.get::<_, f64>(6)? as f32;
-    Ok(Job::new(
+    let job = Job::new(
         Prompt::new(row.get::<_, String>(1)?)?,
         ModelName(row.get(2)?),
         Size::new(row.get(3)?, row.get(4)?)?,
@@ -151,7 +171,8 @@ fn job(row: &Row<'_>) -> Result<Job, RowError> {
         guidance,
         seed,
         row.get(9)?,
-    )?)
+    )?;
+    Ok(job.placed(row.get::<_, String>(14)?.parse()?, row.get::<_, String>(15)?.parse()?))
 }
 
 fn to_columns(state: &JobState) -> (&'static str, Option<&str>) {

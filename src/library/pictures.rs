@@ -16,7 +16,7 @@ pub const PAGE_MAX: u32 = 500;
 /// The most bytes of prompts of one page: there is always at least one picture.
 const PAGE_PROMPTS: usize = 8 << 20;
 
-const COLUMNS: &str = "pictures.id, job, idx, pictures.seed, precision, cuts, load, encode, denoise, \
+const COLUMNS: &str = "pictures.id, job, idx, pictures.seed, pictures.precision, cuts, load, encode, denoise, \
                        decode, path, finished_at, prompt, model, width, height, steps, guidance";
 const MOVED: &str = "job, idx, seed, precision, cuts, load, encode, denoise, decode, path, finished_at";
 
@@ -206,7 +206,8 @@ impl Library {
     }
 }
 
-/// Turns a note into a record, and ends its job after the last picture.
+/// Turns a note into a record, and ends its job after the last picture: the last to come, since
+/// several devices may draw for it.
 fn record(change: &Connection, job: JobId, index: u32) -> rusqlite::Result<i64> {
     let key = params![job.0, index];
     let made = change.execute(
@@ -219,9 +220,10 @@ fn record(change: &Connection, job: JobId, index: u32) -> rusqlite::Result<i64> 
     let id = change.last_insert_rowid();
     change.execute("DELETE FROM writing WHERE job = ?1 AND idx = ?2", key)?;
     change.execute(
-        "UPDATE jobs SET state = 'done', ended_at = (SELECT finished_at FROM pictures WHERE id = ?3) \
-         WHERE id = ?1 AND count = ?2 + 1 AND state IN ('queued', 'running')",
-        params![job.0, index, id],
+        "UPDATE jobs SET state = 'done', ended_at = (SELECT finished_at FROM pictures WHERE id = ?2) \
+         WHERE id = ?1 AND count = (SELECT COUNT(*) FROM pictures WHERE job = ?1) \
+         AND state IN ('queued', 'running')",
+        params![job.0, id],
     )?;
     Ok(id)
 }

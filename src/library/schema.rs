@@ -62,6 +62,11 @@ const MIGRATIONS: &[&str] = &[
         PRIMARY KEY (job, idx)
     ) STRICT;
     ",
+    // 2: where a job is to be drawn and in which numbers, as they are written on the command line.
+    "
+    ALTER TABLE jobs ADD COLUMN device TEXT NOT NULL DEFAULT 'auto';
+    ALTER TABLE jobs ADD COLUMN precision TEXT NOT NULL DEFAULT 'auto';
+    ",
 ];
 
 /// The version that this program writes.

@@ -86,6 +86,7 @@ impl Draft {
             seed,
             settings.count,
         )
+        .map(|job| job.placed(settings.device, settings.precision))
         .map_err(|error| field(FieldName::Steps)(error.to_string()))
     }
 }

@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 
 use super::link::{Ask, Connect};
 use crate::client::{ClientError, Events};
+use crate::device::Device;
 use crate::gpu::{Host, Readings};
 use crate::job::{Encoder, Job, JobId, Picture, PictureId, Recipe, Seed, Size, Times, TokenCount};
 use crate::model::{Defaults, ModelInfo, ModelName, TextLimits};
@@ -59,10 +60,9 @@ impl FakeWorker {
         self.shared(|shared| Snapshot {
             worker: WorkerInfo { protocol: 1, version: "0".into(), pid: 1, started_at: 0 },
             models: vec![nano()],
-            engine: engine(),
+            engines: vec![engine()],
             jobs: shared.jobs.clone(),
-            progress: None,
-            preview: None,
+            running: Vec::new(),
             history: shared.pictures.iter().rev().map(|(picture, _)| picture.clone()).collect(),
             history_total: shared.pictures.len() as u64,
             readings: Some(readings(0)),
@@ -116,13 +116,16 @@ impl FakeWorker {
         let (id, steps, seed) = (status.id, status.job.steps(), status.first_seed + u64::from(index));
         for step in 0..=steps {
             if !self.shared(|shared| shared.jobs.iter().any(|job| job.id == id)) {
+                self.tell(Event::Stopped { job: id, index }).await;
                 return false;
             }
             let remaining = Some(self.step.as_secs_f64() * f64::from(steps - step));
             let sigma = 1.0 - step as f32 / steps as f32;
             let stage = Stage::Drawing { step, steps, sigma };
             let elapsed = self.step.as_secs_f64() * f64::from(step);
-            self.tell(Event::Progress(Progress { job: id, index, seed, stage, elapsed, remaining })).await;
+            let device = Device::Cpu;
+            let progress = Progress { device, job: id, index, seed, stage, elapsed, remaining };
+            self.tell(Event::Progress(progress)).await;
             let rgb = Bytes::from(pixels(16, 16, step * 12).into_raw());
             let preview = Preview::new(id, index, step, (16, 16), rgb).expect("the length fits");
             self.tell(Event::Preview(preview)).await;
@@ -213,7 +216,8 @@ pub(crate) fn nano() -> ModelInfo {
 
 pub(crate) fn engine() -> EngineStatus {
     EngineStatus {
-        device: "CPU, 2 threads".into(),
+        device: Device::Cpu,
+        about: "CPU, 2 threads".into(),
         loaded: Some(ModelName::new(ModelName::NANO)),
         precision: Some("fp32 from fp8 e4m3 weights".into()),
     }
@@ -287,6 +291,6 @@ fn studio(source: impl Connect) {
     let theme = std::env::var("FLUX_TUI_THEME").ok();
     let graphics = std::env::var("FLUX_TUI_GRAPHICS").ok().and_then(|name| name.parse().ok());
     let ascii = std::env::var_os("FLUX_TUI_ASCII").is_some();
-    let options = super::StudioOptions { paths, theme, graphics, ascii };
+    let options = super::StudioOptions { paths, theme, graphics, ascii, device: None, precision: None };
     runtime.block_on(super::run(source, options)).expect("it runs");
 }

@@ -42,7 +42,8 @@ pub use update::update;
 
 use std::time::Instant;
 
-use crate::config::{Config, Graphics};
+use crate::config::{Config, Graphics, JobDefaults};
+use crate::device::{DeviceChoice, PrecisionChoice};
 use crate::paths::Paths;
 use glyphs::Glyphs;
 use state::{Look, State};
@@ -60,6 +61,10 @@ pub struct StudioOptions {
     pub graphics: Option<Graphics>,
     /// Only ASCII borders and signs.
     pub ascii: bool,
+    /// Where new jobs are drawn.
+    pub device: Option<DeviceChoice>,
+    /// In which numbers.
+    pub precision: Option<PrecisionChoice>,
 }
 
 /// Why the studio could not run.
@@ -104,7 +109,12 @@ fn first_state(options: &StudioOptions, environment: Environment) -> State {
     let theme = if environment.no_color { theme.without_colour() } else { theme };
     let look = Look { theme, glyphs: Glyphs::choose(options.ascii || config.ascii), automatic };
     let facts = Facts::new(environment, options.graphics.unwrap_or(config.graphics));
-    let mut state = State::new(look, facts, config.defaults, Instant::now());
+    let defaults = JobDefaults {
+        device: options.device.or(config.defaults.device),
+        precision: options.precision.or(config.defaults.precision),
+        ..config.defaults
+    };
+    let mut state = State::new(look, facts, defaults, Instant::now());
     complaints.into_iter().rev().for_each(|complaint| state.notices.warn(complaint));
     state
 }

@@ -65,8 +65,8 @@ pub struct ViewState {
 pub struct Worker {
     /// The connection.
     pub link: Link,
-    /// What computes.
-    pub engine: EngineStatus,
+    /// What computes, the best device first.
+    pub engines: Vec<EngineStatus>,
     /// Jobs that were asked for before there was a connection.
     pub unsent: Vec<super::draft::Draft>,
 }

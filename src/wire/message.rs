@@ -8,13 +8,14 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::device::{Device, NoDevice};
 use crate::gpu::Readings;
 use crate::job::{Job, JobId, Picture, PictureId, Prompt, TokenCount};
 pub use crate::job::{JobState, JobStatus};
 use crate::model::{ModelInfo, ModelName};
 
 /// The version of these messages. Peers of different versions say so and part.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 /// From a client: a request and the number its reply will carry.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -145,6 +146,9 @@ pub enum Refusal {
         /// The models that there are, for a person.
         known: String,
     },
+    /// The job asks for a device that this machine lacks.
+    #[error(transparent)]
+    NoDevice(NoDevice),
     /// No such job, or one that has ended.
     #[error("job {0} is neither queued nor running")]
     UnknownJob(JobId),
@@ -195,15 +199,25 @@ pub struct WorkerInfo {
     pub started_at: i64,
 }
 
-/// What the engine is and what it holds.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+/// What one engine is and what it holds. Each device has one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EngineStatus {
+    /// The device.
+    pub device: Device,
     /// The device, for a person: `CPU, 2 threads`.
-    pub device: String,
+    pub about: String,
     /// The model that is loaded.
     pub loaded: Option<ModelName>,
     /// What computes, for a person: `fp32 from fp8 e4m3 weights`.
     pub precision: Option<String>,
+}
+
+impl EngineStatus {
+    /// An engine that holds nothing.
+    #[must_use]
+    pub fn idle(device: Device, about: String) -> Self {
+        Self { device, about, loaded: None, precision: None }
+    }
 }
 
 /// All that a client shows.
@@ -213,14 +227,12 @@ pub struct Snapshot {
     pub worker: WorkerInfo,
     /// Which models there are; the first is the default.
     pub models: Vec<ModelInfo>,
-    /// The engine.
-    pub engine: EngineStatus,
+    /// The engines, that of the best device first.
+    pub engines: Vec<EngineStatus>,
     /// Queued and running jobs in the order they are drawn, then up to 20 that failed, the latest first.
     pub jobs: Vec<JobStatus>,
-    /// Where the running job is.
-    pub progress: Option<Progress>,
-    /// Its latest preview.
-    pub preview: Option<Preview>,
+    /// The pictures that are being drawn, at most one a device, the oldest first.
+    pub running: Vec<Running>,
     /// The newest pictures, newest first.
     pub history: Vec<Picture>,
     /// How many pictures there are in all.
@@ -234,13 +246,21 @@ pub struct Snapshot {
 pub enum Event {
     /// A job is new or has changed; the whole of it.
     Job(JobStatus),
-    /// The running job has got further.
+    /// A picture has got further.
     Progress(Progress),
-    /// How the running picture looks. May be dropped.
+    /// How a running picture looks. May be dropped.
     Preview(Preview),
+    /// A picture is not drawn any more and is not finished: it was cancelled, it failed, or another
+    /// of its job did.
+    Stopped {
+        /// Which job.
+        job: JobId,
+        /// Which of its pictures, from 0.
+        index: u32,
+    },
     /// A picture is in the library.
     Finished(Box<Picture>),
-    /// The engine loaded or freed something.
+    /// An engine loaded or freed something.
     Engine(EngineStatus),
     /// Memory, load and temperature. May be dropped.
     Readings(Readings),
@@ -248,9 +268,20 @@ pub enum Event {
     Ending,
 }
 
-/// Where the running job is.
+/// A picture that is being drawn.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Running {
+    /// Where it is.
+    pub progress: Progress,
+    /// Its latest preview.
+    pub preview: Option<Preview>,
+}
+
+/// Where a running picture is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
+    /// On which device.
+    pub device: Device,
     /// Which job.
     pub job: JobId,
     /// Which of its pictures, from 0.
@@ -374,18 +405,25 @@ impl TryFrom<RawPreview> for Preview {
 pub struct WorkerStatus {
     /// Who it is.
     pub worker: WorkerInfo,
-    /// The engine.
-    pub engine: EngineStatus,
+    /// The engines, that of the best device first.
+    pub engines: Vec<EngineStatus>,
     /// Jobs waiting.
     pub queued: usize,
-    /// The job being drawn.
-    pub running: Option<Progress>,
-    /// Prompt of the job being drawn.
-    pub prompt: Option<Prompt>,
+    /// What is being drawn, the oldest first.
+    pub running: Vec<Drawing>,
     /// Pictures in the library.
     pub pictures: u64,
     /// Connected clients.
     pub clients: usize,
     /// The latest readings.
     pub readings: Option<Readings>,
+}
+
+/// A picture that is being drawn, and what it is to be.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Drawing {
+    /// Where it is.
+    pub progress: Progress,
+    /// The prompt of its job.
+    pub prompt: Prompt,
 }

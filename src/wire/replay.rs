@@ -1,8 +1,8 @@
 //! What an event changes in a snapshot. The worker's own state follows the same rules, so a client
 //! that applies every event to the snapshot it began with holds what a new snapshot would say.
 
-use super::message::{Event, JobState, JobStatus, Preview, Progress, Snapshot};
-use crate::job::Picture;
+use super::message::{Event, JobState, JobStatus, Preview, Progress, Running, Snapshot};
+use crate::job::{JobId, Picture};
 
 /// The most pictures that a snapshot holds.
 pub const HISTORY_MAX: usize = 100;
@@ -17,29 +17,22 @@ impl Snapshot {
     pub fn apply(&mut self, event: Event) {
         match event {
             Event::Job(status) => self.job(status),
-            Event::Progress(progress) => {
-                if self.preview.as_ref().is_some_and(|preview| !shows(preview, &progress)) {
-                    self.preview = None;
-                }
-                self.progress = Some(progress);
-            }
-            Event::Preview(preview) => {
-                if self.progress.as_ref().is_some_and(|progress| shows(&preview, progress)) {
-                    self.preview = Some(preview);
-                }
-            }
+            Event::Progress(progress) => drop(advance(&mut self.running, progress)),
+            Event::Preview(preview) => show(&mut self.running, preview),
+            Event::Stopped { job, index } => leave(&mut self.running, job, index),
             Event::Finished(picture) => self.finished(*picture),
-            Event::Engine(engine) => self.engine = engine,
+            Event::Engine(engine) => {
+                self.engines
+                    .iter_mut()
+                    .filter(|it| it.device == engine.device)
+                    .for_each(|it| *it = engine.clone());
+            }
             Event::Readings(readings) => self.readings = Some(readings),
             Event::Ending => {}
         }
     }
 
     fn job(&mut self, status: JobStatus) {
-        if status.state != JobState::Running && self.progress.as_ref().is_some_and(|p| p.job == status.id) {
-            self.progress = None;
-            self.preview = None;
-        }
         let open = self.jobs.iter().take_while(|job| !job.state.is_over()).count();
         let place = self.jobs[..open].iter().position(|job| job.id == status.id);
         match (place, &status.state) {
@@ -59,19 +52,36 @@ impl Snapshot {
     }
 
     fn finished(&mut self, picture: Picture) {
-        let is_it = |progress: &Progress| (progress.job, progress.index) == (picture.job, picture.index);
-        if self.progress.as_ref().is_some_and(is_it) {
-            self.progress = None;
-            self.preview = None;
-        }
+        leave(&mut self.running, picture.job, picture.index);
         self.history.insert(0, picture);
         shorten_history(&mut self.history);
         self.history_total += 1;
     }
 }
 
-fn shows(preview: &Preview, progress: &Progress) -> bool {
-    (preview.job, preview.index) == (progress.job, progress.index)
+/// A picture has got further. Whether it is new: then whatever its device drew before is over.
+pub fn advance(running: &mut Vec<Running>, progress: Progress) -> bool {
+    let is_it = |at: &Progress| (at.job, at.index) == (progress.job, progress.index);
+    if let Some(known) = running.iter_mut().find(|known| is_it(&known.progress)) {
+        known.progress = progress;
+        return false;
+    }
+    running.retain(|known| known.progress.device != progress.device);
+    running.push(Running { progress, preview: None });
+    true
+}
+
+/// A picture looks like this, if it is still being drawn.
+pub fn show(running: &mut [Running], preview: Preview) {
+    let shown = |it: &&mut Running| (it.progress.job, it.progress.index) == (preview.job, preview.index);
+    if let Some(known) = running.iter_mut().find(shown) {
+        known.preview = Some(preview);
+    }
+}
+
+/// A picture is not drawn any more.
+pub fn leave(running: &mut Vec<Running>, job: JobId, index: u32) {
+    running.retain(|known| (known.progress.job, known.progress.index) != (job, index));
 }
 
 /// Keeps what a snapshot may hold of pictures, newest first.

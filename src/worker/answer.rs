@@ -8,7 +8,7 @@ use futures::FutureExt;
 use tokio::io::AsyncReadExt;
 
 use super::Shared;
-use crate::job::{Job, JobId, JobState, PictureId, Seed};
+use crate::job::{Job, JobId, JobState, JobStatus, PictureId, Seed};
 use crate::model::ModelName;
 use crate::wire::frame::REPLY_MAX;
 use crate::wire::message::{HistoryPage, Refusal, Response};
@@ -37,7 +37,8 @@ pub(super) fn submit(shared: &Rc<Shared>, job: Job) -> impl Future<Output = Answ
     });
     async move {
         let status = asked?.await.map_err(|error| Refusal::Library(error.to_string()))?;
-        tracing::info!(job = status.id.0, model = %status.job.model, count = status.job.count(), "accepted");
+        let JobStatus { id, job, .. } = &status;
+        tracing::info!(job = id.0, model = %job.model, device = %job.device, count = job.count(), "accepted");
         shared.hub.accepted(status.clone());
         Ok(Response::Accepted(Box::new(status)))
     }
@@ -49,6 +50,7 @@ fn acceptable(shared: &Shared, job: &Job) -> Result<u64, Refusal> {
         return Err(Refusal::Stopping);
     }
     known(shared, &job.model)?;
+    job.device.best(shared.hub.devices()).map_err(Refusal::NoDevice)?;
     shared.hub.has_room(job.prompt.as_str().len()).map_err(|jobs| Refusal::QueueFull { jobs })?;
     match job.seed {
         Seed::Fixed(seed) => Ok(seed),

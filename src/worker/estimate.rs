@@ -1,14 +1,28 @@
-//! How long the running picture still takes, from what its steps took; before there are any, from
-//! the last picture of the same model and size. Pure: every moment is passed in.
+//! How long running pictures still take, from what their steps took; before there are any, from the
+//! last picture of the same kind: device, model, precision and size. Pure: every moment is passed in.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use crate::device::{Device, PrecisionChoice};
 use crate::job::Size;
 use crate::model::ModelName;
 use crate::wire::message::Stage;
 
-/// What pictures of one model and size take.
+/// Pictures that take the same, step by step.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Sort {
+    /// On this device.
+    pub device: Device,
+    /// With this model.
+    pub model: ModelName,
+    /// In these numbers.
+    pub precision: PrecisionChoice,
+    /// So large.
+    pub size: Size,
+}
+
+/// What pictures of one sort take.
 #[derive(Debug, Clone, Copy, Default)]
 struct Pace {
     /// From the beginning of the encoders to the first step, in seconds.
@@ -19,10 +33,10 @@ struct Pace {
     decode: f64,
 }
 
-/// The picture that is being drawn.
+/// A picture that is being drawn.
 #[derive(Debug)]
 struct Running {
-    what: (ModelName, Size),
+    sort: Sort,
     steps: u32,
     begun: Instant,
     encoding: Option<Instant>,
@@ -30,25 +44,25 @@ struct Running {
     latest: Option<(u32, Instant)>,
 }
 
-/// Measures pictures and estimates the next.
+/// Measures pictures and estimates the next. Each device draws one at a time.
 #[derive(Debug, Default)]
 pub struct Estimate {
-    paces: HashMap<(ModelName, Size), Pace>,
-    running: Option<Running>,
+    paces: HashMap<Sort, Pace>,
+    running: HashMap<Device, Running>,
 }
 
 impl Estimate {
     /// A picture is begun.
-    pub fn begin(&mut self, model: ModelName, size: Size, steps: u32, now: Instant) {
-        let what = (model, size);
-        self.running =
-            Some(Running { what, steps, begun: now, encoding: None, first_step: None, latest: None });
+    pub fn begin(&mut self, sort: Sort, steps: u32, now: Instant) {
+        let device = sort.device;
+        let running = Running { sort, steps, begun: now, encoding: None, first_step: None, latest: None };
+        self.running.insert(device, running);
     }
 
-    /// A stage is reached: seconds since the picture was begun, and seconds until it is finished
+    /// A device's picture reaches a stage: seconds since it was begun, and seconds until it is finished
     /// where that can be said.
-    pub fn reach(&mut self, stage: &Stage, now: Instant) -> (f64, Option<f64>) {
-        let Some(running) = &mut self.running else { return (0.0, None) };
+    pub fn reach(&mut self, device: Device, stage: &Stage, now: Instant) -> (f64, Option<f64>) {
+        let Some(running) = self.running.get_mut(&device) else { return (0.0, None) };
         match stage {
             Stage::Encoding => running.encoding = Some(now),
             Stage::Drawing { step, .. } => {
@@ -58,12 +72,12 @@ impl Estimate {
             Stage::Loading { .. } | Stage::Decoding | Stage::Saving => {}
         }
         let elapsed = seconds(now.duration_since(running.begun));
-        (elapsed, running.remaining(stage, self.paces.get(&running.what)))
+        (elapsed, running.remaining(stage, self.paces.get(&running.sort)))
     }
 
-    /// The picture is in the library: what it took is what the next is expected to take.
-    pub fn finish(&mut self, now: Instant) {
-        let Some(running) = self.running.take() else { return };
+    /// A device's picture is in the library: what it took is what the next is expected to take.
+    pub fn finish(&mut self, device: Device, now: Instant) {
+        let Some(running) = self.running.remove(&device) else { return };
         let (Some(first), Some((_, last)), Some(step)) =
             (running.first_step, running.latest, running.step_time())
         else {
@@ -71,12 +85,12 @@ impl Estimate {
         };
         let encode = running.encoding.map_or(0.0, |encoding| seconds(first.duration_since(encoding)));
         let decode = seconds(now.duration_since(last));
-        self.paces.insert(running.what, Pace { encode, step, decode });
+        self.paces.insert(running.sort, Pace { encode, step, decode });
     }
 
-    /// The picture will not be finished.
-    pub fn abandon(&mut self) {
-        self.running = None;
+    /// A device's picture will not be finished.
+    pub fn abandon(&mut self, device: Device) {
+        self.running.remove(&device);
     }
 }
 
@@ -111,8 +125,11 @@ fn seconds(duration: Duration) -> f64 {
 mod tests {
     use super::*;
 
-    fn nano() -> (ModelName, Size) {
-        (ModelName::new(ModelName::NANO), Size::new(128, 128).expect("it is on the grid"))
+    const CPU: Device = Device::Cpu;
+
+    fn nano(device: Device, width: u32) -> Sort {
+        let size = Size::new(width, 128).expect("it is on the grid");
+        Sort { device, model: ModelName::new(ModelName::NANO), precision: PrecisionChoice::Auto, size }
     }
 
     fn step(step: u32) -> Stage {
@@ -122,11 +139,10 @@ mod tests {
     /// A picture of 1 s encoding, 4 steps of 2 s and 3 s decoding, in seconds from `zero`.
     fn draw(estimate: &mut Estimate, zero: Instant) -> Vec<(f64, Option<f64>)> {
         let at = |seconds| zero + Duration::from_secs(seconds);
-        let (model, size) = nano();
-        estimate.begin(model, size, 4, zero);
+        estimate.begin(nano(CPU, 128), 4, zero);
         let stages = [(Stage::Encoding, 0), (step(0), 1), (step(1), 3), (step(4), 9), (Stage::Decoding, 9)];
-        let said = stages.iter().map(|(stage, second)| estimate.reach(stage, at(*second))).collect();
-        estimate.finish(at(12));
+        let said = stages.iter().map(|(stage, second)| estimate.reach(CPU, stage, at(*second))).collect();
+        estimate.finish(CPU, at(12));
         said
     }
 
@@ -151,10 +167,22 @@ mod tests {
     fn another_size_or_an_abandoned_picture_says_nothing_about_the_next() {
         let (mut estimate, zero) = (Estimate::default(), Instant::now());
         draw(&mut estimate, zero);
-        let (model, _) = nano();
-        estimate.begin(model, Size::new(256, 128).expect("it is on the grid"), 4, zero);
-        assert_eq!(estimate.reach(&Stage::Encoding, zero), (0.0, None));
-        estimate.abandon();
-        assert_eq!(estimate.reach(&Stage::Saving, zero), (0.0, None));
+        estimate.begin(nano(CPU, 256), 4, zero);
+        assert_eq!(estimate.reach(CPU, &Stage::Encoding, zero), (0.0, None));
+        estimate.abandon(CPU);
+        assert_eq!(estimate.reach(CPU, &Stage::Saving, zero), (0.0, None));
+    }
+
+    #[test]
+    fn what_one_device_takes_says_nothing_about_another() {
+        let (mut estimate, zero) = (Estimate::default(), Instant::now());
+        draw(&mut estimate, zero);
+        let card = Device::Cuda(0);
+        estimate.begin(nano(card, 128), 4, zero);
+        estimate.begin(nano(CPU, 128), 4, zero);
+        assert_eq!(estimate.reach(card, &Stage::Encoding, zero), (0.0, None));
+        assert_eq!(estimate.reach(CPU, &Stage::Encoding, zero), (0.0, Some(12.0)));
+        estimate.abandon(card);
+        assert_eq!(estimate.reach(CPU, &Stage::Saving, zero), (0.0, Some(0.0)));
     }
 }

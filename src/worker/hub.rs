@@ -3,33 +3,37 @@
 //! never disagree. Reading and writing (socket, library, engine) is done by others.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
 use std::time::Instant;
 
 use tokio::sync::Notify;
 
-use super::estimate::Estimate;
+use super::engines::Engines;
+use super::estimate::{Estimate, Sort};
 use super::idle::{Due, Idle};
 use super::outbox::{Kind, Outbox};
 use super::painter::{Order, Report};
-use super::queue::{Place, Queue, Work};
+use super::queue::{Loaded, Place, Queue, Unfinished, Work};
+use super::{Models, WorkerError};
+use crate::device::{Device, PrecisionChoice};
 use crate::gpu::Readings;
-use crate::job::{JobId, JobState, JobStatus, Picture, Prompt};
+use crate::job::{JobId, JobState, JobStatus, Picture};
 use crate::model::ModelInfo;
 use crate::wire::frame::{self, REPLY_MAX};
 use crate::wire::message::{
-    EngineStatus, Event, Preview, Progress, Snapshot, Stage, ToClient, WorkerInfo, WorkerStatus,
+    Drawing, EngineStatus, Event, Progress, Running, Snapshot, Stage, ToClient, WorkerInfo, WorkerStatus,
 };
-use crate::wire::replay::{shorten_failed, shorten_history};
+use crate::wire::replay::{self, shorten_failed, shorten_history};
 
 /// What the library had when the worker began.
 #[derive(Debug, Default)]
 pub struct Restored {
-    /// Jobs that are not over.
-    pub jobs: Vec<JobStatus>,
+    /// Jobs that are not over, and can be drawn here.
+    pub jobs: Vec<Unfinished>,
     /// Jobs that failed, the latest first.
     pub failed: Vec<JobStatus>,
     /// The newest pictures.
@@ -41,8 +45,8 @@ pub struct Restored {
 /// What the hub reaches the rest by.
 #[derive(Debug)]
 pub struct Lines {
-    /// To the engine's thread.
-    pub orders: mpsc::Sender<Order>,
+    /// To the engines' threads.
+    pub engines: Engines,
     /// Whether anybody subscribes: previews and readings are taken only then.
     pub watched: Arc<AtomicBool>,
     /// Asks for readings now.
@@ -54,6 +58,7 @@ pub struct Lines {
 pub struct Hub {
     info: WorkerInfo,
     models: Vec<ModelInfo>,
+    devices: Vec<Device>,
     lines: Lines,
     state: RefCell<State>,
     changed: Notify,
@@ -63,18 +68,18 @@ pub struct Hub {
 struct State {
     queue: Queue,
     failed: Vec<JobStatus>,
-    progress: Option<Progress>,
-    preview: Option<Preview>,
+    running: Vec<Running>,
     history: Vec<Picture>,
     history_total: u64,
-    engine: EngineStatus,
+    engines: Vec<EngineStatus>,
+    loaded: Loaded,
     readings: Option<Readings>,
     members: HashMap<u64, Member>,
     last_member: u64,
     estimate: Estimate,
     idle: Idle,
-    /// Set to stop what is being drawn.
-    stop: Option<Arc<AtomicBool>>,
+    /// Set to stop what a device draws.
+    stops: BTreeMap<Device, Arc<AtomicBool>>,
     stopping: bool,
     /// Requests that are being carried out.
     pending: usize,
@@ -87,12 +92,12 @@ struct Member {
 }
 
 impl Hub {
-    /// A worker with what the library had, and with nothing loaded.
+    /// A worker on these devices, the best first, with what the library had and with nothing loaded.
     #[must_use]
     pub fn new(
         info: WorkerInfo,
-        models: Vec<ModelInfo>,
-        device: String,
+        models: &dyn Models,
+        devices: Vec<Device>,
         restored: Restored,
         idle: Idle,
         lines: Lines,
@@ -100,27 +105,29 @@ impl Hub {
         let Restored { jobs, mut failed, mut history, history_total } = restored;
         shorten_failed(&mut failed);
         shorten_history(&mut history);
+        let engine = |device: &Device| EngineStatus::idle(*device, models.describe(*device));
         let state = State {
-            queue: Queue::restore(jobs),
+            queue: Queue::restore(devices.clone(), jobs),
             failed,
-            progress: None,
-            preview: None,
+            running: Vec::new(),
             history,
             history_total,
-            engine: EngineStatus { device, ..EngineStatus::default() },
+            engines: devices.iter().map(engine).collect(),
+            loaded: Loaded::new(),
             readings: None,
             members: HashMap::new(),
             last_member: 0,
             estimate: Estimate::default(),
             idle,
-            stop: None,
+            stops: BTreeMap::new(),
             stopping: false,
             pending: 0,
         };
-        Self { info, models, lines, state: RefCell::new(state), changed: Notify::new() }
+        let (models, state) = (models.infos(), RefCell::new(state));
+        Self { info, models, devices, lines, state, changed: Notify::new() }
     }
 
-    /// Begins the first job that waits, if there is one.
+    /// Begins what waits, as far as devices are free.
     pub fn begin(&self) {
         self.settle(&mut self.state.borrow_mut());
     }
@@ -135,6 +142,12 @@ impl Hub {
     #[must_use]
     pub fn models(&self) -> &[ModelInfo] {
         &self.models
+    }
+
+    /// Which devices there are, the best first.
+    #[must_use]
+    pub fn devices(&self) -> &[Device] {
+        &self.devices
     }
 
     /// A client has come: its number, and what it is to be sent.
@@ -165,10 +178,9 @@ impl Hub {
         Snapshot {
             worker: self.info.clone(),
             models: self.models.clone(),
-            engine: state.engine.clone(),
+            engines: state.engines.clone(),
             jobs: state.queue.jobs().chain(&state.failed).cloned().collect(),
-            progress: state.progress.clone(),
-            preview: state.preview.clone(),
+            running: state.running.clone(),
             history: state.history.clone(),
             history_total: state.history_total,
             readings: state.readings.clone(),
@@ -179,13 +191,16 @@ impl Hub {
     #[must_use]
     pub fn status(&self) -> WorkerStatus {
         let state = self.state.borrow();
-        let drawing = state.queue.drawing();
+        let drawing = |running: &Running| {
+            let progress = running.progress.clone();
+            let prompt = state.queue.job(progress.job)?.job.prompt.clone();
+            Some(Drawing { progress, prompt })
+        };
         WorkerStatus {
             worker: self.info.clone(),
-            engine: state.engine.clone(),
+            engines: state.engines.clone(),
             queued: state.queue.jobs().filter(|job| job.state == JobState::Queued).count(),
-            running: state.progress.clone(),
-            prompt: drawing.map(|job| Prompt::clone(&job.job.prompt)),
+            running: state.running.iter().filter_map(drawing).collect(),
             pictures: state.history_total,
             clients: state.members.len(),
             readings: state.readings.clone(),
@@ -225,10 +240,8 @@ impl Hub {
     /// The library has the job as cancelled.
     pub fn cancelled(&self, id: JobId) {
         let mut state = self.state.borrow_mut();
-        match state.queue.cancelled(id) {
-            Some(status) => self.job(&mut state, status),
-            None if state.queue.drawing().is_some_and(|job| job.id == id) => state.stop_drawing(),
-            None => {}
+        if let Some(status) = state.queue.cancelled(id) {
+            self.job(&mut state, status);
         }
         self.settle(&mut state);
     }
@@ -244,63 +257,84 @@ impl Hub {
         self.changed.notify_one();
     }
 
-    /// The engine's thread has something to tell. Returns the job that went back into the queue.
-    pub fn report(&self, report: Report) -> Option<JobId> {
+    /// An engine's thread has something to tell. Returns the job that went back into the queue.
+    ///
+    /// # Errors
+    /// When the thread cannot go on.
+    pub fn report(&self, report: Report) -> Result<Option<JobId>, WorkerError> {
         let mut state = self.state.borrow_mut();
         let mut back = None;
         match report {
-            Report::Reached { work, stage, at } => self.reached(&mut state, &work, stage, at),
-            Report::Preview(preview) => {
-                state.preview = Some(preview.clone());
-                self.tell(&state, Event::Preview(preview));
+            // A picture that goes on changes nothing for the others: there is nothing to settle.
+            Report::Reached { work, stage, at } => {
+                self.reached(&mut state, &work, stage, at);
+                return Ok(None);
             }
-            Report::Engine(engine) => {
-                state.engine = engine.clone();
-                self.tell(&state, Event::Engine(engine));
+            Report::Preview(device, preview) => {
+                replay::show(&mut state.running, preview.clone());
+                self.tell_of(&state, Kind::Preview(device), Event::Preview(preview));
+                return Ok(None);
             }
-            Report::Drew(picture, standing) => self.drew(&mut state, *picture, standing),
-            Report::Stopped(id) => {
-                state.end_picture();
-                if let Some(status) = state.queue.stopped(id) {
-                    back = (!status.state.is_over()).then_some(id);
+            Report::Engine(engine, precision) => self.engine(&mut state, engine, precision),
+            Report::Drew(work, picture, standing) => self.drew(&mut state, &work, *picture, standing),
+            Report::Stopped(work) => {
+                self.end_picture(&mut state, &work);
+                if let Some(status) = state.queue.stopped(work.device) {
+                    back = (!status.state.is_over()).then_some(status.id);
                     self.job(&mut state, status);
                 }
             }
-            Report::Ended(id, standing) => {
-                state.end_picture();
-                if let Some(status) = state.queue.ended(id, standing) {
+            Report::Ended(work, standing) => {
+                self.end_picture(&mut state, &work);
+                if let Some(status) = state.queue.ended(work.device, standing) {
                     self.job(&mut state, status);
                 }
             }
+            Report::Lost(error) => return Err(error),
         }
         self.settle(&mut state);
-        back
+        Ok(back)
+    }
+
+    fn engine(&self, state: &mut State, engine: EngineStatus, precision: PrecisionChoice) {
+        match &engine.loaded {
+            Some(model) => state.loaded.insert(engine.device, (model.clone(), precision)),
+            None => state.loaded.remove(&engine.device),
+        };
+        state.engines.iter_mut().filter(|it| it.device == engine.device).for_each(|it| *it = engine.clone());
+        self.tell(state, Event::Engine(engine));
     }
 
     fn reached(&self, state: &mut State, work: &Work, stage: Stage, at: Instant) {
-        let Work { id, job, index, seed } = work;
-        let is_new = state.progress.as_ref().is_none_or(|now| (now.job, now.index) != (*id, *index));
-        if is_new {
-            state.preview = None;
-            state.estimate.begin(job.model.clone(), job.size, job.steps(), at);
+        let Work { device, id, job, index, seed } = work;
+        let known = |running: &Running| (running.progress.job, running.progress.index) == (*id, *index);
+        if !state.running.iter().any(known) {
+            let (model, precision, size) = (job.model.clone(), job.precision, job.size);
+            state.estimate.begin(Sort { device: *device, model, precision, size }, job.steps(), at);
         }
-        let (elapsed, remaining) = state.estimate.reach(&stage, at);
-        let progress = Progress { job: *id, index: *index, seed: *seed, stage, elapsed, remaining };
-        state.progress = Some(progress.clone());
+        let (elapsed, remaining) = state.estimate.reach(*device, &stage, at);
+        let progress =
+            Progress { device: *device, job: *id, index: *index, seed: *seed, stage, elapsed, remaining };
+        replay::advance(&mut state.running, progress.clone());
         self.tell(state, Event::Progress(progress));
     }
 
-    fn drew(&self, state: &mut State, picture: Picture, standing: JobState) {
-        state.estimate.finish(Instant::now());
-        state.end_picture();
-        let id = picture.job;
+    fn drew(&self, state: &mut State, work: &Work, picture: Picture, standing: JobState) {
+        state.estimate.finish(work.device, Instant::now());
+        state.leave(work);
         state.history.insert(0, picture.clone());
         shorten_history(&mut state.history);
         state.history_total += 1;
         self.tell(state, Event::Finished(Box::new(picture)));
-        if let Some(status) = state.queue.drew(id, standing) {
+        if let Some(status) = state.queue.drew(work.device, standing) {
             self.job(state, status);
         }
+    }
+
+    /// A picture is not drawn any more, and there is none.
+    fn end_picture(&self, state: &mut State, work: &Work) {
+        state.leave(work);
+        self.tell(state, Event::Stopped { job: work.id, index: work.index });
     }
 
     /// A job has changed.
@@ -316,7 +350,7 @@ impl Hub {
     pub fn readings(&self, readings: Readings) {
         let mut state = self.state.borrow_mut();
         state.readings = Some(readings.clone());
-        self.tell(&state, Event::Readings(readings));
+        self.tell_of(&state, Kind::Readings, Event::Readings(readings));
     }
 
     /// What is to be done about having nothing to do, and when.
@@ -325,14 +359,21 @@ impl Hub {
         self.state.borrow().idle.next()
     }
 
-    /// Frees the model.
+    /// Frees every model.
     pub fn free(&self) {
         let mut state = self.state.borrow_mut();
-        tracing::info!("no work for a while: freeing the model");
-        let _ = self.lines.orders.send(Order::Free);
-        // The engine's thread says so again when it has; until then it is not to be asked twice.
-        state.engine = EngineStatus { device: state.engine.device.clone(), ..EngineStatus::default() };
-        self.tell(&state, Event::Engine(state.engine.clone()));
+        tracing::info!("no work for a while: freeing what is loaded");
+        self.lines.engines.free();
+        // The threads say so again when they have; until then they are not to be asked twice.
+        state.loaded.clear();
+        let holding = state.engines.iter_mut().filter(|engine| engine.loaded.is_some());
+        let freed: Vec<EngineStatus> = holding
+            .map(|engine| {
+                *engine = EngineStatus::idle(engine.device, std::mem::take(&mut engine.about));
+                engine.clone()
+            })
+            .collect();
+        freed.into_iter().for_each(|engine| self.tell(&state, Event::Engine(engine)));
         self.settle(&mut state);
     }
 
@@ -340,7 +381,7 @@ impl Hub {
     pub fn stop(&self) -> usize {
         let mut state = self.state.borrow_mut();
         state.stopping = true;
-        state.stop_drawing();
+        state.stops.values().for_each(|stop| stop.store(true, Ordering::Relaxed));
         self.changed.notify_one();
         state.queue.len()
     }
@@ -355,7 +396,13 @@ impl Hub {
     #[must_use]
     pub fn is_quiet(&self) -> bool {
         let state = self.state.borrow();
-        state.queue.drawing().is_none() && state.pending == 0
+        state.queue.is_still() && state.pending == 0
+    }
+
+    /// Has the engines' threads end, and gives what is to be waited for.
+    #[must_use]
+    pub fn end_engines(&self) -> Vec<JoinHandle<()>> {
+        self.lines.engines.end()
     }
 
     /// Whether there is neither work nor a client.
@@ -385,13 +432,12 @@ impl Hub {
         self.changed.notified().await;
     }
 
-    /// Tells every subscriber.
+    /// Tells every subscriber of something that is not to be missed.
     fn tell(&self, state: &State, event: Event) {
-        let kind = match event {
-            Event::Preview(_) => Kind::Preview,
-            Event::Readings(_) => Kind::Readings,
-            _ => Kind::Status,
-        };
+        self.tell_of(state, Kind::Status, event);
+    }
+
+    fn tell_of(&self, state: &State, kind: Kind, event: Event) {
         let mut subscribers = state.members.values().filter(|member| member.subscribed).peekable();
         if subscribers.peek().is_none() {
             return;
@@ -402,40 +448,37 @@ impl Hub {
         }
     }
 
-    /// Brings everything that follows from a change about: the next picture, who watches, how idle.
+    /// Brings everything that follows from a change about: what is stopped, what is drawn next, who
+    /// watches, how idle.
     fn settle(&self, state: &mut State) {
-        if !state.stopping
-            && let Some((work, begun)) = state.queue.begin()
+        for device in state.queue.in_vain() {
+            state.stops.get(&device).into_iter().for_each(|stop| stop.store(true, Ordering::Relaxed));
+        }
+        while !state.stopping
+            && let Some((work, begun)) = state.queue.begin(&state.loaded)
         {
             let stop = Arc::new(AtomicBool::new(false));
-            state.stop = Some(Arc::clone(&stop));
-            // The thread is gone only when the worker is ending, and the main loop sees that.
-            let _ = self.lines.orders.send(Order::Draw(work, stop));
+            state.stops.insert(work.device, Arc::clone(&stop));
+            self.lines.engines.order(work.device, Order::Draw(work, stop));
             if let Some(status) = begun {
                 self.tell(state, Event::Job(status));
             }
         }
         let watched = state.members.values().any(|member| member.subscribed);
         self.lines.watched.store(watched, Ordering::Relaxed);
-        let (clients, loaded) = (state.members.len(), state.engine.loaded.is_some());
-        state.idle.observe(!state.queue.is_empty(), clients, loaded, Instant::now());
+        let clients = state.members.len();
+        state.idle.observe(!state.queue.is_empty(), clients, !state.loaded.is_empty(), Instant::now());
         self.changed.notify_one();
     }
 }
 
 impl State {
-    fn end_picture(&mut self) {
-        self.progress = None;
-        self.preview = None;
-        self.estimate.abandon();
-        self.stop = None;
+    /// A picture is not drawn any more.
+    fn leave(&mut self, work: &Work) {
+        replay::leave(&mut self.running, work.id, work.index);
+        self.estimate.abandon(work.device);
+        self.stops.remove(&work.device);
         // A slow client must not see it after the picture itself.
-        self.members.values().for_each(|member| member.outbox.forget_preview());
-    }
-
-    fn stop_drawing(&self) {
-        if let Some(stop) = &self.stop {
-            stop.store(true, Ordering::Relaxed);
-        }
+        self.members.values().for_each(|member| member.outbox.forget_preview(work.device));
     }
 }

@@ -2,17 +2,18 @@
 //! a Unix socket. It outlives them.
 //!
 //! ```text
-//! session (one client) ──> hub (queue, what is shown) ──> painter (the engine's thread)
+//! session (one client) ──> hub (queue, what is shown) ──> painters (an engine's thread a device)
 //!        │                        ▲        reports ───────────────┘ │
 //!        └──> store (the library's thread) <──── note, record ──────┘
 //! ```
 //!
-//! Sessions and the hub live on one thread and share plain state; the engine, the library and the
-//! readings have a thread each and are spoken to through channels. `queue`, `estimate` and `idle`
+//! Sessions and the hub live on one thread and share plain state; each device's engine, the library
+//! and the readings have a thread each and are spoken to through channels. `queue`, `estimate` and `idle`
 //! are pure.
 
 mod answer;
 mod daemon;
+mod engines;
 mod estimate;
 mod hub;
 mod idle;
@@ -36,7 +37,8 @@ use std::time::Duration;
 pub use models::Catalogued;
 pub use serve::serve;
 
-use crate::engine::{Draw, EngineError, Observer};
+use crate::device::Device;
+use crate::engine::{Draw, EngineError, Observer, Placement};
 use crate::job::TokenCount;
 use crate::library::LibraryError;
 use crate::model::{ModelInfo, ModelName};
@@ -47,18 +49,25 @@ use crate::paths::Paths;
 pub trait Models: Send + Sync {
     /// Which there are; the first is the default.
     fn infos(&self) -> Vec<ModelInfo>;
-    /// Reads one into memory. Called on the engine's thread.
+    /// The devices there are, the best first, and never none. Asked once, when the worker begins.
+    fn devices(&self) -> Vec<Device>;
+    /// Reads one into a device's memory. Called on the thread of that device's engine.
     ///
     /// # Errors
-    /// What could not be read; [`EngineError::Stopped`] when the observer wants it.
-    fn load(&self, name: &ModelName, observer: &mut dyn Observer) -> Result<Box<dyn Draw>, EngineError>;
+    /// What could not be read or had; [`EngineError::Stopped`] when the observer wants it.
+    fn load(
+        &self,
+        name: &ModelName,
+        on: &Placement,
+        observer: &mut dyn Observer,
+    ) -> Result<Box<dyn Draw>, EngineError>;
     /// Reads the tokenizers of one.
     ///
     /// # Errors
     /// What could not be read.
     fn counter(&self, name: &ModelName) -> Result<Box<dyn Count>, EngineError>;
-    /// What they run on, for a person.
-    fn device(&self) -> String;
+    /// A device, for a person.
+    fn describe(&self, device: Device) -> String;
 }
 
 /// The tokenizers of a model.
@@ -157,9 +166,9 @@ pub enum WorkerError {
         /// What the system said.
         source: io::Error,
     },
-    /// The engine's thread ended, which it never should.
-    #[error("the engine's thread ended: its last words are in the worker's log")]
-    EngineGone,
+    /// An engine's thread ended, which it never should.
+    #[error("the thread of the engine on {0} ended: its last words are in the worker's log")]
+    EngineGone(Device),
 }
 
 fn process(pid: Option<u32>) -> String {

@@ -2,7 +2,8 @@
 
 use super::{Count, Models};
 use crate::catalog::{self, Entry};
-use crate::engine::{self, Counter, Draw, EngineError, Observer};
+use crate::device::Device;
+use crate::engine::{self, Counter, Draw, EngineError, Observer, Placement};
 use crate::job::TokenCount;
 use crate::model::{ModelInfo, ModelName};
 
@@ -15,9 +16,18 @@ impl Models for Catalogued {
         catalog::models()
     }
 
-    fn load(&self, name: &ModelName, observer: &mut dyn Observer) -> Result<Box<dyn Draw>, EngineError> {
+    fn devices(&self) -> Vec<Device> {
+        engine::devices()
+    }
+
+    fn load(
+        &self,
+        name: &ModelName,
+        on: &Placement,
+        observer: &mut dyn Observer,
+    ) -> Result<Box<dyn Draw>, EngineError> {
         let entry = find(name)?;
-        engine::load(name, &entry.parts, entry.info.limits, observer)
+        engine::load(name, &entry.parts, entry.info.limits, on, observer)
     }
 
     fn counter(&self, name: &ModelName) -> Result<Box<dyn Count>, EngineError> {
@@ -25,8 +35,8 @@ impl Models for Catalogued {
         Ok(Box::new(Counter::load(&entry.parts, entry.info.limits).map_err(uncounted)?))
     }
 
-    fn device(&self) -> String {
-        engine::device()
+    fn describe(&self, device: Device) -> String {
+        engine::describe(device)
     }
 }
 

@@ -1,5 +1,5 @@
-//! What one client is still to be sent. Status is never dropped; of previews and of readings only
-//! the latest is kept. Filling it never waits, so a slow client slows nobody: one that lets too
+//! What one client is still to be sent. Status is never dropped; of each device's previews and of
+//! readings only the latest is kept. Filling it never waits, so a slow client slows nobody: one that lets too
 //! much pile up is given up instead.
 
 use std::cell::RefCell;
@@ -7,6 +7,8 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use tokio::sync::{Notify, OwnedSemaphorePermit};
+
+use crate::device::Device;
 
 /// Bytes of status that may wait before one more is too much. One frame may be longer.
 const BACKLOG_MAX: usize = 8 << 20;
@@ -23,7 +25,9 @@ pub struct Outbox {
 struct Inner {
     status: VecDeque<Out>,
     bytes: usize,
-    preview: Option<Bytes>,
+    /// In the order in which they are sent: one that is replaced keeps its place, so that no device
+    /// crowds another out.
+    previews: Vec<(Device, Bytes)>,
     readings: Option<Bytes>,
     closed: bool,
 }
@@ -41,8 +45,8 @@ pub struct Out {
 pub enum Kind {
     /// Each is sent, in order.
     Status,
-    /// Only the latest is sent.
-    Preview,
+    /// Only the latest of this device is sent.
+    Preview(Device),
     /// Only the latest is sent.
     Readings,
 }
@@ -53,7 +57,7 @@ impl Outbox {
         let mut inner = self.inner.borrow_mut();
         match kind {
             Kind::Status => return self.push(&mut inner, Out { frame, _permit: None }),
-            Kind::Preview => inner.preview = Some(frame),
+            Kind::Preview(device) => inner.preview(device, frame),
             Kind::Readings => inner.readings = Some(frame),
         }
         self.filled.notify_one();
@@ -80,9 +84,9 @@ impl Outbox {
         self.filled.notify_one();
     }
 
-    /// The picture that the waiting preview belongs to is there: the preview is not sent any more.
-    pub fn forget_preview(&self) {
-        self.inner.borrow_mut().preview = None;
+    /// The picture that a device's waiting preview belongs to is over: it is not sent any more.
+    pub fn forget_preview(&self, device: Device) {
+        self.inner.borrow_mut().previews.retain(|(of, _)| *of != device);
     }
 
     /// Nothing more will come; what waits is still sent.
@@ -117,12 +121,20 @@ impl Outbox {
 }
 
 impl Inner {
+    fn preview(&mut self, device: Device, frame: Bytes) {
+        match self.previews.iter_mut().find(|(of, _)| *of == device) {
+            Some((_, waiting)) => *waiting = frame,
+            None => self.previews.push((device, frame)),
+        }
+    }
+
     fn take(&mut self) -> Option<Out> {
         if let Some(out) = self.status.pop_front() {
             self.bytes -= out.frame.len();
             return Some(out);
         }
-        let frame = self.preview.take().or_else(|| self.readings.take())?;
+        let preview = (!self.previews.is_empty()).then(|| self.previews.remove(0).1);
+        let frame = preview.or_else(|| self.readings.take())?;
         Some(Out { frame, _permit: None })
     }
 }
@@ -131,33 +143,37 @@ impl Inner {
 mod tests {
     use super::*;
 
+    const CARD: Device = Device::Cuda(0);
+
     fn waiting(outbox: &Outbox) -> Vec<Bytes> {
         let mut inner = outbox.inner.borrow_mut();
         std::iter::from_fn(|| inner.take()).map(|out| out.frame).collect()
     }
 
     #[test]
-    fn all_status_is_kept_and_only_the_latest_preview_and_readings() {
+    fn all_status_is_kept_and_only_the_latest_preview_of_each_device_and_readings() {
         let outbox = Outbox::default();
         for (kind, frame) in [
-            (Kind::Preview, "preview 1"),
+            (Kind::Preview(CARD), "preview 1"),
+            (Kind::Preview(Device::Cpu), "another"),
             (Kind::Status, "status 1"),
             (Kind::Readings, "readings 1"),
-            (Kind::Preview, "preview 2"),
+            (Kind::Preview(CARD), "preview 2"),
             (Kind::Status, "status 2"),
             (Kind::Readings, "readings 2"),
         ] {
             outbox.tell(kind, Bytes::from_static(frame.as_bytes()));
         }
-        assert_eq!(waiting(&outbox), ["status 1", "status 2", "preview 2", "readings 2"]);
+        assert_eq!(waiting(&outbox), ["status 1", "status 2", "preview 2", "another", "readings 2"]);
     }
 
     #[test]
     fn a_preview_of_a_finished_picture_is_not_sent() {
         let outbox = Outbox::default();
-        outbox.tell(Kind::Preview, Bytes::from_static(b"preview"));
-        outbox.forget_preview();
-        assert!(waiting(&outbox).is_empty());
+        outbox.tell(Kind::Preview(CARD), Bytes::from_static(b"preview"));
+        outbox.tell(Kind::Preview(Device::Cpu), Bytes::from_static(b"another"));
+        outbox.forget_preview(CARD);
+        assert_eq!(waiting(&outbox), ["another"]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
-//! The engine's thread: it holds the model, draws one picture at a time, and brings each into the
-//! library. It is commanded through one channel and reports through another; what is drawn next is
-//! not its to say.
+//! An engine's thread, one a device: it holds the model, draws one picture at a time, and brings each
+//! into the library. It is commanded through one channel and reports through another; what is drawn
+//! next is not its to say.
 
 use std::any::Any;
 use std::io;
@@ -14,11 +14,12 @@ use std::time::{Duration, Instant};
 use jiff::Zoned;
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::Models;
 use super::queue::Work;
 use super::store::Store;
-use crate::engine::{Brief, Draw, Drawn, EngineError, Observer, Report as Reached};
-use crate::job::{JobId, JobState, Picture, Recipe, Times};
+use super::{Models, WorkerError};
+use crate::device::{Device, PrecisionChoice};
+use crate::engine::{Brief, Draw, Drawn, EngineError, Observer, Placement, Report as Reached};
+use crate::job::{Job, JobId, JobState, Picture, Recipe, Times};
 use crate::library::{Folder, LibraryError, png};
 use crate::model::ModelName;
 use crate::wire::message::{EngineStatus, Preview, Stage};
@@ -47,21 +48,23 @@ pub enum Report {
         /// When.
         at: Instant,
     },
-    /// How the picture looks.
-    Preview(Preview),
-    /// A model was loaded or freed.
-    Engine(EngineStatus),
+    /// How the picture of a device looks.
+    Preview(Device, Preview),
+    /// A model was loaded, having been asked for in this precision, or freed.
+    Engine(EngineStatus, PrecisionChoice),
     /// A picture is in the library, and its job is in this state there.
-    Drew(Box<Picture>, JobState),
+    Drew(Work, Box<Picture>, JobState),
     /// The picture was stopped because its flag was set.
-    Stopped(JobId),
+    Stopped(Work),
     /// The job cannot go on; the library has been told, and has it in this state.
-    Ended(JobId, JobState),
+    Ended(Work, JobState),
+    /// There is no such thread, or none any more: the worker cannot go on.
+    Lost(WorkerError),
 }
 
-/// What the thread works with.
+/// What every thread works with.
 #[derive(Clone)]
-pub struct Painter {
+pub struct Supplies {
     /// Which models there are, and how they are loaded.
     pub models: Arc<dyn Models>,
     /// Where pictures are recorded.
@@ -74,9 +77,17 @@ pub struct Painter {
     pub watched: Arc<AtomicBool>,
 }
 
+/// One thread, and its device.
+struct Painter {
+    supplies: Supplies,
+    device: Device,
+}
+
 /// The loaded model.
 struct Loaded {
     name: ModelName,
+    /// As it was asked for.
+    precision: PrecisionChoice,
     draw: Box<dyn Draw>,
     /// Seconds that loading took, until a picture has been charged with them.
     took: f64,
@@ -103,24 +114,48 @@ impl From<EngineError> for Failure {
     }
 }
 
-impl Painter {
-    /// Starts the thread. It ends when the channel of orders does.
+impl std::fmt::Debug for Supplies {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Supplies").field("folder", &self.folder).finish_non_exhaustive()
+    }
+}
+
+impl Supplies {
+    /// Starts the thread of a device. It ends when the channel of orders does.
     ///
     /// # Errors
     /// When the system has no thread left.
-    pub fn start(self) -> io::Result<(mpsc::Sender<Order>, thread::JoinHandle<()>)> {
+    pub fn start(&self, device: Device) -> io::Result<(mpsc::Sender<Order>, thread::JoinHandle<()>)> {
         let (sender, orders) = mpsc::channel();
-        let thread = thread::Builder::new().name("engine".into()).spawn(move || self.obey(&orders))?;
+        let painter = Painter { supplies: self.clone(), device };
+        let name = format!("engine {device}");
+        let thread = thread::Builder::new().name(name).spawn(move || painter.obey(&orders))?;
         Ok((sender, thread))
     }
 
+    fn tell(&self, report: Report) {
+        // Nobody listens any more when the worker is ending; the library has what matters.
+        let _ = self.reports.send(report);
+    }
+}
+
+impl Drop for Painter {
+    /// Whatever breaks down in a picture is caught where it is drawn; nothing else should.
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.supplies.tell(Report::Lost(WorkerError::EngineGone(self.device)));
+        }
+    }
+}
+
+impl Painter {
     fn obey(&self, orders: &mpsc::Receiver<Order>) {
         let mut loaded = None;
         for order in orders {
             match order {
                 Order::Draw(work, stop) => {
                     let report = self.draw(&mut loaded, &work, &stop);
-                    self.tell(report);
+                    self.supplies.tell(report);
                 }
                 Order::Free => self.free(&mut loaded),
             }
@@ -128,15 +163,10 @@ impl Painter {
         self.free(&mut loaded);
     }
 
-    fn tell(&self, report: Report) {
-        // Nobody listens any more when the worker is ending; the library has what matters.
-        let _ = self.reports.send(report);
-    }
-
     fn draw(&self, loaded: &mut Option<Loaded>, work: &Work, stop: &AtomicBool) -> Report {
         let attempt = catch_unwind(AssertUnwindSafe(|| self.attempt(loaded, work, stop)));
         let failure = match attempt {
-            Ok(Ok((picture, state))) => return Report::Drew(Box::new(picture), state),
+            Ok(Ok((picture, state))) => return Report::Drew(work.clone(), Box::new(picture), state),
             Ok(Err(failure)) => failure,
             Err(panic) => {
                 // Whatever state it is in, nothing more is drawn with it.
@@ -148,12 +178,12 @@ impl Painter {
             }
         };
         let reason = match failure {
-            Failure::Stopped if stop.load(Ordering::Relaxed) => return Report::Stopped(work.id),
+            Failure::Stopped if stop.load(Ordering::Relaxed) => return Report::Stopped(work.clone()),
             Failure::Stopped => "the engine stopped and nobody had asked it to".to_owned(),
             Failure::Reason(reason) => reason,
         };
-        tracing::error!(job = work.id.0, index = work.index, %reason, "a job failed");
-        Report::Ended(work.id, self.fail(work.id, reason))
+        tracing::error!(job = work.id.0, index = work.index, device = %self.device, %reason, "a job failed");
+        Report::Ended(work.clone(), self.fail(work.id, reason))
     }
 
     /// Tells the library that a job failed, and says how it stands there.
@@ -161,7 +191,7 @@ impl Painter {
         let failed = JobState::Failed { reason };
         let state = failed.clone();
         let now = jiff::Timestamp::now().as_millisecond();
-        match self.store.ask_and_wait(move |library| library.set_state(id, &state, now)) {
+        match self.supplies.store.ask_and_wait(move |library| library.set_state(id, &state, now)) {
             Ok(state) => state.unwrap_or(failed),
             Err(error) => {
                 tracing::error!(job = id.0, %error, "the failure could not be kept: the job is tried again by the next worker");
@@ -177,11 +207,11 @@ impl Painter {
         stop: &AtomicBool,
     ) -> Result<(Picture, JobState), Failure> {
         let (id, now) = (work.id, jiff::Timestamp::now().as_millisecond());
-        drop(self.store.ask(move |library| library.set_state(id, &JobState::Running, now)));
+        drop(self.supplies.store.ask(move |library| library.set_state(id, &JobState::Running, now)));
         // Found out now rather than after minutes of drawing.
-        self.folder.prepare(&Zoned::now(), work.job.size)?;
+        self.supplies.folder.prepare(&Zoned::now(), work.job.size)?;
         let mut watcher = Watcher { painter: self, work, stop, told: None };
-        self.load(loaded, &work.job.model, &mut watcher)?;
+        self.load(loaded, &work.job, &mut watcher)?;
         let Some(engine) = loaded else { return Err(Failure::Stopped) };
         let brief = Brief {
             prompt: work.job.prompt.clone(),
@@ -192,44 +222,47 @@ impl Painter {
         };
         let drawn = engine.draw.draw(&brief, &mut watcher)?;
         watcher.reached(Stage::Saving);
-        let precision = format!("{}, {}", engine.draw.precision(), self.models.device());
+        let precision = format!("{}, {}", engine.draw.precision(), self.about());
         let saved = self.save(work, drawn, precision, engine.took)?;
         engine.took = 0.0;
         Ok(saved)
     }
 
-    /// Makes sure that the model is the one that is loaded.
-    fn load(
-        &self,
-        loaded: &mut Option<Loaded>,
-        name: &ModelName,
-        watcher: &mut Watcher<'_>,
-    ) -> Result<(), Failure> {
-        if loaded.as_ref().is_some_and(|loaded| loaded.name == *name) {
+    /// Makes sure that the model is the one that is loaded, in the precision that is asked for.
+    fn load(&self, loaded: &mut Option<Loaded>, job: &Job, watcher: &mut Watcher<'_>) -> Result<(), Failure> {
+        let (name, precision) = (&job.model, job.precision);
+        if loaded.as_ref().is_some_and(|loaded| (&loaded.name, loaded.precision) == (name, precision)) {
             return Ok(());
         }
         // One model at a time: two may not fit.
         self.free(loaded);
         let begun = Instant::now();
-        let draw = self.models.load(name, watcher)?;
+        let on = Placement { device: self.device, precision };
+        let draw = self.supplies.models.load(name, &on, watcher)?;
         let took = begun.elapsed().as_secs_f64();
-        tracing::info!(model = %name, seconds = took, precision = draw.precision(), "loaded");
-        let engine = loaded.insert(Loaded { name: name.clone(), draw, took });
-        self.tell(Report::Engine(EngineStatus {
-            device: self.models.device(),
-            loaded: Some(engine.name.clone()),
-            precision: Some(engine.draw.precision()),
-        }));
+        tracing::info!(model = %name, device = %self.device, seconds = took, precision = draw.precision(), "loaded");
+        let status = EngineStatus {
+            loaded: Some(name.clone()),
+            precision: Some(draw.precision()),
+            ..EngineStatus::idle(self.device, self.about())
+        };
+        *loaded = Some(Loaded { name: name.clone(), precision, draw, took });
+        self.supplies.tell(Report::Engine(status, precision));
         Ok(())
     }
 
     fn free(&self, loaded: &mut Option<Loaded>) {
-        let Some(Loaded { name, draw, .. }) = loaded.take() else { return };
+        let Some(Loaded { name, precision, draw, .. }) = loaded.take() else { return };
         if catch_unwind(AssertUnwindSafe(|| drop(draw))).is_err() {
-            tracing::error!(model = %name, "freeing the model broke down");
+            tracing::error!(model = %name, device = %self.device, "freeing the model broke down");
         }
-        tracing::info!(model = %name, "freed");
-        self.tell(Report::Engine(EngineStatus { device: self.models.device(), ..EngineStatus::default() }));
+        tracing::info!(model = %name, device = %self.device, "freed");
+        self.supplies.tell(Report::Engine(EngineStatus::idle(self.device, self.about()), precision));
+    }
+
+    /// The device, for a person.
+    fn about(&self) -> String {
+        self.supplies.models.describe(self.device)
     }
 
     /// Brings a picture into the library: noted, written, recorded.
@@ -254,13 +287,14 @@ impl Painter {
         };
         let png = png::encode(&drawn.rgb, &recipe).map_err(LibraryError::from)?;
         let at = Zoned::now();
-        let path = self.store.ask_and_wait(move |library| library.intend(job, index, &recipe, &at))?;
-        if let Err(error) = self.folder.write(&path, &png) {
+        let path =
+            self.supplies.store.ask_and_wait(move |library| library.intend(job, index, &recipe, &at))?;
+        if let Err(error) = self.supplies.folder.write(&path, &png) {
             // The note does no harm: a later worker finds no file and forgets it.
-            let _ = self.store.ask_and_wait(move |library| library.forget(job, index));
+            let _ = self.supplies.store.ask_and_wait(move |library| library.forget(job, index));
             return Err(error.into());
         }
-        Ok(self.store.ask_and_wait(move |library| library.record(job, index))?)
+        Ok(self.supplies.store.ask_and_wait(move |library| library.record(job, index))?)
     }
 }
 
@@ -275,7 +309,7 @@ struct Watcher<'a> {
 
 impl Watcher<'_> {
     fn reached(&self, stage: Stage) {
-        self.painter.tell(Report::Reached { work: self.work.clone(), stage, at: Instant::now() });
+        self.painter.supplies.tell(Report::Reached { work: self.work.clone(), stage, at: Instant::now() });
     }
 
     fn loading(&mut self, done: u64, total: u64) {
@@ -295,12 +329,12 @@ impl Observer for Watcher<'_> {
             Reached::Decoding => self.reached(Stage::Decoding),
             Reached::Step(at) => {
                 self.reached(Stage::Drawing { step: at.step, steps: at.steps, sigma: at.sigma });
-                if at.step == 0 || !self.painter.watched.load(Ordering::Relaxed) {
+                if at.step == 0 || !self.painter.supplies.watched.load(Ordering::Relaxed) {
                     return;
                 }
                 let rgb = at.preview.rgb().into();
                 match Preview::new(self.work.id, self.work.index, at.step, at.preview.size(), rgb) {
-                    Ok(preview) => self.painter.tell(Report::Preview(preview)),
+                    Ok(preview) => self.painter.supplies.tell(Report::Preview(self.painter.device, preview)),
                     Err(error) => tracing::error!(%error, "a preview was dropped"),
                 }
             }

@@ -1,21 +1,31 @@
-//! The queue: which jobs wait, which is being drawn, what is next. A pure state machine: no I/O,
-//! no clock. What it is told has happened already; what it returns is for others to do and to tell.
+//! The queue: which jobs wait, which pictures are being drawn and where, what is next. A pure state
+//! machine: no I/O, no clock. What it is told has happened already; what it returns is for others to
+//! do and to tell.
 //!
-//! One picture is handed out at a time, so that a job of many can be cancelled between two of them.
+//! Each device draws one picture at a time, so a job of many can be cancelled between two of them,
+//! and several devices draw for one job. A job that waits for a device holds back only those behind
+//! it that want the same one.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use crate::device::{Device, PrecisionChoice};
 use crate::job::{Job, JobId, JobState, JobStatus};
+use crate::model::ModelName;
 
 /// The most jobs that wait.
 pub const JOBS_MAX: usize = 10_000;
 /// The most bytes of prompts that wait: all of them fit one snapshot.
 pub const PROMPTS_MAX: usize = 24 << 20;
 
+/// What each device holds, as far as it holds anything.
+pub type Loaded = BTreeMap<Device, (ModelName, PrecisionChoice)>;
+
 /// One picture to be drawn.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Work {
+    /// On this device.
+    pub device: Device,
     /// For this job.
     pub id: JobId,
     /// What was asked.
@@ -31,34 +41,52 @@ pub struct Work {
 pub enum Place {
     /// It waits.
     Waiting,
-    /// One of its pictures is being drawn.
+    /// Some of its pictures are being drawn.
     Drawing,
+}
+
+/// A job that is not over, and which of its pictures are in the library.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Unfinished {
+    /// The job.
+    pub status: JobStatus,
+    /// Its pictures, from 0. Several devices may have finished them in any order.
+    pub drawn: BTreeSet<u32>,
 }
 
 #[derive(Debug)]
 struct Entry {
     status: JobStatus,
+    drawn: BTreeSet<u32>,
     /// Somebody has asked to cancel it and the library is being told: not to be begun.
     withheld: bool,
-    /// The library has it as cancelled; what is being drawn for it is to be stopped.
-    cancelled: bool,
+    /// The library has it as over; what is still being drawn for it is to be stopped.
+    ending: Option<JobState>,
 }
 
 /// Jobs that are not over, in the order they are drawn.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Queue {
+    /// The devices there are, the best first.
+    devices: Vec<Device>,
     entries: VecDeque<Entry>,
-    /// The job one of whose pictures is being drawn.
-    drawing: Option<JobId>,
+    /// Which picture of which job each device draws.
+    drawing: BTreeMap<Device, (JobId, u32)>,
 }
 
 impl Queue {
-    /// A queue of what the library has as unfinished, all of it waiting.
+    /// A queue for these devices, the best first.
     #[must_use]
-    pub fn restore(jobs: Vec<JobStatus>) -> Self {
-        let mut queue = Self::default();
-        for job in jobs {
-            queue.accept(JobStatus { state: JobState::Queued, ..job });
+    pub fn new(devices: Vec<Device>) -> Self {
+        Self { devices, entries: VecDeque::new(), drawing: BTreeMap::new() }
+    }
+
+    /// The same with what the library has as unfinished, all of it waiting.
+    #[must_use]
+    pub fn restore(devices: Vec<Device>, jobs: Vec<Unfinished>) -> Self {
+        let mut queue = Self::new(devices);
+        for Unfinished { status, drawn } in jobs {
+            queue.insert(JobStatus { state: JobState::Queued, ..status }, drawn);
         }
         queue
     }
@@ -66,60 +94,111 @@ impl Queue {
     /// Whether a prompt of so many bytes still fits.
     #[must_use]
     pub fn has_room(&self, prompt: usize) -> bool {
-        let waiting: usize = self.entries.iter().map(|entry| entry.status.job.prompt.as_str().len()).sum();
+        let waiting: usize = self.jobs().map(|status| status.job.prompt.as_str().len()).sum();
         self.entries.len() < JOBS_MAX && waiting + prompt <= PROMPTS_MAX
     }
 
     /// Adds a job that is on disk. Jobs are drawn in the order they were accepted.
     pub fn accept(&mut self, status: JobStatus) {
-        let place = self.entries.partition_point(|entry| entry.status.id < status.id);
-        self.entries.insert(place, Entry { status, withheld: false, cancelled: false });
+        self.insert(status, BTreeSet::new());
     }
 
-    /// The next picture to be drawn, if none is and one waits; and its job, if that has now begun.
-    pub fn begin(&mut self) -> Option<(Work, Option<JobStatus>)> {
-        if self.drawing.is_some() {
+    fn insert(&mut self, status: JobStatus, drawn: BTreeSet<u32>) {
+        let place = self.entries.partition_point(|entry| entry.status.id < status.id);
+        self.entries.insert(place, Entry { status, drawn, withheld: false, ending: None });
+    }
+
+    /// The next picture to be drawn, if one waits for a device that is free; and its job, if that has
+    /// now begun. To be asked until there is none.
+    pub fn begin(&mut self, loaded: &Loaded) -> Option<(Work, Option<JobStatus>)> {
+        if self.drawing.len() == self.devices.len() {
             return None;
         }
-        let entry = self.entries.iter_mut().find(|entry| !entry.withheld && !entry.cancelled)?;
-        let status = &mut entry.status;
+        let next = self.entries.iter().enumerate().find_map(|(place, entry)| {
+            let device = self.device_for(&entry.status.job, loaded)?;
+            Some((place, self.next_picture(entry)?, device))
+        });
+        let (place, index, device) = next?;
+        let status = &mut self.entries[place].status;
         let begun = status.state != JobState::Running;
         status.state = JobState::Running;
-        self.drawing = Some(status.id);
-        let seed = status.first_seed.wrapping_add(u64::from(status.done));
-        let work = Work { id: status.id, job: Arc::new(status.job.clone()), index: status.done, seed };
+        self.drawing.insert(device, (status.id, index));
+        let seed = status.first_seed.wrapping_add(u64::from(index));
+        let work = Work { device, id: status.id, job: Arc::new(status.job.clone()), index, seed };
         Some((work, begun.then(|| status.clone())))
     }
 
-    /// The picture being drawn is in the library, and its job is in this state there now.
-    pub fn drew(&mut self, id: JobId, state: JobState) -> Option<JobStatus> {
-        self.entry(id)?.status.done += 1;
-        self.ended(id, state)
+    /// The first picture of a job that is neither there nor being drawn.
+    fn next_picture(&self, entry: &Entry) -> Option<u32> {
+        if entry.withheld || entry.ending.is_some() {
+            return None;
+        }
+        let drawn_now = |index| self.drawing.values().any(|now| *now == (entry.status.id, index));
+        (0..entry.status.job.count()).find(|index| !entry.drawn.contains(index) && !drawn_now(*index))
     }
 
-    /// Nothing is drawn any more for this job, and the library had it in this state.
-    pub fn ended(&mut self, id: JobId, state: JobState) -> Option<JobStatus> {
-        if self.drawing == Some(id) {
-            self.drawing = None;
-        }
+    /// The free device that suits a job best: one that holds its model, then one that holds none, so
+    /// that nothing is thrown out that the next job may want; then the better one.
+    fn device_for(&self, job: &Job, loaded: &Loaded) -> Option<Device> {
+        let free = self.devices.iter().copied().filter(|device| !self.drawing.contains_key(device));
+        let admitted = free.filter(|device| job.device.admits(*device, &self.devices));
+        admitted.min_by_key(|device| match loaded.get(device) {
+            Some((model, precision)) if (model, *precision) == (&job.model, job.precision) => 0,
+            None => 1,
+            Some(_) => 2,
+        })
+    }
+
+    /// The picture that a device drew is in the library, and its job is in this state there now.
+    pub fn drew(&mut self, device: Device, state: JobState) -> Option<JobStatus> {
+        let (id, index) = self.drawing.remove(&device)?;
+        let entry = self.entry(id)?;
+        entry.drawn.insert(index);
+        entry.status.done = entry.drawn.len() as u32;
+        // Its count has changed, whatever else has.
+        self.settle(id, state).or_else(|| self.entry(id).map(|entry| entry.status.clone()))
+    }
+
+    /// A device draws nothing any more, and the library had the job in this state. The job if that
+    /// has changed: it is over once no device draws for it.
+    pub fn ended(&mut self, device: Device, state: JobState) -> Option<JobStatus> {
+        let (id, _) = self.drawing.remove(&device)?;
+        self.settle(id, state)
+    }
+
+    /// What a device drew has been stopped: the job was cancelled, another picture of it failed, or
+    /// the worker ends.
+    pub fn stopped(&mut self, device: Device) -> Option<JobStatus> {
+        self.ended(device, JobState::Queued)
+    }
+
+    /// Brings a job up to date with the library's word.
+    fn settle(&mut self, id: JobId, state: JobState) -> Option<JobStatus> {
+        let is_drawn = self.is_drawn(id);
         let place = self.entries.iter().position(|entry| entry.status.id == id)?;
         let entry = &mut self.entries[place];
-        // It may have been cancelled after the library was last asked about it.
-        entry.status.state = if entry.cancelled && !state.is_over() { JobState::Cancelled } else { state };
-        if entry.status.state.is_over() {
-            return self.entries.remove(place).map(|entry| entry.status);
+        // It may have come to its end after the library was last asked about it.
+        if state.is_over() && entry.ending.is_none() {
+            entry.ending = Some(state.clone());
         }
-        Some(entry.status.clone())
-    }
-
-    /// What was being drawn has been stopped, because it was cancelled or because the worker ends.
-    pub fn stopped(&mut self, id: JobId) -> Option<JobStatus> {
-        self.ended(id, JobState::Queued)
+        if is_drawn {
+            return None;
+        }
+        match entry.ending.take() {
+            Some(end) => {
+                entry.status.state = end;
+                self.entries.remove(place).map(|entry| entry.status)
+            }
+            None => {
+                entry.status.state = state;
+                Some(entry.status.clone())
+            }
+        }
     }
 
     /// Keeps a job from being begun while the library is told that it is cancelled.
     pub fn withhold(&mut self, id: JobId) -> Option<Place> {
-        let place = if self.drawing == Some(id) { Place::Drawing } else { Place::Waiting };
+        let place = if self.is_drawn(id) { Place::Drawing } else { Place::Waiting };
         self.entry(id)?.withheld = true;
         Some(place)
     }
@@ -134,15 +213,25 @@ impl Queue {
     /// The library has the job as cancelled. One that waits is over with that; one that is being
     /// drawn is over when that has stopped.
     pub fn cancelled(&mut self, id: JobId) -> Option<JobStatus> {
-        self.entry(id)?.cancelled = true;
-        if self.drawing == Some(id) { None } else { self.ended(id, JobState::Cancelled) }
+        self.settle(id, JobState::Cancelled)
     }
 
-    /// The job one of whose pictures is being drawn.
+    /// Devices that draw for a job which is over in the library: what they do is to be stopped.
+    pub fn in_vain(&self) -> impl Iterator<Item = Device> {
+        let over = |id| self.entries.iter().any(|entry| entry.status.id == id && entry.ending.is_some());
+        self.drawing.iter().filter(move |(_, (id, _))| over(*id)).map(|(device, _)| *device)
+    }
+
+    /// A job that is not over.
     #[must_use]
-    pub fn drawing(&self) -> Option<&JobStatus> {
-        let id = self.drawing?;
-        self.entries.iter().map(|entry| &entry.status).find(|status| status.id == id)
+    pub fn job(&self, id: JobId) -> Option<&JobStatus> {
+        self.jobs().find(|status| status.id == id)
+    }
+
+    /// Whether nothing is being drawn.
+    #[must_use]
+    pub fn is_still(&self) -> bool {
+        self.drawing.is_empty()
     }
 
     /// All jobs that are not over, in the order they are drawn.
@@ -160,6 +249,10 @@ impl Queue {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
+    }
+
+    fn is_drawn(&self, id: JobId) -> bool {
+        self.drawing.values().any(|(drawn, _)| *drawn == id)
     }
 
     fn entry(&mut self, id: JobId) -> Option<&mut Entry> {

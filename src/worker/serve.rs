@@ -7,6 +7,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rustix::process::geteuid;
@@ -16,15 +17,18 @@ use tokio::task::{LocalSet, spawn_local};
 use tokio::time::{sleep, sleep_until, timeout};
 
 use super::daemon::{Claim, Door};
+use super::engines::Engines;
 use super::hub::{Hub, Lines, Restored};
 use super::idle::{Due, Idle};
-use super::painter::{Painter, Report};
+use super::painter::{Report, Supplies};
+use super::queue::Unfinished;
 use super::store::Store;
 use super::tokens::Counters;
 use super::{Models, Settings, Shared, WorkerError, readings, session};
+use crate::device::Device;
 use crate::gpu::Readings;
-use crate::job::JobState;
-use crate::library::{Folder, Library};
+use crate::job::{JobState, JobStatus};
+use crate::library::{Folder, Library, LibraryError};
 use crate::paths::Paths;
 use crate::wire::message::{PROTOCOL, WorkerInfo};
 use crate::wire::replay::{FAILED_MAX, HISTORY_MAX};
@@ -63,19 +67,19 @@ pub(super) fn serve_claimed(
     }
     let folder = Folder::new(paths.pictures()).with_create(settings.create);
     let mut library = Library::open_in(&paths.library(), folder.clone())?;
-    let restored = restore(&mut library)?;
+    let devices = models.devices();
+    let restored = restore(&mut library, &devices)?;
     let (store, library) = Store::start(library).map_err(system("starting the library's thread"))?;
 
     let watched = Arc::new(AtomicBool::new(false));
     let (report, reports) = unbounded_channel();
-    let painter = Painter {
+    let supplies = Supplies {
         models: Arc::clone(&models),
         store: store.clone(),
         folder,
         reports: report,
         watched: Arc::clone(&watched),
     };
-    let (orders, engine) = painter.start().map_err(system("starting the engine's thread"))?;
     let (reading, readings) = unbounded_channel();
     let nudge = readings::start(settings.readings_every, Arc::clone(&watched), reading)
         .map_err(system("starting the thread that reads the sensors"))?;
@@ -88,29 +92,33 @@ pub(super) fn serve_claimed(
     let served = tasks.block_on(&runtime, async {
         let (listener, door) = claim.listen()?;
         let idle = Idle::new(settings.free_after, settings.end_after, Instant::now());
-        let lines = Lines { orders, watched, nudge };
-        let hub = Hub::new(info(), models.infos(), models.device(), restored, idle, lines);
+        let lines = Lines { engines: Engines::new(supplies), watched, nudge };
+        let hub = Hub::new(info(), &*models, devices, restored, idle, lines);
         let shared = Rc::new(Shared { hub, store, counters: Counters::new(models), settings });
         ready();
         let inputs = Inputs { listener, door, reports, readings };
         attend(shared, inputs, end).await
     });
-    // Sessions hold the store and the orders: they end before the threads can.
+    // Sessions hold the store: they end before its thread can.
     drop(tasks);
     runtime.shutdown_background();
-    if let Ok(true) = served {
-        let _ = engine.join();
+    if let Ok(Some(engines)) = served {
+        // The engines hold it too. A panic is in the log already.
+        engines.into_iter().for_each(|engine| drop(engine.join()));
         let _ = library.join();
+        drop(claim);
+        return Ok(());
     }
     drop(claim);
     served.map(|_| ())
 }
 
-/// Brings the library to order and reads what a worker begins with.
-fn restore(library: &mut Library) -> Result<Restored, WorkerError> {
+/// Brings the library to order and reads what a worker on these devices begins with.
+fn restore(library: &mut Library, devices: &[Device]) -> Result<Restored, WorkerError> {
     let recovery = library.recover()?;
+    let jobs = unfinished(library, devices)?;
     let restored = Restored {
-        jobs: library.unfinished()?,
+        jobs,
         failed: library.failed(FAILED_MAX as u32)?,
         history: library.history(None, HISTORY_MAX as u32)?,
         history_total: library.pictures()?,
@@ -124,12 +132,34 @@ fn restore(library: &mut Library) -> Result<Restored, WorkerError> {
     Ok(restored)
 }
 
+/// The jobs that are not over. Those for a device that is not there any more, as after a card was
+/// taken out, fail: they would wait for ever.
+fn unfinished(library: &mut Library, devices: &[Device]) -> Result<Vec<Unfinished>, LibraryError> {
+    let mut jobs = Vec::new();
+    for status in library.unfinished()? {
+        let JobStatus { id, job, .. } = &status;
+        match job.device.best(devices) {
+            Ok(_) => jobs.push(Unfinished { drawn: library.drawn(*id)?, status }),
+            Err(error) => {
+                tracing::error!(job = id.0, %error, "a job cannot be drawn any more");
+                let reason = error.to_string();
+                library.set_state(*id, &JobState::Failed { reason }, now())?;
+            }
+        }
+    }
+    Ok(jobs)
+}
+
+fn now() -> i64 {
+    jiff::Timestamp::now().as_millisecond()
+}
+
 fn info() -> WorkerInfo {
     WorkerInfo {
         protocol: PROTOCOL,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         pid: std::process::id(),
-        started_at: jiff::Timestamp::now().as_millisecond(),
+        started_at: now(),
     }
 }
 
@@ -145,13 +175,13 @@ struct Inputs {
     readings: UnboundedReceiver<Readings>,
 }
 
-/// The main loop. Returns whether the engine has stopped by itself, so that its thread can be
+/// The main loop. Returns the engines' threads if all have stopped by themselves, so that they can be
 /// waited for.
 async fn attend(
     shared: Rc<Shared>,
     inputs: Inputs,
     end: impl Future<Output = ()>,
-) -> Result<bool, WorkerError> {
+) -> Result<Option<Vec<JoinHandle<()>>>, WorkerError> {
     let Inputs { listener, door, mut reports, mut readings } = inputs;
     let doors = spawn_local(admit(Rc::clone(&shared), listener));
     let hub = &shared.hub;
@@ -162,7 +192,7 @@ async fn attend(
     while !hub.is_stopping() {
         tokio::select! {
             () = &mut end => { hub.stop(); }
-            report = reports.recv() => take(&shared, report.ok_or(WorkerError::EngineGone)?),
+            Some(report) = reports.recv() => take(&shared, report)?,
             Some(readings) = readings.recv() => hub.readings(readings),
             () = until(hub.idle()) => rest(&shared),
             _ = look.tick() => {
@@ -179,17 +209,17 @@ async fn attend(
     let stopped = async {
         while !hub.is_quiet() {
             tokio::select! {
-                report = reports.recv() => take(&shared, report.ok_or(WorkerError::EngineGone)?),
+                Some(report) = reports.recv() => take(&shared, report)?,
                 () = hub.changed() => {}
             }
         }
         Ok::<(), WorkerError>(())
     };
-    let quiet = match timeout(shared.settings.stop_within, stopped).await {
-        Ok(stopped) => stopped.map(|()| true)?,
+    let engines = match timeout(shared.settings.stop_within, stopped).await {
+        Ok(stopped) => stopped.map(|()| Some(hub.end_engines()))?,
         Err(_) => {
-            tracing::warn!("the engine does not stop; the picture is drawn again by the next worker");
-            false
+            tracing::warn!("an engine does not stop; its picture is drawn again by the next worker");
+            None
         }
     };
     hub.farewell();
@@ -199,14 +229,15 @@ async fn attend(
         }
     };
     let _ = timeout(FAREWELL, gone).await;
-    Ok(quiet)
+    Ok(engines)
 }
 
-fn take(shared: &Rc<Shared>, report: Report) {
-    if let Some(id) = shared.hub.report(report) {
-        let now = jiff::Timestamp::now().as_millisecond();
+fn take(shared: &Rc<Shared>, report: Report) -> Result<(), WorkerError> {
+    if let Some(id) = shared.hub.report(report)? {
+        let now = now();
         drop(shared.store.ask(move |library| library.set_state(id, &JobState::Queued, now)));
     }
+    Ok(())
 }
 
 async fn until(due: Option<(Due, Instant)>) {

@@ -8,9 +8,10 @@ mod vae;
 use std::path::Path;
 use std::sync::Arc;
 
+use flux_tui::device::{Device, PrecisionChoice};
 use flux_tui::engine::cuda::{CudaError, Gpu};
 use flux_tui::engine::weights::Weights;
-use flux_tui::engine::{self, Draw, Observer, Report};
+use flux_tui::engine::{self, Draw, Observer, Placement, Report};
 use flux_tui::model::{ModelName, Parts, Source, TextLimits};
 
 /// A card of this machine; `None`, with the reason printed, where there is none to use.
@@ -50,7 +51,8 @@ pub fn relative_error(ours: &[f32], theirs: &[f32]) -> f64 {
 
 /// The same model on the CPU.
 pub fn load_on_cpu(name: &ModelName, parts: &Parts, limits: TextLimits) -> Box<dyn Draw> {
-    engine::load(name, parts, limits, &mut Nobody).expect("nano loads")
+    let on = Placement { device: Device::Cpu, precision: PrecisionChoice::Auto };
+    engine::load(name, parts, limits, &on, &mut Nobody).expect("nano loads")
 }
 
 /// Follows nothing and stops nothing.

@@ -76,14 +76,22 @@ impl Terminal {
         (40..78).filter_map(|column| screen.cell(12, column)).map(vt100::Cell::bgcolor).collect()
     }
 
+    /// The process that has the terminal: under a shell, the job in the foreground.
+    pub fn foreground(&self) -> rustix::process::Pid {
+        let leader = self.master.process_group_leader();
+        leader.and_then(rustix::process::Pid::from_raw).expect("something has the terminal")
+    }
+
+    /// Nothing is left of the studio: neither its screen nor its modes.
+    pub fn is_restored(screen: &vt100::Screen) -> bool {
+        let modes = screen.alternate_screen() || screen.bracketed_paste() || screen.hide_cursor();
+        let mouse = screen.mouse_protocol_mode() != vt100::MouseProtocolMode::None;
+        !modes && !mouse
+    }
+
     /// Waits until the program has ended, and checks that the terminal is as it was.
     pub fn ended(mut self) -> u32 {
-        let restored = |screen: &vt100::Screen| {
-            let modes = screen.alternate_screen() || screen.bracketed_paste() || screen.hide_cursor();
-            let mouse = screen.mouse_protocol_mode() != vt100::MouseProtocolMode::None;
-            (!modes && !mouse).then_some(())
-        };
-        self.until("restored terminal", restored);
+        self.until("restored terminal", |screen| Self::is_restored(screen).then_some(()));
         let status = self.child.wait().expect("it ends");
         // The line is cooked again: what is typed is echoed by the system.
         let modes = self.master.get_termios().expect("the terminal's modes");

@@ -164,7 +164,7 @@ async fn everything_is_there_again_after_a_restart() {
     place.start().await;
     let again = place.watch().await.shown;
     assert_eq!((again.history, again.history_total, again.jobs), (watch.shown.history, 2, watch.shown.jobs));
-    assert_eq!((again.progress, again.preview, again.engine.loaded), (None, None, None));
+    assert_eq!((again.running, &again.engines[0].loaded), (Vec::new(), &None));
 }
 
 #[tokio::test]

@@ -108,8 +108,9 @@ async fn the_model_stays_loaded_until_another_is_asked_for() {
     for (model, loads) in [("alpha", 1), ("alpha", 1), ("beta", 2), ("alpha", 3)] {
         watch.draw(job_of(model, "a", Seed::Random, 1)).await;
         assert_eq!(place.models.loads(), loads);
-        assert_eq!(watch.shown.engine.loaded, Some(ModelName::new(model)));
-        assert_eq!(watch.shown.engine.precision, Some(format!("words of {model}")));
+        let [engine] = &watch.shown.engines[..] else { panic!("one engine") };
+        assert_eq!(engine.loaded, Some(ModelName::new(model)));
+        assert_eq!(engine.precision, Some(format!("words of {model}")));
     }
 }
 
@@ -140,7 +141,7 @@ async fn a_running_job_is_cancelled_between_steps() {
     assert_eq!((status.state, status.done), (JobState::Cancelled, 0));
     let further = |event: &Event| matches!(event, Event::Progress(Progress { stage: Stage::Drawing { step, .. }, .. }) if *step > 1);
     assert!(!watch.log.iter().any(further), "it stopped where it was: {:?}", watch.log);
-    assert_eq!((watch.shown.progress.clone(), watch.shown.preview.clone()), (None, None));
+    assert_eq!(watch.shown.running, []);
     watch.draw(job("the next")).await;
     assert_eq!(place.models.loads(), 1, "the model is still good");
     assert_eq!(place.files().len(), 1);

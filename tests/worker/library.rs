@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use flux_tui::device::{DeviceChoice, PrecisionChoice};
 use flux_tui::job::*;
 use flux_tui::library::{Folder, Library};
 use jiff::Zoned;
@@ -84,6 +85,46 @@ fn what_was_accepted_and_drawn_is_read_back_as_it_was() {
     assert_eq!(state, JobState::Done);
     assert_eq!(library.unfinished().expect("it can be read"), []);
     assert_eq!(library.pictures().expect("it can be read"), 2);
+}
+
+#[test]
+fn pictures_may_come_in_any_order_and_the_last_to_come_ends_the_job() {
+    let place = Place::new();
+    let mut library = place.open();
+    let job = job_of("alpha", "a", Seed::Random, 3).placed(DeviceChoice::CudaAt(1), PrecisionChoice::Bf16);
+    let status = library.accept(&job, 10, 0).expect("it is accepted");
+    let mut states = Vec::new();
+    for index in [2, 0, 1] {
+        let open = library.unfinished().expect("it can be read");
+        assert_eq!((open[0].done as usize, &open[0].job), (states.len(), &job));
+        states.push(draw(&mut library, &status, index, &noon()).1);
+        let drawn: Vec<u32> = library.drawn(status.id).expect("it can be read").into_iter().collect();
+        assert_eq!(drawn, [&[2][..], &[0, 2], &[0, 1, 2]][states.len() - 1]);
+    }
+    assert_eq!(states, [JobState::Queued, JobState::Queued, JobState::Done]);
+}
+
+/// The library of 0.1.0, before jobs had a device: its jobs are drawn wherever it suits.
+#[test]
+fn a_library_of_the_first_version_is_brought_up_to_date() {
+    let place = Place::new();
+    let job = job_of("alpha", "a", Seed::Fixed(7), 3);
+    {
+        let mut library = place.open();
+        let status = library.accept(&job, 7, 0).expect("it is accepted");
+        draw(&mut library, &status, 0, &noon());
+    }
+    let db = rusqlite::Connection::open(place.root.path().join("library.sqlite3")).expect("it is there");
+    db.execute_batch(
+        "ALTER TABLE jobs DROP COLUMN device; ALTER TABLE jobs DROP COLUMN precision; PRAGMA user_version = 1;",
+    )
+    .expect("as it was");
+    drop(db);
+    let library = place.open();
+    let open = library.unfinished().expect("it can be read");
+    assert_eq!((open.len(), open[0].done, &open[0].job), (1, 1, &job));
+    let history = library.history(None, 9).expect("it can be read");
+    assert_eq!((history.len(), &*history[0].recipe.precision), (1, "fp32"), "the picture's, not the job's");
 }
 
 #[test]

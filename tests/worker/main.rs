@@ -5,6 +5,7 @@ mod support;
 
 mod crash;
 mod daemon;
+mod devices;
 mod drawing;
 mod full;
 mod hostile;

@@ -206,7 +206,7 @@ async fn a_client_that_comes_while_the_worker_ends_gets_the_next_one() {
     let (client, mut events) = place.connected().await;
     assert_ne!(pid(&client), first);
     let mut shown = snapshot(&client).await;
-    while shown.progress.is_none() {
+    while shown.running.is_empty() {
         shown.apply(within("progress", events.recv()).await.expect("it goes on"));
     }
     assert_eq!(shown.jobs[0].state, JobState::Running, "it has taken the job up");

@@ -1,6 +1,7 @@
 //! A snapshot and the events after it say what a later snapshot says: whatever clients do, and
 //! wherever in the middle of it one begins to watch.
 
+use flux_tui::device::Device;
 use flux_tui::job::{JobId, Seed};
 use flux_tui::wire::message::*;
 use proptest::prelude::*;
@@ -73,11 +74,13 @@ async fn look(raw: &mut Raw) -> (Vec<Event>, Snapshot) {
 
 /// Previews and readings may come late or not at all; nothing else may.
 fn without_latest(snapshot: &Snapshot) -> Snapshot {
-    Snapshot { preview: None, readings: None, ..snapshot.clone() }
+    let mut snapshot = Snapshot { readings: None, ..snapshot.clone() };
+    snapshot.running.iter_mut().for_each(|running| running.preview = None);
+    snapshot
 }
 
-async fn history(steps: Vec<Step>) {
-    let place = Place::started().await;
+async fn history(devices: &[Device], steps: Vec<Step>) {
+    let place = Place::started_on(devices).await;
     let mut followers = vec![Follower::join(&place).await];
     let mut submitted = Vec::new();
     for step in steps {
@@ -107,7 +110,7 @@ async fn history(steps: Vec<Step>) {
             said = follower.compare().await;
         }
         assert_eq!(said.history_total as usize, place.files().len());
-        assert_eq!((said.progress, said.preview), (None, None), "nothing is left of what was drawn");
+        assert_eq!(said.running, [], "nothing is left of what was drawn");
     }
 }
 
@@ -115,9 +118,11 @@ async fn history(steps: Vec<Step>) {
 fn a_snapshot_and_the_events_after_it_say_what_a_later_snapshot_says() {
     let mut runner = TestRunner::new(Config { cases: 24, failure_persistence: None, ..Config::default() });
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let histories = proptest::collection::vec(step(), 1..25);
-    let held = runner.run(&histories, |steps| {
-        runtime.block_on(history(steps));
+    let machine =
+        prop_oneof![Just(vec![Device::Cpu]), Just(vec![Device::Cuda(1), Device::Cuda(0), Device::Cpu])];
+    let histories = (machine, proptest::collection::vec(step(), 1..25));
+    let held = runner.run(&histories, |(devices, steps)| {
+        runtime.block_on(history(&devices, steps));
         Ok(())
     });
     held.unwrap_or_else(|broken| panic!("{broken}"));

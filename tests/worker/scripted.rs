@@ -1,23 +1,34 @@
 //! An engine that does what the prompt says. It draws pictures of one colour that depends on the
 //! seed, and obeys these words: `hold` waits after the first step until it is released, `fail`
 //! fails after the first step, `panic` panics there, `nan` breaks down as a computation does,
-//! `broken` cannot be loaded, `slow` takes 5 ms a step.
+//! `broken` cannot be loaded, `slow` takes 5 ms a step. It runs on as many devices as it is told to
+//! pretend; `hold0` and `hold1` wait only on the card with that number.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use flux_tui::engine::{Brief, Draw, Drawn, EngineError, LatentPreview, Observer, Report, Step};
+use flux_tui::device::{Device, PrecisionChoice};
+use flux_tui::engine::{Brief, Draw, Drawn, EngineError, LatentPreview, Observer, Placement, Report, Step};
 use flux_tui::job::{Encoder, Size, Times, TokenCount};
 use flux_tui::model::{Defaults, ModelInfo, ModelName, TextLimits};
 use flux_tui::worker::{Count, Models};
 
 /// Two models, `alpha` and `beta`, that are the same but for their names.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Scripted(Arc<Inner>);
+
+impl Default for Scripted {
+    fn default() -> Self {
+        Self::on(&[Device::Cpu])
+    }
+}
 
 #[derive(Debug, Default)]
 struct Inner {
+    devices: Vec<Device>,
+    /// Every load: where, which model, in which precision.
+    loaded: Mutex<Vec<(Device, ModelName, PrecisionChoice)>>,
     held: Mutex<Held>,
     changed: Condvar,
     loads: AtomicU32,
@@ -35,6 +46,16 @@ struct Held {
 }
 
 impl Scripted {
+    /// On a machine with these devices, the best first.
+    pub fn on(devices: &[Device]) -> Self {
+        Self(Arc::new(Inner { devices: devices.to_vec(), ..Inner::default() }))
+    }
+
+    /// Every load so far: where, which model, in which precision.
+    pub fn loaded(&self) -> Vec<(Device, ModelName, PrecisionChoice)> {
+        self.0.loaded.lock().expect("nobody panics with it").clone()
+    }
+
     /// Lets one picture, or one count, that is held go on.
     pub fn release(&self) {
         self.0.held.lock().expect("nobody panics with it").released += 1;
@@ -95,12 +116,23 @@ impl Models for Scripted {
         vec![info("alpha"), info("beta")]
     }
 
-    fn load(&self, name: &ModelName, observer: &mut dyn Observer) -> Result<Box<dyn Draw>, EngineError> {
+    fn devices(&self) -> Vec<Device> {
+        self.0.devices.clone()
+    }
+
+    fn load(
+        &self,
+        name: &ModelName,
+        on: &Placement,
+        observer: &mut dyn Observer,
+    ) -> Result<Box<dyn Draw>, EngineError> {
         self.0.loads.fetch_add(1, Ordering::Relaxed);
+        let load = (on.device, name.clone(), on.precision);
+        self.0.loaded.lock().expect("nobody panics with it").push(load);
         for done in 0..=10 {
             observer.report(Report::Loading { done, total: 10 });
         }
-        Ok(Box::new(Engine { models: self.clone(), name: name.clone() }))
+        Ok(Box::new(Engine { models: self.clone(), name: name.clone(), device: on.device }))
     }
 
     fn counter(&self, _: &ModelName) -> Result<Box<dyn Count>, EngineError> {
@@ -108,8 +140,11 @@ impl Models for Scripted {
         Ok(Box::new(Words(self.clone())))
     }
 
-    fn device(&self) -> String {
-        "a script".to_owned()
+    fn describe(&self, device: Device) -> String {
+        match device {
+            Device::Cpu => "a script".to_owned(),
+            Device::Cuda(number) => format!("script {number}"),
+        }
     }
 }
 
@@ -131,6 +166,7 @@ impl Count for Words {
 struct Engine {
     models: Scripted,
     name: ModelName,
+    device: Device,
 }
 
 /// The colour of a seed.
@@ -166,8 +202,15 @@ impl Draw for Engine {
             let sigma = 1.0 - step as f32 / brief.steps as f32;
             observer.report(Report::Step(Step { step, steps: brief.steps, sigma, preview: &preview }));
             if step == 1 {
-                if says("hold") {
+                let here = match self.device {
+                    Device::Cpu => String::new(),
+                    Device::Cuda(number) => format!("hold{number}"),
+                };
+                if says("hold") || says(&here) {
                     self.models.hold(|| observer.wants_stop());
+                    if observer.wants_stop() {
+                        return Err(EngineError::Stopped);
+                    }
                 }
                 assert!(!says("panic"), "told to by the prompt");
                 if says("fail") {

@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use flux_tui::client::{Client, ClientError, Events};
+use flux_tui::device::Device;
 use flux_tui::job::{Job, JobId, JobState, JobStatus, Prompt, Seed, Size};
 use flux_tui::model::ModelName;
 use flux_tui::paths::Paths;
@@ -36,11 +37,11 @@ pub struct Place {
     pub paths: Paths,
     pub models: Scripted,
     pub settings: Settings,
-    running: Option<Running>,
+    serving: Option<Serving>,
     _root: tempfile::TempDir,
 }
 
-struct Running {
+struct Serving {
     thread: JoinHandle<Result<(), WorkerError>>,
     end: oneshot::Sender<()>,
 }
@@ -56,12 +57,20 @@ impl Place {
     pub fn in_directory(root: tempfile::TempDir, below: PathBuf) -> Self {
         let paths = Paths::under(&root.path().join(below));
         let settings = Settings { readings_every: Duration::from_millis(20), ..Settings::default() };
-        Self { paths, models: Scripted::default(), settings, running: None, _root: root }
+        Self { paths, models: Scripted::default(), settings, serving: None, _root: root }
     }
 
     /// A worker that serves.
     pub async fn started() -> Self {
         let mut place = Self::new();
+        place.start().await;
+        place
+    }
+
+    /// A worker that serves on a machine with these devices.
+    pub async fn started_on(devices: &[Device]) -> Self {
+        let mut place = Self::new();
+        place.models = Scripted::on(devices);
         place.start().await;
         place
     }
@@ -79,12 +88,12 @@ impl Place {
         if within("a worker", is_ready).await.is_err() {
             panic!("the worker ended: {:?}", thread.join());
         }
-        self.running = Some(Running { thread, end });
+        self.serving = Some(Serving { thread, end });
     }
 
     /// Ends the worker as SIGTERM does, and waits until it has ended.
     pub async fn stop(&mut self) {
-        let Running { thread, end } = self.running.take().expect("a worker runs");
+        let Serving { thread, end } = self.serving.take().expect("a worker runs");
         // It may be ending already.
         let _ = end.send(());
         let joined = tokio::task::spawn_blocking(move || thread.join());
@@ -94,7 +103,7 @@ impl Place {
 
     /// Waits until the worker has ended by itself.
     pub async fn ended(&mut self) {
-        let Running { thread, end } = self.running.take().expect("a worker runs");
+        let Serving { thread, end } = self.serving.take().expect("a worker runs");
         let joined = tokio::task::spawn_blocking(move || thread.join());
         let served = within("the worker's end", joined).await.expect("it was waited for");
         drop(end);
@@ -130,7 +139,7 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         // The directory goes next; a worker in it would only be in the way of the next test.
-        if let Some(Running { thread, end }) = self.running.take() {
+        if let Some(Serving { thread, end }) = self.serving.take() {
             let _ = end.send(());
             let _ = thread.join();
         }
@@ -197,6 +206,21 @@ impl Watch {
             _ => None,
         })
         .await;
+    }
+
+    /// Takes events until so many pictures are being drawn at the same time and have begun to step.
+    pub async fn running(&mut self, count: usize) {
+        let drawing = |it: &&Running| matches!(it.progress.stage, Stage::Drawing { step: 1.., .. });
+        let waiting = async {
+            while self.shown.running.iter().filter(drawing).count() != count {
+                if self.next().await.is_none() {
+                    return false;
+                }
+            }
+            true
+        };
+        let reached = tokio::time::timeout(DEADLINE, waiting).await;
+        assert_eq!(reached, Ok(true), "{count} pictures at the same time; there was {:#?}", self.log);
     }
 
     /// Submits, and gives what was accepted.

@@ -19,13 +19,6 @@ pub(super) struct Args {
         default_values = ["512x512", "768x512", "768x768", "1024x1024"]
     )]
     sizes: Vec<String>,
-    /// How the blocks compute.
-    #[arg(long, value_name = "P", requires = "synthetic", value_parser = ["fp8", "fp8-storage", "bf16"])]
-    #[arg(default_value = "fp8")]
-    precision: String,
-    /// The card, by the driver's number.
-    #[arg(long, value_name = "N", requires = "synthetic", default_value_t = 0)]
-    card: u32,
     /// Use the attention kernel for every card although this one has a better one.
     #[arg(long, requires = "synthetic", hide = true)]
     portable_attention: bool,
@@ -35,7 +28,7 @@ pub(super) struct Args {
 }
 
 #[cfg(not(feature = "cuda"))]
-pub(super) fn run(_args: &Args, _model: &str, _repeat: u32, _json: bool) -> Result<(), Failure> {
+pub(super) fn run(_args: &super::Args) -> Result<(), Failure> {
     Err(Failure::WithoutCuda("--synthetic"))
 }
 
@@ -49,10 +42,13 @@ mod on_a_card {
 
     use serde::Serialize;
 
-    use super::{Args, Failure};
+    use super::super::Args as Bench;
+    use super::Failure;
     use crate::cli::bench::measure::{Spread, spread};
     use crate::cli::stdout;
-    use crate::engine::cuda::flux::precision::{self, Asked, Precision};
+    use crate::device::Device;
+    use crate::engine;
+    use crate::engine::cuda::flux::precision::{self, Precision, asked};
     use crate::engine::cuda::synthetic::{self, Step, Synthetic, TEXT};
     use crate::engine::cuda::{Gpu, card};
     use crate::engine::dit::config::Config;
@@ -103,18 +99,19 @@ mod on_a_card {
         repeats: bool,
     }
 
-    pub(in crate::cli::bench) fn run(
-        args: &Args,
-        model: &str,
-        repeat: u32,
-        json: bool,
-    ) -> Result<(), Failure> {
-        let config = config(model)?;
+    pub(in crate::cli::bench) fn run(bench: &Bench) -> Result<(), Failure> {
+        let args = &bench.synthetic;
+        let config = config(&bench.model)?;
+        let Device::Cuda(number) = bench.device.best(&engine::devices())? else {
+            let (value, works) =
+                (bench.device.to_string(), "--synthetic wants a card: see `flux-tui doctor`");
+            return Err(Failure::Unmeasurable { what: "--device", value, works });
+        };
         let sizes = args.sizes.iter().map(|size| parse(size)).collect::<Result<Vec<_>, _>>()?;
         let mut readings = Sampler::new();
-        let before = used(&mut readings, args.card);
-        let gpu = Gpu::open(args.card)?;
-        let choice = precision::choose(Asked::Exactly(precision_of(&args.precision)), gpu.card(), true)?;
+        let before = used(&mut readings, number);
+        let gpu = Gpu::open(number)?;
+        let choice = precision::choose(asked(bench.precision), gpu.card(), true)?;
         let (bf16_ceiling, fp8_ceiling) = synthetic::ceilings(&gpu)?;
         let mut model_of_it = Synthetic::new(&gpu, config.clone(), choice.precision, |_| Ok(()))?;
         model_of_it.flux().use_portable_attention(args.portable_attention)?;
@@ -122,7 +119,7 @@ mod on_a_card {
         let driver = card::driver_version()?;
         let mut told = Told {
             version: env!("CARGO_PKG_VERSION"),
-            model: model.to_owned(),
+            model: bench.model.clone(),
             card: gpu.card().name.clone(),
             capability: format!("{major}.{minor}"),
             driver: format!("CUDA {}.{}", driver.0, driver.1),
@@ -135,9 +132,9 @@ mod on_a_card {
         };
         for size in sizes {
             gpu.forget_peak();
-            let step = model_of_it.measure(latent::grid(size), repeat as usize)?;
+            let step = model_of_it.measure(latent::grid(size), bench.repeat as usize)?;
             let peak =
-                used(&mut readings, args.card).zip(before).map(|(now, before)| now.saturating_sub(before));
+                used(&mut readings, number).zip(before).map(|(now, before)| now.saturating_sub(before));
             if let Some(folder) = &args.velocity_to {
                 write_velocity(folder, size, &step.velocity)?;
             }
@@ -147,7 +144,7 @@ mod on_a_card {
             };
             told.sizes.push(at_size(&config, size, &step, ceilings, gpu.peak(), peak));
         }
-        if json { stdout::json(&told) } else { stdout::write(&page(&told)) }
+        if bench.json { stdout::json(&told) } else { stdout::write(&page(&told)) }
     }
 
     fn at_size(
@@ -197,14 +194,6 @@ mod on_a_card {
             return Err(Failure::Unmeasurable { what: "--sizes", value: size.to_owned(), works });
         };
         Ok(Size::new(width, height)?)
-    }
-
-    fn precision_of(name: &str) -> Precision {
-        match name {
-            "bf16" => Precision::Bf16,
-            "fp8-storage" => Precision::Fp8Storage,
-            _ => Precision::Fp8,
-        }
     }
 
     /// Bytes in use on the card by all, by NVML. Its numbers and the driver's agree where CUDA_DEVICE_ORDER and

@@ -1,6 +1,6 @@
 //! One job from `Submit` to its last picture, over a connection to the worker.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -12,7 +12,7 @@ use crate::client::{Client, ClientError, Events};
 use crate::job::{Job, JobId, Picture, TokenCount};
 use crate::paths::Paths;
 use crate::wire::message::{
-    CountTokens, Event, HistoryPage, JobState, JobStatus, Refusal, Request, Response,
+    CountTokens, Event, HistoryPage, JobState, JobStatus, Progress, Refusal, Request, Response,
 };
 
 /// Has the worker draw the job and hands each picture to `report`.
@@ -41,7 +41,10 @@ pub(super) async fn draw(paths: &Paths, job: &Job, report: &mut Report) -> Resul
     if let Some(counts) = line.count(job).await? {
         bar.suspend(|| report.warn(&counts, job.prompt.as_str()));
     }
-    Follow { line, bar, interrupt, status: *status, done: 0, cancelling: false }.finish(report).await
+    let (running, reported) = (BTreeMap::new(), BTreeSet::new());
+    Follow { line, bar, interrupt, status: *status, running, reported, cancelling: false }
+        .finish(report)
+        .await
 }
 
 fn waiting(status: &JobStatus, before: usize) -> String {
@@ -102,8 +105,10 @@ struct Follow {
     bar: Bar,
     interrupt: Signal,
     status: JobStatus,
-    /// Pictures reported.
-    done: usize,
+    /// The pictures that are being drawn: several devices may draw for the job. The bar follows the first.
+    running: BTreeMap<u32, Progress>,
+    /// The pictures that were reported, in whichever order they came.
+    reported: BTreeSet<u32>,
     cancelling: bool,
 }
 
@@ -131,9 +136,13 @@ impl Follow {
     fn take(&mut self, event: Event, report: &mut Report) -> Result<(), Failure> {
         match event {
             Event::Job(status) if status.id == self.status.id => self.status = status,
-            Event::Progress(progress) if progress.job == self.status.id && !self.cancelling => {
-                self.bar.update(&progress);
+            Event::Progress(progress) if progress.job == self.status.id => {
+                self.running.insert(progress.index, progress);
+                if let Some((_, first)) = self.running.first_key_value().filter(|_| !self.cancelling) {
+                    self.bar.update(first);
+                }
             }
+            Event::Stopped { job, index } if job == self.status.id => drop(self.running.remove(&index)),
             Event::Finished(picture) if picture.job == self.status.id => self.report(&picture, report)?,
             _ => {}
         }
@@ -141,7 +150,8 @@ impl Follow {
     }
 
     fn report(&mut self, picture: &Picture, report: &mut Report) -> Result<(), Failure> {
-        self.done += 1;
+        self.running.remove(&picture.index);
+        self.reported.insert(picture.index);
         self.bar.suspend(|| report.picture(picture))
     }
 
@@ -164,33 +174,34 @@ impl Follow {
         while let Some(event) = self.line.heard.pop_front() {
             self.take(event, report)?;
         }
-        if self.done >= self.status.done as usize {
+        if self.reported.len() >= self.status.done as usize {
             return Ok(());
         }
         let page = HistoryPage { before: None, limit: 500 };
         let Response::History(pictures) = self.line.call(Request::History(page)).await? else {
             return Err(ClientError::Unexpected.into());
         };
-        for picture in missing(pictures, self.status.id, self.done) {
+        for picture in missing(pictures, self.status.id, &self.reported) {
             self.report(&picture, report)?;
         }
         Ok(())
     }
 
     fn worker_ended(&self) -> Failure {
-        Failure::WorkerEnded { id: self.status.id, done: self.done, count: self.status.job.count() }
+        Failure::WorkerEnded { id: self.status.id, done: self.reported.len(), count: self.status.job.count() }
     }
 
     fn cancelled(&self) -> Failure {
-        Failure::Cancelled { id: self.status.id, done: self.done, count: self.status.job.count() }
+        Failure::Cancelled { id: self.status.id, done: self.reported.len(), count: self.status.job.count() }
     }
 }
 
-/// The job's pictures in the order they were drawn, without the first `known`.
-fn missing(history: Vec<Picture>, job: JobId, known: usize) -> impl Iterator<Item = Picture> {
-    let mut pictures: Vec<_> = history.into_iter().filter(|picture| picture.job == job).collect();
+/// The job's pictures in their order, without those that are known.
+fn missing(history: Vec<Picture>, job: JobId, known: &BTreeSet<u32>) -> Vec<Picture> {
+    let is_missing = |picture: &Picture| picture.job == job && !known.contains(&picture.index);
+    let mut pictures: Vec<_> = history.into_iter().filter(is_missing).collect();
     pictures.sort_by_key(|picture| picture.index);
-    pictures.into_iter().filter(move |picture| picture.index as usize >= known)
+    pictures
 }
 
 #[cfg(test)]
@@ -217,9 +228,11 @@ mod tests {
 
     #[test]
     fn only_this_jobs_unknown_pictures_are_missing_and_in_order() {
-        let history = vec![picture(2, 2), picture(1, 9), picture(2, 1), picture(2, 0)];
-        let indices: Vec<_> = missing(history, JobId(2), 1).map(|picture| picture.index).collect();
-        assert_eq!(indices, [1, 2]);
+        let history = vec![picture(2, 3), picture(1, 9), picture(2, 1), picture(2, 2), picture(2, 0)];
+        let known = BTreeSet::from([0, 2]);
+        let indices: Vec<_> =
+            missing(history, JobId(2), &known).iter().map(|picture| picture.index).collect();
+        assert_eq!(indices, [1, 3]);
     }
 
     #[test]

@@ -94,10 +94,12 @@ fn beside(progress: &Progress) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::device::Device;
     use crate::job::JobId;
 
     fn at(stage: Stage, remaining: Option<f64>) -> Progress {
-        Progress { job: JobId(1), index: 1, seed: 7, stage, elapsed: 1.0, remaining }
+        let (device, job) = (Device::Cpu, JobId(1));
+        Progress { device, job, index: 1, seed: 7, stage, elapsed: 1.0, remaining }
     }
 
     #[test]

@@ -80,7 +80,9 @@ impl Report {
     ///
     /// # Errors
     /// A copy that could not be written; standard output.
-    pub(super) fn finish(self) -> Result<(), Failure> {
+    pub(super) fn finish(mut self) -> Result<(), Failure> {
+        // Several devices may have drawn them in another order.
+        self.pictures.sort_by_key(|picture| picture.index);
         if self.json {
             stdout::json(&self.object())?;
         }

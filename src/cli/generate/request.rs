@@ -20,7 +20,8 @@ pub(super) fn job(args: Args) -> Result<Job, Failure> {
     )?;
     let steps = args.steps.unwrap_or(defaults.steps);
     let guidance = args.guidance.unwrap_or(defaults.guidance);
-    Ok(Job::new(prompt, model.name, size, steps, guidance, args.seed, args.count)?)
+    let job = Job::new(prompt, model.name, size, steps, guidance, args.seed, args.count)?;
+    Ok(job.placed(args.device, args.precision))
 }
 
 fn model(name: Option<&str>) -> Result<ModelInfo, Failure> {

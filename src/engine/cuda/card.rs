@@ -1,5 +1,9 @@
 //! Which cards there are and what each can do. Asking makes no context.
 
+use std::cmp::Reverse;
+use std::sync::LazyLock;
+
+use cudarc::driver::CudaContext;
 use cudarc::driver::result::device;
 use cudarc::driver::sys::{self, CUdevice_attribute};
 
@@ -33,6 +37,20 @@ impl Card {
     #[must_use]
     pub fn is_hopper(&self) -> bool {
         self.capability == (9, 0)
+    }
+
+    /// Whether this program can run on it.
+    ///
+    /// # Errors
+    /// What is missing: a card new enough, the kernels, cublasLt.
+    pub fn check(&self) -> Result<()> {
+        if self.capability < (8, 0) {
+            return Err(CudaError::TooOld { card: self.name.clone(), capability: self.capability });
+        }
+        if super::gpu::BUILT_WITH == "none" {
+            return Err(CudaError::NoKernels);
+        }
+        super::product::check_library()
     }
 
     fn read(ordinal: u32) -> Result<Self> {
@@ -85,6 +103,56 @@ pub fn driver_version() -> Result<(i32, i32)> {
         .result()
         .map_err(driver("asking the driver's version"))?;
     Ok((version / 1000, version % 1000 / 10))
+}
+
+/// What was found when somebody first asked: cards do not come and go while a program runs.
+struct Found {
+    usable: Vec<Card>,
+    in_the_way: Option<String>,
+}
+
+static FOUND: LazyLock<Found> = LazyLock::new(|| {
+    let (mut usable, mut in_the_way) = (Vec::new(), None);
+    match cards() {
+        Ok(cards) => {
+            for card in cards {
+                match card.check() {
+                    Ok(()) => usable.push(card),
+                    Err(error) => in_the_way = Some(format!("cuda:{} cannot be used: {error}", card.ordinal)),
+                }
+            }
+        }
+        // A machine without a driver is no machine with a broken card.
+        Err(CudaError::NoDriver) => {}
+        Err(error) => in_the_way = Some(format!("no card can be used: {error}")),
+    }
+    if let Some(reason) = &in_the_way {
+        tracing::warn!("{reason}");
+    }
+    if usable.len() > 1 {
+        usable.sort_by_cached_key(|card| Reverse(free_memory(card.ordinal)));
+    }
+    let in_the_way = in_the_way.filter(|_| usable.is_empty());
+    Found { usable, in_the_way }
+});
+
+/// The cards that can be drawn on, the one with the most free memory first.
+#[must_use]
+pub fn usable() -> &'static [Card] {
+    &FOUND.usable
+}
+
+/// Why no card can be drawn on although there is one.
+#[must_use]
+pub fn in_the_way() -> Option<String> {
+    FOUND.in_the_way.clone()
+}
+
+/// Only a context knows; 0 where none can be made.
+fn free_memory(ordinal: u32) -> u64 {
+    CudaContext::new(ordinal as usize)
+        .and_then(|context| context.mem_get_info())
+        .map_or(0, |(free, _total)| free as u64)
 }
 
 /// Opens the driver's library; how many cards it shows.

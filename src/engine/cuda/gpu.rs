@@ -108,12 +108,13 @@ impl Grid {
 
 /// An opened card.
 pub struct Gpu {
-    context: Arc<CudaContext>,
-    stream: Arc<CudaStream>,
-    card: Card,
-    modules: Mutex<HashMap<Module, Arc<CudaModule>>>,
-    functions: Mutex<HashMap<Kernel, CudaFunction>>,
+    // What lives in the context goes before it.
     products: Products,
+    functions: Mutex<HashMap<Kernel, CudaFunction>>,
+    modules: Mutex<HashMap<Module, Arc<CudaModule>>>,
+    stream: Arc<CudaStream>,
+    context: Arc<CudaContext>,
+    card: Card,
     memory: Tally,
 }
 
@@ -148,16 +149,11 @@ impl Gpu {
     /// What is missing: the driver, the card, cublasLt, the kernels, or a card new enough.
     pub fn open(ordinal: u32) -> Result<Arc<Self>> {
         let card = card::card(ordinal)?;
-        if card.capability < (8, 0) {
-            return Err(CudaError::TooOld { card: card.name, capability: card.capability });
-        }
-        if Module::Elementwise.fat_binary().is_empty() {
-            return Err(CudaError::NoKernels);
-        }
+        card.check()?;
         let failed = driver("opening the card");
         let context = CudaContext::new(ordinal as usize).map_err(&failed)?;
         let stream = context.new_stream().map_err(&failed)?;
-        let products = Products::open(&card)?;
+        let products = Products::open()?;
         Ok(Arc::new(Self {
             context,
             stream,

@@ -14,7 +14,6 @@ use cudarc::cublaslt::sys::{self, cublasLtMatmulDescAttributes_t as Attribute};
 use cudarc::driver::sys::CUdeviceptr;
 use half::bf16;
 
-use super::card::Card;
 use super::error::{CudaError, Result, driver};
 use super::gpu::Gpu;
 use super::memory::{Element, F8, Matrix};
@@ -119,13 +118,19 @@ struct Operands {
     bias: CUdeviceptr,
 }
 
+/// Whether the library can be opened.
+///
+/// # Errors
+/// [`CudaError::NoCublas`].
+pub(super) fn check_library() -> Result<()> {
+    // SAFETY: loading the library runs its constructors, as for every user of it.
+    if unsafe { sys::is_culib_present() } { Ok(()) } else { Err(CudaError::NoCublas) }
+}
+
 impl Products {
-    /// Opens the library. `card` must be the current context's.
-    pub(super) fn open(_card: &Card) -> Result<Self> {
-        // SAFETY: loading the library runs its constructors, as for every user of it.
-        if !unsafe { sys::is_culib_present() } {
-            return Err(CudaError::NoCublas);
-        }
+    /// Starts the library in the current context.
+    pub(super) fn open() -> Result<Self> {
+        check_library()?;
         let handle = result::create_handle().map_err(|error| CudaError::Driver {
             what: "starting cublasLt",
             reason: error.to_string(),

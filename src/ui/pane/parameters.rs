@@ -4,6 +4,7 @@
 //! was typed, with what is wrong and the nearest value that works.
 
 use crate::config::JobDefaults;
+use crate::device::{DeviceChoice, PrecisionChoice};
 use crate::job::{self, COUNT_MAX, GUIDANCE_MAX, Recipe, STEPS_MAX, Seed, Size};
 use crate::model::{ModelInfo, ModelName};
 
@@ -68,6 +69,10 @@ pub struct Settings {
     pub seed: Seed,
     /// How many pictures.
     pub count: u32,
+    /// Where.
+    pub device: DeviceChoice,
+    /// In which numbers.
+    pub precision: PrecisionChoice,
 }
 
 /// The parameters pane.
@@ -174,6 +179,8 @@ impl ParametersPane {
             guidance: self.guidance()?,
             seed: self.text(FieldName::Seed).parse().map_err(|error| wrong(FieldName::Seed)(&error))?,
             count: self.number(FieldName::Count)?,
+            device: self.defaults.device.unwrap_or_default(),
+            precision: self.defaults.precision.unwrap_or_default(),
         })
     }
 

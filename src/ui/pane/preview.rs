@@ -24,8 +24,8 @@ const KEPT_BYTES: usize = 64 << 20;
 pub struct PreviewPane {
     /// Show what is drawn, rather than what is chosen in the history.
     pub follows: bool,
-    /// The newest preview of the running picture.
-    live: Option<Preview>,
+    /// The newest preview of each running picture, in the order in which they began to have any.
+    live: Vec<Preview>,
     /// The picture to show when there is no preview.
     picture: Option<PictureId>,
     fetched: Fetched,
@@ -80,20 +80,34 @@ impl PreviewPane {
 
     /// A preview came.
     pub fn live(&mut self, preview: Preview) {
-        self.live = Some(preview);
+        let is_it = |live: &&mut Preview| (live.job, live.index) == (preview.job, preview.index);
+        match self.live.iter_mut().find(is_it) {
+            Some(live) => *live = preview,
+            None => self.live.push(preview),
+        }
+    }
+
+    /// The preview to follow: that of the oldest running picture.
+    fn followed(&self) -> Option<&Preview> {
+        self.live.first()
     }
 
     /// A picture is finished: its previews are over.
     pub fn finished(&mut self, job: JobId, index: u32, picture: PictureId) {
-        self.live.take_if(|live| live.job == job && live.index <= index);
+        self.stopped(job, index);
         if self.follows {
             self.picture = Some(picture);
         }
     }
 
+    /// A picture is not drawn any more.
+    pub fn stopped(&mut self, job: JobId, index: u32) {
+        self.live.retain(|live| (live.job, live.index) != (job, index));
+    }
+
     /// A job is over: so are its previews.
     pub fn job_over(&mut self, job: JobId) {
-        self.live.take_if(|live| live.job == job);
+        self.live.retain(|live| live.job != job);
     }
 
     /// Shows this picture, and no running one, until told otherwise.
@@ -110,7 +124,7 @@ impl PreviewPane {
     /// What should be seen.
     #[must_use]
     pub fn wanted(&self) -> Option<Subject> {
-        match &self.live {
+        match self.followed() {
             Some(live) if self.follows => {
                 Some(Subject::Preview { job: live.job, index: live.index, step: live.step })
             }
@@ -155,7 +169,7 @@ impl PreviewPane {
     pub fn forget(&mut self) {
         self.fetched.asked = None;
         self.failed = None;
-        self.live = None;
+        self.live.clear();
     }
 
     /// The screen was cleared, or its pictures lost.
@@ -176,7 +190,7 @@ impl PreviewPane {
                     return None;
                 }
                 self.last_live = Some(now);
-                Source::Rgb(self.live.clone()?)
+                Source::Rgb(self.followed()?.clone())
             }
             Subject::Picture(id) => Source::Png(self.fetched.get(id)?.clone()),
         };

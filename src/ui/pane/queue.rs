@@ -1,4 +1,4 @@
-//! The jobs that wait, the one that is drawn, and those that failed.
+//! The jobs that wait, those that are drawn, and those that failed.
 
 use crate::job::JobId;
 use crate::ui::action::ListMove;
@@ -13,7 +13,8 @@ const ENDED: usize = 100;
 #[derive(Debug, Clone, Default)]
 pub struct QueuePane {
     jobs: Vec<JobStatus>,
-    progress: Option<Progress>,
+    /// The pictures that are being drawn, the oldest first.
+    progress: Vec<Progress>,
     chosen: Option<JobId>,
     /// Jobs that ended lately: the answer to a submission may come after the job's last event.
     ended: std::collections::VecDeque<JobId>,
@@ -21,7 +22,7 @@ pub struct QueuePane {
 
 impl QueuePane {
     /// Everything anew.
-    pub fn replace(&mut self, jobs: Vec<JobStatus>, progress: Option<Progress>) {
+    pub fn replace(&mut self, jobs: Vec<JobStatus>, progress: Vec<Progress>) {
         self.jobs = jobs;
         self.jobs.retain(|job| job.state != JobState::Done && job.state != JobState::Cancelled);
         self.progress = progress;
@@ -34,13 +35,25 @@ impl QueuePane {
         &self.jobs
     }
 
-    /// Where the running job is.
+    /// The pictures that are being drawn, the oldest first.
     #[must_use]
-    pub fn progress(&self) -> Option<&Progress> {
-        self.progress.as_ref()
+    pub fn progress(&self) -> &[Progress] {
+        &self.progress
     }
 
-    /// The job that is being drawn.
+    /// Where a job is: its oldest picture, if several are being drawn.
+    #[must_use]
+    pub fn progress_of(&self, job: JobId) -> Option<&Progress> {
+        self.progress.iter().find(|progress| progress.job == job)
+    }
+
+    /// A job that is not over.
+    #[must_use]
+    pub fn job(&self, id: JobId) -> Option<&JobStatus> {
+        self.jobs.iter().find(|job| job.id == id)
+    }
+
+    /// The first job that is being drawn.
     #[must_use]
     pub fn running(&self) -> Option<&JobStatus> {
         self.jobs.iter().find(|job| job.state == JobState::Running)
@@ -86,7 +99,7 @@ impl QueuePane {
     /// The job is new or has changed.
     pub fn update(&mut self, status: JobStatus) {
         if status.state.is_over() {
-            self.progress.take_if(|progress| progress.job == status.id);
+            self.progress.retain(|progress| progress.job != status.id);
             self.ended.push_back(status.id);
             if self.ended.len() > ENDED {
                 self.ended.pop_front();
@@ -118,9 +131,22 @@ impl QueuePane {
         }
     }
 
-    /// The running job has got further.
-    pub fn progressed(&mut self, progress: Progress) {
-        self.progress = Some(progress);
+    /// A picture has got further. Whether it is new.
+    pub fn progressed(&mut self, progress: Progress) -> bool {
+        let is_it = |known: &&mut Progress| (known.job, known.index) == (progress.job, progress.index);
+        if let Some(known) = self.progress.iter_mut().find(is_it) {
+            *known = progress;
+            return false;
+        }
+        // Each device draws one at a time.
+        self.progress.retain(|known| known.device != progress.device);
+        self.progress.push(progress);
+        true
+    }
+
+    /// A picture is not drawn any more.
+    pub fn stopped(&mut self, job: JobId, index: u32) {
+        self.progress.retain(|known| (known.job, known.index) != (job, index));
     }
 
     /// Takes a failed job out of sight.

@@ -6,6 +6,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent,
 
 use super::*;
 use crate::config::JobDefaults;
+use crate::device::{Device, DeviceChoice, PrecisionChoice};
 use crate::job::{Job, JobId, PictureId, Seed};
 use crate::ui::event::{Answer, News};
 use crate::ui::fake;
@@ -72,10 +73,9 @@ fn snapshot() -> Snapshot {
     Snapshot {
         worker: WorkerInfo { protocol: 1, version: "0".into(), pid: 1, started_at: 0 },
         models: vec![fake::nano()],
-        engine: fake::engine(),
+        engines: vec![fake::engine()],
         jobs: Vec::new(),
-        progress: None,
-        preview: None,
+        running: Vec::new(),
         history: Vec::new(),
         history_total: 0,
         readings: None,
@@ -101,6 +101,11 @@ fn status(id: i64, job: &Job, state: JobState) -> JobStatus {
 fn preview(job: i64, step: u32) -> Preview {
     let rgb = fake::pixels(16, 16, step).into_raw().into();
     Preview::new(JobId(job), 0, step, (16, 16), rgb).expect("the length fits")
+}
+
+fn progress(device: Device, job: i64, index: u32, stage: Stage) -> Progress {
+    let seed = 4 + job as u64;
+    Progress { device, job: JobId(job), index, seed, stage, elapsed: 1.0, remaining: Some(4.0) }
 }
 
 fn encodes(effects: &[Effect]) -> Vec<Subject> {
@@ -449,9 +454,42 @@ fn progress_ends_with_its_job() {
     let job = submitted(&desk.key(KeyCode::Enter));
     desk.worker(message::Event::Job(status(1, &job, JobState::Running)));
     let stage = Stage::Drawing { step: 3, steps: 20, sigma: 0.8 };
-    let progress = Progress { job: JobId(1), index: 0, seed: 5, stage, elapsed: 1.0, remaining: Some(4.0) };
-    desk.worker(message::Event::Progress(progress));
+    desk.worker(message::Event::Progress(progress(Device::Cpu, 1, 0, stage)));
     assert_eq!(desk.state.parameters.last_seed, Some(5));
     desk.worker(message::Event::Job(status(1, &job, JobState::Done)));
-    assert_eq!(desk.state.queue.progress(), None);
+    assert_eq!(desk.state.queue.progress(), []);
+}
+
+#[test]
+fn the_preview_follows_the_oldest_running_picture_and_then_the_next() {
+    let mut desk = Desk::connected();
+    let at = |step| Stage::Drawing { step, steps: 20, sigma: 0.8 };
+    for (device, job) in [(Device::Cuda(1), 1), (Device::Cuda(0), 2)] {
+        desk.worker(message::Event::Progress(progress(device, job, 0, at(1))));
+        desk.worker(message::Event::Preview(preview(job, 1)));
+    }
+    assert_eq!(desk.state.parameters.last_seed, Some(6), "the one that was begun last");
+    desk.worker(message::Event::Progress(progress(Device::Cuda(1), 1, 0, at(2))));
+    desk.worker(message::Event::Preview(preview(1, 2)));
+    assert_eq!(desk.state.parameters.last_seed, Some(6), "going on is not beginning");
+    let shown = |desk: &Desk| match desk.state.preview.wanted() {
+        Some(Subject::Preview { job, step, .. }) => (job.0, step),
+        other => panic!("a preview, not {other:?}"),
+    };
+    assert_eq!(shown(&desk), (1, 2));
+    assert_eq!(desk.state.queue.progress_of(JobId(2)).map(|now| now.device), Some(Device::Cuda(0)));
+    desk.worker(message::Event::Stopped { job: JobId(1), index: 0 });
+    assert_eq!((shown(&desk), desk.state.queue.progress().len()), ((2, 1), 1));
+}
+
+#[test]
+fn what_the_command_line_says_of_device_and_precision_is_in_every_job() {
+    let mut desk = Desk::new();
+    let device = Some(DeviceChoice::CudaAt(1));
+    let defaults = JobDefaults { device, precision: Some(PrecisionChoice::Bf16), ..JobDefaults::default() };
+    desk.state.parameters = crate::ui::pane::parameters::ParametersPane::new(defaults);
+    desk.event(Event::News(News::Connected(Box::new(snapshot()))));
+    desk.type_text("apple");
+    let job = submitted(&desk.key(KeyCode::Enter));
+    assert_eq!((job.device, job.precision), (DeviceChoice::CudaAt(1), PrecisionChoice::Bf16));
 }

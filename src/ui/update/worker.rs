@@ -25,15 +25,17 @@ fn connected(state: &mut State, snapshot: Snapshot) -> Vec<Effect> {
     lose(state);
     state.worker.link = Link::Up;
     state.notices.connection(None);
-    state.worker.engine = snapshot.engine;
+    state.worker.engines = snapshot.engines;
     state.parameters.offer(snapshot.models);
-    state.queue.replace(snapshot.jobs, snapshot.progress);
+    let (running, previews): (Vec<_>, Vec<_>) =
+        snapshot.running.into_iter().map(|running| (running.progress, running.preview)).unzip();
+    state.queue.replace(snapshot.jobs, running);
     state.history.replace(snapshot.history, snapshot.history_total);
     if state.parameters.last_seed.is_none() {
         state.parameters.last_seed = state.history.pictures().first().map(|picture| picture.recipe.seed);
     }
     state.preview.rest_on(state.history.chosen_picture().map(|picture| picture.id));
-    snapshot.preview.into_iter().for_each(|preview| state.preview.live(preview));
+    previews.into_iter().flatten().for_each(|preview| state.preview.live(preview));
     snapshot.readings.into_iter().for_each(|readings| state.memory.read(readings));
     let drafts = std::mem::take(&mut state.worker.unsent);
     let jobs = drafts.into_iter().map(|draft: Draft| draft.with_models(&state.parameters).job());
@@ -58,16 +60,27 @@ fn take_event(state: &mut State, event: Event) {
     match event {
         Event::Job(status) => job_changed(state, status),
         Event::Progress(progress) => {
-            state.parameters.last_seed = Some(progress.seed);
-            state.queue.progressed(progress);
+            let seed = progress.seed;
+            // Several may run: the last seed is that of the picture that was begun last.
+            if state.queue.progressed(progress) {
+                state.parameters.last_seed = Some(seed);
+            }
+        }
+        Event::Stopped { job, index } => {
+            state.preview.stopped(job, index);
+            state.queue.stopped(job, index);
         }
         Event::Preview(preview) => state.preview.live(preview),
         Event::Finished(picture) => {
             state.parameters.last_seed = Some(picture.recipe.seed);
+            state.queue.stopped(picture.job, picture.index);
             state.preview.finished(picture.job, picture.index, picture.id);
             state.history.finished(*picture);
         }
-        Event::Engine(engine) => state.worker.engine = engine,
+        Event::Engine(engine) => {
+            let engines = state.worker.engines.iter_mut();
+            engines.filter(|known| known.device == engine.device).for_each(|known| *known = engine.clone());
+        }
         Event::Readings(readings) => state.memory.read(readings),
         // The connection ends next, and that says it.
         Event::Ending => {}

@@ -9,7 +9,7 @@ use crate::ui::picture::Subject;
 use crate::ui::state::{Link, State};
 use crate::ui::terminal::screen::Pixels;
 use crate::ui::theme::Role;
-use crate::wire::message::Stage;
+use crate::wire::message::{Progress, Stage};
 
 /// Draws the pane; gives back where pixels lie that outlive the cells over them.
 pub(super) fn draw(state: &State, area: Rect, buffer: &mut Buffer) -> Option<Pixels> {
@@ -58,7 +58,8 @@ fn caption(state: &State, subject: Subject) -> String {
             )
         }
         Subject::Preview { job, index, step } => {
-            let progress = state.queue.progress().filter(|now| (now.job, now.index) == (job, index));
+            let is_it = |now: &&Progress| (now.job, now.index) == (job, index);
+            let progress = state.queue.progress().iter().find(is_it);
             let mut caption = progress.map_or_else(String::new, |now| format!("{} {dot} ", now.seed));
             caption.push_str(&format!("step {step}"));
             if let Some(Stage::Drawing { sigma, .. }) = progress.map(|now| &now.stage) {
@@ -71,7 +72,7 @@ fn caption(state: &State, subject: Subject) -> String {
 
 /// Empty states say what to do.
 fn nothing_yet(state: &State, room: Rect, buffer: &mut Buffer) {
-    let busy = state.queue.progress().is_some() || !state.worker.unsent.is_empty();
+    let busy = !state.queue.progress().is_empty() || !state.worker.unsent.is_empty();
     let draw = ("Type what to draw and press Enter.", Role::Dim);
     if let Link::Down { .. } = state.worker.link {
         message(state, room, &[("There is no worker to draw.", Role::Text)], buffer);

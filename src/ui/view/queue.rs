@@ -66,8 +66,7 @@ fn fact(state: &State, job: &JobStatus) -> String {
     match &job.state {
         JobState::Failed { .. } => "failed".to_owned(),
         JobState::Running => {
-            let progress = state.queue.progress().filter(|progress| progress.job == job.id);
-            let step = match progress.map(|progress| &progress.stage) {
+            let step = match state.queue.progress_of(job.id).map(|progress| &progress.stage) {
                 Some(Stage::Drawing { step, steps, .. }) => format!("{step}/{steps}"),
                 _ => String::new(),
             };

@@ -6,7 +6,7 @@ use ratatui::layout::Rect;
 use super::text;
 use crate::ui::state::{Link, State};
 use crate::ui::theme::Role;
-use crate::wire::message::{Progress, Stage};
+use crate::wire::message::{EngineStatus, Progress, Stage};
 
 pub(super) fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
     let glyphs = &state.look.glyphs;
@@ -27,13 +27,33 @@ pub(super) fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
     }
 }
 
-/// `nano · fp32 from fp8 e4m3 weights · CPU, 2 threads`.
+/// `nano · fp32 from fp8 e4m3 weights · CPU, 2 threads`; for several that hold something, how many
+/// they are and what they have in common: `nano · 2 engines · fp8`.
 fn engine(state: &State) -> String {
-    let engine = &state.worker.engine;
-    let model = engine.loaded.clone().unwrap_or_else(|| state.parameters.model());
-    let parts = [Some(model.to_string()), engine.precision.clone(), Some(engine.device.clone())];
+    let engines = engines(state);
+    let common = |of: fn(&EngineStatus) -> Option<String>| {
+        let first = engines.first().and_then(|engine| of(engine))?;
+        engines.iter().all(|engine| of(engine).as_ref() == Some(&first)).then_some(first)
+    };
+    let model = common(|engine| engine.loaded.as_ref().map(ToString::to_string));
+    let model = if engines.len() > 1 { model } else { model.or(Some(state.parameters.model().to_string())) };
+    let precision = common(|engine| engine.precision.clone());
+    let parts = match engines[..] {
+        [] => [model, None, None],
+        [engine] => [model, precision, Some(engine.about.clone())],
+        // The number first: a narrow window cuts the end.
+        _ => [model, Some(format!("{} engines", engines.len())), precision],
+    };
     let parts: Vec<String> = parts.into_iter().flatten().filter(|part| !part.is_empty()).collect();
     parts.join(&format!(" {} ", state.look.glyphs.dot))
+}
+
+/// The engines that hold a model or draw; the best one while none does.
+fn engines(state: &State) -> Vec<&EngineStatus> {
+    let draws = |engine: &EngineStatus| state.queue.progress().iter().any(|now| now.device == engine.device);
+    let all = &state.worker.engines;
+    let busy: Vec<_> = all.iter().filter(|engine| engine.loaded.is_some() || draws(engine)).collect();
+    if busy.is_empty() { all.iter().take(1).collect() } else { busy }
 }
 
 /// Whether something goes on, how it is to be coloured, and what it is.
@@ -49,7 +69,7 @@ fn doing(state: &State) -> (bool, Role, String) {
         }
         Link::Up => {}
     }
-    match (state.queue.progress(), state.queue.waiting()) {
+    match (state.queue.progress().first(), state.queue.waiting()) {
         (Some(progress), waiting) => (true, Role::Accent, drawing(state, progress, waiting)),
         (None, 0) => (false, Role::Dim, "ready".to_owned()),
         (None, waiting) => (true, Role::Accent, format!("{waiting} waiting")),
@@ -65,12 +85,16 @@ fn drawing(state: &State, progress: &Progress, waiting: usize) -> String {
         Stage::Decoding => "decoding".to_owned(),
         Stage::Saving => "saving".to_owned(),
     };
-    let count = state.queue.running().map_or(1, |job| job.job.count());
+    let count = state.queue.job(progress.job).map_or(1, |job| job.job.count());
     if count > 1 {
         text.push_str(&format!(" {dot} {} of {count}", progress.index + 1));
     }
     if let Some(remaining) = progress.remaining.filter(|remaining| remaining.is_finite()) {
         text.push_str(&format!(" {dot} {remaining:.1} s left"));
+    }
+    let others = state.queue.progress().len() - 1;
+    if others > 0 {
+        text.push_str(&format!(" {dot} {others} more"));
     }
     if waiting > 0 {
         text.push_str(&format!(" {dot} {waiting} waiting"));

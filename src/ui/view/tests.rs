@@ -7,6 +7,7 @@ use ratatui::backend::TestBackend;
 
 use super::draw;
 use crate::config::{Graphics, JobDefaults};
+use crate::device::Device;
 use crate::gpu::{Gpu, Readings};
 use crate::job::{Job, JobId, Prompt, Seed, Size};
 use crate::model::ModelName;
@@ -40,10 +41,9 @@ fn snapshot(jobs: Vec<JobStatus>, pictures: i64) -> Snapshot {
     Snapshot {
         worker: WorkerInfo { protocol: 1, version: "0".into(), pid: 1, started_at: 0 },
         models: vec![fake::nano()],
-        engine: fake::engine(),
+        engines: vec![fake::engine()],
         jobs,
-        progress: None,
-        preview: None,
+        running: Vec::new(),
         history,
         history_total: pictures as u64 * 10,
         readings: Some(fake::readings(0)),
@@ -75,6 +75,7 @@ fn busy(state: &mut State, window: Window) {
     paste(state, "neon alley, rain, a courier on a bicycle, cinematic low light");
     let stage = Stage::Drawing { step: 14, steps: 20, sigma: 0.412 };
     let progress = Progress {
+        device: Device::Cpu,
         job: JobId(41),
         index: 2,
         seed: 1_839_202_211,
@@ -223,6 +224,36 @@ fn a_gpu_and_the_upright_window() {
     let effects = take(&mut state, Event::Resized(window(100, 30)));
     encode(&mut state, &effects);
     insta::assert_snapshot!("gpu_100x30", screen(&state));
+}
+
+#[test]
+fn two_cards_each_with_a_job() {
+    for (columns, rows) in [(80, 24), (120, 40)] {
+        let mut state = fresh(false);
+        busy(&mut state, window(columns, rows));
+        let engine = |number| message::EngineStatus {
+            device: Device::Cuda(number),
+            about: format!("NVIDIA H200, cuda:{number}"),
+            ..fake::engine()
+        };
+        state.worker.engines = vec![engine(1), engine(0)];
+        let fox = job("red fox, snow", 42, JobState::Running);
+        take(&mut state, Event::News(News::Event(message::Event::Job(fox))));
+        for (number, id, step) in [(1, 41, 14), (0, 42, 3)] {
+            let stage = Stage::Drawing { step, steps: 20, sigma: 0.412 };
+            let progress = Progress {
+                device: Device::Cuda(number),
+                job: JobId(id),
+                index: 2,
+                seed: 7,
+                stage,
+                elapsed: 4.0,
+                remaining: Some(6.14),
+            };
+            take(&mut state, Event::News(News::Event(message::Event::Progress(progress))));
+        }
+        insta::assert_snapshot!(format!("two_cards_{columns}x{rows}"), screen(&state));
+    }
 }
 
 #[test]

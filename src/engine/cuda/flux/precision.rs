@@ -2,6 +2,7 @@
 //! the reason in words. Nothing falls back silently: what was asked for and cannot be had is an error.
 
 use super::linear::Form;
+use crate::device::PrecisionChoice;
 use crate::engine::cuda::card::Card;
 use crate::engine::cuda::error::{CudaError, Result};
 
@@ -24,6 +25,17 @@ pub enum Asked {
     Auto,
     /// This, or an error.
     Exactly(Precision),
+}
+
+/// What a person's choice asks for.
+#[must_use]
+pub fn asked(choice: PrecisionChoice) -> Asked {
+    match choice {
+        PrecisionChoice::Auto => Asked::Auto,
+        PrecisionChoice::Fp8 => Asked::Exactly(Precision::Fp8),
+        PrecisionChoice::Fp8Storage => Asked::Exactly(Precision::Fp8Storage),
+        PrecisionChoice::Bf16 => Asked::Exactly(Precision::Bf16),
+    }
 }
 
 /// A precision and why it is the one.

@@ -1,0 +1,171 @@
+//! Which devices there are, and which engine draws on each. Nothing falls back from one to another by itself.
+
+use super::pipeline::Pipeline;
+use super::{Draw, EngineError, Observer, Placement};
+use crate::device::{Device, PrecisionChoice};
+use crate::model::{ModelName, Parts, TextLimits};
+
+/// The devices that [`load`] can use, the best first: cards by their free memory, then the CPU.
+#[must_use]
+pub fn devices() -> Vec<Device> {
+    let mut devices = cards::usable();
+    devices.push(Device::Cpu);
+    devices
+}
+
+/// A device, for a person: `CPU, 2 threads`. Where there are cards and none can be used, that of the CPU says so.
+#[must_use]
+pub fn describe(device: Device) -> String {
+    match device {
+        Device::Cpu => match cards::in_the_way() {
+            Some(reason) => format!("{} ({reason})", describe_cpu()),
+            None => describe_cpu(),
+        },
+        Device::Cuda(number) => cards::describe(number),
+    }
+}
+
+/// The CPU alone.
+pub(super) fn describe_cpu() -> String {
+    match rayon::current_num_threads() {
+        1 => "CPU, 1 thread".to_owned(),
+        threads => format!("CPU, {threads} threads"),
+    }
+}
+
+/// Reads a model onto a device.
+///
+/// # Errors
+/// [`EngineError::Placement`] for a device or a precision that cannot be had; [`EngineError::Load`]
+/// names the part, the file and what is wrong; [`EngineError::Stopped`].
+pub fn load(
+    name: &ModelName,
+    parts: &Parts,
+    limits: TextLimits,
+    on: &Placement,
+    observer: &mut dyn Observer,
+) -> Result<Box<dyn Draw>, EngineError> {
+    match (on.device, on.precision) {
+        (Device::Cpu, PrecisionChoice::Auto) => Ok(Box::new(Pipeline::load(name, parts, limits, observer)?)),
+        (Device::Cpu, precision) => {
+            let reason = "the CPU computes in fp32; precision auto works there";
+            Err(refused(name, format!("precision {precision}"), reason))
+        }
+        (Device::Cuda(number), precision) => cards::load(name, parts, limits, (number, precision), observer),
+    }
+}
+
+fn refused(model: &ModelName, what: String, reason: impl Into<String>) -> EngineError {
+    EngineError::Placement { model: model.clone(), what, reason: reason.into() }
+}
+
+/// Where the program has CUDA.
+#[cfg(feature = "cuda")]
+mod cards {
+    use super::*;
+    use crate::engine::cuda::card;
+    use crate::engine::cuda::flux::precision::asked;
+    use crate::engine::cuda::{Gpu, pipeline};
+
+    pub fn usable() -> Vec<Device> {
+        card::usable().iter().map(|card| Device::Cuda(card.ordinal)).collect()
+    }
+
+    pub fn in_the_way() -> Option<String> {
+        card::in_the_way()
+    }
+
+    pub fn describe(number: u32) -> String {
+        let known = card::usable().iter().find(|card| card.ordinal == number);
+        known.map_or_else(|| format!("cuda:{number}"), |card| format!("cuda:{number}, {}", card.name))
+    }
+
+    /// The card is opened for the model and closed with it, so that a freed model leaves nothing on it.
+    pub fn load(
+        name: &ModelName,
+        parts: &Parts,
+        limits: TextLimits,
+        (number, precision): (u32, PrecisionChoice),
+        observer: &mut dyn Observer,
+    ) -> Result<Box<dyn Draw>, EngineError> {
+        let gpu = Gpu::open(number)
+            .map_err(|error| refused(name, format!("device cuda:{number}"), error.to_string()))?;
+        Ok(Box::new(pipeline::Pipeline::load(&gpu, name, parts, limits, asked(precision), observer)?))
+    }
+}
+
+/// Where it has not.
+#[cfg(not(feature = "cuda"))]
+mod cards {
+    use super::*;
+
+    pub fn usable() -> Vec<Device> {
+        Vec::new()
+    }
+
+    pub fn in_the_way() -> Option<String> {
+        None
+    }
+
+    pub fn describe(number: u32) -> String {
+        format!("cuda:{number}")
+    }
+
+    pub fn load(
+        name: &ModelName,
+        _parts: &Parts,
+        _limits: TextLimits,
+        (number, _precision): (u32, PrecisionChoice),
+        _observer: &mut dyn Observer,
+    ) -> Result<Box<dyn Draw>, EngineError> {
+        let reason = "this program was built without CUDA; device cpu works";
+        Err(refused(name, format!("device cuda:{number}"), reason))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog;
+
+    struct Nobody;
+
+    impl Observer for Nobody {
+        fn report(&mut self, _: crate::engine::Report<'_>) {}
+
+        fn wants_stop(&self) -> bool {
+            false
+        }
+    }
+
+    fn refusal(device: Device, precision: PrecisionChoice) -> String {
+        let name = ModelName::new(ModelName::NANO);
+        let entry = catalog::find(&name).expect("nano is built in");
+        let on = Placement { device, precision };
+        match load(&name, &entry.parts, entry.info.limits, &on, &mut Nobody) {
+            Ok(engine) => panic!("it was loaded: {}", engine.precision()),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn a_precision_that_the_cpu_has_not_is_refused_with_what_works() {
+        for precision in [PrecisionChoice::Fp8, PrecisionChoice::Fp8Storage, PrecisionChoice::Bf16] {
+            let error = refusal(Device::Cpu, precision);
+            assert!(error.contains(&format!("precision {precision}: the CPU computes in fp32")), "{error}");
+            assert!(error.contains("auto works"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_card_that_is_not_there_is_refused_with_what_works() {
+        let error = refusal(Device::Cuda(99), PrecisionChoice::Auto);
+        assert!(error.contains("device cuda:99") && error.contains("cpu"), "{error}");
+    }
+
+    #[test]
+    fn the_cpu_is_always_there_and_comes_last() {
+        assert_eq!(devices().last(), Some(&Device::Cpu));
+        assert!(describe(Device::Cpu).starts_with("CPU, "), "{}", describe(Device::Cpu));
+    }
+}
