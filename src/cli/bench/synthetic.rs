@@ -50,6 +50,7 @@ mod on_a_card {
     use crate::engine;
     use crate::engine::cuda::flux::precision::{self, Precision, asked};
     use crate::engine::cuda::synthetic::{self, Step, Synthetic, TEXT};
+    use crate::engine::cuda::vae::Decoder;
     use crate::engine::cuda::{Gpu, card};
     use crate::engine::dit::config::Config;
     use crate::engine::latent;
@@ -72,6 +73,10 @@ mod on_a_card {
         bf16_ceiling: f64,
         /// The same in fp8.
         fp8_ceiling: Option<f64>,
+        /// T5-XXL over 512 tokens, in bf16.
+        t5: f64,
+        /// CLIP-L over 77.
+        clip: f64,
         sizes: Vec<AtSize>,
     }
 
@@ -89,7 +94,11 @@ mod on_a_card {
         share_of_floor: f64,
         /// Modulation tables of 20 steps, and the rest of what is computed once a prompt.
         tables: f64,
-        /// Buffers of this size.
+        /// The VAE, in bf16.
+        decode: f64,
+        /// What decoding takes besides the VAE's weights.
+        decode_memory: u64,
+        /// Buffers of a step of this size.
         workspace: u64,
         /// The most that this program held at a time.
         held: u64,
@@ -113,6 +122,8 @@ mod on_a_card {
         let gpu = Gpu::open(number)?;
         let choice = precision::choose(asked(bench.precision), gpu.card(), true)?;
         let (bf16_ceiling, fp8_ceiling) = synthetic::ceilings(&gpu)?;
+        let (t5, clip) = synthetic::encoders(&gpu, bench.repeat as usize)?;
+        let decoder = Decoder::random(&gpu, synthetic::SEED)?;
         let mut model_of_it = Synthetic::new(&gpu, config.clone(), choice.precision, |_| Ok(()))?;
         model_of_it.flux().use_portable_attention(args.portable_attention)?;
         let (major, minor) = gpu.card().capability;
@@ -128,6 +139,8 @@ mod on_a_card {
             made_in: model_of_it.made_in,
             bf16_ceiling,
             fp8_ceiling,
+            t5,
+            clip,
             sizes: Vec::new(),
         };
         for size in sizes {
@@ -142,7 +155,9 @@ mod on_a_card {
                 (Precision::Fp8, Some(fp8)) => (fp8, bf16_ceiling),
                 _ => (bf16_ceiling, bf16_ceiling),
             };
-            told.sizes.push(at_size(&config, size, &step, ceilings, gpu.peak(), peak));
+            let held = gpu.peak();
+            let decoded = synthetic::decode(&gpu, &decoder, latent::grid(size), bench.repeat as usize)?;
+            told.sizes.push(at_size(&config, size, &step, decoded, ceilings, (held, peak)));
         }
         if bench.json { stdout::json(&told) } else { stdout::write(&page(&told)) }
     }
@@ -151,9 +166,9 @@ mod on_a_card {
         config: &Config,
         size: Size,
         step: &Step,
+        (decode, decode_memory): (f64, u64),
         (products_rate, attention_rate): (f64, f64),
-        held: u64,
-        peak: Option<u64>,
+        (held, peak): (u64, Option<u64>),
     ) -> AtSize {
         let tokens = size.image_tokens() + TEXT;
         let (products, attention) = config.flop(tokens);
@@ -168,6 +183,8 @@ mod on_a_card {
             floor,
             share_of_floor: floor / times.median,
             tables: step.tables,
+            decode,
+            decode_memory,
             workspace: step.workspace,
             held,
             peak,
@@ -223,12 +240,11 @@ mod on_a_card {
             told.bf16_ceiling,
             fp8,
         );
-        page +=
-            "size        tokens   step ms      min      max  TFLOP/s  floor ms  share  tables ms  peak GB\n";
+        page += "size        tokens   step ms      min      max  TFLOP/s  floor ms  share  tables ms  decode ms  peak GB\n";
         for size in &told.sizes {
             let peak = size.peak.unwrap_or(size.held) as f64 / 1e9;
             page += &format!(
-                "{:11} {:6} {:9.2} {:8.2} {:8.2} {:8.0} {:9.2} {:5.0}% {:10.2} {:8.2}{}\n",
+                "{:11} {:6} {:9.2} {:8.2} {:8.2} {:8.0} {:9.2} {:5.0}% {:10.2} {:10.2} {:8.2}{}\n",
                 format!("{}x{}", size.width, size.height),
                 size.tokens,
                 size.step.median,
@@ -238,10 +254,11 @@ mod on_a_card {
                 size.floor,
                 size.share_of_floor * 100.0,
                 size.tables,
+                size.decode,
                 peak,
                 if size.repeats { "" } else { "  the bits differ from run to run" },
             );
         }
-        page + &format!("\nweights made in {:.1} s\n", told.made_in)
+        page + &format!("\nT5-XXL, 512 tokens: {:.2} ms; CLIP-L: {:.2} ms\n", told.t5, told.clip)
     }
 }

@@ -13,6 +13,8 @@ use super::flux::precision::Precision;
 use super::flux::workspace::Workspace;
 use super::gpu::Gpu;
 use super::memory::{Buffer, F8};
+use super::text::{Clip, T5, clip, t5};
+use super::vae::{Decoder, Region};
 use crate::engine::dit::config::Config;
 
 /// The seed of all weights and inputs.
@@ -119,6 +121,58 @@ impl Synthetic {
         self.gpu.random(buffer.matrix(0, rows, width), seed_of(SEED, name), 0.0, 1.0)?;
         Ok(buffer)
     }
+}
+
+/// Median milliseconds of T5-XXL over [`TEXT`] tokens and of CLIP-L over 77, random weights. Their memory is given back.
+///
+/// # Errors
+/// When there is no memory.
+pub fn encoders(gpu: &Arc<Gpu>, repeat: usize) -> Result<(f64, f64)> {
+    const CLIP_TOKENS: usize = 77;
+    let ids: Vec<u32> = (0..TEXT as u32).collect();
+    let t5 = T5::random(gpu, t5::Config::xxl(), SEED)?;
+    let room = t5.room(gpu, TEXT)?;
+    let out = Buffer::of::<bf16>(gpu, TEXT, t5.width(), "an encoded prompt")?;
+    let t5_time = median(gpu, repeat, || t5.encode(gpu, &ids, &room, out.matrix(0, TEXT, t5.width())))?;
+    drop((t5, room, out));
+    let clip = Clip::random(gpu, clip::Config::large(), SEED)?;
+    let (room, ids) = (clip.room(gpu, CLIP_TOKENS)?, &ids[..CLIP_TOKENS]);
+    let out = Buffer::of::<bf16>(gpu, 1, clip.width(), "an encoded prompt")?;
+    let last = CLIP_TOKENS - 1;
+    let clip_time =
+        median(gpu, repeat, || clip.encode(gpu, ids, last, &room, out.matrix(0, 1, clip.width())))?;
+    Ok((t5_time, clip_time))
+}
+
+/// Median milliseconds of decoding a picture of `grid` rows and columns of tokens, and the bytes that it takes besides
+/// the weights.
+///
+/// # Errors
+/// When there is no memory.
+pub fn decode(gpu: &Arc<Gpu>, decoder: &Decoder, grid: (usize, usize), repeat: usize) -> Result<(f64, u64)> {
+    let tokens = grid.0 * grid.1;
+    let latent = Buffer::of::<f32>(gpu, tokens, 64, "a latent")?;
+    let latent = latent.matrix::<f32>(0, tokens, 64);
+    gpu.fill(latent, 0.5)?;
+    let activations = decoder.activations(grid)?;
+    let time = median(gpu, repeat, || decoder.decode(&activations, latent, grid, Region::whole(grid)))?;
+    Ok((time, activations.bytes() as u64))
+}
+
+/// Median milliseconds by events, after a few calls that do not count.
+fn median(gpu: &Gpu, repeat: usize, call: impl Fn() -> Result<()>) -> Result<f64> {
+    let mut times = Vec::with_capacity(repeat);
+    for index in 0..WARM + repeat.max(1) {
+        let start = gpu.mark(true)?;
+        call()?;
+        let end = gpu.mark(true)?;
+        end.synchronize().map_err(driver("measuring"))?;
+        if index >= WARM {
+            times.push(f64::from(start.elapsed_ms(&end).map_err(driver("measuring"))?));
+        }
+    }
+    times.sort_by(f64::total_cmp);
+    Ok(times[times.len() / 2])
 }
 
 /// What the card's matrix units give here and now: TFLOP/s of a large product of random numbers in bf16, and in fp8

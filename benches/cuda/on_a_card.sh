@@ -1,0 +1,66 @@
+#!/usr/bin/env bash
+# Everything that only a card can show, in one go: checks first, then times, then the peers on the same card.
+#   benches/cuda/on_a_card.sh FLUX_TUI CUDA_TESTS OUT [check|draw|measure|agree|peers|sanitize ...]
+# FLUX_TUI is the program built with --features cuda, CUDA_TESTS the binary of `cargo test --features cuda --test cuda
+# --no-run`. `agree` and `peers` want Python with torch and diffusers. Results go to OUT; a summary to standard output.
+set -uo pipefail
+program=$(realpath "$1") tests=$(realpath "$2") out=$(mkdir -p "$3" && realpath "$3")
+shift 3
+parts=${*:-check draw measure agree peers sanitize}
+here=$(cd "$(dirname "$0")/.." && pwd)
+
+check() {
+    "$program" doctor
+    timeout 200 "$tests" --nocapture --test-threads 1 >"$out/tests.txt" 2>&1
+    grep -E '^test |^test result|dB|panicked|:[0-9]+:[0-9]+:$' "$out/tests.txt" | tail -60
+}
+
+# The whole program as a person meets it: worker, queue, library, PNG.
+draw() {
+    export HOME=$(mktemp -d)
+    for precision in auto bf16 fp8-storage; do
+        "$program" generate "a red apple, 3d" --device cuda --precision $precision --seed 42 --json --no-display
+        echo
+    done
+    "$program" generate "a red apple, 3d" --device cpu --precision fp8 --no-display; echo "exit code $? (2 or 1 wanted)"
+    "$program" generate "a red apple, 3d" --device cuda:7 --no-display; echo "exit code $? (2 wanted)"
+    "$program" worker status
+    cp "$HOME"/.local/share/flux-tui/pictures/*/*.png "$out"/
+    "$program" worker stop
+    "$program" bench --device cuda --repeat 10
+}
+
+measure() {
+    for precision in fp8 bf16 fp8-storage; do
+        mkdir -p "$out/velocity/$precision"
+        timeout 200 "$program" bench --model flux1-dev --synthetic --precision $precision --repeat 10 --json \
+            --velocity-to "$out/velocity/$precision" >"$out/$precision.json" || continue
+        python3 - "$out/$precision.json" <<'TABLE'
+import json, sys
+told = json.load(open(sys.argv[1]))
+print(f"{told['precision']} on {told['card']}: ceilings bf16 {told['bf16_ceiling']:.0f}, fp8 {told['fp8_ceiling'] or 0:.0f} TFLOP/s; "
+      f"T5-XXL {told['t5']:.2f} ms, CLIP-L {told['clip']:.2f} ms")
+for s in told["sizes"]:
+    print(f"  {s['width']}x{s['height']}: step {s['step']['median']:.2f} ms ({s['step']['min']:.2f} to {s['step']['max']:.2f}), "
+          f"{s['tflops']:.0f} TFLOP/s, {100 * s['share_of_floor']:.0f} % of the floor, tables {s['tables']:.1f} ms, "
+          f"decode {s['decode']:.2f} ms in {s['decode_memory'] / 1e9:.2f} GB, peak {(s['peak'] or s['held']) / 1e9:.2f} GB, "
+          f"same bits {s['repeats']}")
+TABLE
+    done
+}
+
+agree() { timeout 300 python3 "$here/peers/diffusers_agreement.py" "$out/velocity" 2>&1 | tee "$out/agreement.txt" | tail -12; }
+
+peers() { timeout 400 python3 "$here/peers/diffusers_flux.py" eager regional vae t5 2>&1 | tee "$out/peers.txt" | grep '^{'; }
+
+sanitize() {
+    for tool in memcheck racecheck; do
+        echo "$tool"
+        timeout 150 compute-sanitizer --tool $tool "$tests" --test-threads 1 odd_size stop_takes 2>&1 | tail -4
+    done
+}
+
+for part in $parts; do
+    echo "== $part ($(date +%T))"
+    $part
+done
