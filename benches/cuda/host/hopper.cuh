@@ -98,3 +98,19 @@ template <int Registers>
 void registers_give() {}
 template <int Registers>
 void registers_take() {}
+
+// A named barrier: those who wait and those who only arrive, so many in all.
+inline std::map<int, host::Meeting> host_named;
+inline void named_sync(int id, int threads) {
+    host_named[id].expected = threads;
+    host::meet(host_named[id]);
+}
+inline void named_arrive(int id, int threads) {
+    host::block->idle = 0;
+    host::Meeting& m = host_named[id];
+    m.expected = threads;
+    if (++m.arrived == threads) {
+        m.arrived = 0;
+        ++m.round;
+    }
+}

@@ -20,9 +20,10 @@
 // outside of the picture the copy engine fills with zeros. Three stages of pixels, six of weights; shared memory: 1280 +
 // 3 * (kHeight + side - 1) * 2048 + 6 * 16384 bytes; 384 threads.
 //
-// Grid: one block a multiprocessor (any number works); a block takes every gridDim.x-th tile, channels innermost, then
-// phases, so that neighbours share pixels in L2. The producer fills its stages with the next tile's while the consumers
-// write the last one. The residual is asked into L2 when a tile begins.
+// Grid: one block a multiprocessor (any number up to the tiles works); a block takes every gridDim.x-th tile, channels
+// innermost, then phases, so that neighbours share pixels in L2. The producer fills its stages with the next tile's while
+// the consumers write the last one; the second warpgroup starts a column of taps behind the first and stays about there,
+// so that one multiplies while the other writes. The residual is asked into L2 when a tile begins.
 //
 // Bound by the tensor cores: 18 * pixels * in * channels FLOP (8 * output pixels where doubled). From L2 come 27 bytes a
 // multiprocessor and clock at full rate (44 in tiles of 128 pixels). Times: benches/PERFORMANCE.md.
@@ -42,6 +43,7 @@ constexpr int kPixelRowBytes = kWidth * kRowBytes;
 constexpr int kWeightBytes = kColumns * kRowBytes;
 constexpr int kPixelStages = 3, kWeightStages = 6;
 constexpr int kProducerRegisters = 24, kConsumerRegisters = 240;
+constexpr int kStartBarrier = 1;                          // a named barrier: the second warpgroup may begin
 
 // Side: taps a row. Tiles: wgmma tiles of a warpgroup.
 template <int Side_, int Tiles_>
@@ -172,9 +174,10 @@ struct Consumer {
     }
 
     // Leaves the tile's sums in `acc`. A stage is released when the products after it are under way.
-    __device__ __forceinline__ void accumulate(int in) {
+    __device__ __forceinline__ void accumulate(int in, bool first_tile) {
         int last_pixels = 0, last_weights = 0;
         bool first = true;
+        if (first_tile && group == 1) named_sync(kStartBarrier, 128 * kGroups);
 #pragma unroll 1
         for (int columns = (in + kStep - 1) / kStep * S::kSide; columns > 0; --columns) {
             barrier_wait(shared.pixels_full(pixels.stage), pixels.phase);
@@ -193,6 +196,8 @@ struct Consumer {
             }
             last_pixels = pixels.stage;
             pixels.advance();
+            if (first_tile && group == 0) named_arrive(kStartBarrier, 128 * kGroups);
+            first_tile = false;
         }
         wgmma_wait<0>();
 #pragma unroll
@@ -221,7 +226,7 @@ struct Consumer {
                         if (at[t][r] >= 0 && column < o.channels)
                             prefetch(o.residual + static_cast<long long>(at[t][r]) * o.channels + column);
             }
-            accumulate(p.in);
+            accumulate(p.in, tile == static_cast<int>(blockIdx.x));
             write_pixels(acc, o, at, place.channel, lane);
         }
     }

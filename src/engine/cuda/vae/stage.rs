@@ -6,7 +6,8 @@ use half::bf16;
 use super::super::error::Result;
 use super::super::gpu::Gpu;
 use super::super::memory::{Buffer, Element, Matrix};
-use super::ops::{ConvShape, norm_scratch};
+use super::conv::ConvShape;
+use super::ops::norm_scratch;
 use super::plan::{Log, Plan};
 use super::structure::{AttnBlock, Conv3, Linear, Norm, ResnetBlock, Structure};
 
