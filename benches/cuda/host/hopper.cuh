@@ -82,6 +82,7 @@ inline void wgmma_commit() {
 template <int Pending>
 void wgmma_wait() {
     HostProducts& p = host_products[host::block->now];
+    for (int i = 0; i < 8; ++i) host::yield();  // others, the producer among them, get ahead
     while (p.committed.size() > Pending) {
         for (auto& run : p.committed.front()) run();
         p.committed.erase(p.committed.begin());
