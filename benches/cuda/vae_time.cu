@@ -1,5 +1,5 @@
-// Times of the VAE's kernels at FLUX.1's sizes and of one whole decode, convolutions, norms, products and all, on random
-// weights: each kind of work by itself, and the whole in a stream and in a graph.
+// Times of the VAE's kernels at FLUX.1's sizes and of one whole decode, convolutions, norms, products and all, on
+// random weights: each kind of work by itself, and the whole in a stream and in a graph.
 #include <map>
 
 #include "linear.h"
@@ -211,11 +211,17 @@ void time_vae(const VaeKernels& kernels, int side) {
     CHECK(cudaStreamCreate(&stream));
     std::printf("---- %d x %d ----\n", side, side);
     const int l = side / 8;
-    for (const ConvShape& s :
-         {ConvShape{l, l, 16, 512}, {l, l, 512, 512}, {l, l, 512, 512, true}, {2 * l, 2 * l, 512, 512},
-          {2 * l, 2 * l, 512, 512, true}, {4 * l, 4 * l, 512, 256}, {4 * l, 4 * l, 256, 256, false, true},
-          {4 * l, 4 * l, 256, 256, true}, {8 * l, 8 * l, 256, 128}, {8 * l, 8 * l, 128, 128},
-          {8 * l, 8 * l, 128, 128, false, true}})
+    for (const ConvShape& s : {ConvShape{l, l, 16, 512},
+                               {l, l, 512, 512},
+                               {l, l, 512, 512, true},
+                               {2 * l, 2 * l, 512, 512},
+                               {2 * l, 2 * l, 512, 512, true},
+                               {4 * l, 4 * l, 512, 256},
+                               {4 * l, 4 * l, 256, 256, false, true},
+                               {4 * l, 4 * l, 256, 256, true},
+                               {8 * l, 8 * l, 256, 128},
+                               {8 * l, 8 * l, 128, 128},
+                               {8 * l, 8 * l, 128, 128, false, true}})
         compare(kernels, s);
 
     Decode decode(kernels, side, handle);
@@ -231,8 +237,8 @@ void time_vae(const VaeKernels& kernels, int side) {
     double sum = 0;
     for (const std::string& name : order) {
         const auto& same = kinds[name];
-        const double ms = time_ms([&](int i) { same[i % same.size()]->run(stream); },
-                                  std::max<int>(4, same.size()), 5, stream);
+        const double ms =
+            time_ms([&](int i) { same[i % same.size()]->run(stream); }, std::max<int>(4, same.size()), 5, stream);
         sum += ms * same.size();
         print(name.c_str(), same.size(), ms, same[0]->flop, same[0]->bytes);
     }
@@ -246,7 +252,8 @@ void time_vae(const VaeKernels& kernels, int side) {
     CHECK(cudaGraphInstantiate(&ready, graph, 0));
     const double captured = time_ms([&](int) { CHECK(cudaGraphLaunch(ready, stream)); }, 3, 7, stream);
     std::printf(
-        "decode %d: kinds added %.2f ms, stream %.2f ms, graph %.2f ms; %.2f TFLOP done, %.2f as written: %.0f TFLOP/s; "
+        "decode %d: kinds added %.2f ms, stream %.2f ms, graph %.2f ms; %.2f TFLOP done, %.2f as written: %.0f "
+        "TFLOP/s; "
         "finite %d\n",
         side, sum, whole, captured, flop / 1e12, decode.plain_flop / 1e12, decode.plain_flop / captured / 1e9,
         decode.flag.host()[0] == 0);

@@ -57,7 +57,8 @@ inline void tensor_load(uint32_t to, const CUtensorMap* map, uint32_t barrier, i
                 bool inside = true;
                 for (int d = 0; d < 3; ++d) inside = inside && at[d] >= 0 && at[d] < map->sizes[d];
                 const uint16_t value =
-                    inside ? map->data[(static_cast<size_t>(at[2]) * map->sizes[1] + at[1]) * map->sizes[0] + at[0]] : 0;
+                    inside ? map->data[(static_cast<size_t>(at[2]) * map->sizes[1] + at[1]) * map->sizes[0] + at[0]]
+                           : 0;
                 std::memcpy(host::arena + swizzled(to + bytes), &value, 2);
             }
     HostBarrier& b = host_barriers.at(barrier);

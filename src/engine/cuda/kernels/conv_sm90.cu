@@ -17,33 +17,34 @@
 // channels at a time: for each column of taps the pixels of the whole tile, shifted by that column, with the rows above
 // and below, and for each tap of it the weights. The taps of a column read the same pixels some rows further on, 2048
 // bytes a row, which keeps to the swizzle; so x is read from L2 three times (twice) and not nine (four). What lies
-// outside of the picture the copy engine fills with zeros. Three stages of pixels, six of weights; shared memory: 1280 +
-// 3 * (kHeight + side - 1) * 2048 + 6 * 16384 bytes; 384 threads.
+// outside of the picture the copy engine fills with zeros. Three stages of pixels, six of weights; shared memory: 1280
+// + 3 * (kHeight + side - 1) * 2048 + 6 * 16384 bytes; 384 threads, one block a multiprocessor (168 registers at
+// launch, 240 a consumer, of which 128 are sums; no spills).
 //
 // Grid: one block a multiprocessor (any number up to the tiles works); a block takes every gridDim.x-th tile, channels
-// innermost, then phases, so that neighbours share pixels in L2. The producer fills its stages with the next tile's while
-// the consumers write the last one; the second warpgroup starts a column of taps behind the first and stays about there,
-// so that one multiplies while the other writes. The residual is asked into L2 when a tile begins.
+// innermost, then phases, so that neighbours share pixels in L2. The producer fills its stages with the next tile's
+// while the consumers write the last one; the second warpgroup starts a column of taps behind the first and stays about
+// there, so that one multiplies while the other writes. The residual is asked into L2 when a tile begins.
 //
-// Bound by the tensor cores: 18 * pixels * in * channels FLOP (8 * output pixels where doubled). From L2 come 27 bytes a
-// multiprocessor and clock at full rate (44 in tiles of 128 pixels). Times: benches/PERFORMANCE.md.
+// Bound by the tensor cores: 18 * pixels * in * channels FLOP (8 * output pixels where doubled). From L2 come 27 bytes
+// a multiprocessor and clock at full rate (44 in tiles of 128 pixels). Times: benches/PERFORMANCE.md.
 #include "conv.cuh"
 #include "hopper.cuh"
 #include "wgmma.cuh"
 
 namespace {
 
-constexpr int kGroups = 2;                                // consumer warpgroups
+constexpr int kGroups = 2;  // consumer warpgroups
 constexpr int kThreads = 128 * (kGroups + 1);
-constexpr int kWidth = 16;                                // pixels of a tile's row
-constexpr int kColumns = 128;                             // channels of a tile
-constexpr int kStep = 64;                                 // channels of x at a time
-constexpr int kRowBytes = kStep * 2;                      // a swizzled row
+constexpr int kWidth = 16;            // pixels of a tile's row
+constexpr int kColumns = 128;         // channels of a tile
+constexpr int kStep = 64;             // channels of x at a time
+constexpr int kRowBytes = kStep * 2;  // a swizzled row
 constexpr int kPixelRowBytes = kWidth * kRowBytes;
 constexpr int kWeightBytes = kColumns * kRowBytes;
 constexpr int kPixelStages = 3, kWeightStages = 6;
 constexpr int kProducerRegisters = 24, kConsumerRegisters = 240;
-constexpr int kStartBarrier = 1;                          // a named barrier: the second warpgroup may begin
+constexpr int kStartBarrier = 1;  // a named barrier: the second warpgroup may begin
 
 // Side: taps a row. Tiles: wgmma tiles of a warpgroup.
 template <int Side_, int Tiles_>
@@ -258,12 +259,12 @@ __device__ __forceinline__ void convolve(const CUtensorMap& x_map, const CUtenso
 }  // namespace
 
 // Template arguments: kSide, kTiles.
-#define CONV_SM90(name, ...)                                                                                        \
-    extern "C" __global__ void __launch_bounds__(kThreads, 1)                                                       \
-        name(const __grid_constant__ CUtensorMap x_map, const __grid_constant__ CUtensorMap weight_map,             \
-             const float* bias, const __nv_bfloat16* residual, __nv_bfloat16* out, int height, int width, int in,   \
-             int channels) {                                                                                        \
-        convolve<Shape<__VA_ARGS__>>(x_map, weight_map, {height, width, in, channels}, {bias, residual, out, channels}); \
+#define CONV_SM90(name, ...)                                                                                          \
+    extern "C" __global__ void __launch_bounds__(kThreads, 1) name(                                                   \
+        const __grid_constant__ CUtensorMap x_map, const __grid_constant__ CUtensorMap weight_map, const float* bias, \
+        const __nv_bfloat16* residual, __nv_bfloat16* out, int height, int width, int in, int channels) {             \
+        convolve<Shape<__VA_ARGS__>>(x_map, weight_map, {height, width, in, channels},                                \
+                                     {bias, residual, out, channels});                                                \
     }
 
 CONV_SM90(conv_sm90_256, 3, 2)

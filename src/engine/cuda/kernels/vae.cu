@@ -15,7 +15,10 @@
 // Group norms. A block has a run of pixels; thread t always the octet t % (channels / 8), so that a group norm's scale
 // and shift stay in registers and sums need no shuffles; threads beyond the last whole pixel idle. The sums of a run go
 // to `partials` [runs, 64]: 32 sums, 32 sums of squares; a second kernel adds the runs in their order, in double. So
-// the result does not depend on timing. Bound by device memory: 2 bytes a value for the sums, 4 for the rest.
+// the result does not depend on timing. Bound by device memory: 2 bytes a value for the sums, 4 for the rest. 56
+// registers at most, so that 1024 threads a multiprocessor have 64 KB under way. The sums could be taken where the
+// convolution before writes its tile (28 shuffles a thread, and a row of partials for each tile, so as deterministic):
+// a third of the norms' bytes; not done.
 //
 // Softmax. A block a row; up to 16 values a thread stay in registers, what is longer is read again. Bound by L2 or
 // device memory: the scores of a chunk of rows come from the product before and fit in L2 when the chunk is small.
@@ -33,10 +36,10 @@ namespace {
 
 using bf16 = __nv_bfloat16;
 
-constexpr int kChunk = 8;      // bf16 values in 16 bytes
-constexpr int kGroups = 32;    // of every norm
-constexpr int kUnroll = 4;     // pixels a thread has under way
-constexpr int kLatent = 16;    // channels of a latent pixel
+constexpr int kChunk = 8;    // bf16 values in 16 bytes
+constexpr int kGroups = 32;  // of every norm
+constexpr int kUnroll = 4;   // pixels a thread has under way
+constexpr int kLatent = 16;  // channels of a latent pixel
 constexpr float kLog2e = 1.4426950409f;
 
 // x * sigmoid(x)
@@ -202,7 +205,8 @@ __device__ __forceinline__ void latent_to_vae(const T* tokens, int columns, int 
     tokens += (static_cast<long long>(y / 2) * columns + x / 2) * (4 * kLatent) + y % 2 * 2 + x % 2;
     float v[2][kChunk];
 #pragma unroll
-    for (int c = 0; c < kLatent; ++c) v[c / kChunk][c % kChunk] = fmaf(static_cast<float>(tokens[4 * c]), factor, shift);
+    for (int c = 0; c < kLatent; ++c)
+        v[c / kChunk][c % kChunk] = fmaf(static_cast<float>(tokens[4 * c]), factor, shift);
     uint4* to = reinterpret_cast<uint4*>(out + static_cast<long long>(at) * kLatent);
     to[0] = pack8(v[0]);
     to[1] = pack8(v[1]);
@@ -246,7 +250,8 @@ __global__ void group_norm_sums(const bf16* x, float* partials, int pixels, int 
     partials[static_cast<long long>(blockIdx.x) * 2 * kGroups + threadIdx.x] = sum;
 }
 
-// Grid: the 32 groups. Threads: 128. `affine` is [channels] of (scale, shift).
+// Grid: the 32 groups. Threads: a multiple of 32; 512 read four runs each at most. `affine` is [channels] of (scale,
+// shift).
 __global__ void group_norm_affine(const float* partials, int runs, const float* weight, const float* bias,
                                   float2* affine, int pixels, int channels, float epsilon) {
     const int group = blockIdx.x, each = channels / kGroups;

@@ -87,7 +87,7 @@ impl Gpu {
             launch!(
                 self,
                 vae("group_norm_affine"),
-                Grid::line(GROUPS, 128),
+                Grid::line(GROUPS, 512),
                 partials,
                 run_count,
                 weight.at(),
