@@ -5,7 +5,7 @@ set -euo pipefail
 out=$(mkdir -p "$1" && cd "$1" && pwd)
 here=$(cd "$(dirname "$0")" && pwd)
 kernels=$here/../../../src/engine/cuda/kernels
-cp "$kernels"/{conv,fragments}.cuh "$out"
+cp "$kernels"/{conv,fragments,values}.cuh "$out"
 failed=0
 for name in conv_sm80 conv_sm90 vae; do
     # Dynamic shared memory is the arena, other shared arrays are static: blocks run one after the other.
