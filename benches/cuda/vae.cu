@@ -73,8 +73,8 @@ Conv::Conv(const VaeKernels& kernels, const std::string& name, const ConvShape& 
         grid = dim3(std::min(kernels.cards, hopper_tiles(s, rows)));
         x_map = tensor_map(x, {cuuint64_t(s.in), cuuint64_t(s.width), cuuint64_t(s.height)},
                            {64, 16, cuuint32_t(rows + side - 1)});
-        weight_map = tensor_map(weight, {cuuint64_t(s.in), cuuint64_t(side * side), cuuint64_t(s.doubled ? 4 : 1) * s.out},
-                                {64, 1, 128});
+        weight_map = tensor_map(
+            weight, {cuuint64_t(s.in), cuuint64_t(side * side), cuuint64_t(s.doubled ? 4 : 1) * s.out}, {64, 1, 128});
         function = kernels.conv90->function(name.c_str(), shared_bytes);
         return;
     }
@@ -98,7 +98,8 @@ void Conv::run(cudaStream_t stream) {
 
 void Norm::run(const bf16* x, bf16* out, cudaStream_t stream) const {
     // Whole pixels of a block's threads, and enough of them to have some thousand blocks at most.
-    int octets = channels / 8, lanes = std::max(1, 256 / octets), threads = std::max(64, (octets * lanes + 31) / 32 * 32);
+    int octets = channels / 8, lanes = std::max(1, 256 / octets),
+        threads = std::max(64, (octets * lanes + 31) / 32 * 32);
     int run = std::max(ceil_div(pixels, kNormRuns), lanes * 8), runs = ceil_div(pixels, run);
     int apply_run = lanes * 8;
     int p = pixels, c = channels;
@@ -106,7 +107,7 @@ void Norm::run(const bf16* x, bf16* out, cudaStream_t stream) const {
     float *partials = this->partials, *affine = this->affine;
     const float *weight = this->weight, *bias = this->bias;
     launch(kernels.vae.function("group_norm_sums"), runs, threads, threads * 64, {&x, &partials, &p, &c, &run}, stream);
-    launch(kernels.vae.function("group_norm_affine"), 32, 128, 0,
+    launch(kernels.vae.function("group_norm_affine"), 32, 512, 0,
            {&partials, &runs, &weight, &bias, &affine, &p, &c, &epsilon}, stream);
     launch(kernels.vae.function(silu ? "group_norm_silu" : "group_norm_apply"), ceil_div(p, apply_run), threads, 0,
            {&x, &affine, &out, &p, &c, &apply_run}, stream);
@@ -240,8 +241,8 @@ double check_conv(const VaeKernels& k, const ConvShape& s, uint64_t seed) {
         Conv(k, name, s, x.data, packed.data, bias.data, added, again.data).run();
         CHECK(cudaDeviceSynchronize());
         const double e = relative_error(out.data, expected.data, rows, s.out, every);
-        const bool good = !any_nan(out.data, s.outputs()) && same_bytes(out.data, again.data, out.count * 2) &&
-                          guard_untouched(out);
+        const bool good =
+            !any_nan(out.data, s.outputs()) && same_bytes(out.data, again.data, out.count * 2) && guard_untouched(out);
         report(describe(name, s), e, good);
         worst = std::max(worst, std::isnan(e) ? 1e9 : e);
         if (s.residual) {  // in place
@@ -333,7 +334,8 @@ void check_latent(const VaeKernels& k, const char* name) {
                 const int ty = y + top, tx = x + left;
                 const size_t at = (size_t(ty / 2) * columns + tx / 2) * 64 + c * 4 + ty % 2 * 2 + tx % 2;
                 const float v = float(from[at]) * factor + shift;
-                worst = std::max<double>(worst, std::fabs(float(got[(y * width + x) * 16 + c]) - v) / (1 + std::fabs(v)));
+                worst =
+                    std::max<double>(worst, std::fabs(float(got[(y * width + x) * 16 + c]) - v) / (1 + std::fabs(v)));
             }
     report(name, worst, guard_untouched(out), 5e-3);
 }
@@ -363,17 +365,17 @@ void check_rgb(const VaeKernels& k) {
 }  // namespace
 
 int check_vae(const VaeKernels& k, bool small) {
-    std::vector<ConvShape> shapes = {{5, 7, 16, 8},
-                                     {1, 1, 8, 40, false, true},
-                                     {9, 13, 32, 136, false, true},
-                                     {17, 35, 136, 96},
-                                     {16, 9, 72, 96, true},
-                                     {1, 3, 40, 8, true, true},
-                                     {33, 18, 64, 136, true, true}};
+    std::vector<ConvShape> shapes = {
+        {5, 7, 16, 8},         {1, 1, 8, 40, false, true}, {9, 13, 32, 136, false, true}, {17, 35, 136, 96},
+        {16, 9, 72, 96, true}, {1, 3, 40, 8, true, true},  {33, 18, 64, 136, true, true}};
     if (!small)
-        for (const ConvShape& s : {ConvShape{64, 64, 512, 512, false, true}, {128, 128, 512, 512},
-                                   {128, 96, 512, 256}, {128, 128, 256, 256, true}, {300, 211, 128, 128, false, true},
-                                   {1024, 1024, 128, 128, false, true}, {512, 512, 256, 256, true}})
+        for (const ConvShape& s : {ConvShape{64, 64, 512, 512, false, true},
+                                   {128, 128, 512, 512},
+                                   {128, 96, 512, 256},
+                                   {128, 128, 256, 256, true},
+                                   {300, 211, 128, 128, false, true},
+                                   {1024, 1024, 128, 128, false, true},
+                                   {512, 512, 256, 256, true}})
             shapes.push_back(s);
     double worst = 0;
     uint64_t seed = 10;

@@ -33,7 +33,7 @@ struct Conv {
          const float* bias, const bf16* residual, bf16* out);
     void run(cudaStream_t stream = nullptr);
 
-   private:
+ private:
     CUfunction function;
     CUtensorMap x_map, weight_map;
     const bf16 *x, *weight, *residual;

@@ -14,8 +14,8 @@ void check(const char* name, decltype(&conv_sm80_128x128) kernel, int rows, int 
     auto out = poisoned(expected.size());
     const int blocks = (pixels + rows - 1) / rows * ((s.out + columns - 1) / columns);
     host::launch(dim3(blocks, 1, f), kThreads, [&] {
-        kernel(x.data(), taps.data(), bias.data(), s.residual ? residual.data() : nullptr, out.data(), s.height, s.width,
-               s.in, s.out, s.doubled);
+        kernel(x.data(), taps.data(), bias.data(), s.residual ? residual.data() : nullptr, out.data(), s.height,
+               s.width, s.in, s.out, s.doubled);
     });
     expect(name, s, relative_error(out, expected));
 }
@@ -35,14 +35,16 @@ void check_narrow(const ConvShape& s) {
 }  // namespace
 
 int main() {
-    const ConvShape shapes[] = {{5, 7, 16, 8, false, false},   {1, 1, 8, 40, false, true},   {9, 13, 32, 136, false, true},
-                                {12, 12, 96, 64, false, true}, {16, 9, 72, 96, true, false}, {1, 3, 40, 8, true, true},
+    const ConvShape shapes[] = {{5, 7, 16, 8, false, false},   {1, 1, 8, 40, false, true},
+                                {9, 13, 32, 136, false, true}, {12, 12, 96, 64, false, true},
+                                {16, 9, 72, 96, true, false},  {1, 3, 40, 8, true, true},
                                 {11, 13, 64, 136, true, true}};
     for (const ConvShape& s : shapes) {
         check("conv_sm80_128x128", conv_sm80_128x128, 128, 128, s);
         check("conv_sm80_128x64", conv_sm80_128x64, 128, 64, s);
         check("conv_sm80_64x32", conv_sm80_64x32, 64, 32, s);
     }
-    for (const ConvShape& s : {ConvShape{1, 1, 8, 3}, {17, 35, 72, 3}, {16, 16, 32, 8}, {33, 5, 128, 1}}) check_narrow(s);
+    for (const ConvShape& s : {ConvShape{1, 1, 8, 3}, {17, 35, 72, 3}, {16, 16, 32, 8}, {33, 5, 128, 1}})
+        check_narrow(s);
     return failures != 0;
 }

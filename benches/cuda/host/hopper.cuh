@@ -57,7 +57,8 @@ inline void tensor_load(uint32_t to, const CUtensorMap* map, uint32_t barrier, i
                 bool inside = true;
                 for (int d = 0; d < 3; ++d) inside = inside && at[d] >= 0 && at[d] < map->sizes[d];
                 const uint16_t value =
-                    inside ? map->data[(static_cast<size_t>(at[2]) * map->sizes[1] + at[1]) * map->sizes[0] + at[0]] : 0;
+                    inside ? map->data[(static_cast<size_t>(at[2]) * map->sizes[1] + at[1]) * map->sizes[0] + at[0]]
+                           : 0;
                 std::memcpy(host::arena + swizzled(to + bytes), &value, 2);
             }
     HostBarrier& b = host_barriers.at(barrier);
@@ -82,6 +83,7 @@ inline void wgmma_commit() {
 template <int Pending>
 void wgmma_wait() {
     HostProducts& p = host_products[host::block->now];
+    for (int i = 0; i < 8; ++i) host::yield();  // others, the producer among them, get ahead
     while (p.committed.size() > Pending) {
         for (auto& run : p.committed.front()) run();
         p.committed.erase(p.committed.begin());
@@ -98,3 +100,19 @@ template <int Registers>
 void registers_give() {}
 template <int Registers>
 void registers_take() {}
+
+// A named barrier: those who wait and those who only arrive, so many in all.
+inline std::map<int, host::Meeting> host_named;
+inline void named_sync(int id, int threads) {
+    host_named[id].expected = threads;
+    host::meet(host_named[id]);
+}
+inline void named_arrive(int id, int threads) {
+    host::block->idle = 0;
+    host::Meeting& m = host_named[id];
+    m.expected = threads;
+    if (++m.arrived == threads) {
+        m.arrived = 0;
+        ++m.round;
+    }
+}

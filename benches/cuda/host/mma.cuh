@@ -44,8 +44,7 @@ inline void load_matrices(uint32_t (&r)[4], uint32_t address) {
     if (address % 16) std::abort();
     host::words_of(lane)[0] = address;
     host::meet_warp();
-    for (int m = 0; m < 4; ++m)
-        std::memcpy(&r[m], host::arena + host::words_of(8 * m + lane / 4)[0] + lane % 4 * 4, 4);
+    for (int m = 0; m < 4; ++m) std::memcpy(&r[m], host::arena + host::words_of(8 * m + lane / 4)[0] + lane % 4 * 4, 4);
     host::meet_warp();
 }
 

@@ -35,8 +35,9 @@ struct ConvShape {
 };
 
 // `weight` is [out, in, 3, 3]; x is doubled first where asked.
-inline std::vector<float> plain_conv(const ConvShape& s, const std::vector<half16>& x, const std::vector<half16>& weight,
-                                     const std::vector<float>& bias, const std::vector<half16>& residual) {
+inline std::vector<float> plain_conv(const ConvShape& s, const std::vector<half16>& x,
+                                     const std::vector<half16>& weight, const std::vector<float>& bias,
+                                     const std::vector<half16>& residual) {
     const int f = s.doubled ? 2 : 1, height = s.height * f, width = s.width * f;
     std::vector<float> out(size_t(height) * width * s.out);
     for (int y = 0; y < height; ++y)
@@ -68,7 +69,8 @@ inline std::vector<half16> packed(const ConvShape& s, const std::vector<half16>&
                     float sum = 0;
                     for (int i = 0; i < 3; ++i)
                         for (int j = 0; j < 3; ++j) {
-                            // Which of the two input rows kernel row i meets: (i + parity - 1) / 2 rounded down, + 1 - parity.
+                            // Which of the two input rows kernel row i meets: (i + parity - 1) / 2 rounded down, + 1 -
+                            // parity.
                             const auto meets = [](int i, int odd) { return (i + odd + 1) / 2 - odd; };
                             if (s.doubled ? meets(i, phase / 2) == tap / 2 && meets(j, phase % 2) == tap % 2
                                           : i * 3 + j == tap)
@@ -95,6 +97,6 @@ inline int failures = 0;
 inline void expect(const char* name, const ConvShape& s, double error, double limit = 5e-3) {
     const bool good = error < limit;
     failures += !good;
-    std::printf("%s %-22s %3dx%-3d %3d -> %-3d%s%s: %.2e\n", good ? "ok  " : "FAIL", name, s.height, s.width, s.in, s.out,
-                s.doubled ? " doubled" : "", s.residual ? " residual" : "", error);
+    std::printf("%s %-22s %3dx%-3d %3d -> %-3d%s%s: %.2e\n", good ? "ok  " : "FAIL", name, s.height, s.width, s.in,
+                s.out, s.doubled ? " doubled" : "", s.residual ? " residual" : "", error);
 }

@@ -33,21 +33,20 @@ void check_norm(int pixels, int channels, int run, int threads) {
     std::vector<float2> affine(channels);
     auto applied = poisoned(x.size()), silued = applied;
     host::launch(dim3(runs), threads, [&] { group_norm_sums(x.data(), partials.data(), pixels, channels, run); });
-    host::launch(dim3(32), 128, [&] {
+    host::launch(dim3(32), 512, [&] {
         group_norm_affine(partials.data(), runs, weight.data(), bias.data(), affine.data(), pixels, channels, 1e-6f);
     });
-    host::launch(dim3(runs), threads, [&] {
-        group_norm_apply(x.data(), affine.data(), applied.data(), pixels, channels, run);
-    });
-    host::launch(dim3(runs), threads, [&] {
-        group_norm_silu(x.data(), affine.data(), silued.data(), pixels, channels, run);
-    });
+    host::launch(dim3(runs), threads,
+                 [&] { group_norm_apply(x.data(), affine.data(), applied.data(), pixels, channels, run); });
+    host::launch(dim3(runs), threads,
+                 [&] { group_norm_silu(x.data(), affine.data(), silued.data(), pixels, channels, run); });
     expect("group_norm_apply", relative_error(applied, plain), 3e-3);
     expect("group_norm_silu", relative_error(silued, smooth), 3e-3);
 }
 
 template <class T>
-void check_softmax(const char* name, int rows, int n, int threads, void (*kernel)(const T*, long long, half16*, long long, int, float)) {
+void check_softmax(const char* name, int rows, int n, int threads,
+                   void (*kernel)(const T*, long long, half16*, long long, int, float)) {
     const int stride = n + 12, out_stride = n + 4;
     const auto values = random_halves(size_t(rows) * stride, 5);
     std::vector<T> scores(values.begin(), values.end());
@@ -66,7 +65,8 @@ void check_softmax(const char* name, int rows, int n, int threads, void (*kernel
     }
     expect(name, std::sqrt(difference / norm), 3e-3);
     if constexpr (sizeof(T) == 2) {
-        host::launch(dim3(rows), threads, [&] { kernel(scores.data(), stride, scores.data(), stride, n, 0.7f * kLog2e); });
+        host::launch(dim3(rows), threads,
+                     [&] { kernel(scores.data(), stride, scores.data(), stride, n, 0.7f * kLog2e); });
         for (int r = 0; r < rows; ++r) failures += std::memcmp(&scores[r * stride], &out[r * out_stride], n * 2) != 0;
     }
 }
@@ -75,9 +75,8 @@ void check_ends() {
     const int rows = 3, columns = 5, top = 1, left = 3, height = 4, width = 6;
     const auto tokens = random_floats(rows * columns * 64);
     auto out = poisoned(height * width * 16);
-    host::launch(dim3(1), 32, [&] {
-        latent_to_vae_f32(tokens.data(), columns, top, left, height, width, 2, 0.5, out.data());
-    });
+    host::launch(dim3(1), 32,
+                 [&] { latent_to_vae_f32(tokens.data(), columns, top, left, height, width, 2, 0.5, out.data()); });
     double worst = 0;
     for (int y = 0; y < height; ++y)
         for (int x = 0; x < width; ++x)
@@ -112,9 +111,8 @@ void check_ends() {
         const std::vector<float> wide(weight.begin(), weight.end());
         const auto wanted = packed(s, weight);
         auto got = poisoned(wanted.size());
-        host::launch(dim3((wanted.size() + 63) / 64), 64, [&] {
-            (doubled ? pack_doubled : pack_conv)(wide.data(), got.data(), s.out, s.in);
-        });
+        host::launch(dim3((wanted.size() + 63) / 64), 64,
+                     [&] { (doubled ? pack_doubled : pack_conv)(wide.data(), got.data(), s.out, s.in); });
         failures += std::memcmp(got.data(), wanted.data(), wanted.size() * 2) != 0;
     }
 }

@@ -13,8 +13,9 @@
 // innermost so that the nine reads of a pixel meet in the caches. cp.async gathers each step's pixels, zeros outside of
 // the picture, through a ring of three stages. Rows in shared memory are 64 bytes, chunk c of row r at
 // c ^ (r / 2 % 4), which ldmatrix reads without bank conflicts. Shared memory: 3 * (kRows + kColumns) * 64 bytes, 48 KB
-// at 128x128, so that two blocks share a multiprocessor on every card. Grid: (ceil(pixels / kRows) *
-// ceil(channels / kColumns), 1, doubled ? 4 : 1); blocks with the same pixels are neighbours.
+// at 128x128, so that two blocks share a multiprocessor on every card (231 registers on 8.x, 236 on 9.0; no spills).
+// Grid: (ceil(pixels / kRows) * ceil(channels / kColumns), 1, doubled ? 4 : 1); blocks with the same pixels are
+// neighbours.
 //
 // conv_sm80_narrow reads its input once: a block of eight warps keeps the 18x18 pixels around a 16x16 tile in shared
 // memory, 32 channels at a time, and multiplies by shifting fragment addresses. Grid: (width / 16, height / 16),
@@ -31,8 +32,8 @@ using bf16 = __nv_bfloat16;
 
 constexpr int kWarps = 4;
 constexpr int kThreads = kWarps * 32;
-constexpr int kChunk = 8;        // bf16 values in 16 bytes
-constexpr int kStep = 32;        // channels of one step
+constexpr int kChunk = 8;  // bf16 values in 16 bytes
+constexpr int kStep = 32;  // channels of one step
 constexpr int kRowBytes = kStep * 2;
 constexpr int kRowChunks = kStep / kChunk;
 constexpr int kStages = 3;
@@ -79,8 +80,7 @@ struct Gather {
     int chunk, channel = 0, tap = 0, column = 0, offset = 0;
     uint32_t known = 0;  // a bit a load: that channel exists
 
-    __device__ __forceinline__ Gather(const Problem& p, int2 begin, const bf16* x, const bf16* weight,
-                                      uint32_t base)
+    __device__ __forceinline__ Gather(const Problem& p, int2 begin, const bf16* x, const bf16* weight, uint32_t base)
         : x(x), weight(weight), width(p.width), in(p.in), side(p.side()) {
         const int first = threadIdx.x / kRowChunks, phase = blockIdx.z;
         chunk = threadIdx.x % kRowChunks * kChunk;
@@ -186,8 +186,7 @@ __device__ __forceinline__ void convolve(const Problem& p, const bf16* x, const 
 #pragma unroll
         for (int r = 0; r < 2; ++r) {
             const int pixel = begin.x + first_row + 16 * t + 8 * r + lane / 4;
-            pixels[t][r] =
-                output_pixel(pixel / p.width, pixel % p.width, p.height, p.width, p.doubled, blockIdx.z);
+            pixels[t][r] = output_pixel(pixel / p.width, pixel % p.width, p.height, p.width, p.doubled, blockIdx.z);
         }
     write_pixels(acc, o, pixels, begin.y + first_column, lane);
 }
@@ -195,8 +194,8 @@ __device__ __forceinline__ void convolve(const Problem& p, const bf16* x, const 
 // ---- few output channels ----
 
 constexpr int kNarrowWarps = 8;
-constexpr int kNarrow = 8;               // output channels at most: one fragment
-constexpr int kSide = 16;                // output pixels of a tile's side, two rows a warp
+constexpr int kNarrow = 8;  // output channels at most: one fragment
+constexpr int kSide = 16;   // output pixels of a tile's side, two rows a warp
 constexpr int kHalo = kSide + 2;
 
 __device__ __forceinline__ void convolve_narrow(const Problem& p, const bf16* x, const bf16* weight, const float* bias,
@@ -229,7 +228,8 @@ __device__ __forceinline__ void convolve_narrow(const Problem& p, const bf16* x,
         for (int j = 0; j < 3; ++j) {
             uint32_t b[3][4];  // of the three taps in this column, both halves of the channels
 #pragma unroll
-            for (int i = 0; i < 3; ++i) load_matrices(b[i], weights + place((i * 3 + j) * kNarrow + lane % 8, lane / 8));
+            for (int i = 0; i < 3; ++i)
+                load_matrices(b[i], weights + place((i * 3 + j) * kNarrow + lane % 8, lane / 8));
 #pragma unroll
             for (int row = 0; row < 4; ++row) {
                 const int pixel = (2 * warp + row) * kHalo + j + lane % 16;
@@ -257,12 +257,12 @@ __device__ __forceinline__ void convolve_narrow(const Problem& p, const bf16* x,
 
 }  // namespace
 
-#define CONV_SM80(name, Rows, Columns, WarpRows, WarpColumns)                                                    \
-    extern "C" __global__ void __launch_bounds__(kThreads, 2)                                                    \
-        name(const bf16* x, const bf16* weight, const float* bias, const bf16* residual, bf16* out, int height,  \
-             int width, int in, int channels, int doubled) {                                                     \
-        convolve<Shape<Rows, Columns, WarpRows, WarpColumns>>({height, width, in, channels, doubled != 0}, x,    \
-                                                              weight, {bias, residual, out, channels});          \
+#define CONV_SM80(name, Rows, Columns, WarpRows, WarpColumns)                                                         \
+    extern "C" __global__ void __launch_bounds__(kThreads, 2)                                                         \
+        name(const bf16* x, const bf16* weight, const float* bias, const bf16* residual, bf16* out, int height,       \
+             int width, int in, int channels, int doubled) {                                                          \
+        convolve<Shape<Rows, Columns, WarpRows, WarpColumns>>({height, width, in, channels, doubled != 0}, x, weight, \
+                                                              {bias, residual, out, channels});                       \
     }
 
 CONV_SM80(conv_sm80_128x128, 128, 128, 64, 64)

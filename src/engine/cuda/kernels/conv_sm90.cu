@@ -17,31 +17,34 @@
 // channels at a time: for each column of taps the pixels of the whole tile, shifted by that column, with the rows above
 // and below, and for each tap of it the weights. The taps of a column read the same pixels some rows further on, 2048
 // bytes a row, which keeps to the swizzle; so x is read from L2 three times (twice) and not nine (four). What lies
-// outside of the picture the copy engine fills with zeros. Three stages of pixels, six of weights; shared memory: 1280 +
-// 3 * (kHeight + side - 1) * 2048 + 6 * 16384 bytes; 384 threads.
+// outside of the picture the copy engine fills with zeros. Three stages of pixels, six of weights; shared memory: 1280
+// + 3 * (kHeight + side - 1) * 2048 + 6 * 16384 bytes; 384 threads, one block a multiprocessor (168 registers at
+// launch, 240 a consumer, of which 128 are sums; no spills).
 //
-// Grid: one block a multiprocessor (any number works); a block takes every gridDim.x-th tile, channels innermost, then
-// phases, so that neighbours share pixels in L2. The producer fills its stages with the next tile's while the consumers
-// write the last one. The residual is asked into L2 when a tile begins.
+// Grid: one block a multiprocessor (any number up to the tiles works); a block takes every gridDim.x-th tile, channels
+// innermost, then phases, so that neighbours share pixels in L2. The producer fills its stages with the next tile's
+// while the consumers write the last one; the second warpgroup starts a column of taps behind the first and stays about
+// there, so that one multiplies while the other writes. The residual is asked into L2 when a tile begins.
 //
-// Bound by the tensor cores: 18 * pixels * in * channels FLOP (8 * output pixels where doubled). From L2 come 27 bytes a
-// multiprocessor and clock at full rate (44 in tiles of 128 pixels). Times: benches/PERFORMANCE.md.
+// Bound by the tensor cores: 18 * pixels * in * channels FLOP (8 * output pixels where doubled). From L2 come 27 bytes
+// a multiprocessor and clock at full rate (44 in tiles of 128 pixels). Times: benches/PERFORMANCE.md.
 #include "conv.cuh"
 #include "hopper.cuh"
 #include "wgmma.cuh"
 
 namespace {
 
-constexpr int kGroups = 2;                                // consumer warpgroups
+constexpr int kGroups = 2;  // consumer warpgroups
 constexpr int kThreads = 128 * (kGroups + 1);
-constexpr int kWidth = 16;                                // pixels of a tile's row
-constexpr int kColumns = 128;                             // channels of a tile
-constexpr int kStep = 64;                                 // channels of x at a time
-constexpr int kRowBytes = kStep * 2;                      // a swizzled row
+constexpr int kWidth = 16;            // pixels of a tile's row
+constexpr int kColumns = 128;         // channels of a tile
+constexpr int kStep = 64;             // channels of x at a time
+constexpr int kRowBytes = kStep * 2;  // a swizzled row
 constexpr int kPixelRowBytes = kWidth * kRowBytes;
 constexpr int kWeightBytes = kColumns * kRowBytes;
 constexpr int kPixelStages = 3, kWeightStages = 6;
 constexpr int kProducerRegisters = 24, kConsumerRegisters = 240;
+constexpr int kStartBarrier = 1;  // a named barrier: the second warpgroup may begin
 
 // Side: taps a row. Tiles: wgmma tiles of a warpgroup.
 template <int Side_, int Tiles_>
@@ -172,9 +175,10 @@ struct Consumer {
     }
 
     // Leaves the tile's sums in `acc`. A stage is released when the products after it are under way.
-    __device__ __forceinline__ void accumulate(int in) {
+    __device__ __forceinline__ void accumulate(int in, bool first_tile) {
         int last_pixels = 0, last_weights = 0;
         bool first = true;
+        if (first_tile && group == 1) named_sync(kStartBarrier, 128 * kGroups);
 #pragma unroll 1
         for (int columns = (in + kStep - 1) / kStep * S::kSide; columns > 0; --columns) {
             barrier_wait(shared.pixels_full(pixels.stage), pixels.phase);
@@ -193,6 +197,8 @@ struct Consumer {
             }
             last_pixels = pixels.stage;
             pixels.advance();
+            if (first_tile && group == 0) named_arrive(kStartBarrier, 128 * kGroups);
+            first_tile = false;
         }
         wgmma_wait<0>();
 #pragma unroll
@@ -221,7 +227,7 @@ struct Consumer {
                         if (at[t][r] >= 0 && column < o.channels)
                             prefetch(o.residual + static_cast<long long>(at[t][r]) * o.channels + column);
             }
-            accumulate(p.in);
+            accumulate(p.in, tile == static_cast<int>(blockIdx.x));
             write_pixels(acc, o, at, place.channel, lane);
         }
     }
@@ -253,12 +259,12 @@ __device__ __forceinline__ void convolve(const CUtensorMap& x_map, const CUtenso
 }  // namespace
 
 // Template arguments: kSide, kTiles.
-#define CONV_SM90(name, ...)                                                                                        \
-    extern "C" __global__ void __launch_bounds__(kThreads, 1)                                                       \
-        name(const __grid_constant__ CUtensorMap x_map, const __grid_constant__ CUtensorMap weight_map,             \
-             const float* bias, const __nv_bfloat16* residual, __nv_bfloat16* out, int height, int width, int in,   \
-             int channels) {                                                                                        \
-        convolve<Shape<__VA_ARGS__>>(x_map, weight_map, {height, width, in, channels}, {bias, residual, out, channels}); \
+#define CONV_SM90(name, ...)                                                                                          \
+    extern "C" __global__ void __launch_bounds__(kThreads, 1) name(                                                   \
+        const __grid_constant__ CUtensorMap x_map, const __grid_constant__ CUtensorMap weight_map, const float* bias, \
+        const __nv_bfloat16* residual, __nv_bfloat16* out, int height, int width, int in, int channels) {             \
+        convolve<Shape<__VA_ARGS__>>(x_map, weight_map, {height, width, in, channels},                                \
+                                     {bias, residual, out, channels});                                                \
     }
 
 CONV_SM90(conv_sm90_256, 3, 2)

@@ -15,7 +15,10 @@
 // Group norms. A block has a run of pixels; thread t always the octet t % (channels / 8), so that a group norm's scale
 // and shift stay in registers and sums need no shuffles; threads beyond the last whole pixel idle. The sums of a run go
 // to `partials` [runs, 64]: 32 sums, 32 sums of squares; a second kernel adds the runs in their order, in double. So
-// the result does not depend on timing. Bound by device memory: 2 bytes a value for the sums, 4 for the rest.
+// the result does not depend on timing. Bound by device memory: 2 bytes a value for the sums, 4 for the rest. 56
+// registers at most, so that 1024 threads a multiprocessor have 64 KB under way. The sums could be taken where the
+// convolution before writes its tile (28 shuffles a thread, and a row of partials for each tile, so as deterministic):
+// a third of the norms' bytes; not done.
 //
 // Softmax. A block a row; up to 16 values a thread stay in registers, what is longer is read again. Bound by L2 or
 // device memory: the scores of a chunk of rows come from the product before and fit in L2 when the chunk is small.
@@ -26,34 +29,15 @@
 #include <cmath>
 #include <cstdint>
 
-#include "approximate.cuh"
-#include "fragments.cuh"
+#include "values.cuh"
 
 namespace {
 
-using bf16 = __nv_bfloat16;
+constexpr int kGroups = 32;  // of every norm
+constexpr int kUnroll = 4;   // pixels a thread has under way
+constexpr int kLatent = 16;  // channels of a latent pixel
 
-constexpr int kChunk = 8;      // bf16 values in 16 bytes
-constexpr int kGroups = 32;    // of every norm
-constexpr int kUnroll = 4;     // pixels a thread has under way
-constexpr int kLatent = 16;    // channels of a latent pixel
-constexpr float kLog2e = 1.4426950409f;
-
-// x * sigmoid(x)
-__device__ __forceinline__ float silu(float x) { return x * reciprocal_fast(1.f + exp2_fast(-kLog2e * x)); }
-
-__device__ __forceinline__ void unpack(const uint4& words, float (&to)[kChunk]) {
-    const uint32_t w[4] = {words.x, words.y, words.z, words.w};
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-        to[2 * i] = __uint_as_float(w[i] << 16);
-        to[2 * i + 1] = __uint_as_float(w[i] & 0xffff0000u);
-    }
-}
-
-__device__ __forceinline__ uint4 pack8(const float (&v)[kChunk]) {
-    return make_uint4(pack(v[0], v[1]), pack(v[2], v[3]), pack(v[4], v[5]), pack(v[6], v[7]));
-}
+__device__ __forceinline__ float silu(float x) { return x * falling_sigmoid(-kLog2e * x); }
 
 // ---- group norms ----
 
@@ -79,12 +63,11 @@ struct Share {
         for (; pixel + (kUnroll - 1) * step < end; pixel += kUnroll * step) {
             uint4 words[kUnroll];
 #pragma unroll
-            for (int i = 0; i < kUnroll; ++i)
-                words[i] = *reinterpret_cast<const uint4*>(x + (pixel + i * step) * channels);
+            for (int i = 0; i < kUnroll; ++i) words[i] = load(x + (pixel + i * step) * channels);
 #pragma unroll
             for (int i = 0; i < kUnroll; ++i) f(pixel + i * step, words[i]);
         }
-        for (; pixel < end; pixel += step) f(pixel, *reinterpret_cast<const uint4*>(x + pixel * channels));
+        for (; pixel < end; pixel += step) f(pixel, load(x + pixel * channels));
     }
 };
 
@@ -107,7 +90,7 @@ __device__ __forceinline__ void group_norm(const bf16* x, const float2* affine, 
             v[i] = fmaf(v[i], scale[i], shift[i]);
             if constexpr (Silu) v[i] = silu(v[i]);
         }
-        *reinterpret_cast<uint4*>(out + pixel * channels + share.octet * kChunk) = pack8(v);
+        store8(out + pixel * channels + share.octet * kChunk, v);
     });
 }
 
@@ -182,7 +165,7 @@ __device__ __forceinline__ void softmax(const T* scores, long long scores_stride
     const float factor = 1.f / sum;
     const auto store = [&](int at, const float4& v) {
         *reinterpret_cast<uint2*>(out + at) =
-            make_uint2(pack(v.x * factor, v.y * factor), pack(v.z * factor, v.w * factor));
+            make_uint2(pack_bf16(v.x * factor, v.y * factor), pack_bf16(v.z * factor, v.w * factor));
     };
 #pragma unroll
     for (int i = 0; i < kKept; ++i)
@@ -202,10 +185,11 @@ __device__ __forceinline__ void latent_to_vae(const T* tokens, int columns, int 
     tokens += (static_cast<long long>(y / 2) * columns + x / 2) * (4 * kLatent) + y % 2 * 2 + x % 2;
     float v[2][kChunk];
 #pragma unroll
-    for (int c = 0; c < kLatent; ++c) v[c / kChunk][c % kChunk] = fmaf(static_cast<float>(tokens[4 * c]), factor, shift);
-    uint4* to = reinterpret_cast<uint4*>(out + static_cast<long long>(at) * kLatent);
-    to[0] = pack8(v[0]);
-    to[1] = pack8(v[1]);
+    for (int c = 0; c < kLatent; ++c)
+        v[c / kChunk][c % kChunk] = fmaf(static_cast<float>(tokens[4 * c]), factor, shift);
+    out += static_cast<long long>(at) * kLatent;
+    store8(out, v[0]);
+    store8(out + kChunk, v[1]);
 }
 
 }  // namespace
@@ -246,7 +230,8 @@ __global__ void group_norm_sums(const bf16* x, float* partials, int pixels, int 
     partials[static_cast<long long>(blockIdx.x) * 2 * kGroups + threadIdx.x] = sum;
 }
 
-// Grid: the 32 groups. Threads: 128. `affine` is [channels] of (scale, shift).
+// Grid: the 32 groups. Threads: a multiple of 32; 512 read four runs each at most. `affine` is [channels] of (scale,
+// shift).
 __global__ void group_norm_affine(const float* partials, int runs, const float* weight, const float* bias,
                                   float2* affine, int pixels, int channels, float epsilon) {
     const int group = blockIdx.x, each = channels / kGroups;
@@ -326,11 +311,11 @@ __global__ void add(bf16* x, const bf16* y, long long count) {
     const long long at = (static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x) * kChunk;
     if (at >= count) return;
     float a[kChunk], b[kChunk];
-    unpack(*reinterpret_cast<const uint4*>(x + at), a);
-    unpack(*reinterpret_cast<const uint4*>(y + at), b);
+    load8(x + at, a);
+    load8(y + at, b);
 #pragma unroll
     for (int i = 0; i < kChunk; ++i) a[i] += b[i];
-    *reinterpret_cast<uint4*>(x + at) = pack8(a);
+    store8(x + at, a);
 }
 
 // A thread a weight of the result, [out, 9, in].

@@ -5,6 +5,8 @@
 
 #include <cstdint>
 
+#include "approximate.cuh"
+
 using bf16 = __nv_bfloat16;
 
 constexpr int kChunk = 8;  // bf16 values in 16 bytes
@@ -34,12 +36,7 @@ __device__ __forceinline__ uint4 pack(const float (&v)[kChunk]) {
 __device__ __forceinline__ void store8(bf16* to, const float (&v)[kChunk]) { *reinterpret_cast<uint4*>(to) = pack(v); }
 
 // 1 / (1 + 2^x)
-__device__ __forceinline__ float falling_sigmoid(float x) {
-    float power, out;
-    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(power) : "f"(x));
-    asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(out) : "f"(1.f + power));
-    return out;
-}
+__device__ __forceinline__ float falling_sigmoid(float x) { return reciprocal_fast(1.f + exp2_fast(x)); }
 
 constexpr float kLog2e = 1.4426950409f;
 

@@ -1,12 +1,14 @@
 //! The VAE's decoder on a card: tokens in, 8-bit RGB out, bf16 with channels last in between.
 //!
 //! The same function as [`crate::engine::vae`], in the same names: `structure` says what the layers are and where their
-//! weights lie, `plan` where the pictures between them lie, `stage` runs them, `ops` has a safe function for each kernel.
+//! weights lie, `plan` where the pictures between them lie, `stage` runs them, `conv` and `ops` have a safe function for
+//! each kernel.
 //! Decoding asks for launches only: nothing is waited for but the first product of a shape, which times its algorithms.
 //!
 //! What 1024² costs with FLUX.1's widths: 10.5 TFLOP as written, 8.9 as done (a doubled picture's 3×3 convolution is
 //! four 2×2 ones, `kernels/conv.cuh`); measured in `benches/PERFORMANCE.md`.
 
+mod conv;
 mod ops;
 mod plan;
 mod stage;

@@ -6,12 +6,14 @@ use half::bf16;
 use super::super::error::Result;
 use super::super::gpu::Gpu;
 use super::super::memory::{Buffer, Element, Matrix};
-use super::ops::{ConvShape, norm_scratch};
+use super::conv::ConvShape;
+use super::ops::norm_scratch;
 use super::plan::{Log, Plan};
 use super::structure::{AttnBlock, Conv3, Linear, Norm, ResnetBlock, Structure};
 
-/// Bytes of the scores that are held at once: what an L2 cache keeps between the product, softmax and the next product.
-const SCORES: usize = 32 << 20;
+/// Bytes of the scores that are held at once: enough rows to fill a card with the product by the values, and still about
+/// what an L2 cache keeps between the product, softmax and the next product.
+const SCORES: usize = 64 << 20;
 /// Queries of a chunk are a multiple of this, or all that there are.
 const QUERIES: usize = 128;
 
@@ -235,8 +237,8 @@ mod tests {
     fn scores_fit_the_cache_and_are_never_none() {
         assert_eq!(queries(64), 64);
         assert_eq!(queries(4096), 4096);
-        assert_eq!(queries(128 * 128), 1024);
-        assert_eq!(queries(256 * 256), 256);
+        assert_eq!(queries(128 * 128), 2048);
+        assert_eq!(queries(256 * 256), 512);
         assert_eq!(queries(1000 * 1000), 128);
     }
 }
