@@ -26,34 +26,16 @@
 #include <cmath>
 #include <cstdint>
 
-#include "approximate.cuh"
-#include "fragments.cuh"
+#include "values.cuh"
 
 namespace {
 
-using bf16 = __nv_bfloat16;
-
-constexpr int kChunk = 8;      // bf16 values in 16 bytes
-constexpr int kGroups = 32;    // of every norm
-constexpr int kUnroll = 4;     // pixels a thread has under way
-constexpr int kLatent = 16;    // channels of a latent pixel
-constexpr float kLog2e = 1.4426950409f;
+constexpr int kGroups = 32;  // of every norm
+constexpr int kUnroll = 4;   // pixels a thread has under way
+constexpr int kLatent = 16;  // channels of a latent pixel
 
 // x * sigmoid(x)
 __device__ __forceinline__ float silu(float x) { return x * reciprocal_fast(1.f + exp2_fast(-kLog2e * x)); }
-
-__device__ __forceinline__ void unpack(const uint4& words, float (&to)[kChunk]) {
-    const uint32_t w[4] = {words.x, words.y, words.z, words.w};
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-        to[2 * i] = __uint_as_float(w[i] << 16);
-        to[2 * i + 1] = __uint_as_float(w[i] & 0xffff0000u);
-    }
-}
-
-__device__ __forceinline__ uint4 pack8(const float (&v)[kChunk]) {
-    return make_uint4(pack(v[0], v[1]), pack(v[2], v[3]), pack(v[4], v[5]), pack(v[6], v[7]));
-}
 
 // ---- group norms ----
 
@@ -107,7 +89,7 @@ __device__ __forceinline__ void group_norm(const bf16* x, const float2* affine, 
             v[i] = fmaf(v[i], scale[i], shift[i]);
             if constexpr (Silu) v[i] = silu(v[i]);
         }
-        *reinterpret_cast<uint4*>(out + pixel * channels + share.octet * kChunk) = pack8(v);
+        *reinterpret_cast<uint4*>(out + pixel * channels + share.octet * kChunk) = pack(v);
     });
 }
 
@@ -204,8 +186,8 @@ __device__ __forceinline__ void latent_to_vae(const T* tokens, int columns, int 
 #pragma unroll
     for (int c = 0; c < kLatent; ++c) v[c / kChunk][c % kChunk] = fmaf(static_cast<float>(tokens[4 * c]), factor, shift);
     uint4* to = reinterpret_cast<uint4*>(out + static_cast<long long>(at) * kLatent);
-    to[0] = pack8(v[0]);
-    to[1] = pack8(v[1]);
+    to[0] = pack(v[0]);
+    to[1] = pack(v[1]);
 }
 
 }  // namespace
@@ -330,7 +312,7 @@ __global__ void add(bf16* x, const bf16* y, long long count) {
     unpack(*reinterpret_cast<const uint4*>(y + at), b);
 #pragma unroll
     for (int i = 0; i < kChunk; ++i) a[i] += b[i];
-    *reinterpret_cast<uint4*>(x + at) = pack8(a);
+    *reinterpret_cast<uint4*>(x + at) = pack(a);
 }
 
 // A thread a weight of the result, [out, 9, in].

@@ -5,6 +5,9 @@
 
 #include <cstdint>
 
+#include "approximate.cuh"
+#include "fragments.cuh"
+
 using bf16 = __nv_bfloat16;
 
 constexpr int kChunk = 8;  // bf16 values in 16 bytes
@@ -22,24 +25,14 @@ __device__ __forceinline__ void unpack(const uint4& words, float (&to)[kChunk]) 
 
 __device__ __forceinline__ void load8(const bf16* from, float (&to)[kChunk]) { unpack(load(from), to); }
 
-__device__ __forceinline__ uint32_t pack_bf16(float low, float high) {
-    const __nv_bfloat162 pair = __floats2bfloat162_rn(low, high);
-    return *reinterpret_cast<const uint32_t*>(&pair);
-}
-
 __device__ __forceinline__ uint4 pack(const float (&v)[kChunk]) {
-    return make_uint4(pack_bf16(v[0], v[1]), pack_bf16(v[2], v[3]), pack_bf16(v[4], v[5]), pack_bf16(v[6], v[7]));
+    return make_uint4(pack(v[0], v[1]), pack(v[2], v[3]), pack(v[4], v[5]), pack(v[6], v[7]));
 }
 
 __device__ __forceinline__ void store8(bf16* to, const float (&v)[kChunk]) { *reinterpret_cast<uint4*>(to) = pack(v); }
 
 // 1 / (1 + 2^x)
-__device__ __forceinline__ float falling_sigmoid(float x) {
-    float power, out;
-    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(power) : "f"(x));
-    asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(out) : "f"(1.f + power));
-    return out;
-}
+__device__ __forceinline__ float falling_sigmoid(float x) { return reciprocal_fast(1.f + exp2_fast(x)); }
 
 constexpr float kLog2e = 1.4426950409f;
 
