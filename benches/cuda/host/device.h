@@ -7,6 +7,7 @@
 #include <cuda_bf16.h>
 #include <ucontext.h>
 
+#include <cmath>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -94,9 +95,10 @@ inline void enter() {
 }
 
 template <class F>
-void launch(dim3 grid, int threads, F body) {
+void launch(dim3 grid, dim3 size, F body) {
+    const int threads = size.x * size.y;
     grid_size = grid;
-    block_size = dim3(threads);
+    block_size = size;
     for (unsigned z = 0; z < grid.z; ++z)
         for (unsigned y = 0; y < grid.y; ++y)
             for (unsigned x = 0; x < grid.x; ++x) {
@@ -110,7 +112,7 @@ void launch(dim3 grid, int threads, F body) {
                 std::memset(arena, 0xff, sizeof arena);
                 for (int t = 0; t < threads; ++t) {
                     auto f = std::make_unique<Fiber>();
-                    f->thread = dim3(t, 0, 0);
+                    f->thread = dim3(t % size.x, t / size.x, 0);
                     f->warp = t / kWarp, f->lane = t % kWarp;
                     getcontext(&f->context);
                     f->context.uc_stack.ss_sp = f->stack.data();
@@ -162,4 +164,5 @@ inline float __uint_as_float(uint32_t x) {
     std::memcpy(&y, &x, 4);
     return y;
 }
+inline float rsqrtf(float x) { return 1 / std::sqrt(x); }
 inline long long min(long long a, long long b) { return a < b ? a : b; }

@@ -38,13 +38,37 @@ void copies_wait() {
     c.pending = left;
 }
 
-// Lane l gives the address of row l % 8 of matrix l / 8, and gets of each matrix row l / 4, columns 2 (l % 4) (+1).
-inline void load_matrices(uint32_t (&r)[4], uint32_t address) {
+// Loads of matrices whose rows share banks: each costs another turn on the device.
+inline long host_conflicts = 0;
+
+// Lane l gives the address of row l % 8 of matrix l / 8.
+inline void host_rows(uint32_t address) {
     const int lane = host::block->now->lane;
     if (address % 16) std::abort();
     host::words_of(lane)[0] = address;
     host::meet_warp();
-    for (int m = 0; m < 4; ++m) std::memcpy(&r[m], host::arena + host::words_of(8 * m + lane / 4)[0] + lane % 4 * 4, 4);
+    unsigned taken = 0;
+    for (int row = 0; lane < 4 && row < 8; ++row) taken |= 1u << host::words_of(8 * lane + row)[0] / 16 % 8;
+    if (lane < 4 && taken != 0xff) ++host_conflicts;
+}
+
+// Each lane l gets of each matrix row l / 4, columns 2 (l % 4) (+1).
+inline void load_matrices(uint32_t (&r)[4], uint32_t address) {
+    const int lane = host::block->now->lane;
+    host_rows(address);
+    for (int m = 0; m < 4; ++m)
+        std::memcpy(&r[m], host::arena + host::words_of(8 * m + lane / 4)[0] + lane % 4 * 4, 4);
+    host::meet_warp();
+}
+
+// … of each matrix column l / 4, rows 2 (l % 4) (+1).
+inline void load_matrices_transposed(uint32_t (&r)[4], uint32_t address) {
+    const int lane = host::block->now->lane;
+    host_rows(address);
+    for (int m = 0; m < 4; ++m)
+        for (int i = 0; i < 2; ++i)
+            std::memcpy(reinterpret_cast<uint8_t*>(&r[m]) + 2 * i,
+                        host::arena + host::words_of(8 * m + lane % 4 * 2 + i)[0] + lane / 4 * 2, 2);
     host::meet_warp();
 }
 

@@ -437,7 +437,7 @@ __global__ void widen_fp8(const uint8_t* weight, const float* scale, int per_row
 #pragma unroll
         for (int i = 0; i < 8; ++i) {
             const float2 x = from_fp8(w[i / 2] >> (i % 2 * 16) & 0xffff);
-            wide[i] = pack_bf16(x.x * factor, x.y * factor);
+            wide[i] = pack(x.x * factor, x.y * factor);
         }
         uint4* to = reinterpret_cast<uint4*>(out + row * columns + column);
         to[0] = make_uint4(wide[0], wide[1], wide[2], wide[3]);

@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "approximate.cuh"
+#include "fragments.cuh"
 
 using bf16 = __nv_bfloat16;
 
