@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::codec::FramedRead;
 
 use super::{ClientError, Events};
+use crate::job::JobId;
 use crate::wire::frame::{self, FrameError, Frames, REPLY_MAX, REQUEST_MAX};
 use crate::wire::message::{Event, Refusal, Request, Response, ToClient, ToWorker};
 
@@ -191,13 +192,45 @@ impl Reading {
         }
     }
 
-    /// Puts an event in line; a newer preview or newer readings take the place of older ones.
+    /// Puts an event in line; a newer preview of the same picture or newer readings take the place of
+    /// older ones, and the previews of a picture that is over go: so many wait as pictures run.
     fn keep(&mut self, event: Event) {
-        match event {
-            Event::Preview(_) => self.waiting.retain(|it| !matches!(it, Event::Preview(_))),
+        match &event {
+            Event::Preview(preview) => self.forget_previews(preview.job, preview.index),
+            Event::Stopped { job, index } => self.forget_previews(*job, *index),
+            Event::Finished(picture) => self.forget_previews(picture.job, picture.index),
             Event::Readings(_) => self.waiting.retain(|it| !matches!(it, Event::Readings(_))),
             _ => {}
         }
         self.waiting.push_back(event);
+    }
+
+    fn forget_previews(&mut self, job: JobId, index: u32) {
+        let is_one = |it: &Event| matches!(it, Event::Preview(of) if (of.job, of.index) == (job, index));
+        self.waiting.retain(|it| !is_one(it));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::message::Preview;
+
+    fn preview(job: i64, step: u32) -> Event {
+        Event::Preview(Preview::new(JobId(job), 0, step, (0, 0), Bytes::new()).expect("no pixels, no bytes"))
+    }
+
+    #[test]
+    fn of_each_running_picture_the_latest_preview_waits() {
+        let asked = Arc::new(Mutex::new(Asked::Over(End::Lost)));
+        let (events, _taken) = mpsc::channel(1);
+        let mut reading = Reading { asked, events, waiting: VecDeque::new() };
+        for event in [preview(1, 1), preview(2, 1), preview(1, 2)] {
+            reading.keep(event);
+        }
+        assert_eq!(reading.waiting, [preview(2, 1), preview(1, 2)]);
+        let stopped = Event::Stopped { job: JobId(2), index: 0 };
+        reading.keep(stopped.clone());
+        assert_eq!(reading.waiting, [preview(1, 2), stopped]);
     }
 }

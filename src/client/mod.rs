@@ -34,7 +34,8 @@ pub struct Client {
 }
 
 /// Events in the order the worker sent them; it ends when the connection does. Events wait here for
-/// as long as they are not taken, and of previews and readings only the latest does.
+/// as long as they are not taken; of each running picture's previews and of readings only the latest
+/// does.
 pub type Events = mpsc::Receiver<Event>;
 
 /// Why the worker could not be reached or did not do what was asked.

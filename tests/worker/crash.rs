@@ -5,6 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use flux_tui::client::Client;
+use flux_tui::device::Device;
 use flux_tui::job::{JobId, Seed};
 use flux_tui::paths::Paths;
 use flux_tui::wire::message::*;
@@ -17,6 +18,8 @@ use crate::support::{DEADLINE, files_under, job_of, within};
 
 /// Tells the child where it is.
 const ROOT: &str = "FLUX_TUI_TEST_ROOT";
+/// … and which devices it pretends to have.
+const DEVICES: &str = "FLUX_TUI_TEST_DEVICES";
 /// How often the worker is killed.
 const KILLS: usize = 20;
 
@@ -26,15 +29,18 @@ const KILLS: usize = 20;
 fn child() {
     let Some(root) = std::env::var_os(ROOT) else { return };
     let paths = Paths::under(Path::new(&root));
-    let models = std::sync::Arc::new(Scripted::default());
+    let devices = std::env::var(DEVICES).expect("whoever tells the place tells the devices");
+    let devices: Vec<Device> = devices.split(' ').map(|name| name.parse().expect("a device")).collect();
+    let models = std::sync::Arc::new(Scripted::on(&devices));
     serve(&paths, models, Settings::default(), || (), std::future::pending())
         .expect("it serves until it is killed");
 }
 
-fn spawn(root: &Path) -> Child {
+fn spawn(root: &Path, devices: &str) -> Child {
     Command::new(std::env::current_exe().expect("this test is a program"))
         .args(["crash::child", "--exact", "--ignored", "--nocapture"])
         .env(ROOT, root)
+        .env(DEVICES, devices)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -65,17 +71,29 @@ async fn snapshot(client: &Client) -> Snapshot {
 
 #[tokio::test]
 async fn a_worker_that_is_killed_again_and_again_loses_nothing_and_draws_nothing_twice() {
+    killed_again_and_again("cpu").await;
+}
+
+#[tokio::test]
+async fn nor_does_one_that_draws_on_two_cards() {
+    killed_again_and_again("cuda:1 cuda:0 cpu").await;
+}
+
+async fn killed_again_and_again(devices: &str) {
     let root = tempfile::tempdir().expect("a temporary directory");
     let paths = Paths::under(root.path());
     let mut random = TestRunner::default();
     let mut pick = |from: std::ops::Range<u64>| from.new_tree(&mut random).expect("there is one").current();
     let mut accepted: Vec<JobId> = Vec::new();
     for kill in 0..KILLS {
-        let mut worker = spawn(root.path());
+        let mut worker = spawn(root.path(), devices);
         let (client, mut events) = connect(&paths).await;
         let shown = snapshot(&client).await;
         let open: Vec<_> = shown.jobs.iter().map(|job| job.id).collect();
-        assert!(accepted.iter().rev().take(open.len()).all(|id| open.contains(id)), "in order: {open:?}");
+        assert!(open.is_sorted() && open.iter().all(|id| accepted.contains(id)), "{open:?}");
+        // One device draws one job after the other.
+        let latest = accepted.iter().rev().take(open.len());
+        assert!(devices != "cpu" || latest.rev().eq(&open), "in order: {open:?}");
         for _ in 0..2 {
             let job = job_of("alpha", "slow", Seed::Fixed(7), 2);
             let Ok(Response::Accepted(status)) = client.call(Request::Submit(job)).await else {
@@ -91,7 +109,7 @@ async fn a_worker_that_is_killed_again_and_again_loses_nothing_and_draws_nothing
         assert!(client.call(Request::Status).await.is_err(), "kill {kill}");
     }
 
-    let mut worker = spawn(root.path());
+    let mut worker = spawn(root.path(), devices);
     let (client, mut events) = connect(&paths).await;
     let mut shown = snapshot(&client).await;
     let rest = async {

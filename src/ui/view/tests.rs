@@ -256,6 +256,28 @@ fn two_cards_each_with_a_job() {
     }
 }
 
+/// The machine that most people have: what matters there is the card.
+#[test]
+fn a_card_beside_the_cpu_is_one_engine() {
+    let mut state = fresh(false);
+    busy(&mut state, window(120, 40));
+    let card = message::EngineStatus {
+        device: Device::Cuda(0),
+        about: "NVIDIA H200".into(),
+        loaded: None,
+        ..fake::engine()
+    };
+    let cpu = message::EngineStatus::idle(Device::Cpu, "CPU, 2 threads".into());
+    state.queue.replace(Vec::new(), Vec::new());
+    for loaded in [None, Some(ModelName::new("nano"))] {
+        state.worker.engines = vec![message::EngineStatus { loaded, ..card.clone() }, cpu.clone()];
+        let screen = screen(&state);
+        let line = screen.lines().next().expect("there is a first line");
+        assert!(line.contains("nano") && line.contains("NVIDIA H200"), "{line}");
+        assert!(!line.contains("engines") && !line.contains("CPU"), "{line}");
+    }
+}
+
 #[test]
 fn too_small_says_what_it_needs() {
     let mut state = fresh(false);
