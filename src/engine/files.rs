@@ -1,7 +1,7 @@
 //! What both engines do before a model is in memory: open its files, and tell how far reading them is.
 
 use super::text::tokenize::Counter;
-use super::weights::Weights;
+use super::weights::{Part, Weights};
 use super::{EngineError, Observer, Report};
 use crate::model::{ModelName, Parts, Source, TextLimits};
 
@@ -18,17 +18,18 @@ impl Files {
     /// # Errors
     /// [`EngineError::Load`] names the part, the file and what is wrong.
     pub fn open(name: &ModelName, parts: &Parts, limits: TextLimits) -> Result<Self, EngineError> {
-        let open = |part, source| Weights::open(source).map_err(Self::failed(name, part, source));
+        let open =
+            |what, source, part| Weights::open_part(source, part).map_err(Self::failed(name, what, source));
         Ok(Self {
             counter: Counter::load(parts, limits).map_err(Self::failed(
                 name,
                 "a tokenizer",
                 &parts.t5_tokenizer,
             ))?,
-            t5: open("the T5 encoder", &parts.t5)?,
-            clip: open("the CLIP encoder", &parts.clip)?,
-            vae: open("the VAE", &parts.vae)?,
-            transformer: open("the transformer", &parts.transformer)?,
+            t5: open("the T5 encoder", &parts.t5, Part::T5)?,
+            clip: open("the CLIP encoder", &parts.clip, Part::Clip)?,
+            vae: open("the VAE", &parts.vae, Part::Vae)?,
+            transformer: open("the transformer", &parts.transformer, Part::Transformer)?,
         })
     }
 

@@ -6,13 +6,12 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use half::bf16;
-use rayon::prelude::*;
 
 use crate::engine::cuda::error::Result;
 use crate::engine::cuda::flux::origin::seed_of;
 use crate::engine::cuda::gpu::Gpu;
 use crate::engine::cuda::memory::{Buffer, Element, Layout, Matrix};
-use crate::engine::weights::{Weights, WeightsError};
+use crate::engine::weights::Weights;
 
 /// A matrix in a buffer that is yet to be taken.
 pub(super) struct Place<T> {
@@ -108,10 +107,7 @@ impl Plan {
     pub fn load(&self, gpu: &Arc<Gpu>, weights: &Weights, purpose: &'static str) -> Result<Buffer> {
         let buffer = Buffer::new(gpu, self.layout.bytes(), purpose)?;
         for Tensor { name, shape, to } in &self.tensors {
-            match scaled(weights, name, shape)? {
-                Some(values) => gpu.upload(to.of(&buffer), &values)?,
-                None => gpu.load(to.of(&buffer), weights, name, shape)?,
-            }
+            gpu.load(to.of(&buffer), weights, name, shape)?;
         }
         Ok(buffer)
     }
@@ -141,8 +137,7 @@ impl Plan {
         for Tensor { name, shape, .. } in &self.tensors {
             assert_eq!(weights.shape(name).expect(name), shape, "{name}");
         }
-        let file = safetensors::SafeTensors::deserialize(weights.bytes()).expect("it was opened before");
-        let mut there = file.names();
+        let mut there: Vec<_> = weights.names().collect();
         let mut names: Vec<_> =
             self.tensors.iter().map(|tensor| tensor.name.as_str()).chain(more.iter().copied()).collect();
         there.sort_unstable();
@@ -162,29 +157,6 @@ impl Plan {
         let tensor = self.tensors.iter().find(|tensor| tensor.name == name)?;
         Some(tensor.to.at..tensor.to.at + tensor.to.width * bf16::BYTES)
     }
-}
-
-/// The values of a tensor that is stored beside a scale, as ComfyUI writes fp8: `q.weight` with `q.scale_weight` (its
-/// old form) or `q.weight_scale` (its new one).
-fn scaled(
-    weights: &Weights,
-    name: &str,
-    shape: &[usize],
-) -> std::result::Result<Option<Vec<bf16>>, WeightsError> {
-    let Some(stem) = name.strip_suffix(".weight") else { return Ok(None) };
-    let names = [format!("{stem}.scale_weight"), format!("{stem}.weight_scale")];
-    let Some(scale) = names.iter().find(|name| weights.contains(name)) else { return Ok(None) };
-    let scale = match weights.widened(scale, weights.shape(scale)?)?[..] {
-        [scale] => scale,
-        ref scales => {
-            let count = scales.len();
-            return Err(WeightsError::Config(format!(
-                "{scale:?} holds {count} scales; one a tensor can be read"
-            )));
-        }
-    };
-    let values = weights.widened(name, shape)?;
-    Ok(Some(values.into_par_iter().map(|value| bf16::from_f32(value * scale)).collect()))
 }
 
 #[cfg(test)]
@@ -209,20 +181,5 @@ pub(super) mod tests {
         let ranges = ["q", "k", "v"].map(|name| plan.range(name).expect("it was planned"));
         assert_eq!(ranges, [256..304, 304..352, 352..400]);
         assert_eq!((&plan.tensors[0].shape[..], &plan.tensors[3].shape[..]), (&[5][..], &[3, 8][..]));
-    }
-
-    #[test]
-    fn a_scale_beside_a_weight_is_multiplied_in() {
-        let header = r#"{"q.weight":{"dtype":"F8_E4M3","shape":[1,2],"data_offsets":[0,2]},"q.scale_weight":{"dtype":"F32","shape":[1],"data_offsets":[2,6]},"o.weight":{"dtype":"F8_E4M3","shape":[1],"data_offsets":[6,7]}}"#;
-        let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
-        bytes.extend(header.bytes());
-        bytes.extend([0x38, 0xc0]); // 1 and -2
-        bytes.extend(0.25f32.to_le_bytes());
-        bytes.push(0x38);
-        let source = Source::Embedded { name: "test", bytes: bytes.leak() };
-        let weights = Weights::open(&source).expect("a whole file");
-        let values = scaled(&weights, "q.weight", &[1, 2]).expect("both are there").expect("it has a scale");
-        assert_eq!(values, [bf16::from_f32(0.25), bf16::from_f32(-0.5)]);
-        assert_eq!(scaled(&weights, "o.weight", &[1]).expect("it is there"), None);
     }
 }
