@@ -9,6 +9,7 @@ use super::text;
 use crate::client::ClientError;
 use crate::device::NoDevice;
 use crate::engine::EngineError;
+use crate::engine::weights::WeightsError;
 use crate::job::{JobError, JobId};
 use crate::library::png::PngError;
 use crate::paths::NoHome;
@@ -70,6 +71,9 @@ pub(super) enum Failure {
     /// A file is not a PNG that can be read.
     #[error("{path}: {source}", path = path.display())]
     Png { path: PathBuf, source: PngError },
+    /// A file is no model, or not a whole one.
+    #[error("{path}: {source}", path = path.display())]
+    Weights { path: PathBuf, source: WeightsError },
     /// The worker could not start or go on (only in `worker run`).
     #[error(transparent)]
     Worker(#[from] WorkerError),

@@ -2,6 +2,9 @@
 //! picture whatever the form; and files that are none of these, each refused with its reason.
 
 mod bad;
+#[path = "../home/mod.rs"]
+mod home;
+mod info;
 mod make;
 
 use std::path::Path;

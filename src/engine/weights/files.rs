@@ -50,6 +50,11 @@ impl Bytes {
     }
 }
 
+/// A whole file, of whatever format.
+pub(super) fn mapped(path: &Path) -> Result<impl Deref<Target = [u8]>, WeightsError> {
+    Bytes::map(path)
+}
+
 /// A tensor in one of the files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Located {

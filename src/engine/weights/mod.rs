@@ -5,11 +5,14 @@
 //! [`Weights::open_part`] gives it under this program's names whatever it was (`names.toml`: BFL's for the transformer
 //! and the VAE, transformers' for the encoders). Files are mapped and headers checked whole (`header.rs`), so that what
 //! is not asked for is not read, and nothing is copied to be renamed: a tensor may be several pieces of several files.
+//! `identify.rs` says what a file is.
 
 mod builder;
 mod error;
 mod files;
+mod gguf;
 mod header;
+mod identify;
 mod names;
 mod widen;
 
@@ -20,6 +23,8 @@ use candle_core::{Device, Tensor};
 use safetensors::Dtype;
 
 pub use error::{HeaderError, WeightsError};
+pub(super) use identify::fit;
+pub use identify::{Found, Identity, Kind, Variant, fits, identify};
 pub use names::Part;
 
 use crate::model::Source;
@@ -215,6 +220,21 @@ impl Weights {
         totals
     }
 
+    /// Whether some tensors are stored beside their scales.
+    #[must_use]
+    pub fn scaled(&self) -> bool {
+        self.tensors.values().flat_map(|entry| &entry.pieces).any(|piece| piece.scale.is_some())
+    }
+
+    /// How many values of each type there are.
+    #[must_use]
+    pub fn values(&self) -> Vec<(Dtype, u64)> {
+        self.bytes_by_dtype()
+            .into_iter()
+            .map(|(dtype, bytes)| (dtype, bytes * 8 / dtype.bitsize() as u64))
+            .collect()
+    }
+
     /// A tensor of the given shape, as fp32.
     ///
     /// # Errors
@@ -236,11 +256,7 @@ impl Weights {
         self.tensors.get(name).ok_or_else(|| WeightsError::Missing(name.to_owned()))
     }
 
-    /// A tensor of the given shape, as it is stored.
-    ///
-    /// # Errors
-    /// As [`Weights::get`], and when its scale is none.
-    pub fn stored(&self, name: &str, shape: &[usize]) -> Result<Stored<'_>, WeightsError> {
+    fn checked(&self, name: &str, shape: &[usize]) -> Result<&Entry, WeightsError> {
         let entry = self.entry(name)?;
         if entry.shape != shape {
             let (found, expected) = (entry.shape.clone(), shape.to_vec());
@@ -249,6 +265,23 @@ impl Weights {
         if !matches!(entry.dtype, Dtype::F8_E4M3 | Dtype::BF16 | Dtype::F16 | Dtype::F32) {
             return Err(WeightsError::Dtype { name: name.to_owned(), dtype: entry.dtype });
         }
+        Ok(entry)
+    }
+
+    /// That a tensor of the given shape is there and is a weight, by the header alone.
+    ///
+    /// # Errors
+    /// As [`Weights::get`].
+    pub fn check(&self, name: &str, shape: &[usize]) -> Result<(), WeightsError> {
+        self.checked(name, shape).map(drop)
+    }
+
+    /// A tensor of the given shape, as it is stored.
+    ///
+    /// # Errors
+    /// As [`Weights::get`], and when its scale is none.
+    pub fn stored(&self, name: &str, shape: &[usize]) -> Result<Stored<'_>, WeightsError> {
+        let entry = self.checked(name, shape)?;
         let piece = |slice: &Slice| {
             let scale = slice.scale.as_deref().map(|scale| self.scale(name, scale)).transpose()?;
             Ok(Piece { bytes: self.files.bytes(slice.file, &slice.range), scale })
