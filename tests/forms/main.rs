@@ -6,6 +6,7 @@ mod bad;
 mod home;
 mod info;
 mod make;
+mod own;
 
 use std::path::Path;
 
