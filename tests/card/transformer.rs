@@ -11,6 +11,7 @@ use flux_tui::engine::cuda::flux::{Conditions, Flux};
 use flux_tui::engine::cuda::memory::Buffer;
 use flux_tui::engine::dit::config::Config;
 use flux_tui::engine::dit::model;
+use flux_tui::engine::sample::noise::randn;
 use half::bf16;
 
 use super::{gpu, relative_error, weights};
@@ -157,7 +158,7 @@ fn the_paths_of_older_cards_give_what_this_cards_give() {
     let error = relative_error(&card.velocity(&workspace, &conditions, 1), &own);
     gpu.do_without_row_scales(false);
     eprintln!("fp8, scales in the product: {error_here:.2e}, after it: {error:.2e}");
-    assert!(error < 1.25 * error_here + 5e-3, "{error:e}, {error_here:e}");
+    assert!(error < 1.5 * error_here, "{error:e}, {error_here:e}");
 }
 
 #[test]

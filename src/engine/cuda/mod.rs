@@ -12,7 +12,7 @@
 //! | [`gpu`] | an opened card: context, stream, kernels |
 //! | [`memory`] | device memory and matrices in it |
 //! | [`product`] | matrix products by cublasLt, the algorithm chosen once a shape |
-//! | [`ops`], [`attention`] | one safe function a kernel |
+//! | [`ops`], [`attention`], [`sampling`] | one safe function a kernel |
 //! | [`weights`] | weight files into device memory |
 //! | [`text`] | T5's encoder and CLIP's text model |
 //! | [`flux`] | the transformer |
@@ -34,6 +34,7 @@ pub mod memory;
 pub mod ops;
 pub mod pipeline;
 pub mod product;
+pub mod sampling;
 pub mod synthetic;
 pub mod text;
 pub mod vae;
