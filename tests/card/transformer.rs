@@ -34,18 +34,15 @@ struct Inputs {
 
 impl Inputs {
     fn new(config: &Config, text: usize, grid: (usize, usize)) -> Self {
-        let random = |rows: usize, width: usize| {
-            Tensor::randn(0f32, 1.0, (rows, width), &Device::Cpu)
-                .and_then(|values| {
-                    values.to_dtype(candle_core::DType::BF16)?.to_dtype(candle_core::DType::F32)
-                })
-                .expect("a random tensor can be made")
+        let random = |seed: u64, rows: usize, width: usize| {
+            let values = randn(seed, rows * width).into_iter().map(|value| bf16::from_f32(value).to_f32());
+            Tensor::from_vec(values.collect(), (rows, width), &Device::Cpu).expect("as many values")
         };
         Self {
             grid,
-            text: random(text, config.context_dim),
-            pooled: random(1, config.vec_dim),
-            latent: random(grid.0 * grid.1, config.in_channels),
+            text: random(1, text, config.context_dim),
+            pooled: random(2, 1, config.vec_dim),
+            latent: random(3, grid.0 * grid.1, config.in_channels),
         }
     }
 }

@@ -64,6 +64,8 @@ struct Shape {
 enum Kind {
     /// bf16, the weight `[N, K]`.
     Bf16,
+    /// bf16, out in fp32.
+    Bf16ToF32,
     /// bf16, the right side `[K, N]`.
     Bf16Plain,
     /// fp8 with a scale a row on both sides.
@@ -75,7 +77,7 @@ enum Kind {
 impl Kind {
     fn name(self) -> &'static str {
         match self {
-            Self::Bf16 | Self::Bf16Plain => "bf16",
+            Self::Bf16 | Self::Bf16ToF32 | Self::Bf16Plain => "bf16",
             Self::Fp8 | Self::Fp8Unscaled => "fp8",
         }
     }
@@ -147,6 +149,21 @@ impl Gpu {
         let shape = shape(Kind::Bf16, out, x, weight, bias.is_some());
         weight.expect("the weight", out.width(), x.width())?;
         self.multiply(shape, operands(out, x, weight, bias)?, (out.rows(), x.rows()))
+    }
+
+    /// [`Gpu::product`] without a bias, its sums kept in fp32: for scores, whose size matters more than bf16 tells.
+    ///
+    /// # Errors
+    /// As [`Gpu::product`].
+    pub fn product_f32(
+        &self,
+        out: Matrix<'_, f32>,
+        x: Matrix<'_, bf16>,
+        weight: Matrix<'_, bf16>,
+    ) -> Result<()> {
+        let shape = shape(Kind::Bf16ToF32, out, x, weight, false);
+        weight.expect("the weight", out.width(), x.width())?;
+        self.multiply(shape, operands(out, x, weight, None)?, (out.rows(), x.rows()))
     }
 
     /// `out = x · right` in bf16: x `[M, K]`, right `[K, N]`.
@@ -272,9 +289,9 @@ impl State {
     }
 }
 
-fn shape<X: Element, W: Element>(
+fn shape<O: Element, X: Element, W: Element>(
     kind: Kind,
-    out: Matrix<'_, bf16>,
+    out: Matrix<'_, O>,
     x: Matrix<'_, X>,
     weight: Matrix<'_, W>,
     bias: bool,
@@ -292,8 +309,8 @@ fn shape<X: Element, W: Element>(
 }
 
 /// All addresses but those of scales.
-fn operands<X: Element, W: Element>(
-    out: Matrix<'_, bf16>,
+fn operands<O: Element, X: Element, W: Element>(
+    out: Matrix<'_, O>,
     x: Matrix<'_, X>,
     weight: Matrix<'_, W>,
     bias: Option<Matrix<'_, bf16>>,

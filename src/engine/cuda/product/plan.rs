@@ -99,6 +99,7 @@ impl Plan {
         use sys::cudaDataType_t::{CUDA_R_8F_E4M3, CUDA_R_16BF, CUDA_R_32F};
         let Shape { rows, columns, inner, x_stride, weight_stride, out_stride, kind, bias } = shape;
         let operand = if kind.is_fp8() { CUDA_R_8F_E4M3 } else { CUDA_R_16BF };
+        let stored = if kind == Kind::Bf16ToF32 { CUDA_R_32F } else { CUDA_R_16BF };
         let description =
             result::create_matmul_desc(sys::cublasComputeType_t::CUBLAS_COMPUTE_32F, CUDA_R_32F)?;
         // `cublasOperation_t`: CUBLAS_OP_T and CUBLAS_OP_N.
@@ -132,7 +133,7 @@ impl Plan {
             description,
             weight: layout(operand, weight_rows, weight_columns, weight_stride)?,
             x: layout(operand, inner, rows, x_stride)?,
-            out: layout(CUDA_R_16BF, columns, rows, out_stride)?,
+            out: layout(stored, columns, rows, out_stride)?,
             algorithm: sys::cublasLtMatmulAlgo_t { data: [0; 8] },
         };
         let candidates = plan.candidates(handle)?;
@@ -149,6 +150,9 @@ impl Plan {
         let mut found: [sys::cublasLtMatmulHeuristicResult_t; CANDIDATES] = unsafe { std::mem::zeroed() };
         let mut count = 0;
         let workspace = WORKSPACE;
+        // Where an inner side is divided, its parts are summed in fp32 and in their order: the other schemes add into
+        // the output as the parts come, and its bits would depend on the timing.
+        let in_order = sys::cublasLtReductionScheme_t::CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE as u32;
         // SAFETY: the descriptions are this plan's; the array has room for as many as are asked for.
         let status = unsafe {
             result::set_matmul_pref_attribute(
@@ -157,6 +161,14 @@ impl Plan {
                 std::ptr::from_ref(&workspace).cast(),
                 size_of::<usize>(),
             )
+            .and_then(|()| {
+                result::set_matmul_pref_attribute(
+                    preference,
+                    sys::cublasLtMatmulPreferenceAttributes_t::CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
+                    std::ptr::from_ref(&in_order).cast(),
+                    size_of::<u32>(),
+                )
+            })
             .and_then(|()| {
                 sys::cublasLtMatmulAlgoGetHeuristic(
                     handle,

@@ -111,12 +111,17 @@ impl Gpu {
         }
     }
 
-    /// softmax(scale · scores) of each row, in place.
+    /// `out = softmax(scale · scores)` of each row.
     ///
     /// # Errors
     /// When rows are not a multiple of four values apart or long.
-    pub fn softmax_rows(&self, scores: Matrix<'_, bf16>, scale: f32) -> Result<()> {
-        if !scores.width().is_multiple_of(4) || !scores.stride().is_multiple_of(4) || scores.width() == 0 {
+    pub fn softmax_rows(&self, scores: Matrix<'_, f32>, scale: f32, out: Matrix<'_, bf16>) -> Result<()> {
+        out.expect("the probabilities", scores.rows(), scores.width())?;
+        if !scores.width().is_multiple_of(4)
+            || !scores.stride().is_multiple_of(4)
+            || !out.stride().is_multiple_of(4)
+            || scores.width() == 0
+        {
             return Err(CudaError::Shape(format!("softmax of {scores:?}: rows are multiples of 4")));
         }
         let (stride, n) = (scores.stride() as i64, scores.width() as i32);
@@ -125,7 +130,17 @@ impl Gpu {
         let grid = Grid::line(scores.rows(), threads as u32);
         // SAFETY: as in `group_norm`.
         unsafe {
-            launch!(self, vae("softmax_rows_bf16"), grid, scores.at(), stride, scores.at(), stride, n, scale)
+            launch!(
+                self,
+                vae("softmax_rows_f32"),
+                grid,
+                scores.at(),
+                stride,
+                out.at(),
+                out.stride() as i64,
+                n,
+                scale
+            )
         }
     }
 

@@ -161,7 +161,8 @@ impl<'a> Stage<'a> {
         let qkv = self.take(x.height, x.width, 3 * channels);
         // cublasLt wants rows on 16 bytes.
         let (rows, stride) = (queries(pixels), pixels.next_multiple_of(8));
-        let scores = self.take(1, rows, stride);
+        let scores = self.take(1, rows, 2 * stride);
+        let shares = self.take(1, rows, stride);
         if let Some(run) = self.run {
             let gpu = run.gpu;
             run.linear(run.of(qkv), run.of(normed), &block.qkv)?;
@@ -170,16 +171,18 @@ impl<'a> Stage<'a> {
             let attended = run.of(normed);
             for first in (0..pixels).step_by(rows) {
                 let count = rows.min(pixels - first);
-                let scores = run.of(scores).slice_rows(0, count).slice_columns(0, pixels);
-                gpu.product(scores, q.slice_rows(first, count), k, None)?;
-                gpu.softmax_rows(scores, 1.0 / (channels as f32).sqrt())?;
-                gpu.product_plain(attended.slice_rows(first, count), scores, v)?;
+                let scores = run.of(scores).as_f32().slice_rows(0, count).slice_columns(0, pixels);
+                let shares = run.of(shares).slice_rows(0, count).slice_columns(0, pixels);
+                gpu.product_f32(scores, q.slice_rows(first, count), k)?;
+                gpu.softmax_rows(scores, 1.0 / (channels as f32).sqrt(), shares)?;
+                gpu.product_plain(attended.slice_rows(first, count), shares, v)?;
             }
             let projected =
                 run.of(qkv).as_row().slice_columns(0, pixels * channels).reshape(pixels, channels);
             run.linear(projected, attended, &block.proj_out)?;
             gpu.add(run.of(x), projected)?;
         }
+        self.give(shares);
         self.give(scores);
         self.give(qkv);
         self.give(normed);
@@ -189,7 +192,7 @@ impl<'a> Stage<'a> {
 
 /// Queries whose scores against so many keys are held at once.
 fn queries(pixels: usize) -> usize {
-    let fit = SCORES / (pixels * bf16::BYTES) / QUERIES * QUERIES;
+    let fit = SCORES / (pixels * (f32::BYTES + bf16::BYTES)) / QUERIES * QUERIES;
     fit.max(QUERIES).min(pixels)
 }
 
