@@ -48,6 +48,7 @@ mod on_a_card {
     use crate::cli::stdout;
     use crate::device::Device;
     use crate::engine;
+    use crate::engine::budget::Residence;
     use crate::engine::cuda::flux::precision::{self, Precision, asked};
     use crate::engine::cuda::synthetic::{self, Step, Synthetic, TEXT};
     use crate::engine::cuda::vae::Decoder;
@@ -124,7 +125,8 @@ mod on_a_card {
         let (bf16_ceiling, fp8_ceiling) = synthetic::ceilings(&gpu)?;
         let (t5, clip) = synthetic::encoders(&gpu, bench.repeat as usize)?;
         let decoder = Decoder::random(&gpu, synthetic::SEED)?;
-        let mut model_of_it = Synthetic::new(&gpu, config.clone(), choice.precision, |_| Ok(()))?;
+        let whole = Residence::whole(config.double_blocks + config.single_blocks);
+        let mut model_of_it = Synthetic::new(&gpu, config.clone(), choice.precision, &whole, |_| Ok(()))?;
         model_of_it.flux().use_portable_attention(args.portable_attention)?;
         let (major, minor) = gpu.card().capability;
         let driver = card::driver_version()?;

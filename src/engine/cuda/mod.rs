@@ -11,6 +11,8 @@
 //! | [`card`] | which cards there are and what they can do |
 //! | [`gpu`] | an opened card: context, stream, kernels |
 //! | [`memory`] | device memory and matrices in it |
+//! | [`host`] | pinned host memory |
+//! | [`streaming`] | weights that take turns in slots of device memory |
 //! | [`product`] | matrix products by cublasLt, the algorithm chosen once a shape |
 //! | [`ops`], [`attention`] | one safe function a kernel |
 //! | [`weights`] | weight files into device memory |
@@ -30,10 +32,12 @@ pub mod error;
 pub mod examine;
 pub mod flux;
 pub mod gpu;
+pub mod host;
 pub mod memory;
 pub mod ops;
 pub mod pipeline;
 pub mod product;
+pub mod streaming;
 pub mod synthetic;
 pub mod text;
 pub mod vae;

@@ -18,6 +18,7 @@ use super::gpu::Gpu;
 use super::memory::{Buffer, Matrix};
 use super::text::{Clip, T5};
 use super::vae::{Decoder, Region};
+use crate::engine::budget::Residence;
 use crate::engine::dit::config::Config;
 use crate::engine::files::{Files, Progress};
 use crate::engine::preview::Projection;
@@ -94,7 +95,8 @@ impl Pipeline {
         progress.finish(&vae)?;
         let projection = Projection::read(&parts.preview)
             .map_err(|error| failed("the preview projection", &parts.preview)(error.into()))?;
-        let flux = Flux::load(gpu, config, choice.precision, &origin, |share| {
+        let whole = Residence::whole(config.double_blocks + config.single_blocks);
+        let flux = Flux::load(gpu, config, choice.precision, &origin, &whole, |share| {
             // Only the observer's wish ends a load here.
             progress.part_of(&transformer, share).map_err(|_| CudaError::Stopped)
         })

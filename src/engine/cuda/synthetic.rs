@@ -15,6 +15,7 @@ use super::gpu::Gpu;
 use super::memory::{Buffer, F8};
 use super::text::{Clip, T5, clip, t5};
 use super::vae::{Decoder, Region};
+use crate::engine::budget::Residence;
 use crate::engine::dit::config::Config;
 
 /// The seed of all weights and inputs.
@@ -54,7 +55,7 @@ pub struct Step {
 }
 
 impl Synthetic {
-    /// Makes the weights.
+    /// Makes the weights, and keeps them as planned.
     ///
     /// # Errors
     /// When there is no memory; what `progress` gives.
@@ -62,10 +63,11 @@ impl Synthetic {
         gpu: &Arc<Gpu>,
         config: Config,
         precision: Precision,
+        plan: &Residence,
         progress: impl FnMut(f64) -> Result<()>,
     ) -> Result<Self> {
         let begun = Instant::now();
-        let flux = Flux::load(gpu, config, precision, &Origin::Random(SEED), progress)?;
+        let flux = Flux::load(gpu, config, precision, &Origin::Random(SEED), plan, progress)?;
         Ok(Self { gpu: Arc::clone(gpu), flux, made_in: begun.elapsed().as_secs_f64() })
     }
 
