@@ -10,7 +10,7 @@ use super::{gpu, nano};
 
 const LIMITS: TextLimits = TextLimits { t5: 32, clip: 77 };
 
-fn parts() -> Parts {
+pub fn parts() -> Parts {
     Parts {
         transformer: nano("flux1-nano-fp8.safetensors"),
         vae: nano("ae.safetensors"),
@@ -65,10 +65,10 @@ fn psnr(ours: &[u8], theirs: &[u8]) -> f64 {
     10.0 * (255.0 * 255.0 / mean.max(1e-9)).log10()
 }
 
-fn on_card(gpu: &std::sync::Arc<engine::cuda::Gpu>, precision: Precision) -> Pipeline {
+pub fn on_card(gpu: &std::sync::Arc<engine::cuda::Gpu>, precision: Precision) -> Pipeline {
     let name = ModelName::new(ModelName::NANO);
     let asked = Asked::Exactly(precision);
-    Pipeline::load(gpu, &name, &parts(), LIMITS, asked, &mut Looker::default()).expect("nano loads")
+    Pipeline::load(gpu, &name, &parts(), LIMITS, asked, None, &mut Looker::default()).expect("nano loads")
 }
 
 fn draw(engine: &mut dyn Draw, brief: &Brief) -> Vec<u8> {

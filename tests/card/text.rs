@@ -110,7 +110,7 @@ fn milliseconds(gpu: &Gpu, run: impl Fn()) -> f32 {
 fn real_sizes_take() {
     let Some(gpu) = gpu() else { return };
     for length in [512, 256] {
-        let t5 = T5::random(&gpu, t5::Config::xxl(), 1).expect("memory for T5-XXL");
+        let t5 = T5::random(&gpu, t5::Config::xxl(), 1, true).expect("memory for T5-XXL");
         let room = t5.room(&gpu, length).expect("room");
         let out = Buffer::of::<bf16>(&gpu, length, t5.width(), "the test").expect("memory");
         let ids: Vec<u32> = (0..length as u32).map(|index| index * 61 % 32128).collect();

@@ -19,6 +19,7 @@
 //! | [`text`] | T5's encoder and CLIP's text model |
 //! | [`flux`] | the transformer |
 //! | [`vae`] | the decoder |
+//! | [`plan`] | what the planner of memory is told |
 //! | [`pipeline`] | a model, from prompt to pixels |
 //! | [`synthetic`] | a model of random weights, to be measured without any file |
 //!
@@ -36,6 +37,7 @@ pub mod host;
 pub mod memory;
 pub mod ops;
 pub mod pipeline;
+pub mod plan;
 pub mod product;
 pub mod streaming;
 pub mod synthetic;

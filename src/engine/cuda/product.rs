@@ -19,7 +19,7 @@ use super::gpu::Gpu;
 use super::memory::{Element, F8, Matrix};
 
 /// What the library may use beside its operands, in bytes.
-const WORKSPACE: usize = 32 << 20;
+pub(super) const WORKSPACE: usize = 32 << 20;
 /// How many algorithms of a shape are timed.
 const CANDIDATES: usize = 8;
 /// An algorithm must be this much faster than the first guess to be taken instead.

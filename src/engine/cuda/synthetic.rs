@@ -132,7 +132,7 @@ impl Synthetic {
 pub fn encoders(gpu: &Arc<Gpu>, repeat: usize) -> Result<(f64, f64)> {
     const CLIP_TOKENS: usize = 77;
     let ids: Vec<u32> = (0..TEXT as u32).collect();
-    let t5 = T5::random(gpu, t5::Config::xxl(), SEED)?;
+    let t5 = T5::random(gpu, t5::Config::xxl(), SEED, true)?;
     let room = t5.room(gpu, TEXT)?;
     let out = Buffer::of::<bf16>(gpu, TEXT, t5.width(), "an encoded prompt")?;
     let t5_time = median(gpu, repeat, || t5.encode(gpu, &ids, &room, out.matrix(0, TEXT, t5.width())))?;

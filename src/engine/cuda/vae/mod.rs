@@ -22,6 +22,7 @@ use super::error::{CudaError, Result};
 use super::flux::origin::seed_of;
 use super::gpu::Gpu;
 use super::memory::{Buffer, Layout, Matrix};
+use crate::engine::budget::Tile;
 use crate::engine::latent;
 use crate::engine::vae::decoder::Scaling;
 use crate::engine::weights::Weights;
@@ -188,6 +189,13 @@ impl Decoder {
     #[must_use]
     pub fn activation_bytes(&self, (rows, columns): (usize, usize)) -> usize {
         plan_for(&self.structure, rows, columns).bytes
+    }
+
+    /// The ways to decode a picture, the one of the largest tiles first.
+    #[must_use]
+    pub fn tiles(&self, grid: (usize, usize)) -> Vec<Tile> {
+        let bytes = self.activation_bytes(grid) as u64;
+        vec![Tile { rows: grid.0, columns: grid.1, bytes, work: 1.0 }]
     }
 
     /// Memory to decode pictures, or regions, of so many rows and columns of tokens in.
