@@ -2,18 +2,24 @@
 
 use std::sync::Arc;
 
-use flux_tui::engine::budget::Residence;
+use flux_tui::engine::budget::{Limits, Residence, Speed};
+use flux_tui::engine::cuda::budgeted::{Budgeted, plan_for};
 use flux_tui::engine::cuda::flux::Flux;
 use flux_tui::engine::cuda::flux::origin::{Origin, seed_of};
-use flux_tui::engine::cuda::flux::precision::Precision;
+use flux_tui::engine::cuda::flux::precision::{Asked, Precision};
 use flux_tui::engine::cuda::flux::step::Watch;
 use flux_tui::engine::cuda::flux::workspace::Workspace;
 use flux_tui::engine::cuda::memory::Buffer;
-use flux_tui::engine::cuda::{CudaError, Gpu};
+use flux_tui::engine::cuda::pipeline::Pipeline;
+use flux_tui::engine::cuda::text::{Clip, T5};
+use flux_tui::engine::cuda::vae::Decoder;
+use flux_tui::engine::cuda::{CudaError, Gpu, plan};
 use flux_tui::engine::dit::config::Config;
+use flux_tui::engine::{Draw, EngineError};
+use flux_tui::model::ModelName;
 use half::bf16;
 
-use super::{gpu, weights};
+use super::{gpu, nano, pictures, weights};
 
 const TIMES: [f32; 3] = [1.0, 0.7, 0.2];
 const TEXT: usize = 32;
@@ -148,4 +154,113 @@ fn a_plan_for_another_model_is_refused() {
     assert!(error.to_string().contains("a plan for 57 blocks"), "{error}");
     let blocks = config.double_blocks + config.single_blocks;
     assert!(load(&Residence::nothing(blocks, 0)).is_err(), "there is no slot");
+}
+
+fn nano_within(gpu: &Arc<Gpu>, budget: Option<u64>) -> Result<Pipeline, EngineError> {
+    let (name, asked) = (ModelName::new(ModelName::NANO), Asked::Exactly(Precision::Fp8Storage));
+    Pipeline::load(
+        gpu,
+        &name,
+        &pictures::parts(),
+        pictures::LIMITS,
+        asked,
+        budget,
+        &mut pictures::Looker::default(),
+    )
+}
+
+/// The smallest budget that nano can be drawn in, to a megabyte.
+fn least(gpu: &Arc<Gpu>) -> u64 {
+    let (mut refused, mut enough) = (0, nano_within(gpu, None).expect("nano loads").plan().peak());
+    while enough - refused > 1 << 20 {
+        let budget = refused.midpoint(enough);
+        match nano_within(gpu, Some(budget)) {
+            Ok(_) => enough = budget,
+            Err(EngineError::Placement { reason, .. }) => {
+                assert!(reason.contains("at least") && reason.contains("the budget is"), "{reason}");
+                refused = budget;
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+    enough
+}
+
+#[test]
+fn pictures_within_the_least_budget_are_those_without_one_and_hold_no_more_after_twenty() {
+    let Some(gpu) = gpu() else { return };
+    let brief = |seed| pictures::brief(&format!("a red apple, {seed}"), (128, 128), seed);
+    let mut whole = nano_within(&gpu, None).expect("nano loads");
+    let expected: Vec<_> = (0..20).map(|seed| pictures::draw(&mut whole, &brief(seed))).collect();
+    drop(whole);
+    let budget = least(&gpu);
+    let mut held = nano_within(&gpu, Some(budget)).expect("it was loaded before");
+    let plan = held.plan().clone();
+    eprintln!("{} MB: {:?}", budget >> 20, plan.transformer);
+    assert!(plan.transformer.streamed_blocks() > 0 && !plan.t5_stays && !plan.clip_stays, "{plan:?}");
+    assert!(pictures::draw(&mut held, &brief(0)) == expected[0]);
+    gpu.forget_peak();
+    let between = gpu.held();
+    for (seed, expected) in expected.iter().enumerate() {
+        assert!(pictures::draw(&mut held, &brief(seed as u64)) == *expected, "picture {seed}");
+        assert_eq!(gpu.held(), between, "after picture {seed}");
+        assert!(plan::CONTEXT + gpu.peak() <= budget, "{} of {budget} after picture {seed}", gpu.peak());
+    }
+    // Larger pictures than can be had are refused before anything is computed.
+    let refused = held.draw(&pictures::brief("a house", (2048, 2048), 1), &mut pictures::Looker::default());
+    let error = refused.expect_err("it does not fit").to_string();
+    assert!(error.contains("a picture of this size"), "{error}");
+}
+
+#[test]
+fn encoders_brought_for_a_prompt_give_the_bits_of_those_that_stay() {
+    let Some(gpu) = gpu() else { return };
+    let (config, ids) = (nano("t5_config.json"), [5, 9, 100, 7, 1, 0, 0, 0]);
+    let of_t5 = |t5: &T5| {
+        let out = Buffer::of::<bf16>(&gpu, ids.len(), t5.width(), "a test").expect("memory");
+        let room = t5.room(&gpu, ids.len()).expect("room");
+        let matrix = out.matrix(0, ids.len(), t5.width());
+        t5.encode(&gpu, &ids, &room, matrix).expect("encoded");
+        gpu.download(matrix).expect("a result")
+    };
+    let stays = T5::load(&gpu, &weights("t5.safetensors"), &config).expect("T5 loads");
+    let before = gpu.held();
+    let brought = T5::brought(weights("t5.safetensors"), &config).expect("T5 can be brought");
+    assert!(of_t5(&brought) == of_t5(&stays));
+    assert_eq!((brought.bytes(), gpu.held()), (0, before));
+    let config = nano("clip_config.json");
+    let of_clip = |clip: &Clip| {
+        let out = Buffer::of::<bf16>(&gpu, 1, clip.width(), "a test").expect("memory");
+        let room = clip.room(&gpu, ids.len()).expect("room");
+        let matrix = out.matrix(0, 1, clip.width());
+        clip.encode(&gpu, &ids, 4, &room, matrix).expect("encoded");
+        gpu.download(matrix).expect("a result")
+    };
+    let stays = Clip::load(&gpu, &weights("clip.safetensors"), &config).expect("CLIP loads");
+    let brought = Clip::brought(weights("clip.safetensors"), &config).expect("CLIP can be brought");
+    assert!(of_clip(&brought) == of_clip(&stays));
+}
+
+/// `cargo test --release --features cuda --test cuda the_real_size_within -- --ignored --nocapture`
+#[test]
+#[ignore = "takes 10 GB of device memory and of pinned host memory"]
+fn the_real_size_within_its_plan() {
+    let Some(gpu) = gpu() else { return };
+    let precision = if gpu.card().has_fp8() { Precision::Fp8 } else { Precision::Fp8Storage };
+    let model = || (Config::flux1_dev(), precision);
+    let speed = Speed { step: Some(0.1), ..plan::speed(&gpu, None).expect("copies") };
+    let grid = (64, 64);
+    for gigabytes in [12, 8, 6, 4] {
+        let limits = Limits { budget: gigabytes * 1_000_000_000, free: 80_000_000_000 };
+        let decoder = Decoder::random(&gpu, 1).expect("memory");
+        let (config, precision) = model();
+        let plan = plan_for((&config, precision), &decoder, (grid, 2), &speed, (limits, plan::CONTEXT))
+            .expect("a plan");
+        gpu.forget_peak();
+        let held = Budgeted::new(&gpu, model(), plan, decoder, (grid, 2)).expect("memory");
+        (0..3).for_each(|_| held.picture(|| ()).expect("a picture"));
+        let (peak, said) = (plan::CONTEXT + gpu.peak(), held.plan.peak());
+        eprintln!("{gigabytes} GB: {} MB held at most, {} MB said", peak >> 20, said >> 20);
+        assert!(peak <= said && peak as f64 > 0.95 * said as f64, "{peak} of {said}");
+    }
 }

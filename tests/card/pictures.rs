@@ -8,7 +8,7 @@ use flux_tui::model::{ModelName, Parts, TextLimits};
 
 use super::{gpu, nano};
 
-const LIMITS: TextLimits = TextLimits { t5: 32, clip: 77 };
+pub const LIMITS: TextLimits = TextLimits { t5: 32, clip: 77 };
 
 pub fn parts() -> Parts {
     Parts {
@@ -25,7 +25,7 @@ pub fn parts() -> Parts {
     }
 }
 
-fn brief(prompt: &str, (width, height): (u32, u32), seed: u64) -> Brief {
+pub fn brief(prompt: &str, (width, height): (u32, u32), seed: u64) -> Brief {
     Brief {
         prompt: Prompt::new(prompt).expect("a prompt"),
         size: Size::new(width, height).expect("a size"),
@@ -37,7 +37,7 @@ fn brief(prompt: &str, (width, height): (u32, u32), seed: u64) -> Brief {
 
 /// Looks at every preview, and may stop at a step.
 #[derive(Default)]
-struct Looker {
+pub struct Looker {
     stop_at: Option<u32>,
     reached: u32,
     previews: usize,
@@ -65,13 +65,13 @@ fn psnr(ours: &[u8], theirs: &[u8]) -> f64 {
     10.0 * (255.0 * 255.0 / mean.max(1e-9)).log10()
 }
 
-pub fn on_card(gpu: &std::sync::Arc<engine::cuda::Gpu>, precision: Precision) -> Pipeline {
+fn on_card(gpu: &std::sync::Arc<engine::cuda::Gpu>, precision: Precision) -> Pipeline {
     let name = ModelName::new(ModelName::NANO);
     let asked = Asked::Exactly(precision);
     Pipeline::load(gpu, &name, &parts(), LIMITS, asked, None, &mut Looker::default()).expect("nano loads")
 }
 
-fn draw(engine: &mut dyn Draw, brief: &Brief) -> Vec<u8> {
+pub fn draw(engine: &mut dyn Draw, brief: &Brief) -> Vec<u8> {
     engine.draw(brief, &mut Looker::default()).expect("it draws").rgb
 }
 

@@ -121,7 +121,7 @@ fn real_sizes_take() {
         let (weights, room) = (t5.bytes() as f64 / 1e9, room.bytes() as f64 / 1e6);
         eprintln!("T5-XXL, {length} tokens: {time:.2} ms; {weights:.2} GB of weights, room of {room:.0} MB");
     }
-    let clip = Clip::random(&gpu, clip::Config::large(), 1).expect("memory for CLIP-L");
+    let clip = Clip::random(&gpu, clip::Config::large(), 1, true).expect("memory for CLIP-L");
     let room = clip.room(&gpu, 77).expect("room");
     let out = Buffer::of::<bf16>(&gpu, 1, clip.width(), "the test").expect("memory");
     let run = || clip.encode(&gpu, &[7; 77], 5, &room, out.matrix(0, 1, clip.width())).expect("encoded");

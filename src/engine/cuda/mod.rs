@@ -22,12 +22,14 @@
 //! | [`plan`] | what the planner of memory is told |
 //! | [`pipeline`] | a model, from prompt to pixels |
 //! | [`synthetic`] | a model of random weights, to be measured without any file |
+//! | [`budgeted`] | such a model, whole, held to a budget of memory |
 //!
 //! CUDA's libraries are opened when a card is first asked for, so a program with this feature starts anywhere and says
 //! what is missing.
 #![allow(unsafe_code)] // calls into the driver; every wrapper checks extents before it hands out an address
 
 pub mod attention;
+pub mod budgeted;
 pub mod card;
 pub mod error;
 pub mod examine;

@@ -18,7 +18,7 @@ use super::gpu::Gpu;
 use super::memory::{Buffer, Matrix};
 use super::plan;
 use super::text::{Clip, T5};
-use super::vae::{Decoder, Region};
+use super::vae::Decoder;
 use crate::engine::budget::{self, Limits, Plan};
 use crate::engine::dit::config::Config;
 use crate::engine::files::{Files, Progress};
@@ -43,6 +43,8 @@ pub struct Pipeline {
     projection: Projection,
     choice: Choice,
     plan: Plan,
+    /// Bytes that may be held, the context included.
+    allowed: u64,
     /// The last prompts, the newest first.
     read: VecDeque<Arc<Encoded>>,
 }
@@ -166,6 +168,7 @@ impl Pipeline {
             projection,
             choice,
             plan,
+            allowed: limits.budget.min(limits.free),
             read: VecDeque::new(),
         })
     }
@@ -264,22 +267,45 @@ impl Pipeline {
         self.flux.condition(text, pooled, grid, times, guidance)
     }
 
+    /// Bytes that may still be taken by the plan's limits.
+    fn left(&self) -> u64 {
+        self.allowed.saturating_sub(plan::CONTEXT + self.gpu.held())
+    }
+
+    /// The tiles to decode a picture in. Refuses one that does not fit beside what stays: the model was planned for
+    /// another size.
+    fn check(&self, size: Size, steps: u32) -> Result<(usize, usize)> {
+        let (config, image) = (&self.flux.config, size.image_tokens());
+        let text = self.counter.t5.limit();
+        let workspace = Workspace::bytes_for(config, self.flux.precision, text, image);
+        let conditions = Flux::condition_bytes(config, text, image, steps as usize);
+        self.within((workspace + conditions) as u64, "the steps of a picture of this size")?;
+        self.tile(latent::grid(size))
+    }
+
+    fn within(&self, wanted: u64, purpose: &'static str) -> Result<()> {
+        match self.left() {
+            free if wanted > free => Err(CudaError::OutOfMemory { wanted, free, purpose }),
+            _ => Ok(()),
+        }
+    }
+
+    /// The largest tiles that fit.
+    fn tile(&self, grid: (usize, usize)) -> Result<(usize, usize)> {
+        let (tiles, left) = (self.decoder.tiles(grid), self.left());
+        let fitting = tiles.iter().find(|tile| tile.bytes <= left);
+        if let (None, Some(smallest)) = (fitting, tiles.last()) {
+            self.within(smallest.bytes, "decoding a picture of this size")?;
+        }
+        Ok(fitting.map_or(grid, |tile| (tile.rows, tile.columns)))
+    }
+
     /// The latent alone, so that the rest of a step's memory is free for the VAE.
     fn latent(&self, workspace: Workspace) -> Result<Buffer> {
         let latent = workspace.latent();
         let alone = Buffer::of::<f32>(&self.gpu, latent.rows(), latent.width(), "the latent")?;
         self.gpu.copy(alone.matrix(0, latent.rows(), latent.width()), latent)?;
         Ok(alone)
-    }
-
-    /// 8-bit RGB.
-    fn decode(&self, latent: Matrix<'_, f32>, size: Size) -> Result<Option<Vec<u8>>> {
-        let grid = latent::grid(size);
-        let activations = self.decoder.activations(grid)?;
-        self.decoder.decode(&activations, latent, grid, Region::whole(grid))?;
-        let rgb = self.gpu.download(activations.rgb())?;
-        let not_finite = self.gpu.download(activations.not_finite())?;
-        Ok((not_finite == [0]).then_some(rgb))
     }
 }
 
@@ -296,6 +322,7 @@ impl Draw for Pipeline {
         };
         check(observer)?;
         self.gpu.bind().map_err(during("taking the card"))?;
+        let tile = self.check(brief.size, brief.steps).map_err(during("planning"))?;
         observer.report(Report::Encoding);
         let encoded = self.encode(brief.prompt.as_str())?;
         let encode = seconds();
@@ -306,7 +333,7 @@ impl Draw for Pipeline {
         check(observer)?;
         observer.report(Report::Decoding);
         let tokens = latent.matrix(0, brief.size.image_tokens(), self.flux.config.in_channels);
-        let rgb = self.decode(tokens, brief.size).map_err(during("decoding"))?;
+        let rgb = self.decoder.picture(tokens, latent::grid(brief.size), tile).map_err(during("decoding"))?;
         let rgb = rgb.ok_or(EngineError::NotFinite { stage: "decoding" })?;
         Ok(Drawn {
             rgb,

@@ -52,6 +52,8 @@ pub struct Step {
     pub repeats: bool,
     /// Bytes of the buffers of this size.
     pub workspace: u64,
+    /// Bytes that each evaluation streamed.
+    pub streamed: u64,
 }
 
 impl Synthetic {
@@ -76,6 +78,12 @@ impl Synthetic {
         &mut self.flux
     }
 
+    /// The same, to be looked at.
+    #[must_use]
+    pub fn transformer(&self) -> &Flux {
+        &self.flux
+    }
+
     /// Evaluates a picture of `grid` rows and columns of tokens, `repeat` times after a few that do not count.
     ///
     /// # Errors
@@ -98,7 +106,11 @@ impl Synthetic {
         let input = workspace.input().slice_rows(0, image);
         gpu.random(input, seed_of(SEED, "latent"), 0.0, 1.0)?;
         let (mut milliseconds, mut repeats, mut first) = (Vec::new(), true, None);
+        let mut brought = 0;
         for index in 0..WARM + repeat {
+            if index == WARM {
+                brought = self.flux.store().brought();
+            }
             let start = gpu.mark(true)?;
             self.flux.evaluate(&workspace, &conditions, 0, &mut ())?;
             let end = gpu.mark(true)?;
@@ -115,7 +127,8 @@ impl Synthetic {
         if velocity.iter().any(|value| !value.is_finite()) {
             return Err(CudaError::Shape("the velocity is not finite: its time means nothing".to_owned()));
         }
-        Ok(Step { milliseconds, tables, velocity, repeats, workspace: workspace.bytes() as u64 })
+        let streamed = (self.flux.store().brought() - brought) / repeat.max(1) as u64;
+        Ok(Step { milliseconds, tables, velocity, repeats, workspace: workspace.bytes() as u64, streamed })
     }
 
     fn input(&self, name: &str, rows: usize, width: usize) -> Result<Buffer> {
@@ -137,7 +150,7 @@ pub fn encoders(gpu: &Arc<Gpu>, repeat: usize) -> Result<(f64, f64)> {
     let out = Buffer::of::<bf16>(gpu, TEXT, t5.width(), "an encoded prompt")?;
     let t5_time = median(gpu, repeat, || t5.encode(gpu, &ids, &room, out.matrix(0, TEXT, t5.width())))?;
     drop((t5, room, out));
-    let clip = Clip::random(gpu, clip::Config::large(), SEED)?;
+    let clip = Clip::random(gpu, clip::Config::large(), SEED, true)?;
     let (room, ids) = (clip.room(gpu, CLIP_TOKENS)?, &ids[..CLIP_TOKENS]);
     let out = Buffer::of::<bf16>(gpu, 1, clip.width(), "an encoded prompt")?;
     let last = CLIP_TOKENS - 1;

@@ -187,14 +187,19 @@ impl Clip {
         Ok((config, model, plan))
     }
 
-    /// Random weights, to measure with.
+    /// Random weights, to measure with; they stay on the card, or are made anew for each prompt.
     ///
     /// # Errors
     /// When there is no memory.
-    pub fn random(gpu: &Arc<Gpu>, config: Config, seed: u64) -> Result<Self> {
+    pub fn random(gpu: &Arc<Gpu>, config: Config, seed: u64, stays: bool) -> Result<Self> {
         config.check()?;
         let (model, plan) = Model::plan(&config, "");
-        Ok(Self { weights: Kept::random(gpu, plan, seed, PURPOSE)?, config, model })
+        let weights = if stays {
+            Kept::random(gpu, plan, seed, PURPOSE)?
+        } else {
+            Kept::brought(plan, Origin::Random(seed), PURPOSE)?
+        };
+        Ok(Self { weights, config, model })
     }
 
     /// Bytes of it before it is loaded, for texts of `tokens` tokens.

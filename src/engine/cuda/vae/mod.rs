@@ -208,6 +208,25 @@ impl Decoder {
         Ok(Activations { memory, rows, columns, places: Places::new(&self.structure, rows, columns), plan })
     }
 
+    /// 8-bit RGB of a whole picture, in tiles of so many rows and columns of tokens; `None` where anything in it was not
+    /// finite.
+    ///
+    /// # Errors
+    /// When the shapes do not fit; when there is no memory.
+    pub fn picture(
+        &self,
+        tokens: Matrix<'_, f32>,
+        grid: (usize, usize),
+        tile: (usize, usize),
+    ) -> Result<Option<Vec<u8>>> {
+        debug_assert_eq!(tile, grid, "tiles are yet to come");
+        let activations = self.activations(grid)?;
+        self.decode(&activations, tokens, grid, Region::whole(grid))?;
+        let rgb = self.gpu.download(activations.rgb())?;
+        let not_finite = self.gpu.download(activations.not_finite())?;
+        Ok((not_finite == [0]).then_some(rgb))
+    }
+
     /// Decodes a region of a picture into `activations`: `tokens` are the whole picture's, `[rows · columns, 64]` of
     /// `grid`. Returns when the launches are asked for.
     ///
