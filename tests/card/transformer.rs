@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
+use flux_tui::engine::budget::Residence;
 use flux_tui::engine::cuda::Gpu;
 use flux_tui::engine::cuda::flux::origin::Origin;
 use flux_tui::engine::cuda::flux::precision::Precision;
@@ -75,7 +76,9 @@ impl OnCard {
     fn new(gpu: &Arc<Gpu>, precision: Precision) -> Self {
         let file = weights("flux1-nano-fp8.safetensors");
         let config = Config::of(&file).expect("nano is a transformer");
-        let flux = Flux::load(gpu, config, precision, &Origin::File(&file), |_| Ok(())).expect("nano loads");
+        let whole = Residence::whole(config.double_blocks + config.single_blocks);
+        let flux =
+            Flux::load(gpu, config, precision, &Origin::File(&file), &whole, |_| Ok(())).expect("nano loads");
         Self { gpu: Arc::clone(gpu), flux }
     }
 

@@ -22,7 +22,7 @@ use super::memory::{Element, F8, Matrix};
 use plan::Plan;
 
 /// What the library may use beside its operands, in bytes.
-const WORKSPACE: usize = 32 << 20;
+pub(super) const WORKSPACE: usize = 32 << 20;
 /// fp8 products want every side to be a multiple of this.
 pub const GRAIN: usize = 16;
 

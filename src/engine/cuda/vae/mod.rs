@@ -22,6 +22,7 @@ use super::error::{CudaError, Result};
 use super::flux::origin::seed_of;
 use super::gpu::Gpu;
 use super::memory::{Buffer, Layout, Matrix};
+use crate::engine::budget::Tile;
 use crate::engine::latent;
 use crate::engine::vae::decoder::Scaling;
 use crate::engine::weights::Weights;
@@ -190,6 +191,13 @@ impl Decoder {
         plan_for(&self.structure, rows, columns).bytes
     }
 
+    /// The ways to decode a picture, the one of the largest tiles first.
+    #[must_use]
+    pub fn tiles(&self, grid: (usize, usize)) -> Vec<Tile> {
+        let bytes = self.activation_bytes(grid) as u64;
+        vec![Tile { rows: grid.0, columns: grid.1, bytes, work: 1.0 }]
+    }
+
     /// Memory to decode pictures, or regions, of so many rows and columns of tokens in.
     ///
     /// # Errors
@@ -198,6 +206,25 @@ impl Decoder {
         let plan = plan_for(&self.structure, rows, columns);
         let memory = Buffer::new(&self.gpu, plan.bytes, "the VAE's pictures")?;
         Ok(Activations { memory, rows, columns, places: Places::new(&self.structure, rows, columns), plan })
+    }
+
+    /// 8-bit RGB of a whole picture, in tiles of so many rows and columns of tokens; `None` where anything in it was not
+    /// finite.
+    ///
+    /// # Errors
+    /// When the shapes do not fit; when there is no memory.
+    pub fn picture(
+        &self,
+        tokens: Matrix<'_, f32>,
+        grid: (usize, usize),
+        tile: (usize, usize),
+    ) -> Result<Option<Vec<u8>>> {
+        debug_assert_eq!(tile, grid, "tiles are yet to come");
+        let activations = self.activations(grid)?;
+        self.decode(&activations, tokens, grid, Region::whole(grid))?;
+        let rgb = self.gpu.download(activations.rgb())?;
+        let not_finite = self.gpu.download(activations.not_finite())?;
+        Ok((not_finite == [0]).then_some(rgb))
     }
 
     /// Decodes a region of a picture into `activations`: `tokens` are the whole picture's, `[rows · columns, 64]` of
