@@ -58,7 +58,7 @@ impl Observer for Looker {
     }
 }
 
-fn psnr(ours: &[u8], theirs: &[u8]) -> f64 {
+pub fn psnr(ours: &[u8], theirs: &[u8]) -> f64 {
     assert_eq!(ours.len(), theirs.len());
     let square = |(a, b): (&u8, &u8)| (f64::from(*a) - f64::from(*b)).powi(2);
     let mean = ours.iter().zip(theirs).map(square).sum::<f64>() / ours.len() as f64;

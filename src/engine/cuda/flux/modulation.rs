@@ -287,7 +287,7 @@ impl Modulator {
         };
         match &self.weights {
             Weights::Resident(all) => {
-                self.layers.iter().try_for_each(|layer| run(layer, &layer.linear, all))?
+                self.layers.iter().try_for_each(|layer| run(layer, &layer.linear, all))?;
             }
             Weights::Streamed(images) => {
                 let slots = Slots::new(gpu, images.len(), 2, largest(&self.layers), false)?;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::engine::budget::Residence;
 use crate::engine::cuda::error::{CudaError, Result};
 use crate::engine::cuda::gpu::Gpu;
+use crate::engine::cuda::host::HostMemory;
 use crate::engine::cuda::memory::Buffer;
 use crate::engine::cuda::streaming::{Images, Slots};
 
@@ -116,7 +117,7 @@ impl Store {
     pub fn host_bytes(&self) -> (usize, usize) {
         let bytes = |pinned_only: bool| {
             let images = self.images.iter().filter(|image| image.is_pinned() || !pinned_only);
-            images.map(|image| image.bytes()).sum()
+            images.map(HostMemory::bytes).sum()
         };
         (bytes(false), bytes(true))
     }
