@@ -46,6 +46,27 @@ pub enum PrecisionChoice {
     Bf16,
 }
 
+/// How much of a card's memory may be held, in bytes; written `8GiB`, `7.9GB`, `800MiB`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct VramBudget(pub u64);
+
+/// Units of a [`VramBudget`], the one that fits all first.
+const UNITS: [(&str, f64); 4] =
+    [("GiB", (1u64 << 30) as f64), ("MiB", (1u64 << 20) as f64), ("GB", 1e9), ("MB", 1e6)];
+
+impl FromStr for VramBudget {
+    type Err = DeviceError;
+    fn from_str(text: &str) -> Result<Self, DeviceError> {
+        let refused = || DeviceError::Budget(text.to_owned());
+        let with_unit = |(unit, bytes)| text.strip_suffix(unit).map(|number| (number.trim_end(), bytes));
+        let (number, unit) = UNITS.into_iter().find_map(with_unit).ok_or_else(refused)?;
+        // What a float's own reader takes besides: signs, exponents, infinity.
+        let plain = number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+        let bytes = number.parse::<f64>().ok().filter(|_| plain).ok_or_else(refused)? * unit;
+        if (1.0..1e15).contains(&bytes) { Ok(Self(bytes as u64)) } else { Err(refused()) }
+    }
+}
+
 /// A text that names no device or no precision: the text, and what would work.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DeviceError {
@@ -55,6 +76,9 @@ pub enum DeviceError {
     /// Not a choice of one.
     #[error("{0:?} is no device: write auto, cpu, cuda for any card, or cuda:0 for the first one")]
     Choice(String),
+    /// Not an amount of memory.
+    #[error("{0:?} is no amount of memory: write a number and GiB, GB, MiB or MB, like 8GiB")]
+    Budget(String),
     /// Not a precision.
     #[error("{0:?} is no precision: write auto, fp8, fp8-storage or bf16")]
     Precision(String),
@@ -203,6 +227,17 @@ as_text!(Device, DeviceChoice, PrecisionChoice);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn budgets_are_numbers_with_a_unit() {
+        let read = |text: &str| text.parse().map(|VramBudget(bytes)| bytes);
+        assert_eq!(read("8GiB"), Ok(8 << 30));
+        assert_eq!(read("7.9 GB"), Ok(7_900_000_000));
+        assert_eq!(read("800MiB"), Ok(800 << 20));
+        for wrong in ["8", "GiB", "-1GB", "1e3GB", "infGB", "8gb", "0GB", "nanGB", "9999999999GB", ""] {
+            assert_eq!(read(wrong), Err(DeviceError::Budget(wrong.to_owned())), "{wrong}");
+        }
+    }
 
     #[test]
     fn every_name_is_read_as_it_is_written() {

@@ -46,8 +46,11 @@
 //! writes the PNG by rename and records it → `Finished` → `ui::picture` encodes it off-thread →
 //! `ui::view::preview` draws it.
 //!
-//! `src/engine/cuda/kernels/` holds CUDA kernels that no module uses yet; `ROADMAP.md` says what is
-//! missing and `benches/PERFORMANCE.md` what they reach.
+//! # Two engines
+//! [`engine`] draws on the CPU with candle, in fp32. With the feature `cuda` it also draws on NVIDIA cards, by
+//! `engine::cuda`: kernels of our own and cublasLt over buffers that are laid out before a step. They share names,
+//! schedule, noise and files, not code: what is fused on a card crosses the borders of the blocks. `engine::placement` is
+//! the one door to both.
 
 pub mod catalog;
 pub mod cli;

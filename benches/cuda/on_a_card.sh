@@ -53,10 +53,18 @@ agree() { timeout 300 python3 "$here/peers/diffusers_agreement.py" "$out/velocit
 
 peers() { timeout 400 python3 "$here/peers/diffusers_flux.py" eager regional vae t5 2>&1 | tee "$out/peers.txt" | grep '^{'; }
 
+# HARNESS names the folder that benches/cuda/build.sh made: its checks of single kernels, on small sizes, too.
 sanitize() {
+    echo "memcheck, the engine"
+    timeout 120 compute-sanitizer --tool memcheck "$tests" --test-threads 1 older_cards not_finite clip_on \
+        >"$out/memcheck.txt" 2>&1
+    grep -E 'test result|panicked|SUMMARY|Invalid' "$out/memcheck.txt"
+    [ -n "${HARNESS:-}" ] || return 0
     for tool in memcheck racecheck; do
-        echo "$tool"
-        timeout 150 compute-sanitizer --tool $tool "$tests" --test-threads 1 odd_size stop_takes 2>&1 | tail -4
+        for call in "vae $HARNESS check-small" "text $HARNESS/text.fatbin check"; do
+            echo "$tool, harness $call"
+            timeout 100 compute-sanitizer --tool $tool "$HARNESS/harness" $call 2>&1 | tail -2
+        done
     done
 }
 

@@ -5,9 +5,10 @@
     python benches/peers/diffusers_agreement.py DIR
 
 for P = bf16, fp8, fp8-storage. The weights are those of `--synthetic`, made here again by the same formulas
-(src/engine/cuda/kernels/sampling.cu). diffusers runs in bf16, once with bf16 weights and once with fp8 ones widened;
-and once more with the activations of every block's linear layers quantised row by row and multiplied by torch's own
-fp8 product, which is what the fp8 engine has to be as good as. Prints relative norms of the differences.
+(src/engine/cuda/kernels/sampling.cu). diffusers runs with bf16 weights and with fp8 ones widened, each in bf16 and in
+fp32 (48 GB): what bf16 itself costs is the distance between those two, and ours has to be no farther from fp32. Then
+once more with the activations of every block's linear layers quantised row by row and multiplied by torch's own fp8
+product, which is what the fp8 engine has to be as good as. Prints relative norms of the differences.
 """
 import re
 import sys
@@ -145,17 +146,19 @@ def quantise(model):
                 setattr(parent, name.rpartition(".")[2], RowwiseFp8(child))
 
 
-def evaluate(model, grid):
+def evaluate(model, grid, dtype=torch.bfloat16):
+    """The velocity. In bf16 diffusers embeds a thousand times the time and the guidance rounded to bf16: 752 and 3504."""
     rows, columns = grid
+    time, guidance = (0.75, 3.5) if dtype == torch.bfloat16 else (0.752, 3.504)
     ids = torch.zeros(rows, columns, 3, device=DEVICE)
     ids[..., 1] += torch.arange(rows, device=DEVICE)[:, None]
     ids[..., 2] += torch.arange(columns, device=DEVICE)[None]
     inputs = dict(
-        hidden_states=normal("latent", 1, rows * columns, 64).bfloat16(),
-        encoder_hidden_states=normal("text", 1, TEXT, 4096).bfloat16(),
-        pooled_projections=normal("pooled", 1, 768).bfloat16(),
-        timestep=torch.tensor([0.75], device=DEVICE, dtype=torch.bfloat16),  # times 1000, in bf16: 752
-        guidance=torch.tensor([3.5], device=DEVICE, dtype=torch.float32),  # times 1000, in bf16: 3504
+        hidden_states=normal("latent", 1, rows * columns, 64).bfloat16().to(dtype),
+        encoder_hidden_states=normal("text", 1, TEXT, 4096).bfloat16().to(dtype),
+        pooled_projections=normal("pooled", 1, 768).bfloat16().to(dtype),
+        timestep=torch.tensor([time], device=DEVICE, dtype=dtype),
+        guidance=torch.tensor([guidance], device=DEVICE, dtype=torch.float32),
         img_ids=ids.reshape(-1, 3), txt_ids=torch.zeros(TEXT, 3, device=DEVICE), return_dict=False,
     )
     with torch.inference_mode():
@@ -172,23 +175,29 @@ def main():
     with torch.device("meta"):
         model = FluxTransformer2DModel(guidance_embeds=True)
     model = model.to(torch.bfloat16).to_empty(device=DEVICE).eval().requires_grad_(False)
-    theirs = {}
+    theirs, exact = {}, {}
     for fp8 in (False, True):
         fill(model, fp8)
         for size, grid in SIZES.items():
             theirs[fp8, size] = evaluate(model, grid)
+        model = model.float()
+        for size, grid in SIZES.items():
+            exact[fp8, size] = evaluate(model, grid, torch.float32)
+        model = model.bfloat16()
     quantise(model)
-    print(f"{'relative norm of the difference':46} " + " ".join(f"{size:>10}" for size in SIZES))
-    rows = [
-        ("bf16: ours, diffusers", lambda s: error(ours("bf16", s), theirs[False, s])),
-        ("fp8 weights in bf16: ours, diffusers", lambda s: error(ours("fp8-storage", s), theirs[True, s])),
-        ("fp8: ours, diffusers in bf16", lambda s: error(ours("fp8", s), theirs[True, s])),
-    ]
     quantised = {size: evaluate(model, grid) for size, grid in SIZES.items()}
-    rows.append(("fp8: diffusers quantised, diffusers in bf16", lambda s: error(quantised[s], theirs[True, s])))
-    rows.append(("fp8: ours, diffusers quantised", lambda s: error(ours("fp8", s), quantised[s])))
+    rows = [
+        ("bf16: ours, fp32", lambda s: error(ours("bf16", s), exact[False, s])),
+        ("bf16: diffusers, fp32", lambda s: error(theirs[False, s], exact[False, s])),
+        ("bf16: ours, diffusers", lambda s: error(ours("bf16", s), theirs[False, s])),
+        ("bf16 from fp8 weights: ours, fp32", lambda s: error(ours("fp8-storage", s), exact[True, s])),
+        ("bf16 from fp8 weights: diffusers, fp32", lambda s: error(theirs[True, s], exact[True, s])),
+        ("fp8: ours, fp32", lambda s: error(ours("fp8", s), exact[True, s])),
+        ("fp8: diffusers quantised, fp32", lambda s: error(quantised[s], exact[True, s])),
+    ]
+    print(f"{'relative norm of the difference':42} " + " ".join(f"{size:>10}" for size in SIZES))
     for name, value in rows:
-        print(f"{name:46} " + " ".join(f"{value(size):10.2e}" for size in SIZES), flush=True)
+        print(f"{name:42} " + " ".join(f"{value(size):10.2e}" for size in SIZES), flush=True)
 
 
 main()

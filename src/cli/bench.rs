@@ -1,8 +1,10 @@
 //! `flux-tui bench`: where the time of a picture goes, measured in this process.
 //!
 //! What is measured is in [`measure`]; here is what is asked and how it is told. [`synthetic`] measures FLUX.1 of full
-//! size on a card, without any file.
+//! size on a card, without any file; `budget` draws whole pictures of that within a budget of memory.
 
+#[cfg(feature = "cuda")]
+mod budget;
 mod measure;
 mod synthetic;
 

@@ -78,11 +78,16 @@ impl<'o> Progress<'o> {
 
     /// A whole file is read.
     pub fn finish(&mut self, weights: &Weights) -> Result<(), EngineError> {
-        self.done += weights.size();
+        self.finish_bytes(weights.size())
+    }
+
+    /// A whole file of so many bytes is read, or known to be there for when it is needed.
+    pub fn finish_bytes(&mut self, bytes: u64) -> Result<(), EngineError> {
+        self.done += bytes;
         self.report(self.done)
     }
 
-    /// A share of the last file is read.
+    /// A share of the next file is read.
     pub fn part_of(&mut self, weights: &Weights, share: f64) -> Result<(), EngineError> {
         self.report(self.done + (share * weights.size() as f64) as u64)
     }

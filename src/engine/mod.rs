@@ -3,6 +3,7 @@
 //! The only user of candle and tokenizers. It is handed a model's [`Parts`] and a [`Brief`], and
 //! tells an [`Observer`] how far it is. It knows nothing of queues, sockets or the library.
 
+pub mod budget;
 mod files;
 pub mod latent;
 mod pipeline;

@@ -90,7 +90,7 @@ mod cards {
     ) -> Result<Box<dyn Draw>, EngineError> {
         let gpu = Gpu::open(number)
             .map_err(|error| refused(name, format!("device cuda:{number}"), error.to_string()))?;
-        Ok(Box::new(pipeline::Pipeline::load(&gpu, name, parts, limits, asked(precision), observer)?))
+        Ok(Box::new(pipeline::Pipeline::load(&gpu, name, parts, limits, asked(precision), None, observer)?))
     }
 }
 

@@ -8,9 +8,9 @@ use flux_tui::model::{ModelName, Parts, TextLimits};
 
 use super::{gpu, nano};
 
-const LIMITS: TextLimits = TextLimits { t5: 32, clip: 77 };
+pub const LIMITS: TextLimits = TextLimits { t5: 32, clip: 77 };
 
-fn parts() -> Parts {
+pub fn parts() -> Parts {
     Parts {
         transformer: nano("flux1-nano-fp8.safetensors"),
         vae: nano("ae.safetensors"),
@@ -25,7 +25,7 @@ fn parts() -> Parts {
     }
 }
 
-fn brief(prompt: &str, (width, height): (u32, u32), seed: u64) -> Brief {
+pub fn brief(prompt: &str, (width, height): (u32, u32), seed: u64) -> Brief {
     Brief {
         prompt: Prompt::new(prompt).expect("a prompt"),
         size: Size::new(width, height).expect("a size"),
@@ -37,7 +37,7 @@ fn brief(prompt: &str, (width, height): (u32, u32), seed: u64) -> Brief {
 
 /// Looks at every preview, and may stop at a step.
 #[derive(Default)]
-struct Looker {
+pub struct Looker {
     stop_at: Option<u32>,
     reached: u32,
     previews: usize,
@@ -58,7 +58,7 @@ impl Observer for Looker {
     }
 }
 
-fn psnr(ours: &[u8], theirs: &[u8]) -> f64 {
+pub fn psnr(ours: &[u8], theirs: &[u8]) -> f64 {
     assert_eq!(ours.len(), theirs.len());
     let square = |(a, b): (&u8, &u8)| (f64::from(*a) - f64::from(*b)).powi(2);
     let mean = ours.iter().zip(theirs).map(square).sum::<f64>() / ours.len() as f64;
@@ -68,10 +68,10 @@ fn psnr(ours: &[u8], theirs: &[u8]) -> f64 {
 fn on_card(gpu: &std::sync::Arc<engine::cuda::Gpu>, precision: Precision) -> Pipeline {
     let name = ModelName::new(ModelName::NANO);
     let asked = Asked::Exactly(precision);
-    Pipeline::load(gpu, &name, &parts(), LIMITS, asked, &mut Looker::default()).expect("nano loads")
+    Pipeline::load(gpu, &name, &parts(), LIMITS, asked, None, &mut Looker::default()).expect("nano loads")
 }
 
-fn draw(engine: &mut dyn Draw, brief: &Brief) -> Vec<u8> {
+pub fn draw(engine: &mut dyn Draw, brief: &Brief) -> Vec<u8> {
     engine.draw(brief, &mut Looker::default()).expect("it draws").rgb
 }
 

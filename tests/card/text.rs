@@ -110,7 +110,7 @@ fn milliseconds(gpu: &Gpu, run: impl Fn()) -> f32 {
 fn real_sizes_take() {
     let Some(gpu) = gpu() else { return };
     for length in [512, 256] {
-        let t5 = T5::random(&gpu, t5::Config::xxl(), 1).expect("memory for T5-XXL");
+        let t5 = T5::random(&gpu, t5::Config::xxl(), 1, true).expect("memory for T5-XXL");
         let room = t5.room(&gpu, length).expect("room");
         let out = Buffer::of::<bf16>(&gpu, length, t5.width(), "the test").expect("memory");
         let ids: Vec<u32> = (0..length as u32).map(|index| index * 61 % 32128).collect();
@@ -121,7 +121,7 @@ fn real_sizes_take() {
         let (weights, room) = (t5.bytes() as f64 / 1e9, room.bytes() as f64 / 1e6);
         eprintln!("T5-XXL, {length} tokens: {time:.2} ms; {weights:.2} GB of weights, room of {room:.0} MB");
     }
-    let clip = Clip::random(&gpu, clip::Config::large(), 1).expect("memory for CLIP-L");
+    let clip = Clip::random(&gpu, clip::Config::large(), 1, true).expect("memory for CLIP-L");
     let room = clip.room(&gpu, 77).expect("room");
     let out = Buffer::of::<bf16>(&gpu, 1, clip.width(), "the test").expect("memory");
     let run = || clip.encode(&gpu, &[7; 77], 5, &room, out.matrix(0, 1, clip.width())).expect("encoded");

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
+use flux_tui::engine::budget::Residence;
 use flux_tui::engine::cuda::Gpu;
 use flux_tui::engine::cuda::flux::origin::Origin;
 use flux_tui::engine::cuda::flux::precision::Precision;
@@ -11,6 +12,7 @@ use flux_tui::engine::cuda::flux::{Conditions, Flux};
 use flux_tui::engine::cuda::memory::Buffer;
 use flux_tui::engine::dit::config::Config;
 use flux_tui::engine::dit::model;
+use flux_tui::engine::sample::noise::randn;
 use half::bf16;
 
 use super::{gpu, relative_error, weights};
@@ -33,18 +35,15 @@ struct Inputs {
 
 impl Inputs {
     fn new(config: &Config, text: usize, grid: (usize, usize)) -> Self {
-        let random = |rows: usize, width: usize| {
-            Tensor::randn(0f32, 1.0, (rows, width), &Device::Cpu)
-                .and_then(|values| {
-                    values.to_dtype(candle_core::DType::BF16)?.to_dtype(candle_core::DType::F32)
-                })
-                .expect("a random tensor can be made")
+        let random = |seed: u64, rows: usize, width: usize| {
+            let values = randn(seed, rows * width).into_iter().map(|value| bf16::from_f32(value).to_f32());
+            Tensor::from_vec(values.collect(), (rows, width), &Device::Cpu).expect("as many values")
         };
         Self {
             grid,
-            text: random(text, config.context_dim),
-            pooled: random(1, config.vec_dim),
-            latent: random(grid.0 * grid.1, config.in_channels),
+            text: random(1, text, config.context_dim),
+            pooled: random(2, 1, config.vec_dim),
+            latent: random(3, grid.0 * grid.1, config.in_channels),
         }
     }
 }
@@ -77,7 +76,9 @@ impl OnCard {
     fn new(gpu: &Arc<Gpu>, precision: Precision) -> Self {
         let file = weights("flux1-nano-fp8.safetensors");
         let config = Config::of(&file).expect("nano is a transformer");
-        let flux = Flux::load(gpu, config, precision, &Origin::File(&file), |_| Ok(())).expect("nano loads");
+        let whole = Residence::whole(config.double_blocks + config.single_blocks);
+        let flux =
+            Flux::load(gpu, config, precision, &Origin::File(&file), &whole, |_| Ok(())).expect("nano loads");
         Self { gpu: Arc::clone(gpu), flux }
     }
 
@@ -157,7 +158,7 @@ fn the_paths_of_older_cards_give_what_this_cards_give() {
     let error = relative_error(&card.velocity(&workspace, &conditions, 1), &own);
     gpu.do_without_row_scales(false);
     eprintln!("fp8, scales in the product: {error_here:.2e}, after it: {error:.2e}");
-    assert!(error < 1.25 * error_here + 5e-3, "{error:e}, {error_here:e}");
+    assert!(error < 1.5 * error_here, "{error:e}, {error_here:e}");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::Failure;
+use crate::device::VramBudget;
 
 /// What is asked of a synthetic measurement.
 #[derive(Debug, clap::Args)]
@@ -20,6 +21,10 @@ pub(super) struct Args {
         default_values = ["512x512", "768x512", "768x768", "1024x1024"]
     )]
     sizes: Vec<String>,
+    /// Hold the whole program to so much of the card's memory, its CUDA context included, like 8GiB:
+    /// draws whole pictures, and tells the plan, its predictions and what was measured.
+    #[arg(long, value_name = "SIZE", requires = "synthetic")]
+    vram_budget: Option<VramBudget>,
     /// Use the attention kernel for every card although this one has a better one.
     #[arg(long, requires = "synthetic", hide = true)]
     portable_attention: bool,
@@ -34,7 +39,7 @@ pub(super) fn run(_args: &super::Args) -> Result<(), Failure> {
 }
 
 #[cfg(feature = "cuda")]
-pub(super) use on_a_card::run;
+pub(super) use on_a_card::{run, used};
 
 #[cfg(feature = "cuda")]
 mod on_a_card {
@@ -43,12 +48,14 @@ mod on_a_card {
 
     use serde::Serialize;
 
-    use super::super::Args as Bench;
+    use super::super::{Args as Bench, budget};
     use super::Failure;
     use crate::cli::bench::measure::{Spread, spread};
     use crate::cli::stdout;
     use crate::device::Device;
+    use crate::device::VramBudget;
     use crate::engine;
+    use crate::engine::budget::Residence;
     use crate::engine::cuda::flux::precision::{self, Precision, asked};
     use crate::engine::cuda::synthetic::{self, Step, Synthetic, TEXT};
     use crate::engine::cuda::vae::Decoder;
@@ -118,6 +125,9 @@ mod on_a_card {
             return Err(Failure::Unmeasurable { what: "--device", value, works });
         };
         let sizes = args.sizes.iter().map(|size| parse(size)).collect::<Result<Vec<_>, _>>()?;
+        if let Some(VramBudget(bytes)) = args.vram_budget {
+            return budget::run(bench, &config, number, &sizes, bytes);
+        }
         let mut readings = Sampler::new();
         let before = used(&mut readings, number);
         let gpu = Gpu::open(number)?;
@@ -125,7 +135,8 @@ mod on_a_card {
         let (bf16_ceiling, fp8_ceiling) = synthetic::ceilings(&gpu)?;
         let (t5, clip) = synthetic::encoders(&gpu, bench.repeat as usize)?;
         let decoder = Decoder::random(&gpu, synthetic::SEED)?;
-        let mut model_of_it = Synthetic::new(&gpu, config.clone(), choice.precision, |_| Ok(()))?;
+        let whole = Residence::whole(config.double_blocks + config.single_blocks);
+        let mut model_of_it = Synthetic::new(&gpu, config.clone(), choice.precision, &whole, |_| Ok(()))?;
         model_of_it.flux().use_portable_attention(args.portable_attention)?;
         let (major, minor) = gpu.card().capability;
         let driver = card::driver_version()?;
@@ -216,7 +227,7 @@ mod on_a_card {
 
     /// Bytes in use on the card by all, by NVML. Its numbers and the driver's agree where CUDA_DEVICE_ORDER and
     /// CUDA_VISIBLE_DEVICES do not reorder the cards.
-    fn used(readings: &mut Sampler, card: u32) -> Option<u64> {
+    pub(in crate::cli::bench) fn used(readings: &mut Sampler, card: u32) -> Option<u64> {
         readings.sample().gpus.iter().find(|gpu| gpu.index == card).map(|gpu| gpu.used)
     }
 

@@ -1,6 +1,7 @@
 //! An opened card: its context, its stream, and the kernels that the program carries.
 //!
-//! Everything runs in one stream, so nothing needs to be waited for but what the host reads.
+//! Everything that computes runs in one stream, so nothing needs to be waited for but what the host reads; copies of
+//! streamed weights run beside it and are ordered by events ([`super::streaming`]).
 
 use std::collections::HashMap;
 use std::ffi::c_void;
@@ -224,6 +225,17 @@ impl Gpu {
         let event = self.context.new_event(Some(flags)).map_err(&failed)?;
         event.record(&self.stream).map_err(failed)?;
         Ok(event)
+    }
+
+    /// An event that is yet to be recorded, without the time.
+    pub(super) fn event(&self) -> Result<CudaEvent> {
+        let flags = CUevent_flags::CU_EVENT_DISABLE_TIMING;
+        self.context.new_event(Some(flags)).map_err(driver("making an event"))
+    }
+
+    /// A stream beside the one that computes: what is asked of it is ordered with the rest by events only.
+    pub(super) fn another_stream(&self) -> Result<Arc<CudaStream>> {
+        self.context.new_stream().map_err(driver("making a stream for copies"))
     }
 
     pub(super) fn stream(&self) -> &CudaStream {

@@ -213,6 +213,18 @@ impl<'a, T: Element> Matrix<'a, T> {
         self.reshape(1, self.rows * self.width)
     }
 
+    /// The same memory as half as many fp32 values a row, where these are of two bytes.
+    ///
+    /// # Panics
+    /// When they are not, or width or stride are odd.
+    #[must_use]
+    pub fn as_f32(self) -> Matrix<'a, f32> {
+        let halves = T::BYTES == 2 && self.width.is_multiple_of(2) && self.stride.is_multiple_of(2);
+        assert!(halves, "{self:?} in {} bytes each is no matrix of fp32", T::BYTES);
+        let (width, stride) = (self.width / 2, self.stride / 2);
+        Matrix { at: self.at, rows: self.rows, width, stride, lifetime: PhantomData }
+    }
+
     /// The bytes of a matrix without gaps, as one row.
     ///
     /// # Panics

@@ -11,29 +11,38 @@
 //! | [`card`] | which cards there are and what they can do |
 //! | [`gpu`] | an opened card: context, stream, kernels |
 //! | [`memory`] | device memory and matrices in it |
+//! | [`host`] | pinned host memory |
+//! | [`streaming`] | weights that take turns in slots of device memory |
 //! | [`product`] | matrix products by cublasLt, the algorithm chosen once a shape |
-//! | [`ops`], [`attention`] | one safe function a kernel |
+//! | [`ops`], [`attention`], [`sampling`] | one safe function a kernel |
 //! | [`weights`] | weight files into device memory |
 //! | [`text`] | T5's encoder and CLIP's text model |
 //! | [`flux`] | the transformer |
 //! | [`vae`] | the decoder |
+//! | [`plan`] | what the planner of memory is told |
 //! | [`pipeline`] | a model, from prompt to pixels |
 //! | [`synthetic`] | a model of random weights, to be measured without any file |
+//! | [`budgeted`] | such a model, whole, held to a budget of memory |
 //!
 //! CUDA's libraries are opened when a card is first asked for, so a program with this feature starts anywhere and says
 //! what is missing.
 #![allow(unsafe_code)] // calls into the driver; every wrapper checks extents before it hands out an address
 
 pub mod attention;
+pub mod budgeted;
 pub mod card;
 pub mod error;
 pub mod examine;
 pub mod flux;
 pub mod gpu;
+pub mod host;
 pub mod memory;
 pub mod ops;
 pub mod pipeline;
+pub mod plan;
 pub mod product;
+pub mod sampling;
+pub mod streaming;
 pub mod synthetic;
 pub mod text;
 pub mod vae;

@@ -13,11 +13,13 @@ use super::flux::origin::Origin;
 use super::flux::precision::{self, Asked, Choice};
 use super::flux::step::Watch;
 use super::flux::workspace::Workspace;
-use super::flux::{Flux, linear};
+use super::flux::{Conditions, Flux, linear};
 use super::gpu::Gpu;
 use super::memory::{Buffer, Matrix};
+use super::plan;
 use super::text::{Clip, T5};
-use super::vae::{Decoder, Region};
+use super::vae::Decoder;
+use crate::engine::budget::{self, Limits, Plan};
 use crate::engine::dit::config::Config;
 use crate::engine::files::{Files, Progress};
 use crate::engine::preview::Projection;
@@ -40,29 +42,47 @@ pub struct Pipeline {
     decoder: Decoder,
     projection: Projection,
     choice: Choice,
+    plan: Plan,
+    /// Bytes that may be held, the context included.
+    allowed: u64,
+    /// The last prompts, the newest first.
+    read: VecDeque<Arc<Encoded>>,
 }
 
-/// What the encoders made of a prompt.
+/// What the encoders made of a prompt, in host memory: 4 MB for FLUX.1-dev.
+#[derive(Debug)]
 struct Encoded {
+    prompt: String,
     /// T5's, `[tokens, channels]`.
-    text: Buffer,
+    text: Vec<bf16>,
     tokens: usize,
     /// CLIP's, `[1, channels]`.
-    pooled: Buffer,
+    pooled: Vec<bf16>,
     cuts: Vec<TokenCount>,
 }
 
+/// How many prompts are kept as the encoders read them.
+const PROMPTS: usize = 4;
+
+/// The size and steps that a model is planned for when it is loaded: larger pictures are drawn where there is room.
+const PLANNED: ((usize, usize), u32) = ((64, 64), 20);
+/// What is left to the desktop where nobody has set a budget.
+const MARGIN: u64 = 256 << 20;
+
 impl Pipeline {
-    /// Brings a model onto the card.
+    /// Reads a model: onto the card what stays there within `budget` bytes, this process's context included; without
+    /// one, within what is free.
     ///
     /// # Errors
-    /// [`EngineError::Load`] names the part, the file and what is wrong; [`EngineError::Stopped`].
+    /// [`EngineError::Load`] names the part, the file and what is wrong; [`EngineError::Placement`] when it cannot be
+    /// drawn within the budget, and what could; [`EngineError::Stopped`].
     pub fn load(
         gpu: &Arc<Gpu>,
         name: &ModelName,
         parts: &Parts,
         limits: TextLimits,
         asked: Asked,
+        budget: Option<u64>,
         observer: &mut dyn Observer,
     ) -> std::result::Result<Self, EngineError> {
         let failed = |part, from| {
@@ -81,38 +101,97 @@ impl Pipeline {
         let stored_fp8 = linear::stored_as_fp8(&origin, "single_blocks.0.linear1.weight")
             .map_err(|error| on_card(error.into()))?;
         let choice = precision::choose(asked, gpu.card(), stored_fp8).map_err(&on_card)?;
+        let projection = Projection::read(&parts.preview)
+            .map_err(|error| failed("the preview projection", &parts.preview)(error.into()))?;
 
-        let t5_model = T5::load(gpu, &t5, &parts.t5_config).map_err(failed("the T5 encoder", &parts.t5))?;
-        progress.finish(&t5)?;
-        let clip_model =
-            Clip::load(gpu, &clip, &parts.clip_config).map_err(failed("the CLIP encoder", &parts.clip))?;
-        progress.finish(&clip)?;
+        let (before, _) = gpu.free_and_total().map_err(&on_card)?;
+        let free = before + gpu.held();
+        let (t5_failed, clip_failed) =
+            (failed("the T5 encoder", &parts.t5), failed("the CLIP encoder", &parts.clip));
+        let t5_sizes = T5::sizes_of(&parts.t5_config, limits.t5).map_err(&t5_failed)?;
+        let clip_sizes = Clip::sizes_of(&parts.clip_config, limits.clip).map_err(&clip_failed)?;
         let decoder = Scaling::read(&parts.vae_config)
             .map_err(CudaError::from)
             .and_then(|scaling| Decoder::load(gpu, &vae, scaling))
             .map_err(failed("the VAE", &parts.vae))?;
         progress.finish(&vae)?;
-        let projection = Projection::read(&parts.preview)
-            .map_err(|error| failed("the preview projection", &parts.preview)(error.into()))?;
-        let flux = Flux::load(gpu, config, choice.precision, &origin, |share| {
+        let model = plan::Model {
+            config: &config,
+            precision: choice.precision,
+            text: limits.t5,
+            t5: t5_sizes,
+            clip: clip_sizes,
+            vae: decoder.bytes() as u64,
+        };
+        let (grid, steps) = PLANNED;
+        let sizes = model.sizes(grid, steps, decoder.tiles(grid), plan::CONTEXT);
+        let limits = Limits {
+            budget: budget.unwrap_or(u64::MAX),
+            free: (free + plan::CONTEXT).saturating_sub(MARGIN),
+        };
+        let speed = plan::speed(gpu, None).map_err(&on_card)?;
+        let plan = budget::plan(&sizes, &speed, limits).map_err(|none| EngineError::Placement {
+            model: name.clone(),
+            what: format!("precision {}", choice.precision.name()),
+            reason: none.to_string(),
+        })?;
+        tracing::info!(?plan, "planned");
+
+        let flux = Flux::load(gpu, config, choice.precision, &origin, &plan.transformer, |share| {
             // Only the observer's wish ends a load here.
             progress.part_of(&transformer, share).map_err(|_| CudaError::Stopped)
         })
         .map_err(&on_card)?;
+        progress.finish(&transformer)?;
+        let (t5_bytes, clip_bytes) = (t5.size(), clip.size());
+        let t5 = if plan.t5_stays {
+            T5::load(gpu, &t5, &parts.t5_config)
+        } else {
+            T5::brought(t5, &parts.t5_config)
+        };
+        let t5 = t5.map_err(t5_failed)?;
+        progress.finish_bytes(t5_bytes)?;
+        let clip = if plan.clip_stays {
+            Clip::load(gpu, &clip, &parts.clip_config)
+        } else {
+            Clip::brought(clip, &parts.clip_config)
+        };
+        let clip = clip.map_err(clip_failed)?;
+        progress.finish_bytes(clip_bytes)?;
         Ok(Self {
             gpu: Arc::clone(gpu),
             counter,
-            t5: t5_model,
-            clip: clip_model,
+            t5,
+            clip,
             flux,
             decoder,
             projection,
             choice,
+            plan,
+            allowed: limits.budget.min(limits.free),
+            read: VecDeque::new(),
         })
     }
 
-    /// T5's sequence, CLIP's pooled vector, and what either did not read.
-    fn encode(&self, prompt: &str) -> std::result::Result<Encoded, EngineError> {
+    /// How the model is kept.
+    #[must_use]
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// T5's sequence, CLIP's pooled vector, and what either did not read: those of the last few prompts are kept.
+    fn encode(&mut self, prompt: &str) -> std::result::Result<Arc<Encoded>, EngineError> {
+        let known = self.read.iter().position(|encoded| encoded.prompt == prompt);
+        let encoded = match known.and_then(|at| self.read.remove(at)) {
+            Some(encoded) => encoded,
+            None => Arc::new(self.encode_anew(prompt)?),
+        };
+        self.read.push_front(Arc::clone(&encoded));
+        self.read.truncate(PROMPTS);
+        Ok(encoded)
+    }
+
+    fn encode_anew(&self, prompt: &str) -> std::result::Result<Encoded, EngineError> {
         let untokenized =
             |error| EngineError::Compute { stage: "reading the prompt", source: Box::new(error) };
         let t5 = self.counter.t5.tokenize(prompt).map_err(untokenized)?;
@@ -120,17 +199,20 @@ impl Pipeline {
         let (gpu, tokens) = (&self.gpu, t5.ids.len());
         let encoded = || {
             let text = Buffer::of::<bf16>(gpu, tokens, self.t5.width(), "an encoded prompt")?;
-            let pooled = Buffer::of::<bf16>(gpu, 1, self.clip.width(), "an encoded prompt")?;
             let room = self.t5.room(gpu, tokens)?;
-            self.t5.encode(gpu, &t5.ids, &room, text.matrix(0, tokens, self.t5.width()))?;
+            let out = text.matrix(0, tokens, self.t5.width());
+            self.t5.encode(gpu, &t5.ids, &room, out)?;
+            let text = gpu.download(out)?;
+            drop(room);
+            let pooled = Buffer::of::<bf16>(gpu, 1, self.clip.width(), "an encoded prompt")?;
             let room = self.clip.room(gpu, clip.ids.len())?;
-            self.clip.encode(gpu, &clip.ids, clip.end, &room, pooled.matrix(0, 1, self.clip.width()))?;
-            gpu.wait()?;
-            Ok((text, pooled))
+            let out = pooled.matrix(0, 1, self.clip.width());
+            self.clip.encode(gpu, &clip.ids, clip.end, &room, out)?;
+            Ok((text, gpu.download(out)?))
         };
         let (text, pooled) = encoded().map_err(during("reading the prompt"))?;
         let cuts = [t5.count, clip.count].into_iter().filter(|count| count.cut_at.is_some()).collect();
-        Ok(Encoded { text, tokens, pooled, cuts })
+        Ok(Encoded { prompt: prompt.to_owned(), text, tokens, pooled, cuts })
     }
 
     /// Draws; the finished latent is in the workspace.
@@ -139,10 +221,8 @@ impl Pipeline {
         let grid = latent::grid(brief.size);
         let shift = if config.guidance { Shift::BySize } else { Shift::None };
         let sigmas = sigmas(brief.steps, brief.size.image_tokens(), shift);
-        let text = encoded.text.matrix(0, encoded.tokens, self.t5.width());
-        let pooled = encoded.pooled.matrix(0, 1, self.clip.width());
         let times = &sigmas[..sigmas.len() - 1];
-        let conditions = self.flux.condition(text, pooled, grid, times, brief.guidance)?;
+        let conditions = self.condition(encoded, grid, times, brief.guidance)?;
         let image = brief.size.image_tokens();
         let workspace = Workspace::new(gpu, config, self.flux.precision, encoded.tokens, image)?;
         let noise = latent::packed(&noise::randn(brief.seed, image * config.in_channels), grid);
@@ -170,14 +250,62 @@ impl Pipeline {
         Ok(workspace)
     }
 
-    /// 8-bit RGB.
-    fn decode(&self, latent: Matrix<'_, f32>, size: Size) -> Result<Option<Vec<u8>>> {
-        let grid = latent::grid(size);
-        let activations = self.decoder.activations(grid)?;
-        self.decoder.decode(&activations, latent, grid, Region::whole(grid))?;
-        let rgb = self.gpu.download(activations.rgb())?;
-        let not_finite = self.gpu.download(activations.not_finite())?;
-        Ok((not_finite == [0]).then_some(rgb))
+    fn condition(
+        &self,
+        encoded: &Encoded,
+        grid: (usize, usize),
+        times: &[f32],
+        guidance: f32,
+    ) -> Result<Conditions> {
+        let (gpu, tokens) = (&self.gpu, encoded.tokens);
+        let [width, pooled_width] = [self.t5.width(), self.clip.width()];
+        let text = Buffer::of::<bf16>(gpu, tokens, width, "an encoded prompt")?;
+        let pooled = Buffer::of::<bf16>(gpu, 1, pooled_width, "an encoded prompt")?;
+        let (text, pooled) = (text.matrix(0, tokens, width), pooled.matrix(0, 1, pooled_width));
+        gpu.upload(text, &encoded.text)?;
+        gpu.upload(pooled, &encoded.pooled)?;
+        self.flux.condition(text, pooled, grid, times, guidance)
+    }
+
+    /// Bytes that may still be taken by the plan's limits.
+    fn left(&self) -> u64 {
+        self.allowed.saturating_sub(plan::CONTEXT + self.gpu.held())
+    }
+
+    /// The tiles to decode a picture in. Refuses one that does not fit beside what stays: the model was planned for
+    /// another size.
+    fn check(&self, size: Size, steps: u32) -> Result<(usize, usize)> {
+        let (config, image) = (&self.flux.config, size.image_tokens());
+        let text = self.counter.t5.limit();
+        let workspace = Workspace::bytes_for(config, self.flux.precision, text, image);
+        let conditions = Flux::condition_bytes(config, text, image, steps as usize);
+        self.within((workspace + conditions) as u64, "the steps of a picture of this size")?;
+        self.tile(latent::grid(size))
+    }
+
+    fn within(&self, wanted: u64, purpose: &'static str) -> Result<()> {
+        match self.left() {
+            free if wanted > free => Err(CudaError::OutOfMemory { wanted, free, purpose }),
+            _ => Ok(()),
+        }
+    }
+
+    /// The largest tiles that fit.
+    fn tile(&self, grid: (usize, usize)) -> Result<(usize, usize)> {
+        let (tiles, left) = (self.decoder.tiles(grid), self.left());
+        let fitting = tiles.iter().find(|tile| tile.bytes <= left);
+        if let (None, Some(smallest)) = (fitting, tiles.last()) {
+            self.within(smallest.bytes, "decoding a picture of this size")?;
+        }
+        Ok(fitting.map_or(grid, |tile| (tile.rows, tile.columns)))
+    }
+
+    /// The latent alone, so that the rest of a step's memory is free for the VAE.
+    fn latent(&self, workspace: Workspace) -> Result<Buffer> {
+        let latent = workspace.latent();
+        let alone = Buffer::of::<f32>(&self.gpu, latent.rows(), latent.width(), "the latent")?;
+        self.gpu.copy(alone.matrix(0, latent.rows(), latent.width()), latent)?;
+        Ok(alone)
     }
 }
 
@@ -194,17 +322,24 @@ impl Draw for Pipeline {
         };
         check(observer)?;
         self.gpu.bind().map_err(during("taking the card"))?;
+        let tile = self.check(brief.size, brief.steps).map_err(during("planning"))?;
         observer.report(Report::Encoding);
         let encoded = self.encode(brief.prompt.as_str())?;
         let encode = seconds();
         check(observer)?;
         let workspace = self.denoise(brief, &encoded, observer).map_err(during("drawing"))?;
+        let latent = self.latent(workspace).map_err(during("drawing"))?;
         let denoise = seconds();
         check(observer)?;
         observer.report(Report::Decoding);
-        let rgb = self.decode(workspace.latent(), brief.size).map_err(during("decoding"))?;
+        let tokens = latent.matrix(0, brief.size.image_tokens(), self.flux.config.in_channels);
+        let rgb = self.decoder.picture(tokens, latent::grid(brief.size), tile).map_err(during("decoding"))?;
         let rgb = rgb.ok_or(EngineError::NotFinite { stage: "decoding" })?;
-        Ok(Drawn { rgb, cuts: encoded.cuts, times: Times { load: 0.0, encode, denoise, decode: seconds() } })
+        Ok(Drawn {
+            rgb,
+            cuts: encoded.cuts.clone(),
+            times: Times { load: 0.0, encode, denoise, decode: seconds() },
+        })
     }
 
     fn precision(&self) -> String {

@@ -15,6 +15,7 @@ use super::gpu::Gpu;
 use super::memory::{Buffer, F8};
 use super::text::{Clip, T5, clip, t5};
 use super::vae::{Decoder, Region};
+use crate::engine::budget::Residence;
 use crate::engine::dit::config::Config;
 
 /// The seed of all weights and inputs.
@@ -51,10 +52,12 @@ pub struct Step {
     pub repeats: bool,
     /// Bytes of the buffers of this size.
     pub workspace: u64,
+    /// Bytes that each evaluation streamed.
+    pub streamed: u64,
 }
 
 impl Synthetic {
-    /// Makes the weights.
+    /// Makes the weights, and keeps them as planned.
     ///
     /// # Errors
     /// When there is no memory; what `progress` gives.
@@ -62,16 +65,23 @@ impl Synthetic {
         gpu: &Arc<Gpu>,
         config: Config,
         precision: Precision,
+        plan: &Residence,
         progress: impl FnMut(f64) -> Result<()>,
     ) -> Result<Self> {
         let begun = Instant::now();
-        let flux = Flux::load(gpu, config, precision, &Origin::Random(SEED), progress)?;
+        let flux = Flux::load(gpu, config, precision, &Origin::Random(SEED), plan, progress)?;
         Ok(Self { gpu: Arc::clone(gpu), flux, made_in: begun.elapsed().as_secs_f64() })
     }
 
     /// The transformer.
     pub fn flux(&mut self) -> &mut Flux {
         &mut self.flux
+    }
+
+    /// The same, to be looked at.
+    #[must_use]
+    pub fn transformer(&self) -> &Flux {
+        &self.flux
     }
 
     /// Evaluates a picture of `grid` rows and columns of tokens, `repeat` times after a few that do not count.
@@ -96,7 +106,11 @@ impl Synthetic {
         let input = workspace.input().slice_rows(0, image);
         gpu.random(input, seed_of(SEED, "latent"), 0.0, 1.0)?;
         let (mut milliseconds, mut repeats, mut first) = (Vec::new(), true, None);
+        let mut brought = 0;
         for index in 0..WARM + repeat {
+            if index == WARM {
+                brought = self.flux.store().brought();
+            }
             let start = gpu.mark(true)?;
             self.flux.evaluate(&workspace, &conditions, 0, &mut ())?;
             let end = gpu.mark(true)?;
@@ -113,7 +127,8 @@ impl Synthetic {
         if velocity.iter().any(|value| !value.is_finite()) {
             return Err(CudaError::Shape("the velocity is not finite: its time means nothing".to_owned()));
         }
-        Ok(Step { milliseconds, tables, velocity, repeats, workspace: workspace.bytes() as u64 })
+        let streamed = (self.flux.store().brought() - brought) / repeat.max(1) as u64;
+        Ok(Step { milliseconds, tables, velocity, repeats, workspace: workspace.bytes() as u64, streamed })
     }
 
     fn input(&self, name: &str, rows: usize, width: usize) -> Result<Buffer> {
@@ -130,12 +145,12 @@ impl Synthetic {
 pub fn encoders(gpu: &Arc<Gpu>, repeat: usize) -> Result<(f64, f64)> {
     const CLIP_TOKENS: usize = 77;
     let ids: Vec<u32> = (0..TEXT as u32).collect();
-    let t5 = T5::random(gpu, t5::Config::xxl(), SEED)?;
+    let t5 = T5::random(gpu, t5::Config::xxl(), SEED, true)?;
     let room = t5.room(gpu, TEXT)?;
     let out = Buffer::of::<bf16>(gpu, TEXT, t5.width(), "an encoded prompt")?;
     let t5_time = median(gpu, repeat, || t5.encode(gpu, &ids, &room, out.matrix(0, TEXT, t5.width())))?;
     drop((t5, room, out));
-    let clip = Clip::random(gpu, clip::Config::large(), SEED)?;
+    let clip = Clip::random(gpu, clip::Config::large(), SEED, true)?;
     let (room, ids) = (clip.room(gpu, CLIP_TOKENS)?, &ids[..CLIP_TOKENS]);
     let out = Buffer::of::<bf16>(gpu, 1, clip.width(), "an encoded prompt")?;
     let last = CLIP_TOKENS - 1;

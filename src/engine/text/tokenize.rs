@@ -77,6 +77,12 @@ impl TextTokenizer {
         Ok(Self { encoder, tokenizer, limit, start, end, pad, unknown })
     }
 
+    /// Tokens of every text, padding included.
+    #[must_use]
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
     /// # Errors
     /// [`TokenizeError::Encode`] when the tokenizer fails.
     pub fn tokenize(&self, text: &str) -> Result<Tokens, TokenizeError> {

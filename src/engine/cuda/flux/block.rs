@@ -1,6 +1,5 @@
-//! The weights of a block, in one piece of device memory each: what is resident now can be streamed block by block.
-
-use std::sync::Arc;
+//! Where the weights of a block lie. They are in one piece of memory each, which is handed in: a block's own, or the slot
+//! that it has been brought into.
 
 use half::bf16;
 
@@ -24,22 +23,22 @@ pub struct Stream {
     pub mlp_out: Linear,
 }
 
-/// BFL's `DoubleStreamBlock`.
+/// BFL's `DoubleStreamBlock`; all have the same layout.
 #[derive(Debug)]
 pub struct DoubleBlock {
-    /// All of its weights.
-    pub memory: Buffer,
+    /// Bytes of its weights.
+    pub bytes: usize,
     /// The text's half, then the image's: the order of the rows.
     pub streams: [Stream; 2],
     norms: usize,
     dim: usize,
 }
 
-/// BFL's `SingleStreamBlock`.
+/// BFL's `SingleStreamBlock`; all have the same layout.
 #[derive(Debug)]
 pub struct SingleBlock {
-    /// All of its weights.
-    pub memory: Buffer,
+    /// Bytes of its weights.
+    pub bytes: usize,
     /// Queries, keys, values and the MLP's first layer.
     pub linear1: Linear,
     /// Behind attention and the MLP's activation.
@@ -52,18 +51,9 @@ pub struct SingleBlock {
 const STREAMS: [&str; 2] = ["txt", "img"];
 
 impl DoubleBlock {
-    /// Brings `double_blocks.{index}` onto the card.
-    ///
-    /// # Errors
-    /// When a tensor is missing or has another shape; when there is no memory.
-    pub fn load(
-        gpu: &Arc<Gpu>,
-        config: &Config,
-        form: Form,
-        origin: &Origin<'_>,
-        index: usize,
-        scratch: &Scratch<'_>,
-    ) -> Result<Self> {
+    /// Lays out the weights.
+    #[must_use]
+    pub fn place(config: &Config, form: Form) -> Self {
         let (hidden, mlp, dim) = (config.hidden, config.mlp, config.head_dim());
         let mut layout = Layout::default();
         let streams = STREAMS.map(|_| Stream {
@@ -73,64 +63,76 @@ impl DoubleBlock {
             mlp_out: Linear::place(&mut layout, (mlp, hidden), form),
         });
         let norms = layout.place::<bf16>(1, 4 * dim);
-        let block = Self { memory: Buffer::new(gpu, layout.bytes(), "a double block")?, streams, norms, dim };
-        for (at, (name, stream)) in STREAMS.iter().zip(&block.streams).enumerate() {
+        Self { bytes: layout.bytes(), streams, norms, dim }
+    }
+
+    /// Brings `double_blocks.{index}` into `memory`.
+    ///
+    /// # Errors
+    /// When a tensor is missing or has another shape.
+    pub fn fill(
+        &self,
+        gpu: &Gpu,
+        memory: &Buffer,
+        origin: &Origin<'_>,
+        index: usize,
+        scratch: &Scratch<'_>,
+    ) -> Result<()> {
+        for (at, (name, stream)) in STREAMS.iter().zip(&self.streams).enumerate() {
             let (attn, mlp) =
                 (format!("double_blocks.{index}.{name}_attn"), format!("double_blocks.{index}.{name}_mlp"));
-            let fill =
-                |linear: &Linear, name: String| linear.fill(gpu, &block.memory, origin, &name, scratch);
+            let fill = |linear: &Linear, name: String| linear.fill(gpu, memory, origin, &name, scratch);
             fill(&stream.qkv, format!("{attn}.qkv"))?;
             fill(&stream.proj, format!("{attn}.proj"))?;
             fill(&stream.mlp_in, format!("{mlp}.0"))?;
             fill(&stream.mlp_out, format!("{mlp}.2"))?;
-            fill_norms(
-                gpu,
-                block.norms().slice_columns(2 * dim * at, 2 * dim),
-                origin,
-                &format!("{attn}.norm"),
-            )?;
+            let norms = self.norms(memory).slice_columns(2 * self.dim * at, 2 * self.dim);
+            fill_norms(gpu, norms, origin, &format!("{attn}.norm"))?;
         }
-        Ok(block)
+        Ok(())
     }
 
     /// The norms of queries and keys, text's then image's: `[1, 4 · dim]`.
     #[must_use]
-    pub fn norms(&self) -> Matrix<'_, bf16> {
-        self.memory.matrix(self.norms, 1, 4 * self.dim)
+    pub fn norms<'a>(&self, memory: &'a Buffer) -> Matrix<'a, bf16> {
+        memory.matrix(self.norms, 1, 4 * self.dim)
     }
 }
 
 impl SingleBlock {
-    /// Brings `single_blocks.{index}` onto the card.
-    ///
-    /// # Errors
-    /// As [`DoubleBlock::load`].
-    pub fn load(
-        gpu: &Arc<Gpu>,
-        config: &Config,
-        form: Form,
-        origin: &Origin<'_>,
-        index: usize,
-        scratch: &Scratch<'_>,
-    ) -> Result<Self> {
+    /// Lays out the weights.
+    #[must_use]
+    pub fn place(config: &Config, form: Form) -> Self {
         let (hidden, mlp, dim) = (config.hidden, config.mlp, config.head_dim());
         let mut layout = Layout::default();
         let linear1 = Linear::place(&mut layout, (hidden, 3 * hidden + mlp), form);
         let linear2 = Linear::place(&mut layout, (hidden + mlp, hidden), form);
         let norms = layout.place::<bf16>(1, 2 * dim);
-        let memory = Buffer::new(gpu, layout.bytes(), "a single block")?;
-        let block = Self { memory, linear1, linear2, norms, dim };
+        Self { bytes: layout.bytes(), linear1, linear2, norms, dim }
+    }
+
+    /// Brings `single_blocks.{index}` into `memory`.
+    ///
+    /// # Errors
+    /// As [`DoubleBlock::fill`].
+    pub fn fill(
+        &self,
+        gpu: &Gpu,
+        memory: &Buffer,
+        origin: &Origin<'_>,
+        index: usize,
+        scratch: &Scratch<'_>,
+    ) -> Result<()> {
         let name = format!("single_blocks.{index}");
-        block.linear1.fill(gpu, &block.memory, origin, &format!("{name}.linear1"), scratch)?;
-        block.linear2.fill(gpu, &block.memory, origin, &format!("{name}.linear2"), scratch)?;
-        fill_norms(gpu, block.norms(), origin, &format!("{name}.norm"))?;
-        Ok(block)
+        self.linear1.fill(gpu, memory, origin, &format!("{name}.linear1"), scratch)?;
+        self.linear2.fill(gpu, memory, origin, &format!("{name}.linear2"), scratch)?;
+        fill_norms(gpu, self.norms(memory), origin, &format!("{name}.norm"))
     }
 
     /// The norms of queries and keys, `[1, 2 · dim]`.
     #[must_use]
-    pub fn norms(&self) -> Matrix<'_, bf16> {
-        self.memory.matrix(self.norms, 1, 2 * self.dim)
+    pub fn norms<'a>(&self, memory: &'a Buffer) -> Matrix<'a, bf16> {
+        memory.matrix(self.norms, 1, 2 * self.dim)
     }
 }
 

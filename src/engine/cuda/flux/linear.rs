@@ -49,6 +49,13 @@ impl Linear {
         Self { inner, out, weight, scales, bias: layout.place::<bf16>(1, out) }
     }
 
+    /// The same layer in memory that holds its layout from byte `from` on.
+    #[must_use]
+    pub fn moved(&self, from: usize) -> Self {
+        let [weight, bias] = [self.weight, self.bias].map(|at| at - from);
+        Self { weight, bias, scales: self.scales.map(|at| at - from), ..*self }
+    }
+
     /// Channels that go in.
     #[must_use]
     pub fn inner(&self) -> usize {

@@ -2,7 +2,7 @@
 //!
 //! The same function as [`crate::engine::dit`], in the same names, over buffers that are laid out once for a size:
 //! [`workspace`] holds them, [`step`] runs an evaluation in them, [`modulation`] the tables that are computed before
-//! the first, [`block`] the weights. Text rows come first, then the image's, and stay in one buffer throughout; in the
+//! the first, [`block`] where weights lie, [`store`] whether they stay on the card or are streamed. Text rows come first, then the image's, and stay in one buffer throughout; in the
 //! double blocks only the products are separate.
 //!
 //! What a step costs at 1024² (4,608 tokens): 59.5 TFLOP in products, 14.9 in attention; measured and compared with
@@ -14,6 +14,7 @@ pub mod modulation;
 pub mod origin;
 pub mod precision;
 pub mod step;
+pub mod store;
 pub mod workspace;
 
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use super::error::{CudaError, Result};
 use super::gpu::Gpu;
 use super::memory::{Buffer, Layout, Matrix};
 use super::product::GRAIN;
+use crate::engine::budget::{Kind, Modulation, Residence};
 use crate::engine::dit::config::Config;
 use crate::engine::dit::rope;
 use block::{DoubleBlock, SingleBlock};
@@ -32,8 +34,9 @@ use linear::{Form, Input, Linear, SCRATCH, Scratch};
 use modulation::{Modulator, Tables};
 use origin::Origin;
 use precision::Precision;
+use store::Store;
 
-/// The transformer, its weights resident.
+/// The transformer, its weights resident or streamed.
 #[derive(Debug)]
 pub struct Flux {
     /// Its size.
@@ -43,8 +46,9 @@ pub struct Flux {
     gpu: Arc<Gpu>,
     ends: Ends,
     modulator: Modulator,
-    double: Vec<DoubleBlock>,
-    single: Vec<SingleBlock>,
+    double: DoubleBlock,
+    single: SingleBlock,
+    store: Store,
     attention: Attention,
     scratch: Buffer,
 }
@@ -73,16 +77,18 @@ pub struct Conditions {
 }
 
 impl Flux {
-    /// Brings the whole transformer onto the card; `progress` is called after each block with the share that is done,
-    /// and may end it.
+    /// Reads the whole transformer: onto the card what stays there by the plan, the rest into host memory. `progress` is
+    /// called after each block with the share that is done, and may end it.
     ///
     /// # Errors
-    /// When a tensor is missing or has another shape; when there is no memory; what `progress` gives.
+    /// When a tensor is missing or has another shape; when there is no memory, or the plan is for another model; what
+    /// `progress` gives.
     pub fn load(
         gpu: &Arc<Gpu>,
         config: Config,
         precision: Precision,
         origin: &Origin<'_>,
+        plan: &Residence,
         mut progress: impl FnMut(f64) -> Result<()>,
     ) -> Result<Self> {
         check(&config)?;
@@ -95,16 +101,20 @@ impl Flux {
             done += 1.0;
             progress(done / parts)
         };
-        let modulator = Modulator::load(gpu, &config, form, origin, &scratch)?;
+        let modulator = Modulator::load(gpu, &config, form, origin, plan.modulation_stays, &scratch)?;
         step()?;
-        let mut double = Vec::with_capacity(config.double_blocks);
+        let (double, single) = (DoubleBlock::place(&config, form), SingleBlock::place(&config, form));
+        let mut bytes = vec![double.bytes; config.double_blocks];
+        bytes.resize(config.double_blocks + config.single_blocks, single.bytes);
+        let mut store = Store::new(gpu, plan, &bytes)?;
         for index in 0..config.double_blocks {
-            double.push(DoubleBlock::load(gpu, &config, form, origin, index, &scratch)?);
+            let fill = |memory: &Buffer| double.fill(gpu, memory, origin, index, &scratch);
+            store.add(double.bytes, "a double block", fill)?;
             step()?;
         }
-        let mut single = Vec::with_capacity(config.single_blocks);
         for index in 0..config.single_blocks {
-            single.push(SingleBlock::load(gpu, &config, form, origin, index, &scratch)?);
+            let fill = |memory: &Buffer| single.fill(gpu, memory, origin, index, &scratch);
+            store.add(single.bytes, "a single block", fill)?;
             step()?;
         }
         let ends = Ends::load(gpu, &config, origin, &scratch)?;
@@ -118,9 +128,28 @@ impl Flux {
             modulator,
             double,
             single,
+            store,
             attention,
             scratch: memory,
         })
+    }
+
+    /// Bytes of a model's parts before anything is loaded: the ends, the modulation layers, a double block, a single
+    /// block.
+    #[must_use]
+    pub fn sizes(config: &Config, precision: Precision) -> (u64, Modulation, [Kind; 2]) {
+        let form = precision.form();
+        let kind = |count: usize, bytes: usize| Kind { count, bytes: bytes as u64 };
+        let double = kind(config.double_blocks, DoubleBlock::place(config, form).bytes);
+        let single = kind(config.single_blocks, SingleBlock::place(config, form).bytes);
+        (Ends::place(config).0.bytes() as u64, Modulator::sizes(config, form), [double, single])
+    }
+
+    /// Bytes of [`Conditions`] before there are any.
+    #[must_use]
+    pub fn condition_bytes(config: &Config, text: usize, image: usize, steps: usize) -> usize {
+        let (layout, _) = Conditions::place(config, text, image);
+        layout.bytes() + Tables::bytes_for(config, steps)
     }
 
     /// All that can be computed before the first step. `text` is T5's output `[tokens, context_dim]`, `pooled` CLIP's
@@ -141,15 +170,13 @@ impl Flux {
         if text_tokens == 0 || image == 0 {
             return Err(CudaError::Shape(format!("a picture of {image} tokens from {text_tokens} of text")));
         }
-        let mut layout = Layout::default();
-        let txt = layout.place::<bf16>(text_tokens, hidden);
-        let rotations = layout.place::<f32>(text_tokens + image, dim);
+        let (layout, rotations) = Conditions::place(&self.config, text_tokens, image);
         let memory = Buffer::new(gpu, layout.bytes(), "what a prompt gives")?;
         self.ends.txt_in.run(
             gpu,
             &self.ends.memory,
             Input::Bf16(text),
-            memory.matrix(txt, text_tokens, hidden),
+            memory.matrix(0, text_tokens, hidden),
             &Scratch(&self.scratch),
         )?;
         let turns = rope::angles(&self.config, text_tokens, grid);
@@ -172,7 +199,13 @@ impl Flux {
         Ok(())
     }
 
-    /// Bytes of the modulation layers, which are idle while a picture is drawn.
+    /// The blocks' weights, and where they are.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Bytes of device memory that the modulation layers hold while a picture is drawn.
     #[must_use]
     pub fn modulation_bytes(&self) -> usize {
         self.modulator.bytes()
@@ -180,6 +213,14 @@ impl Flux {
 }
 
 impl Conditions {
+    /// What lies before the tables, and where the rotations begin.
+    fn place(config: &Config, text: usize, image: usize) -> (Layout, usize) {
+        let mut layout = Layout::default();
+        layout.place::<bf16>(text, config.hidden);
+        let rotations = layout.place::<f32>(text + image, config.head_dim());
+        (layout, rotations)
+    }
+
     fn txt(&self) -> Matrix<'_, bf16> {
         self.memory.matrix(0, self.text, self.hidden)
     }
@@ -190,13 +231,18 @@ impl Conditions {
 }
 
 impl Ends {
-    fn load(gpu: &Arc<Gpu>, config: &Config, origin: &Origin<'_>, scratch: &Scratch<'_>) -> Result<Self> {
+    /// `img_in`, `txt_in` and the last layer.
+    fn place(config: &Config) -> (Layout, [Linear; 3]) {
         let hidden = config.hidden;
         let mut layout = Layout::default();
-        let mut place = |inner, out| Linear::place(&mut layout, (inner, out), Form::Bf16);
-        let img_in = place(config.in_channels, hidden);
-        let txt_in = place(config.context_dim, hidden);
-        let last = place(hidden, config.out_channels);
+        let shapes =
+            [(config.in_channels, hidden), (config.context_dim, hidden), (hidden, config.out_channels)];
+        let layers = shapes.map(|shape| Linear::place(&mut layout, shape, Form::Bf16));
+        (layout, layers)
+    }
+
+    fn load(gpu: &Arc<Gpu>, config: &Config, origin: &Origin<'_>, scratch: &Scratch<'_>) -> Result<Self> {
+        let (layout, [img_in, txt_in, last]) = Self::place(config);
         let memory = Buffer::new(gpu, layout.bytes(), "the first and last layers")?;
         img_in.fill(gpu, &memory, origin, "img_in", scratch)?;
         txt_in.fill(gpu, &memory, origin, "txt_in", scratch)?;

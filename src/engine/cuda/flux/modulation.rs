@@ -2,18 +2,22 @@
 //!
 //! Shift, scale and gate of each block depend on time, guidance and the pooled text, never on the image. Each row of a
 //! table is computed by a product of [`CHUNK`] rows whatever the number of steps, so that a step's row has the same bits
-//! in every schedule that has the step. The weights are idle afterwards: they lie in memory of their own.
+//! in every schedule that has the step. The weights are idle afterwards: they stay on the card only where there is room,
+//! and else are brought from host memory layer by layer.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use half::bf16;
 
 use super::linear::{Form, Linear, Scratch};
 use super::origin::Origin;
+use crate::engine::budget;
 use crate::engine::cuda::error::Result;
 use crate::engine::cuda::gpu::Gpu;
-use crate::engine::cuda::memory::{Buffer, Element, Layout, Matrix};
+use crate::engine::cuda::memory::{Buffer, Element, Layout, Matrix, aligned};
 use crate::engine::cuda::ops::Modulation;
+use crate::engine::cuda::streaming::{Images, Slots};
 use crate::engine::dit::config::Config;
 use crate::engine::dit::modulation::{EMBEDDING, sinusoids};
 
@@ -23,12 +27,31 @@ const CHUNK: usize = 16;
 /// The layers that the tables are computed with.
 #[derive(Debug)]
 pub struct Modulator {
-    memory: Buffer,
     embedders: Embedders,
-    double: Vec<[Linear; 2]>,
-    single: Vec<Linear>,
-    last: Linear,
+    memory: Buffer,
+    layers: Vec<Layer>,
+    weights: Weights,
     columns: Columns,
+}
+
+/// A block's modulation, or the last layer's.
+#[derive(Debug)]
+struct Layer {
+    name: String,
+    linear: Linear,
+    /// Where its bytes lie in a layout of all.
+    range: Range<usize>,
+    /// Columns of the table that it gives.
+    columns: Vec<usize>,
+}
+
+/// Where the layers' weights are.
+#[derive(Debug)]
+enum Weights {
+    /// All in one piece.
+    Resident(Buffer),
+    /// An image of each.
+    Streamed(Images),
 }
 
 /// BFL's three `MLPEmbedder`s: linear, SiLU, linear.
@@ -79,6 +102,23 @@ impl Columns {
     fn width(&self) -> usize {
         self.last() + 2 * self.hidden
     }
+
+    /// Name, chunks of `hidden` and columns of every layer.
+    fn layers(&self) -> Vec<(String, usize, Vec<usize>)> {
+        let mut layers = Vec::new();
+        for index in 0..self.double {
+            let (at, name) = (self.double(index), format!("double_blocks.{index}"));
+            layers.push((format!("{name}.txt_mod.lin"), 6, vec![at]));
+            layers.push((format!("{name}.img_mod.lin"), 6, vec![at + self.second()]));
+        }
+        for index in 0..self.single {
+            let at = self.single(index);
+            let columns = if index == 0 { vec![at, at + self.second()] } else { vec![at] };
+            layers.push((format!("single_blocks.{index}.modulation.lin"), 3, columns));
+        }
+        layers.push(("final_layer.adaLN_modulation.1".to_owned(), 2, vec![self.last()]));
+        layers
+    }
 }
 
 /// The tables of one picture.
@@ -89,8 +129,71 @@ pub struct Tables {
     columns: Columns,
 }
 
+impl Embedders {
+    fn place(config: &Config, layout: &mut Layout) -> Self {
+        // They are small, and what they give goes into everything: they stay in bf16.
+        let mut embedder = |inner| {
+            [(inner, config.hidden), (config.hidden, config.hidden)]
+                .map(|shape| Linear::place(layout, shape, Form::Bf16))
+        };
+        Self {
+            time: embedder(EMBEDDING),
+            vector: embedder(config.vec_dim),
+            guidance: config.guidance.then(|| embedder(EMBEDDING)),
+        }
+    }
+
+    fn fill(&self, gpu: &Gpu, memory: &Buffer, origin: &Origin<'_>, scratch: &Scratch<'_>) -> Result<()> {
+        let guidance = self.guidance.as_ref().map(|layers| ("guidance_in", layers));
+        let embedders = [("time_in", &self.time), ("vector_in", &self.vector)];
+        for (name, [in_layer, out_layer]) in embedders.into_iter().chain(guidance) {
+            in_layer.fill(gpu, memory, origin, &format!("{name}.in_layer"), scratch)?;
+            out_layer.fill(gpu, memory, origin, &format!("{name}.out_layer"), scratch)?;
+        }
+        Ok(())
+    }
+}
+
+/// Lays out every layer.
+fn place_layers(columns: &Columns, form: Form) -> Vec<Layer> {
+    let mut layout = Layout::default();
+    let hidden = columns.hidden;
+    let layers = columns.layers().into_iter().map(|(name, chunks, columns)| {
+        let from = layout.bytes();
+        let linear = Linear::place(&mut layout, (hidden, chunks * hidden), form);
+        Layer { name, linear, range: from..layout.bytes(), columns }
+    });
+    layers.collect()
+}
+
+impl Layer {
+    fn bytes(&self) -> usize {
+        self.range.len()
+    }
+
+    /// The layer at the begin of a slot.
+    fn alone(&self) -> Linear {
+        self.linear.moved(self.range.start)
+    }
+}
+
+/// Where the embeddings of so many steps lie while they are made: time, two between, guidance, text, sines; and CLIP's
+/// vector.
+fn embedding_places(hidden: usize, vec_dim: usize, rows: usize) -> (Layout, [usize; 6], usize) {
+    let mut layout = Layout::default();
+    let width = hidden.max(EMBEDDING);
+    let places = [rows, rows, rows, CHUNK, CHUNK, rows].map(|rows| layout.place::<bf16>(rows, width));
+    let vector = layout.place::<bf16>(CHUNK, vec_dim);
+    (layout, places, vector)
+}
+
+fn largest(layers: &[Layer]) -> usize {
+    layers.iter().map(Layer::bytes).max().unwrap_or(0)
+}
+
 impl Modulator {
-    /// Brings `time_in`, `vector_in`, `guidance_in` and every block's modulation onto the card.
+    /// Reads `time_in`, `vector_in`, `guidance_in` and every block's modulation: onto the card, or, where the layers do
+    /// not stay, into host memory.
     ///
     /// # Errors
     /// When one is missing or has another shape; when there is no memory.
@@ -99,54 +202,61 @@ impl Modulator {
         config: &Config,
         form: Form,
         origin: &Origin<'_>,
+        stays: bool,
         scratch: &Scratch<'_>,
     ) -> Result<Self> {
-        let hidden = config.hidden;
+        let columns = Columns::of(config);
         let mut layout = Layout::default();
-        // The embedders are small, and what they give goes into everything: they stay in bf16.
-        let mut embedder = |inner| {
-            [(inner, hidden), (hidden, hidden)].map(|shape| Linear::place(&mut layout, shape, Form::Bf16))
+        let embedders = Embedders::place(config, &mut layout);
+        let memory = Buffer::new(gpu, layout.bytes(), "the embedders")?;
+        embedders.fill(gpu, &memory, origin, scratch)?;
+        let layers = place_layers(&columns, form);
+        let weights = if stays {
+            let bytes = layers.last().map_or(0, |layer| layer.range.end);
+            let all = Buffer::new(gpu, bytes, "the modulation layers")?;
+            for Layer { name, linear, .. } in &layers {
+                linear.fill(gpu, &all, origin, name, scratch)?;
+            }
+            Weights::Resident(all)
+        } else {
+            let slots = Slots::new(gpu, layers.len(), 1, largest(&layers), false)?;
+            let image = |layer: &Layer| {
+                let fill = |slot: &Buffer| layer.alone().fill(gpu, slot, origin, &layer.name, scratch);
+                slots.image(layer.bytes(), fill)
+            };
+            Weights::Streamed(layers.iter().map(image).collect::<Result<_>>()?)
         };
-        let embedders = Embedders {
-            time: embedder(EMBEDDING),
-            vector: embedder(config.vec_dim),
-            guidance: config.guidance.then(|| embedder(EMBEDDING)),
-        };
-        let mut linear = |chunks: usize| Linear::place(&mut layout, (hidden, chunks * hidden), form);
-        let double: Vec<_> = (0..config.double_blocks).map(|_| [linear(6), linear(6)]).collect();
-        let single: Vec<_> = (0..config.single_blocks).map(|_| linear(3)).collect();
-        let last = linear(2);
-        let memory = Buffer::new(gpu, layout.bytes(), "the modulation layers")?;
-        let modulator = Self { memory, embedders, double, single, last, columns: Columns::of(config) };
-        for (linear, name) in modulator.named() {
-            linear.fill(gpu, &modulator.memory, origin, &name, scratch)?;
-        }
-        Ok(modulator)
+        Ok(Self { embedders, memory, layers, weights, columns })
     }
 
-    fn named(&self) -> Vec<(&Linear, String)> {
-        let mut all = Vec::new();
-        let guidance = self.embedders.guidance.as_ref().map(|layers| ("guidance_in", layers));
-        let embedders = [("time_in", &self.embedders.time), ("vector_in", &self.embedders.vector)];
-        for (name, [in_layer, out_layer]) in embedders.into_iter().chain(guidance) {
-            all.push((in_layer, format!("{name}.in_layer")));
-            all.push((out_layer, format!("{name}.out_layer")));
+    /// Bytes of the layers before they are loaded.
+    #[must_use]
+    pub fn sizes(config: &Config, form: Form) -> budget::Modulation {
+        let mut layout = Layout::default();
+        Embedders::place(config, &mut layout);
+        let layers = place_layers(&Columns::of(config), form);
+        budget::Modulation {
+            layers: layers.iter().map(|layer| layer.bytes() as u64).sum(),
+            largest: largest(&layers) as u64,
+            embedders: layout.bytes() as u64,
         }
-        for (index, [txt, img]) in self.double.iter().enumerate() {
-            all.push((txt, format!("double_blocks.{index}.txt_mod.lin")));
-            all.push((img, format!("double_blocks.{index}.img_mod.lin")));
-        }
-        for (index, linear) in self.single.iter().enumerate() {
-            all.push((linear, format!("single_blocks.{index}.modulation.lin")));
-        }
-        all.push((&self.last, "final_layer.adaLN_modulation.1".to_owned()));
-        all
     }
 
-    /// Bytes of device memory that the layers take.
+    /// Bytes that making the tables of so many steps takes besides.
+    #[must_use]
+    pub fn embedding_bytes(config: &Config, steps: usize) -> usize {
+        let rows = steps.max(1).next_multiple_of(CHUNK);
+        let (layout, _, _) = embedding_places(config.hidden, config.vec_dim, rows);
+        layout.bytes() + aligned(rows * config.hidden * bf16::BYTES)
+    }
+
+    /// Bytes of device memory that the layers hold between pictures.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.memory.bytes()
+        match &self.weights {
+            Weights::Resident(all) => all.bytes(),
+            Weights::Streamed(_) => 0,
+        }
     }
 
     /// The tables for evaluations at the noise levels `times` (1 to 0). `pooled` is CLIP's vector, `[1, vec_dim]`.
@@ -169,21 +279,23 @@ impl Modulator {
         let table = memory.matrix::<bf16>(0, rows, width);
         let active = self.embed(gpu, times, guidance, pooled, scratch)?;
         let active = active.matrix::<bf16>(0, rows, self.columns.hidden);
-        let run = |linear: &Linear, at: usize| {
-            let out = table.slice_columns(at, linear.out());
-            linear.run_in_chunks(gpu, &self.memory, active, out, CHUNK, scratch)
+        let run = |layer: &Layer, linear: &Linear, weights: &Buffer| {
+            layer.columns.iter().try_for_each(|&at| {
+                let out = table.slice_columns(at, linear.out());
+                linear.run_in_chunks(gpu, weights, active, out, CHUNK, scratch)
+            })
         };
-        for (index, [txt, img]) in self.double.iter().enumerate() {
-            run(txt, self.columns.double(index))?;
-            run(img, self.columns.double(index) + self.columns.second())?;
-        }
-        for (index, linear) in self.single.iter().enumerate() {
-            run(linear, self.columns.single(index))?;
-            if index == 0 {
-                run(linear, self.columns.single(0) + self.columns.second())?;
+        match &self.weights {
+            Weights::Resident(all) => {
+                self.layers.iter().try_for_each(|layer| run(layer, &layer.linear, all))?;
+            }
+            Weights::Streamed(images) => {
+                let slots = Slots::new(gpu, images.len(), 2, largest(&self.layers), false)?;
+                for (index, layer) in self.layers.iter().enumerate() {
+                    slots.with(images, index, |slot| run(layer, &layer.alone(), slot))?;
+                }
             }
         }
-        run(&self.last, self.columns.last())?;
         Ok(Tables { memory, rows: times.len(), columns: self.columns.clone() })
     }
 
@@ -200,10 +312,8 @@ impl Modulator {
         let hidden = self.columns.hidden;
         let mut padded = times.to_vec();
         padded.resize(rows, 1.0);
-        let mut layout = Layout::default();
-        let [time, inner, between, strength, text, sines] = [rows, rows, rows, CHUNK, CHUNK, rows]
-            .map(|rows| layout.place::<bf16>(rows, hidden.max(EMBEDDING)));
-        let vector = layout.place::<bf16>(CHUNK, self.embedders.vector[0].inner());
+        let (layout, [time, inner, between, strength, text, sines], vector) =
+            embedding_places(hidden, self.embedders.vector[0].inner(), rows);
         let work = Buffer::new(gpu, layout.bytes(), "the embeddings of the steps")?;
         let at = |offset: usize, rows: usize| work.matrix::<bf16>(offset, rows, hidden);
         let two = |layers: &[Linear; 2], x: Matrix<'_, bf16>, out: usize| {

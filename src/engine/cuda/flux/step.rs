@@ -4,13 +4,12 @@
 
 use half::bf16;
 
-use super::block::{DoubleBlock, SingleBlock};
 use super::linear::{Input, Scratch};
 use super::modulation::Row;
 use super::workspace::Workspace;
 use super::{Conditions, Flux};
 use crate::engine::cuda::error::{CudaError, Result};
-use crate::engine::cuda::memory::Matrix;
+use crate::engine::cuda::memory::{Buffer, Matrix};
 use crate::engine::cuda::ops::{Branch, Out};
 
 /// Who may end a step between two blocks.
@@ -50,13 +49,14 @@ impl Flux {
         }
         let pass = Pass { flux: self, at: workspace, conditions, step };
         pass.begin()?;
-        for (index, block) in self.double.iter().enumerate() {
+        let doubles = self.config.double_blocks;
+        for index in 0..doubles {
             watch.before_block()?;
-            pass.double_block(index, block)?;
+            self.store.with(index, |memory| pass.double_block(index, memory))?;
         }
-        for (index, block) in self.single.iter().enumerate() {
+        for index in 0..self.config.single_blocks {
             watch.before_block()?;
-            pass.single_block(index, block)?;
+            self.store.with(doubles + index, |memory| pass.single_block(index, memory))?;
         }
         pass.end()
     }
@@ -97,18 +97,18 @@ impl<'a> Pass<'a> {
         self.flux.gpu.norm_modulate(self.tokens(self.at.x()), branch, modulation, self.at.narrow_out())
     }
 
-    fn double_block(&self, index: usize, block: &DoubleBlock) -> Result<()> {
+    fn double_block(&self, index: usize, memory: &Buffer) -> Result<()> {
         let (flux, at, step) = (self.flux, self.at, self.step);
         let (gpu, tables) = (&flux.gpu, &self.conditions.tables);
         let (hidden, mlp, split) = (flux.config.hidden, flux.config.mlp, at.text());
-        let streams = || at.streams().into_iter().zip(&block.streams);
+        let streams = || at.streams().into_iter().zip(&flux.double.streams);
 
         let qkv = at.fused(3 * hidden);
         for ((first, count), stream) in streams() {
             let out = qkv.slice_rows(first, count);
-            stream.qkv.run(gpu, &block.memory, at.narrow_in(first, count), out, &self.scratch())?;
+            stream.qkv.run(gpu, memory, at.narrow_in(first, count), out, &self.scratch())?;
         }
-        self.rotate(qkv, block.norms(), split)?;
+        self.rotate(qkv, flux.double.norms(memory), split)?;
         let attended = self.tokens(at.attended());
         flux.attention.run(gpu, self.tokens(qkv), attended)?;
         if let Out::Fp8(out, scales) = at.narrow_out() {
@@ -120,21 +120,21 @@ impl<'a> Pass<'a> {
                 quantised @ Input::Fp8(..) => quantised,
             };
             let out = at.branch().slice_rows(first, count);
-            stream.proj.run(gpu, &block.memory, x, out, &self.scratch())?;
+            stream.proj.run(gpu, memory, x, out, &self.scratch())?;
         }
         self.norm(Some(tables.double(step, index, 0).gate), tables.double(step, index, 1), split)?;
 
         let inner = at.fused(mlp);
         for ((first, count), stream) in streams() {
             let out = inner.slice_rows(first, count);
-            stream.mlp_in.run(gpu, &block.memory, at.narrow_in(first, count), out, &self.scratch())?;
+            stream.mlp_in.run(gpu, memory, at.narrow_in(first, count), out, &self.scratch())?;
         }
         gpu.gelu(None, self.tokens(inner), at.wide_out(mlp))?;
         for ((first, count), stream) in streams() {
             let out = at.branch().slice_rows(first, count);
-            stream.mlp_out.run(gpu, &block.memory, at.wide_in(mlp, first, count), out, &self.scratch())?;
+            stream.mlp_out.run(gpu, memory, at.wide_in(mlp, first, count), out, &self.scratch())?;
         }
-        let next = if index + 1 < flux.double.len() {
+        let next = if index + 1 < flux.config.double_blocks {
             tables.double(step, index + 1, 0)
         } else {
             tables.single(step, 0)
@@ -142,15 +142,15 @@ impl<'a> Pass<'a> {
         self.norm(Some(tables.double(step, index, 1).gate), next, split)
     }
 
-    fn single_block(&self, index: usize, block: &SingleBlock) -> Result<()> {
+    fn single_block(&self, index: usize, memory: &Buffer) -> Result<()> {
         let (flux, at, step) = (self.flux, self.at, self.step);
         let (gpu, tables) = (&flux.gpu, &self.conditions.tables);
         let (hidden, mlp, rows, tokens) = (flux.config.hidden, flux.config.mlp, at.together(), at.tokens());
 
         let both = at.fused(3 * hidden + mlp);
         let (x, out) = (at.narrow_in(0, rows), both.slice_rows(0, rows));
-        block.linear1.run(gpu, &block.memory, x, out, &self.scratch())?;
-        self.rotate(both, block.norms(), tokens)?;
+        flux.single.linear1.run(gpu, memory, x, out, &self.scratch())?;
+        self.rotate(both, flux.single.norms(memory), tokens)?;
         let (qkv, inner) = (
             self.tokens(both).slice_columns(0, 3 * hidden),
             self.tokens(both).slice_columns(3 * hidden, mlp),
@@ -167,8 +167,8 @@ impl<'a> Pass<'a> {
             }
         }
         let (x, out) = (at.wide_in(hidden + mlp, 0, rows), at.branch().slice_rows(0, rows));
-        block.linear2.run(gpu, &block.memory, x, out, &self.scratch())?;
-        if index + 1 < flux.single.len() {
+        flux.single.linear2.run(gpu, memory, x, out, &self.scratch())?;
+        if index + 1 < flux.config.single_blocks {
             self.norm(Some(tables.single(step, index).gate), tables.single(step, index + 1), tokens)?;
         }
         Ok(())
@@ -178,7 +178,7 @@ impl<'a> Pass<'a> {
     fn end(&self) -> Result<()> {
         let (flux, at, tables) = (self.flux, self.at, &self.conditions.tables);
         let (text, image) = (at.text(), self.conditions.image);
-        let gate = tables.single(self.step, flux.single.len() - 1).gate;
+        let gate = tables.single(self.step, flux.config.single_blocks - 1).gate;
         let branch = Branch { gate, y: at.branch().slice_rows(text, image) };
         let velocity = at.velocity(flux.config.out_channels);
         // What attention gave is used up.
@@ -189,7 +189,7 @@ impl<'a> Pass<'a> {
         flux.ends.last.run(&flux.gpu, &flux.ends.memory, Input::Bf16(normed), velocity, &self.scratch())
     }
 
-    fn rotate(&self, qkv: Matrix<'a, bf16>, norms: Matrix<'a, bf16>, split: usize) -> Result<()> {
+    fn rotate(&self, qkv: Matrix<'a, bf16>, norms: Matrix<'_, bf16>, split: usize) -> Result<()> {
         let shape = (self.flux.config.heads, self.flux.config.head_dim());
         self.flux.gpu.qk_norm_rope(self.tokens(qkv), norms, split, self.conditions.rotations(), shape)
     }

@@ -9,11 +9,12 @@ use half::bf16;
 use serde::Deserialize;
 
 use super::ops::{Norm, Sight, check_heads};
-use super::place::{Place, Plan};
+use super::place::{Kept, Origin, Place, Plan};
 use super::{Places, Room, Widths};
+use crate::engine::budget;
 use crate::engine::cuda::error::{CudaError, Result};
 use crate::engine::cuda::gpu::Gpu;
-use crate::engine::cuda::memory::{Buffer, Layout, Matrix};
+use crate::engine::cuda::memory::{Layout, Matrix};
 use crate::engine::text::encode::read_config;
 use crate::engine::weights::{Weights, WeightsError};
 use crate::model::Source;
@@ -82,7 +83,7 @@ impl Config {
 #[derive(Debug)]
 pub struct Clip {
     config: Config,
-    weights: Buffer,
+    weights: Kept,
     model: Model,
 }
 
@@ -160,26 +161,64 @@ impl Model {
 }
 
 impl Clip {
-    /// Reads weights in transformers' names, with or without `text_model.` before them.
+    /// Reads weights in transformers' names, with or without `text_model.` before them, onto the card.
     ///
     /// # Errors
     /// When the config is none of CLIP's, a tensor is missing or has another shape, or there is no memory.
     pub fn load(gpu: &Arc<Gpu>, weights: &Weights, config: &Source) -> Result<Self> {
+        let (config, model, plan) = Self::read(weights, config)?;
+        Ok(Self { weights: Kept::resident(gpu, plan, weights, PURPOSE)?, config, model })
+    }
+
+    /// The same, of which nothing stays on the card: each prompt brings it.
+    ///
+    /// # Errors
+    /// As [`Clip::load`].
+    pub fn brought(weights: Weights, config: &Source) -> Result<Self> {
+        let (config, model, plan) = Self::read(&weights, config)?;
+        Ok(Self { weights: Kept::brought(plan, Origin::File(weights), PURPOSE)?, config, model })
+    }
+
+    fn read(weights: &Weights, config: &Source) -> Result<(Config, Model, Plan)> {
         let config: Config = read_config(config)?;
         config.check()?;
         let prefix = if weights.contains("text_model.final_layer_norm.weight") { "text_model." } else { "" };
         let (model, plan) = Model::plan(&config, prefix);
-        Ok(Self { weights: plan.load(gpu, weights, PURPOSE)?, config, model })
+        Ok((config, model, plan))
     }
 
-    /// Random weights, to measure with.
+    /// Random weights, to measure with; they stay on the card, or are made anew for each prompt.
     ///
     /// # Errors
     /// When there is no memory.
-    pub fn random(gpu: &Arc<Gpu>, config: Config, seed: u64) -> Result<Self> {
+    pub fn random(gpu: &Arc<Gpu>, config: Config, seed: u64, stays: bool) -> Result<Self> {
         config.check()?;
         let (model, plan) = Model::plan(&config, "");
-        Ok(Self { weights: plan.random(gpu, seed, PURPOSE)?, config, model })
+        let weights = if stays {
+            Kept::random(gpu, plan, seed, PURPOSE)?
+        } else {
+            Kept::brought(plan, Origin::Random(seed), PURPOSE)?
+        };
+        Ok(Self { weights, config, model })
+    }
+
+    /// Bytes of it before it is loaded, for texts of `tokens` tokens.
+    #[must_use]
+    pub fn sizes(config: &Config, tokens: usize) -> budget::Encoder {
+        let (_, plan) = Model::plan(config, "");
+        let (bytes, result) = (plan.bytes() as u64, config.hidden_size * size_of::<bf16>());
+        let room = (Self::room_bytes(config, tokens) + result) as u64;
+        budget::Encoder { weights: bytes, brought: bytes, room }
+    }
+
+    /// The same of a model whose config is in a file.
+    ///
+    /// # Errors
+    /// When it is none of CLIP's.
+    pub fn sizes_of(config: &Source, tokens: usize) -> Result<budget::Encoder> {
+        let config: Config = read_config(config)?;
+        config.check()?;
+        Ok(Self::sizes(&config, tokens))
     }
 
     /// Columns of what it gives.
@@ -188,7 +227,7 @@ impl Clip {
         self.config.hidden_size
     }
 
-    /// Device memory of the weights, in bytes.
+    /// Device memory that the weights hold between prompts, in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.weights.bytes()
@@ -224,7 +263,7 @@ impl Clip {
     /// When the room is for another number of tokens, an id is beyond the vocabulary, or the card fails.
     pub fn encode(
         &self,
-        gpu: &Gpu,
+        gpu: &Arc<Gpu>,
         ids: &[u32],
         end: usize,
         room: &Room,
@@ -234,32 +273,36 @@ impl Clip {
             return Err(CudaError::Shape(format!("an end token at {end} of {}", ids.len())));
         }
         let Room { buffer, places } = room;
-        let of = |place: Place<bf16>| place.of(&self.weights);
-        let norm = |norm: LayerNorm| Norm::Layer(of(norm.weight), of(norm.bias));
-        let (x, normed, y) = (places.x.of(buffer), places.normed.of(buffer), places.y.of(buffer));
-        let (qkv, attended) = (places.qkv.of(buffer), places.attended.of(buffer));
-        let (hidden, activated) = (places.hidden.of(buffer), places.activated.of(buffer));
-        let sight = Sight::Causal(self.config.num_attention_heads);
-        let epsilon = self.config.layer_norm_eps;
-        let linear = |out, x, linear: Linear| gpu.product(out, x, of(linear.weight), Some(of(linear.bias)));
+        let slot = self.weights.slot(gpu)?;
+        self.weights.with(gpu, slot.as_ref(), 0, |memory| {
+            let of = |place: Place<bf16>| place.within(memory);
+            let norm = |norm: LayerNorm| Norm::Layer(of(norm.weight), of(norm.bias));
+            let (x, normed, y) = (places.x.of(buffer), places.normed.of(buffer), places.y.of(buffer));
+            let (qkv, attended) = (places.qkv.of(buffer), places.attended.of(buffer));
+            let (hidden, activated) = (places.hidden.of(buffer), places.activated.of(buffer));
+            let sight = || Sight::Causal(self.config.num_attention_heads);
+            let epsilon = self.config.layer_norm_eps;
+            let linear =
+                |out, x, linear: Linear| gpu.product(out, x, of(linear.weight), Some(of(linear.bias)));
 
-        let model = &self.model;
-        let positions = Some(of(model.position_embedding));
-        gpu.embed_rows(ids, places.ids.of(buffer), of(model.token_embedding), positions, x)?;
-        let mut branch = None;
-        for layer in &model.layers {
-            gpu.add_norm(x, branch, norm(layer.layer_norm1), epsilon, normed)?;
-            linear(qkv, normed, layer.qkv_proj)?;
-            gpu.attend(qkv, sight, attended)?;
-            linear(y, attended, layer.out_proj)?;
-            gpu.add_norm(x, Some(y), norm(layer.layer_norm2), epsilon, normed)?;
-            linear(hidden, normed, layer.fc1)?;
-            gpu.quick_gelu(hidden, activated)?;
-            linear(y, activated, layer.fc2)?;
-            branch = Some(y);
-        }
-        let last = branch.map(|branch| branch.slice_rows(end, 1));
-        gpu.add_norm(x.slice_rows(end, 1), last, norm(model.final_layer_norm), epsilon, out)
+            let model = &self.model;
+            let positions = Some(of(model.position_embedding));
+            gpu.embed_rows(ids, places.ids.of(buffer), of(model.token_embedding), positions, x)?;
+            let mut branch = None;
+            for layer in &model.layers {
+                gpu.add_norm(x, branch, norm(layer.layer_norm1), epsilon, normed)?;
+                linear(qkv, normed, layer.qkv_proj)?;
+                gpu.attend(qkv, sight(), attended)?;
+                linear(y, attended, layer.out_proj)?;
+                gpu.add_norm(x, Some(y), norm(layer.layer_norm2), epsilon, normed)?;
+                linear(hidden, normed, layer.fc1)?;
+                gpu.quick_gelu(hidden, activated)?;
+                linear(y, activated, layer.fc2)?;
+                branch = Some(y);
+            }
+            let last = branch.map(|branch| branch.slice_rows(end, 1));
+            gpu.add_norm(x.slice_rows(end, 1), last, norm(model.final_layer_norm), epsilon, out)
+        })
     }
 }
 

@@ -1,5 +1,6 @@
 //! T5's encoder and CLIP's text model on the card: bf16 products, the residual stream in fp32.
 //!
+//! Its weights stay on the card, or are brought for each prompt: T5's block by block, so that it takes 0.4 GB at a time.
 //! An encoder is its weights, and a [`Room`] what it works in: the room is needed only while a prompt is read, so it
 //! can go before the transformer starts. T5-XXL is 4.76 G parameters, 9.5 GB; 512 tokens are 4.74 TFLOP in products and
 //! 0.10 in attention, in a room of 65 MB.

@@ -1,8 +1,10 @@
 //! Where matrices lie in an encoder's buffers, and from which tensors of a file its weights come.
 //!
-//! Matrices that read the same input are stacked into one, so that one product takes the place of two or three.
+//! Matrices that read the same input are stacked into one, so that one product takes the place of two or three. Where
+//! an encoder does not stay on the card, its weights are brought part by part into one piece of memory for each prompt.
 
 use std::marker::PhantomData;
+use std::ops::Range;
 use std::sync::Arc;
 
 use half::bf16;
@@ -42,13 +44,25 @@ impl<T: Element> Place<T> {
 
     /// The matrix in the buffer of its layout.
     pub fn of(self, buffer: &Buffer) -> Matrix<'_, T> {
-        buffer.matrix(self.at, self.rows, self.width)
+        self.within(Memory { buffer, from: 0 })
+    }
+
+    /// The matrix in memory that holds a part of its layout.
+    pub fn within(self, memory: Memory<'_>) -> Matrix<'_, T> {
+        memory.buffer.matrix(self.at - memory.from, self.rows, self.width)
     }
 
     /// `count` values from value `first` on, as one row.
     fn values(self, first: usize, count: usize) -> Self {
         Self { at: self.at + first * T::BYTES, rows: 1, width: count, ..self }
     }
+}
+
+/// Memory that holds a layout from byte `from` on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Memory<'a> {
+    buffer: &'a Buffer,
+    from: usize,
 }
 
 /// A tensor of the weight file and where it goes.
@@ -64,6 +78,124 @@ struct Tensor {
 pub(super) struct Plan {
     layout: Layout,
     tensors: Vec<Tensor>,
+    /// Where each part but the first begins: its first tensor and its first byte.
+    cuts: Vec<(usize, usize)>,
+}
+
+/// Where weights come from.
+pub(super) enum Origin {
+    File(Weights),
+    /// Random ones from this seed, to measure with.
+    Random(u64),
+}
+
+/// The same, for a while.
+#[derive(Clone, Copy)]
+enum From<'w> {
+    File(&'w Weights),
+    Random(u64),
+}
+
+impl Origin {
+    fn lent(&self) -> From<'_> {
+        match self {
+            Self::File(weights) => From::File(weights),
+            Self::Random(seed) => From::Random(*seed),
+        }
+    }
+}
+
+/// An encoder's weights.
+pub(super) struct Kept {
+    plan: Plan,
+    held: Held,
+    purpose: &'static str,
+}
+
+enum Held {
+    Resident(Buffer),
+    Brought(Origin),
+}
+
+impl std::fmt::Debug for Kept {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}, {} bytes on the card", self.purpose, self.bytes())
+    }
+}
+
+impl Kept {
+    /// Reads a file onto the card, where the weights stay.
+    ///
+    /// # Errors
+    /// When a tensor is missing or has another shape, or there is no memory.
+    pub fn resident(gpu: &Arc<Gpu>, plan: Plan, weights: &Weights, purpose: &'static str) -> Result<Self> {
+        let held = Held::Resident(plan.load(gpu, From::File(weights), purpose)?);
+        Ok(Self { plan, held, purpose })
+    }
+
+    /// Random weights, which stay.
+    ///
+    /// # Errors
+    /// When there is no memory.
+    pub fn random(gpu: &Arc<Gpu>, plan: Plan, seed: u64, purpose: &'static str) -> Result<Self> {
+        let held = Held::Resident(plan.load(gpu, From::Random(seed), purpose)?);
+        Ok(Self { plan, held, purpose })
+    }
+
+    /// Nothing on the card; each prompt brings it.
+    ///
+    /// # Errors
+    /// When a tensor is missing or has another shape.
+    pub fn brought(plan: Plan, origin: Origin, purpose: &'static str) -> Result<Self> {
+        if let Origin::File(weights) = &origin {
+            plan.tensors.iter().try_for_each(|tensor| weights.check(&tensor.name, &tensor.shape))?;
+        }
+        Ok(Self { plan, held: Held::Brought(origin), purpose })
+    }
+
+    /// Bytes that stay on the card.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        match &self.held {
+            Held::Resident(buffer) => buffer.bytes(),
+            Held::Brought(_) => 0,
+        }
+    }
+
+    /// Memory for the parts of weights that do not stay.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn slot(&self, gpu: &Arc<Gpu>) -> Result<Option<Buffer>> {
+        match &self.held {
+            Held::Resident(_) => Ok(None),
+            Held::Brought(_) => Buffer::new(gpu, self.plan.largest(), self.purpose).map(Some),
+        }
+    }
+
+    /// Asks for what `run` asks of the card with a part of the weights, brought into `slot` unless it stays. Whatever
+    /// read the part before has been asked for in the same stream, so it is overwritten in order.
+    ///
+    /// # Errors
+    /// What `run` gives; what the driver says of a copy.
+    pub fn with(
+        &self,
+        gpu: &Gpu,
+        slot: Option<&Buffer>,
+        part: usize,
+        run: impl FnOnce(Memory<'_>) -> Result<()>,
+    ) -> Result<()> {
+        match (&self.held, slot) {
+            (Held::Resident(buffer), _) => run(Memory { buffer, from: 0 }),
+            (Held::Brought(origin), Some(buffer)) => {
+                let (tensors, bytes) = self.plan.part(part);
+                let memory = Memory { buffer, from: bytes.start };
+                self.plan.fill(gpu, memory, tensors, origin.lent())?;
+                run(memory)
+            }
+            (Held::Brought(_), None) => unreachable!("whoever encodes asks for the slot first"),
+        }
+    }
 }
 
 impl Plan {
@@ -100,34 +232,54 @@ impl Plan {
         whole
     }
 
-    /// Takes memory and reads the file into it.
-    ///
-    /// # Errors
-    /// When a tensor is missing or has another shape, or there is no memory.
-    pub fn load(&self, gpu: &Arc<Gpu>, weights: &Weights, purpose: &'static str) -> Result<Buffer> {
+    /// What is planned from here on is another part.
+    pub fn cut(&mut self) {
+        self.cuts.push((self.tensors.len(), self.layout.bytes()));
+    }
+
+    /// Tensors and bytes of a part.
+    fn part(&self, part: usize) -> (Range<usize>, Range<usize>) {
+        let end = (self.tensors.len(), self.layout.bytes());
+        let first = part.checked_sub(1).map_or((0, 0), |cut| self.cuts[cut]);
+        let last = self.cuts.get(part).copied().unwrap_or(end);
+        (first.0..last.0, first.1..last.1)
+    }
+
+    /// Bytes of everything.
+    pub fn bytes(&self) -> usize {
+        self.layout.bytes()
+    }
+
+    /// Bytes of the largest part.
+    pub fn largest(&self) -> usize {
+        (0..=self.cuts.len()).map(|part| self.part(part).1.len()).max().unwrap_or(0)
+    }
+
+    /// Takes memory for everything and fills it.
+    fn load(&self, gpu: &Arc<Gpu>, from: From<'_>, purpose: &'static str) -> Result<Buffer> {
         let buffer = Buffer::new(gpu, self.layout.bytes(), purpose)?;
-        for Tensor { name, shape, to } in &self.tensors {
-            gpu.load(to.of(&buffer), weights, name, shape)?;
-        }
+        self.fill(gpu, Memory { buffer: &buffer, from: 0 }, 0..self.tensors.len(), from)?;
         Ok(buffer)
     }
 
-    /// Takes memory and fills it with random weights, each tensor's from `seed` and its name, under which the numbers
-    /// stay of ordinary size: matrices of deviation 1/√(inputs).
-    ///
-    /// # Errors
-    /// When there is no memory.
-    pub fn random(&self, gpu: &Arc<Gpu>, seed: u64, purpose: &'static str) -> Result<Buffer> {
-        let buffer = Buffer::new(gpu, self.layout.bytes(), purpose)?;
-        for Tensor { name, shape, to } in &self.tensors {
-            let (mean, deviation) = match **shape {
-                [_, inner] => (0.0, (inner as f32).powf(-0.5)),
-                _ if name.ends_with("weight") => (1.0, 0.1),
-                _ => (0.0, 0.02),
-            };
-            gpu.random(to.of(&buffer), seed_of(seed, name), mean, deviation)?;
+    /// Brings tensors. Random ones are each from `seed` and the name; under them the numbers stay of ordinary size:
+    /// matrices of deviation 1/√(inputs).
+    fn fill(&self, gpu: &Gpu, memory: Memory<'_>, tensors: Range<usize>, from: From<'_>) -> Result<()> {
+        for Tensor { name, shape, to } in &self.tensors[tensors] {
+            let to = to.within(memory);
+            match from {
+                From::File(weights) => gpu.load(to, weights, name, shape)?,
+                From::Random(seed) => {
+                    let (mean, deviation) = match **shape {
+                        [_, inner] => (0.0, (inner as f32).powf(-0.5)),
+                        _ if name.ends_with("weight") => (1.0, 0.1),
+                        _ => (0.0, 0.02),
+                    };
+                    gpu.random(to, seed_of(seed, name), mean, deviation)?;
+                }
+            }
         }
-        Ok(buffer)
+        Ok(())
     }
 
     /// That a file of the built-in model has these tensors, in these shapes, and no others but `more`.
@@ -153,7 +305,7 @@ impl Plan {
 
     /// The bytes that tensors are copied to, by name.
     #[cfg(test)]
-    pub fn range(&self, name: &str) -> Option<std::ops::Range<usize>> {
+    pub fn range(&self, name: &str) -> Option<Range<usize>> {
         let tensor = self.tensors.iter().find(|tensor| tensor.name == name)?;
         Some(tensor.to.at..tensor.to.at + tensor.to.width * bf16::BYTES)
     }
@@ -181,5 +333,19 @@ pub(super) mod tests {
         let ranges = ["q", "k", "v"].map(|name| plan.range(name).expect("it was planned"));
         assert_eq!(ranges, [256..304, 304..352, 352..400]);
         assert_eq!((&plan.tensors[0].shape[..], &plan.tensors[3].shape[..]), (&[5][..], &[3, 8][..]));
+    }
+
+    #[test]
+    fn parts_have_their_own_tensors_and_bytes() {
+        let mut plan = Plan::default();
+        plan.vector("a".to_owned(), 200);
+        plan.cut();
+        plan.matrix("b".to_owned(), 20, 30);
+        plan.vector("c".to_owned(), 5);
+        plan.cut();
+        plan.vector("d".to_owned(), 5);
+        let parts = [0, 1, 2].map(|part| plan.part(part));
+        assert_eq!(parts, [(0..1, 0..512), (1..3, 512..2048), (3..4, 2048..2304)]);
+        assert_eq!((plan.largest(), plan.bytes()), (1536, 2304));
     }
 }

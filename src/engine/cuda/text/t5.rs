@@ -9,11 +9,12 @@ use half::bf16;
 use serde::Deserialize;
 
 use super::ops::{Norm, Sight, check_heads};
-use super::place::{Place, Plan};
+use super::place::{Kept, Origin, Place, Plan};
 use super::{Places, Room, Widths};
+use crate::engine::budget;
 use crate::engine::cuda::error::{CudaError, Result};
 use crate::engine::cuda::gpu::Gpu;
-use crate::engine::cuda::memory::{Buffer, Layout, Matrix};
+use crate::engine::cuda::memory::{Layout, Matrix};
 use crate::engine::text::encode::read_config;
 use crate::engine::weights::{Weights, WeightsError};
 use crate::model::Source;
@@ -121,7 +122,7 @@ impl Config {
 #[derive(Debug)]
 pub struct T5 {
     config: Config,
-    weights: Buffer,
+    weights: Kept,
     model: Model,
     /// `[buckets, heads]`
     relative_attention_bias: Vec<f32>,
@@ -160,7 +161,7 @@ struct DenseReluDense {
 }
 
 impl Model {
-    /// `shared`: what the embedding is called in the file.
+    /// `shared`: what the embedding is called in the file. The embedding, each block and the last norm are parts.
     fn plan(config: &Config, shared: &str) -> (Self, Plan) {
         let mut plan = Plan::default();
         let (d_model, inner, d_ff) = (config.d_model, config.inner(), config.d_ff);
@@ -170,6 +171,7 @@ impl Model {
                 let layer = |layer, name: &str| format!("encoder.block.{index}.layer.{layer}.{name}.weight");
                 let attention = |name| layer(0, &format!("SelfAttention.{name}"));
                 let dense = |name| layer(1, &format!("DenseReluDense.{name}"));
+                plan.cut();
                 Block {
                     self_attention: SelfAttention {
                         layer_norm: plan.vector(layer(0, "layer_norm"), d_model),
@@ -184,38 +186,82 @@ impl Model {
                 }
             })
             .collect();
+        plan.cut();
         let final_layer_norm = plan.vector("encoder.final_layer_norm.weight".to_owned(), d_model);
         (Self { shared, block, final_layer_norm }, plan)
     }
 }
 
 impl T5 {
-    /// Reads weights in transformers' names.
+    /// Reads weights in transformers' names onto the card.
     ///
     /// # Errors
     /// When the config is none of T5's, a tensor is missing or has another shape, or there is no memory.
     pub fn load(gpu: &Arc<Gpu>, weights: &Weights, config: &Source) -> Result<Self> {
         let config: Config = read_config(config)?;
+        let (model, plan, relative_attention_bias) = Self::read(&config, weights)?;
+        let weights = Kept::resident(gpu, plan, weights, PURPOSE)?;
+        Ok(Self { config, weights, model, relative_attention_bias })
+    }
+
+    /// The same, of which nothing stays on the card: each prompt brings block after block.
+    ///
+    /// # Errors
+    /// As [`T5::load`].
+    pub fn brought(weights: Weights, config: &Source) -> Result<Self> {
+        let config: Config = read_config(config)?;
+        let (model, plan, relative_attention_bias) = Self::read(&config, &weights)?;
+        let weights = Kept::brought(plan, Origin::File(weights), PURPOSE)?;
+        Ok(Self { config, weights, model, relative_attention_bias })
+    }
+
+    fn read(config: &Config, weights: &Weights) -> Result<(Model, Plan, Vec<f32>)> {
         config.check()?;
         let names = ["shared.weight", "encoder.embed_tokens.weight"];
         let shared = names.into_iter().find(|name| weights.contains(name)).unwrap_or(names[0]);
-        let (model, plan) = Model::plan(&config, shared);
+        let (model, plan) = Model::plan(config, shared);
         let shape = [config.relative_attention_num_buckets, config.num_heads];
-        let relative_attention_bias = weights.widened(RELATIVE_ATTENTION_BIAS, &shape)?;
-        Ok(Self { weights: plan.load(gpu, weights, PURPOSE)?, config, model, relative_attention_bias })
+        Ok((model, plan, weights.widened(RELATIVE_ATTENTION_BIAS, &shape)?))
     }
 
-    /// Random weights, to measure with.
+    /// Random weights, to measure with; they stay on the card, or are made anew for each prompt.
     ///
     /// # Errors
     /// When there is no memory.
-    pub fn random(gpu: &Arc<Gpu>, config: Config, seed: u64) -> Result<Self> {
+    pub fn random(gpu: &Arc<Gpu>, config: Config, seed: u64, stays: bool) -> Result<Self> {
         config.check()?;
         let (model, plan) = Model::plan(&config, "shared.weight");
         let count = config.relative_attention_num_buckets * config.num_heads;
         let relative_attention_bias =
             (0..count).map(|index| (index * 37 % 101) as f32 / 50.0 - 1.0).collect();
-        Ok(Self { weights: plan.random(gpu, seed, PURPOSE)?, config, model, relative_attention_bias })
+        let weights = if stays {
+            Kept::random(gpu, plan, seed, PURPOSE)?
+        } else {
+            Kept::brought(plan, Origin::Random(seed), PURPOSE)?
+        };
+        Ok(Self { weights, config, model, relative_attention_bias })
+    }
+
+    /// Bytes of it before it is loaded, for texts of `tokens` tokens.
+    #[must_use]
+    pub fn sizes(config: &Config, tokens: usize) -> budget::Encoder {
+        let (_, plan) = Model::plan(config, "shared.weight");
+        let result = tokens * config.d_model * size_of::<bf16>();
+        budget::Encoder {
+            weights: plan.bytes() as u64,
+            brought: plan.largest() as u64,
+            room: (Self::room_bytes(config, tokens) + result) as u64,
+        }
+    }
+
+    /// The same of a model whose config is in a file.
+    ///
+    /// # Errors
+    /// When it is none of T5's.
+    pub fn sizes_of(config: &Source, tokens: usize) -> Result<budget::Encoder> {
+        let config: Config = read_config(config)?;
+        config.check()?;
+        Ok(Self::sizes(&config, tokens))
     }
 
     /// Columns of what it gives for each token.
@@ -224,7 +270,7 @@ impl T5 {
         self.config.d_model
     }
 
-    /// Device memory of the weights, in bytes.
+    /// Device memory that the weights hold between prompts, in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.weights.bytes()
@@ -264,29 +310,37 @@ impl T5 {
     ///
     /// # Errors
     /// When the room is for another number of tokens, an id is beyond the vocabulary, or the card fails.
-    pub fn encode(&self, gpu: &Gpu, ids: &[u32], room: &Room, out: Matrix<'_, bf16>) -> Result<()> {
+    pub fn encode(&self, gpu: &Arc<Gpu>, ids: &[u32], room: &Room, out: Matrix<'_, bf16>) -> Result<()> {
         let Room { buffer, places } = room;
-        let weight = |place: Place<bf16>| place.of(&self.weights);
         let (x, normed, y) = (places.x.of(buffer), places.normed.of(buffer), places.y.of(buffer));
         let (qkv, attended) = (places.qkv.of(buffer), places.attended.of(buffer));
         let (hidden, activated) = (places.hidden.of(buffer), places.activated.of(buffer));
-        let sight = Sight::Distances(places.bias.of(buffer));
+        let sight = || Sight::Distances(places.bias.of(buffer));
         let epsilon = self.config.layer_norm_epsilon;
+        let slot = self.weights.slot(gpu)?;
+        let slot = slot.as_ref();
 
-        gpu.embed_rows(ids, places.ids.of(buffer), weight(self.model.shared), None, x)?;
+        self.weights.with(gpu, slot, 0, |memory| {
+            gpu.embed_rows(ids, places.ids.of(buffer), self.model.shared.within(memory), None, x)
+        })?;
         let mut branch = None;
-        for Block { self_attention, dense } in &self.model.block {
-            gpu.add_norm(x, branch, Norm::Rms(weight(self_attention.layer_norm)), epsilon, normed)?;
-            gpu.product(qkv, normed, weight(self_attention.qkv), None)?;
-            gpu.attend(qkv, sight, attended)?;
-            gpu.product(y, attended, weight(self_attention.o), None)?;
-            gpu.add_norm(x, Some(y), Norm::Rms(weight(dense.layer_norm)), epsilon, normed)?;
-            gpu.product(hidden, normed, weight(dense.wi), None)?;
-            gpu.gated_gelu(hidden, activated)?;
-            gpu.product(y, activated, weight(dense.wo), None)?;
+        for (index, Block { self_attention, dense }) in self.model.block.iter().enumerate() {
+            self.weights.with(gpu, slot, 1 + index, |memory| {
+                let weight = |place: Place<bf16>| place.within(memory);
+                gpu.add_norm(x, branch, Norm::Rms(weight(self_attention.layer_norm)), epsilon, normed)?;
+                gpu.product(qkv, normed, weight(self_attention.qkv), None)?;
+                gpu.attend(qkv, sight(), attended)?;
+                gpu.product(y, attended, weight(self_attention.o), None)?;
+                gpu.add_norm(x, Some(y), Norm::Rms(weight(dense.layer_norm)), epsilon, normed)?;
+                gpu.product(hidden, normed, weight(dense.wi), None)?;
+                gpu.gated_gelu(hidden, activated)?;
+                gpu.product(y, activated, weight(dense.wo), None)
+            })?;
             branch = Some(y);
         }
-        gpu.add_norm(x, branch, Norm::Rms(weight(self.model.final_layer_norm)), epsilon, out)
+        self.weights.with(gpu, slot, 1 + self.model.block.len(), |memory| {
+            gpu.add_norm(x, branch, Norm::Rms(self.model.final_layer_norm.within(memory)), epsilon, out)
+        })
     }
 }
 

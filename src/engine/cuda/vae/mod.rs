@@ -1,8 +1,8 @@
 //! The VAE's decoder on a card: tokens in, 8-bit RGB out, bf16 with channels last in between.
 //!
 //! The same function as [`crate::engine::vae`], in the same names: `structure` says what the layers are and where their
-//! weights lie, `plan` where the pictures between them lie, `stage` runs them, `conv` and `ops` have a safe function for
-//! each kernel.
+//! weights lie, `plan` where the pictures between them lie, `stage` runs them, `strips` part by part where
+//! there is no room for all, `conv` and `ops` have a safe function for each kernel.
 //! Decoding asks for launches only: nothing is waited for but the first product of a shape, which times its algorithms.
 //!
 //! What 1024² costs with FLUX.1's widths: 10.5 TFLOP as written, 8.9 as done (a doubled picture's 3×3 convolution is
@@ -12,6 +12,7 @@ mod conv;
 mod ops;
 mod plan;
 mod stage;
+mod strips;
 mod structure;
 
 use std::sync::Arc;
@@ -200,6 +201,26 @@ impl Decoder {
         Ok(Activations { memory, rows, columns, places: Places::new(&self.structure, rows, columns), plan })
     }
 
+    /// 8-bit RGB of a whole picture, at once or by one of [`Decoder::tiles`]; `None` where anything in it was not finite.
+    ///
+    /// # Errors
+    /// When the shapes do not fit; when there is no memory.
+    pub fn picture(
+        &self,
+        tokens: Matrix<'_, f32>,
+        grid: (usize, usize),
+        tile: (usize, usize),
+    ) -> Result<Option<Vec<u8>>> {
+        if tile != grid {
+            return self.in_strips(tokens, grid, tile.0);
+        }
+        let activations = self.activations(grid)?;
+        self.decode(&activations, tokens, grid, Region::whole(grid))?;
+        let rgb = self.gpu.download(activations.rgb())?;
+        let not_finite = self.gpu.download(activations.not_finite())?;
+        Ok((not_finite == [0]).then_some(rgb))
+    }
+
     /// Decodes a region of a picture into `activations`: `tokens` are the whole picture's, `[rows · columns, 64]` of
     /// `grid`. Returns when the launches are asked for.
     ///
@@ -232,10 +253,17 @@ impl Decoder {
         let mut stage = Stage::new(&self.structure, Some(run));
         let latent = take_latent(&mut stage, rows, columns);
         let corner = (2 * row, 2 * column);
-        let scaling = ((1.0 / self.scaling.scale) as f32, self.scaling.shift as f32);
-        self.gpu.latent_to_vae(tokens, grid, (corner, (2 * rows, 2 * columns)), scaling, run.of(latent))?;
+        let size = (2 * rows, 2 * columns);
+        self.gpu.latent_to_vae(tokens, grid, (corner, size), self.factors(), run.of(latent))?;
         walk(&self.structure, &mut stage, latent, places.picture)?;
         self.gpu.to_rgb8(activations.picture(), activations.rgb(), activations.not_finite())
+    }
+}
+
+impl Decoder {
+    /// What latents are multiplied by, and what is added.
+    fn factors(&self) -> (f32, f32) {
+        ((1.0 / self.scaling.scale) as f32, self.scaling.shift as f32)
     }
 }
 

@@ -6,13 +6,15 @@ use half::bf16;
 use super::super::error::{CudaError, Result};
 use super::super::gpu::{Gpu, Grid, Kernel, Module, launch};
 use super::super::memory::{Element, Matrix};
+use super::strips::RUNS;
 use super::structure::GROUPS;
 
 /// Epsilon of the VAE's norms.
 const EPSILON: f32 = 1e-6;
-/// Runs of pixels whose sums are kept at most, and floats of each.
+/// Runs of pixels whose sums are kept at most.
 const NORM_RUNS: usize = 2048;
-const NORM_SUMS: usize = 2 * GROUPS;
+/// Floats of the sums of a run.
+pub const SUMS: usize = 2 * GROUPS;
 
 pub(super) const fn vae(name: &'static str) -> Kernel {
     Kernel { module: Module::Vae, name, shared: 0 }
@@ -27,18 +29,47 @@ struct NormRuns {
 }
 
 impl NormRuns {
-    fn new(pixels: usize, channels: usize) -> Self {
+    /// `most`: of runs for the sums.
+    fn new(pixels: usize, channels: usize, most: usize) -> Self {
         let octets = channels / 8;
         let lanes = (256 / octets).max(1);
-        let sums = pixels.div_ceil(NORM_RUNS).max(8 * lanes);
+        let sums = pixels.div_ceil(most).max(8 * lanes);
         Self { sums, apply: 8 * lanes, threads: (octets * lanes).next_multiple_of(32).max(64) }
     }
+}
+
+fn norm_runs(pixels: usize, channels: usize, most: usize) -> usize {
+    pixels.div_ceil(NormRuns::new(pixels, channels, most).sums)
+}
+
+/// The sums of a norm over a picture that is decoded in strips.
+#[derive(Debug, Clone, Copy)]
+pub struct SharedSums<'a> {
+    /// `[strips · RUNS, SUMS]`: those of all strips, 0 where there are none.
+    pub all: Matrix<'a, f32>,
+    /// Which strip this is.
+    pub strip: usize,
+    /// First and number of the pixels that are the strip's own.
+    pub own: (usize, usize),
+    /// Pixels of the whole picture.
+    pub whole: usize,
+    /// Whether to norm by this strip's own sums only.
+    pub alone: bool,
+}
+
+/// Where a norm's sums are written and which are read.
+#[derive(Clone, Copy)]
+struct Sums {
+    /// Address, first pixel and pixels that are summed, runs at most.
+    written: (u64, usize, usize, usize),
+    /// Address, runs, pixels that they are of.
+    read: (u64, usize, usize),
 }
 
 /// Floats that [`Gpu::group_norm`] needs between its launches.
 #[must_use]
 pub fn norm_scratch(channels: usize) -> usize {
-    NORM_RUNS * NORM_SUMS + 2 * channels
+    NORM_RUNS * SUMS + 2 * channels
 }
 
 impl Gpu {
@@ -55,32 +86,79 @@ impl Gpu {
         scratch: Matrix<'_, f32>,
         out: Matrix<'_, bf16>,
     ) -> Result<()> {
+        let pixels = x.rows();
+        scratch.expect("a group norm's scratch", 1, norm_scratch(x.width()))?;
+        let sums = Sums {
+            written: (scratch.at(), 0, pixels, NORM_RUNS),
+            read: (scratch.at(), norm_runs(pixels, x.width(), NORM_RUNS), pixels),
+        };
+        self.norm_by(x, (weight, bias), silu, (sums, scratch), out)
+    }
+
+    /// The same for a strip of a picture, by the sums of all: this strip's are taken anew over its own pixels.
+    ///
+    /// # Errors
+    /// When the shapes do not fit.
+    pub fn group_norm_shared(
+        &self,
+        x: Matrix<'_, bf16>,
+        affine: (Matrix<'_, f32>, Matrix<'_, f32>),
+        silu: bool,
+        (shared, scratch): (SharedSums<'_>, Matrix<'_, f32>),
+        out: Matrix<'_, bf16>,
+    ) -> Result<()> {
+        let SharedSums { all, strip, own: (first, count), whole, alone } = shared;
+        scratch.expect("a group norm's scratch", 1, norm_scratch(x.width()))?;
+        dense("the sums of all strips", all, all.rows(), SUMS)?;
+        if count == 0 || first + count > x.rows() || (strip + 1) * RUNS > all.rows() {
+            return Err(CudaError::Shape(format!(
+                "strip {strip}, pixels {first} and {count} more of {}, {} sums",
+                x.rows(),
+                all.rows()
+            )));
+        }
+        let own = all.slice_rows(strip * RUNS, RUNS).at();
+        let read = if alone { (own, RUNS, count) } else { (all.at(), all.rows(), whole) };
+        let sums = Sums { written: (own, first, count, RUNS), read };
+        self.norm_by(x, affine, silu, (sums, scratch), out)
+    }
+
+    fn norm_by(
+        &self,
+        x: Matrix<'_, bf16>,
+        (weight, bias): (Matrix<'_, f32>, Matrix<'_, f32>),
+        silu: bool,
+        (sums, scratch): (Sums, Matrix<'_, f32>),
+        out: Matrix<'_, bf16>,
+    ) -> Result<()> {
         let (pixels, channels) = (x.rows(), x.width());
         dense("a group norm's input", x, pixels, channels)?;
         dense("a group norm's output", out, pixels, channels)?;
         weight.expect("a group norm's weight", 1, channels)?;
         bias.expect("a group norm's bias", 1, channels)?;
-        scratch.expect("a group norm's scratch", 1, norm_scratch(channels))?;
         if !channels.is_multiple_of(GROUPS) || pixels == 0 {
             return Err(CudaError::Shape(format!("a group norm of {channels} channels")));
         }
-        let NormRuns { sums, apply, threads } = NormRuns::new(pixels, channels);
-        let runs = pixels.div_ceil(sums);
-        let partials = scratch.at();
-        let affine = scratch.slice_columns(NORM_RUNS * NORM_SUMS, 2 * channels).at();
+        let (partials, first, summed, most) = sums.written;
+        let (read_at, read_runs, read_pixels) = sums.read;
+        let NormRuns { sums, threads, .. } = NormRuns::new(summed, channels, most);
+        let NormRuns { apply, .. } = NormRuns::new(pixels, channels, NORM_RUNS);
+        let runs = summed.div_ceil(sums);
+        let affine = scratch.slice_columns(NORM_RUNS * SUMS, 2 * channels).at();
         let (pixel_count, channel_count) = (pixels as i32, channels as i32);
-        let (sums, apply, run_count) = (sums as i32, apply as i32, runs as i32);
+        let (summed, read_runs, read_pixels) = (summed as i32, read_runs as i32, read_pixels as i32);
+        let (sums, apply) = (sums as i32, apply as i32);
         let summing = Kernel { shared: threads as u32 * 64, ..vae("group_norm_sums") };
         let name = if silu { "group_norm_silu" } else { "group_norm_apply" };
-        // SAFETY: the arguments are those of the kernel's declaration; extents were checked above.
+        // SAFETY: the arguments are those of the kernel's declaration; extents were checked above and by the callers.
         unsafe {
             launch!(
                 self,
                 summing,
                 Grid::line(runs, threads as u32),
-                x.at(),
+                x.slice_rows(first, summed as usize).at(),
                 partials,
-                pixel_count,
+                summed,
                 channel_count,
                 sums
             )?;
@@ -88,12 +166,12 @@ impl Gpu {
                 self,
                 vae("group_norm_affine"),
                 Grid::line(GROUPS, 512),
-                partials,
-                run_count,
+                read_at,
+                read_runs,
                 weight.at(),
                 bias.at(),
                 affine,
-                pixel_count,
+                read_pixels,
                 channel_count,
                 EPSILON,
             )?;
@@ -111,12 +189,17 @@ impl Gpu {
         }
     }
 
-    /// softmax(scale · scores) of each row, in place.
+    /// `out = softmax(scale · scores)` of each row.
     ///
     /// # Errors
     /// When rows are not a multiple of four values apart or long.
-    pub fn softmax_rows(&self, scores: Matrix<'_, bf16>, scale: f32) -> Result<()> {
-        if !scores.width().is_multiple_of(4) || !scores.stride().is_multiple_of(4) || scores.width() == 0 {
+    pub fn softmax_rows(&self, scores: Matrix<'_, f32>, scale: f32, out: Matrix<'_, bf16>) -> Result<()> {
+        out.expect("the probabilities", scores.rows(), scores.width())?;
+        if !scores.width().is_multiple_of(4)
+            || !scores.stride().is_multiple_of(4)
+            || !out.stride().is_multiple_of(4)
+            || scores.width() == 0
+        {
             return Err(CudaError::Shape(format!("softmax of {scores:?}: rows are multiples of 4")));
         }
         let (stride, n) = (scores.stride() as i64, scores.width() as i32);
@@ -125,7 +208,17 @@ impl Gpu {
         let grid = Grid::line(scores.rows(), threads as u32);
         // SAFETY: as in `group_norm`.
         unsafe {
-            launch!(self, vae("softmax_rows_bf16"), grid, scores.at(), stride, scores.at(), stride, n, scale)
+            launch!(
+                self,
+                vae("softmax_rows_f32"),
+                grid,
+                scores.at(),
+                stride,
+                out.at(),
+                out.stride() as i64,
+                n,
+                scale
+            )
         }
     }
 
@@ -231,10 +324,10 @@ mod tests {
 
     #[test]
     fn norms_are_divided_into_whole_pixels() {
-        assert_eq!(NormRuns::new(1 << 20, 128), NormRuns { sums: 512, apply: 128, threads: 256 });
-        assert_eq!(NormRuns::new(100, 96), NormRuns { sums: 168, apply: 168, threads: 256 });
-        assert_eq!(NormRuns::new(100, 32), NormRuns { sums: 512, apply: 512, threads: 256 });
-        let runs = NormRuns::new(1 << 22, 128);
+        assert_eq!(NormRuns::new(1 << 20, 128, NORM_RUNS), NormRuns { sums: 512, apply: 128, threads: 256 });
+        assert_eq!(NormRuns::new(100, 96, NORM_RUNS), NormRuns { sums: 168, apply: 168, threads: 256 });
+        assert_eq!(NormRuns::new(100, 32, NORM_RUNS), NormRuns { sums: 512, apply: 512, threads: 256 });
+        let runs = NormRuns::new(1 << 22, 128, NORM_RUNS);
         assert!((1usize << 22).div_ceil(runs.sums) <= NORM_RUNS);
     }
 }

@@ -1,15 +1,18 @@
 //! The decoder's layers at work. The same walk either launches kernels or only writes down, for the plan of the memory,
 //! when each picture is made and when the last layer has read it.
 
+use std::cell::Cell;
+
 use half::bf16;
 
 use super::super::error::Result;
 use super::super::gpu::Gpu;
 use super::super::memory::{Buffer, Element, Matrix};
 use super::conv::ConvShape;
-use super::ops::norm_scratch;
+use super::ops::{SharedSums, norm_scratch};
 use super::plan::{Log, Plan};
-use super::structure::{AttnBlock, Conv3, Linear, Norm, ResnetBlock, Structure};
+use super::strips::{HEAD, RUNS};
+use super::structure::{AttnBlock, Conv3, Level, Linear, Norm, ResnetBlock, Structure};
 
 /// Bytes of the scores that are held at once: enough rows to fill a card with the product by the values, and still about
 /// what an L2 cache keeps between the product, softmax and the next product.
@@ -69,6 +72,25 @@ pub struct Stage<'a> {
     run: Option<Run<'a>>,
     /// Number and floats of what the norms need between their launches.
     scratch: (usize, usize),
+    /// Where this is one strip of a picture.
+    shared: Option<Shared<'a>>,
+    /// Norms so far.
+    norms: Cell<usize>,
+}
+
+/// The norms' sums of all strips of a picture.
+#[derive(Debug, Clone, Copy)]
+pub struct Shared<'a> {
+    /// `[norms · strips · RUNS, SUMS]`
+    pub sums: Matrix<'a, f32>,
+    /// How many strips.
+    pub strips: usize,
+    /// Which one this is.
+    pub strip: usize,
+    /// In tokens: rows of what is decoded, first and number of the strip's own, rows of the picture.
+    pub rows: (usize, (usize, usize), usize),
+    /// Whether this strip's own sums are all there are.
+    pub alone: bool,
 }
 
 impl<'a> Stage<'a> {
@@ -76,7 +98,12 @@ impl<'a> Stage<'a> {
         let mut log = Log::default();
         let floats = norm_scratch(widest(structure));
         let scratch = (log.take(floats * f32::BYTES), floats);
-        Self { log, run, scratch }
+        Self { log, run, scratch, shared: None, norms: Cell::new(0) }
+    }
+
+    /// Takes the norms' sums over all strips of a picture.
+    pub fn share(&mut self, shared: Shared<'a>) {
+        self.shared = Some(shared);
     }
 
     /// What the walk so far has made.
@@ -126,7 +153,21 @@ impl<'a> Stage<'a> {
         let row = |at| run.weights.matrix(at, 1, norm.channels);
         let scratch = run.memory.matrix::<f32>(run.plan.place(self.scratch.0), 1, self.scratch.1);
         let scratch = scratch.slice_columns(0, norm_scratch(norm.channels));
-        run.gpu.group_norm(run.of(x), (row(norm.weight), row(norm.bias)), silu, scratch, run.of(out))
+        let affine = (row(norm.weight), row(norm.bias));
+        let number = self.norms.replace(self.norms.get() + 1);
+        let Some(Shared { sums, strips, strip, rows: (rows, own, whole), alone }) = self.shared else {
+            return run.gpu.group_norm(run.of(x), affine, silu, scratch, run.of(out));
+        };
+        // Pixels of a row of tokens.
+        let pixels = x.height / rows * x.width;
+        let shared = SharedSums {
+            all: sums.slice_rows(number * strips * RUNS, strips * RUNS),
+            strip,
+            own: (own.0 * pixels, own.1 * pixels),
+            whole: whole * pixels,
+            alone,
+        };
+        run.gpu.group_norm_shared(run.of(x), affine, silu, (shared, scratch), run.of(out))
     }
 
     /// BFL's `ResnetBlock`; x is given back.
@@ -161,7 +202,8 @@ impl<'a> Stage<'a> {
         let qkv = self.take(x.height, x.width, 3 * channels);
         // cublasLt wants rows on 16 bytes.
         let (rows, stride) = (queries(pixels), pixels.next_multiple_of(8));
-        let scores = self.take(1, rows, stride);
+        let scores = self.take(1, rows, 2 * stride);
+        let shares = self.take(1, rows, stride);
         if let Some(run) = self.run {
             let gpu = run.gpu;
             run.linear(run.of(qkv), run.of(normed), &block.qkv)?;
@@ -170,16 +212,18 @@ impl<'a> Stage<'a> {
             let attended = run.of(normed);
             for first in (0..pixels).step_by(rows) {
                 let count = rows.min(pixels - first);
-                let scores = run.of(scores).slice_rows(0, count).slice_columns(0, pixels);
-                gpu.product(scores, q.slice_rows(first, count), k, None)?;
-                gpu.softmax_rows(scores, 1.0 / (channels as f32).sqrt())?;
-                gpu.product_plain(attended.slice_rows(first, count), scores, v)?;
+                let scores = run.of(scores).as_f32().slice_rows(0, count).slice_columns(0, pixels);
+                let shares = run.of(shares).slice_rows(0, count).slice_columns(0, pixels);
+                gpu.product_f32(scores, q.slice_rows(first, count), k)?;
+                gpu.softmax_rows(scores, 1.0 / (channels as f32).sqrt(), shares)?;
+                gpu.product_plain(attended.slice_rows(first, count), shares, v)?;
             }
             let projected =
                 run.of(qkv).as_row().slice_columns(0, pixels * channels).reshape(pixels, channels);
             run.linear(projected, attended, &block.proj_out)?;
             gpu.add(run.of(x), projected)?;
         }
+        self.give(shares);
         self.give(scores);
         self.give(qkv);
         self.give(normed);
@@ -189,7 +233,7 @@ impl<'a> Stage<'a> {
 
 /// Queries whose scores against so many keys are held at once.
 fn queries(pixels: usize) -> usize {
-    let fit = SCORES / (pixels * bf16::BYTES) / QUERIES * QUERIES;
+    let fit = SCORES / (pixels * (f32::BYTES + bf16::BYTES)) / QUERIES * QUERIES;
     fit.max(QUERIES).min(pixels)
 }
 
@@ -208,21 +252,41 @@ fn widest(structure: &Structure) -> usize {
 /// # Errors
 /// What a launch gives.
 pub fn walk(structure: &Structure, stage: &mut Stage<'_>, latent: Picture, picture: usize) -> Result<()> {
+    let x = head(structure, stage, latent)?;
+    tail(structure, stage, x, picture)
+}
+
+/// The layers of low resolution; `latent` is given back.
+///
+/// # Errors
+/// What a launch gives.
+pub fn head(structure: &Structure, stage: &mut Stage<'_>, latent: Picture) -> Result<Picture> {
     let mut x = stage.conv(&structure.conv_in, latent)?;
     stage.give(latent);
     x = stage.resnet(&structure.mid.0, x)?;
     stage.attention(&structure.mid.1, x)?;
     x = stage.resnet(&structure.mid.2, x)?;
-    for level in &structure.levels {
-        for block in &level.blocks {
-            x = stage.resnet(block, x)?;
-        }
-        if let Some(upsample) = &level.upsample {
-            let doubled = stage.conv(upsample, x)?;
-            stage.give(x);
-            x = doubled;
-        }
+    structure.levels.iter().take(HEAD).try_fold(x, |x, one| level(one, stage, x))
+}
+
+fn level(level: &Level, stage: &mut Stage<'_>, mut x: Picture) -> Result<Picture> {
+    for block in &level.blocks {
+        x = stage.resnet(block, x)?;
     }
+    if let Some(upsample) = &level.upsample {
+        let doubled = stage.conv(upsample, x)?;
+        stage.give(x);
+        x = doubled;
+    }
+    Ok(x)
+}
+
+/// The rest; `x` is given back.
+///
+/// # Errors
+/// What a launch gives.
+pub fn tail(structure: &Structure, stage: &mut Stage<'_>, x: Picture, picture: usize) -> Result<()> {
+    let x = structure.levels.iter().skip(HEAD).try_fold(x, |x, one| level(one, stage, x))?;
     stage.norm(&structure.norm_out, true, x, x)?;
     stage.conv_narrow(&structure.conv_out, x, picture)?;
     stage.give(x);

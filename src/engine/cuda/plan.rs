@@ -1,0 +1,94 @@
+//! What the planner is told about a model on a card: sizes out of the layouts, the rate of copies by trying.
+
+use std::sync::Arc;
+
+use super::error::{Result, driver};
+use super::flux::Flux;
+use super::flux::linear::SCRATCH;
+use super::flux::modulation::Modulator;
+use super::flux::precision::Precision;
+use super::flux::workspace::Workspace;
+use super::gpu::Gpu;
+use super::host::HostMemory;
+use super::memory::Buffer;
+use super::product::WORKSPACE;
+use crate::engine::budget::{Encoder, Sizes, Speed, Tile};
+use crate::engine::dit::config::Config;
+
+/// What a context, loaded kernels and cublasLt's take beside our own memory, where it was not measured.
+pub const CONTEXT: u64 = 640 << 20;
+/// Bytes a second from a mapped file in the page cache to the card, measured on an H200's host.
+const MAPPED: f64 = 9.7e9;
+/// Small pieces of memory that no layout counts: results on their way, pages begun and not filled.
+const SLACK: u64 = 16 << 20;
+
+/// A model before it is loaded.
+#[derive(Debug, Clone)]
+pub struct Model<'a> {
+    /// The transformer's size.
+    pub config: &'a Config,
+    /// How its blocks are kept.
+    pub precision: Precision,
+    /// Tokens of text.
+    pub text: usize,
+    /// T5.
+    pub t5: Encoder,
+    /// CLIP.
+    pub clip: Encoder,
+    /// Bytes of the VAE's weights.
+    pub vae: u64,
+}
+
+impl Model<'_> {
+    /// What it and pictures of `grid` rows and columns of tokens take; `tiles` are the ways to decode them, `context`
+    /// is what this process holds besides its own memory.
+    #[must_use]
+    pub fn sizes(&self, grid: (usize, usize), steps: u32, tiles: Vec<Tile>, context: u64) -> Sizes {
+        let (config, image) = (self.config, grid.0 * grid.1);
+        let (ends, modulation, [double, single]) = Flux::sizes(config, self.precision);
+        let count = steps as usize;
+        let prompt = self.text * config.context_dim * 2;
+        Sizes {
+            outside: context + SCRATCH as u64 + WORKSPACE as u64 + SLACK,
+            ends,
+            modulation,
+            double,
+            single,
+            t5: self.t5,
+            clip: self.clip,
+            vae: self.vae,
+            tiles,
+            conditions: (Flux::condition_bytes(config, self.text, image, count) + prompt) as u64,
+            embeddings: Modulator::embedding_bytes(config, count) as u64,
+            workspace: Workspace::bytes_for(config, self.precision, self.text, image) as u64,
+            latent: (image * config.in_channels * 4) as u64,
+            steps,
+        }
+    }
+}
+
+/// How fast this card and its host are, by copying; `step` is passed on.
+///
+/// # Errors
+/// When there is no memory for the trial.
+pub fn speed(gpu: &Arc<Gpu>, step: Option<f64>) -> Result<Speed> {
+    const BYTES: usize = 64 << 20;
+    const COPIES: u32 = 4;
+    let buffer = Buffer::new(gpu, BYTES, "a trial of copies")?;
+    buffer.fill(0)?;
+    let image = HostMemory::image_of(gpu, buffer.matrix(0, 1, BYTES))?;
+    let stream = gpu.stream().cu_stream();
+    let mut seconds = f64::INFINITY;
+    for _ in 0..2 {
+        let start = gpu.mark(true)?;
+        for _ in 0..COPIES {
+            // SAFETY: the image lives until the stream has been waited for below.
+            unsafe { image.bring(buffer.matrix(0, 1, BYTES), stream) }?;
+        }
+        let end = gpu.mark(true)?;
+        gpu.wait()?;
+        seconds = seconds.min(f64::from(start.elapsed_ms(&end).map_err(driver("timing copies"))?) / 1e3);
+    }
+    let pinned = f64::from(COPIES) * BYTES as f64 / seconds;
+    Ok(Speed { pinned, mapped: MAPPED.min(pinned), step, decode: None })
+}
