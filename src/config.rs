@@ -155,7 +155,7 @@ impl Config {
 }
 
 /// The text of a file, `None` when there is none.
-fn read_small(path: &Path) -> Result<Option<String>, String> {
+pub(crate) fn read_small(path: &Path) -> Result<Option<String>, String> {
     use std::io::Read;
     let file = match std::fs::File::open(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),

@@ -4,13 +4,13 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::job::Size;
 
-/// The name that a person calls a model by.
+/// The name that a person calls a model by, or the whole path of a transformer's file.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ModelName(pub String);
@@ -22,6 +22,12 @@ impl ModelName {
     /// A name as typed.
     pub fn new(name: impl Into<String>) -> Self {
         Self(name.into())
+    }
+
+    /// The file that it is, when it is one: then nobody has named the model.
+    #[must_use]
+    pub fn as_path(&self) -> Option<&Path> {
+        Some(Path::new(&self.0)).filter(|path| path.is_absolute())
     }
 
     /// The name as typed.
@@ -47,7 +53,7 @@ pub enum Source {
         /// Its contents.
         bytes: &'static [u8],
     },
-    /// A file.
+    /// A file; for weights also an index of several, or a folder.
     File(PathBuf),
 }
 
@@ -76,19 +82,19 @@ impl Source {
 /// The parts of one model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parts {
-    /// The diffusion transformer, safetensors in BFL's names.
+    /// The diffusion transformer: safetensors in any form that the engine knows, here and below.
     pub transformer: Source,
-    /// The VAE, safetensors in BFL's names.
+    /// The VAE.
     pub vae: Source,
     /// `AutoencoderKL`'s config, JSON: scaling and shift factors.
     pub vae_config: Source,
-    /// CLIP's text model, safetensors in transformers' names.
+    /// CLIP's text model.
     pub clip: Source,
     /// Its config, JSON.
     pub clip_config: Source,
     /// Its `tokenizer.json`.
     pub clip_tokenizer: Source,
-    /// T5's encoder, safetensors in transformers' names.
+    /// T5's encoder.
     pub t5: Source,
     /// Its config, JSON.
     pub t5_config: Source,

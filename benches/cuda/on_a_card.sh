@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # Everything that only a card can show, in one go: checks first, then times, then the peers on the same card.
-#   benches/cuda/on_a_card.sh FLUX_TUI CUDA_TESTS OUT [check|draw|measure|agree|peers|sanitize ...]
+#   benches/cuda/on_a_card.sh FLUX_TUI CUDA_TESTS OUT [check|draw|measure|budget|agree|peers|sanitize ...]
 # FLUX_TUI is the program built with --features cuda, CUDA_TESTS the binary of `cargo test --features cuda --test cuda
 # --no-run`. `agree` and `peers` want Python with torch and diffusers. Results go to OUT; a summary to standard output.
 set -uo pipefail
 program=$(realpath "$1") tests=$(realpath "$2") out=$(mkdir -p "$3" && realpath "$3")
 shift 3
-parts=${*:-check draw measure agree peers sanitize}
+parts=${*:-check draw measure budget agree peers sanitize}
 here=$(cd "$(dirname "$0")/.." && pwd)
 
 check() {
@@ -46,6 +46,15 @@ for s in told["sizes"]:
           f"decode {s['decode']:.2f} ms in {s['decode_memory'] / 1e9:.2f} GB, peak {(s['peak'] or s['held']) / 1e9:.2f} GB, "
           f"same bits {s['repeats']}")
 TABLE
+    done
+}
+
+# Whole pictures held to a budget, 12 GB of pinned host memory beside it.
+budget() {
+    for held in ${BUDGETS:-7.9GB:512x512 9.2GB:768x512 10.8GB:768x768 12GB:1024x1024 8GB:1024x1024 6GB:1024x1024 4GB:768x768}; do
+        timeout 120 "$program" bench --model flux1-dev --synthetic --precision fp8 --vram-budget ${held%:*} --sizes ${held#*:} \
+            --repeat ${PICTURES:-3} --json >"$out/budget-${held%:*}-${held#*:}.json" || { echo "$held failed"; continue; }
+        echo "$held $(cat "$out/budget-${held%:*}-${held#*:}.json" | tr -d '\n' | cut -c1-1500)"
     done
 }
 

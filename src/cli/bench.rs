@@ -11,12 +11,13 @@ mod synthetic;
 use serde::Serialize;
 
 use super::failure::Failure;
-use super::generate::unknown_model;
+use super::generate::{catalog, model_name};
 use super::{stdout, text};
-use crate::catalog;
 use crate::device::{DeviceChoice, PrecisionChoice};
 use crate::engine::{self, Placement};
 use crate::model::ModelName;
+use crate::paths::Paths;
+use crate::worker;
 use measure::{Measured, Spread};
 
 /// Measure the engine: load, encode, step, decode and the whole picture.
@@ -26,7 +27,7 @@ use measure::{Measured, Spread};
 /// before measuring.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The model's name.
+    /// The model's name, or the path of a transformer.
     #[arg(long, value_name = "M", default_value = ModelName::NANO)]
     model: String,
     /// On which device: auto, cpu, cuda for any card, cuda:N for one.
@@ -65,8 +66,8 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     if args.synthetic.synthetic {
         return synthetic::run(args);
     }
-    let name = ModelName::new(&args.model);
-    let entry = catalog::find(&name).ok_or_else(|| unknown_model(&args.model, &catalog::models()))?;
+    let name = model_name(&args.model);
+    let entry = worker::find(&catalog(&Paths::from_env()?.config), &name)?;
     let defaults = entry.info.defaults;
     let on = Placement { device: args.device.best(&engine::devices())?, precision: args.precision };
     let load = |observer: &mut dyn engine::Observer| {

@@ -9,12 +9,13 @@ use super::text;
 use crate::client::ClientError;
 use crate::device::NoDevice;
 use crate::engine::EngineError;
+use crate::engine::weights::WeightsError;
 use crate::job::{JobError, JobId};
 use crate::library::png::PngError;
 use crate::paths::NoHome;
 use crate::ui::StudioError;
 use crate::wire::message::Refusal;
-use crate::worker::WorkerError;
+use crate::worker::{NoModel, WorkerError};
 
 /// Why a command did not succeed.
 #[derive(Debug, thiserror::Error)]
@@ -22,9 +23,9 @@ pub(super) enum Failure {
     /// A value that cannot be drawn.
     #[error(transparent)]
     Job(#[from] JobError),
-    /// No such model.
-    #[error("there is no model {name:?}; there is {known}")]
-    UnknownModel { name: String, known: String },
+    /// No such model, or a file that is none.
+    #[error(transparent)]
+    Model(#[from] NoModel),
     /// No such device (only in `bench`; for a job the worker says so).
     #[error(transparent)]
     NoDevice(#[from] NoDevice),
@@ -70,6 +71,9 @@ pub(super) enum Failure {
     /// A file is not a PNG that can be read.
     #[error("{path}: {source}", path = path.display())]
     Png { path: PathBuf, source: PngError },
+    /// A file is no model, or not a whole one.
+    #[error("{path}: {source}", path = path.display())]
+    Weights { path: PathBuf, source: WeightsError },
     /// The worker could not start or go on (only in `worker run`).
     #[error(transparent)]
     Worker(#[from] WorkerError),
@@ -110,7 +114,7 @@ impl Failure {
     /// reader of our output has left, 1 otherwise.
     pub(super) fn code(&self) -> u8 {
         match self {
-            Self::Job(_) | Self::UnknownModel { .. } | Self::StdinNotText { .. } | Self::Target(_) => 2,
+            Self::Job(_) | Self::Model(_) | Self::StdinNotText { .. } | Self::Target(_) => 2,
             #[cfg(not(feature = "cuda"))]
             Self::WithoutCuda(_) => 2,
             #[cfg(feature = "cuda")]
@@ -138,7 +142,7 @@ mod tests {
     #[test]
     fn codes_are_what_the_help_says() {
         assert_eq!(Failure::Job(JobError::EmptyPrompt).code(), 2);
-        assert_eq!(Failure::UnknownModel { name: "x".into(), known: "nano".into() }.code(), 2);
+        assert_eq!(Failure::Model(NoModel::Unknown { name: "x".into(), known: "nano".into() }).code(), 2);
         assert_eq!(Failure::Cancelled { id: JobId(1), done: 0, count: 1 }.code(), 130);
         assert_eq!(Failure::Client(ClientError::NoWorker).code(), 1);
         assert_eq!(Failure::ClosedPipe.code(), 0);

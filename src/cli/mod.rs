@@ -7,6 +7,7 @@ mod bench;
 mod doctor;
 mod failure;
 mod generate;
+mod models;
 mod picture;
 mod show;
 mod stdout;
@@ -42,6 +43,7 @@ enum Command {
     Show(show::Args),
     Bench(bench::Args),
     Doctor(doctor::Args),
+    Models(models::Args),
     Worker(worker::Args),
 }
 
@@ -76,6 +78,7 @@ fn carry_out(cli: Cli) -> Result<(), Failure> {
         Some(Command::Show(args)) => show::run(&args),
         Some(Command::Bench(args)) => bench::run(&args),
         Some(Command::Doctor(args)) => doctor::run(&args),
+        Some(Command::Models(args)) => models::run(&args),
         Some(Command::Worker(args)) => worker::run(&args),
     }
 }

@@ -1,11 +1,11 @@
 //! What both engines do before a model is in memory: open its files, and tell how far reading them is.
 
 use super::text::tokenize::Counter;
-use super::weights::Weights;
+use super::weights::{Part, Weights, fit};
 use super::{EngineError, Observer, Report};
 use crate::model::{ModelName, Parts, Source, TextLimits};
 
-/// A model's files, opened and their headers checked; nothing of their weights is read yet.
+/// A model's files, opened, their headers checked and found to belong together; nothing of their weights is read yet.
 pub(super) struct Files {
     pub counter: Counter,
     pub t5: Weights,
@@ -18,18 +18,25 @@ impl Files {
     /// # Errors
     /// [`EngineError::Load`] names the part, the file and what is wrong.
     pub fn open(name: &ModelName, parts: &Parts, limits: TextLimits) -> Result<Self, EngineError> {
-        let open = |part, source| Weights::open(source).map_err(Self::failed(name, part, source));
-        Ok(Self {
+        let open =
+            |what, source, part| Weights::open_part(source, part).map_err(Self::failed(name, what, source));
+        let files = Self {
             counter: Counter::load(parts, limits).map_err(Self::failed(
                 name,
                 "a tokenizer",
                 &parts.t5_tokenizer,
             ))?,
-            t5: open("the T5 encoder", &parts.t5)?,
-            clip: open("the CLIP encoder", &parts.clip)?,
-            vae: open("the VAE", &parts.vae)?,
-            transformer: open("the transformer", &parts.transformer)?,
-        })
+            t5: open("the T5 encoder", &parts.t5, Part::T5)?,
+            clip: open("the CLIP encoder", &parts.clip, Part::Clip)?,
+            vae: open("the VAE", &parts.vae, Part::Vae)?,
+            transformer: open("the transformer", &parts.transformer, Part::Transformer)?,
+        };
+        fit(&files.transformer, &files.t5, &files.clip, &files.vae).map_err(Self::failed(
+            name,
+            "the transformer",
+            &parts.transformer,
+        ))?;
+        Ok(files)
     }
 
     /// Says of an error which part of which model it concerns.

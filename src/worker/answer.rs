@@ -18,10 +18,10 @@ const AROUND_PNG: u64 = 1 << 10;
 
 type Answer = Result<Response, Refusal>;
 
-/// Whether there is such a model.
+/// Whether there is such a model. What a file holds is found out where it is opened.
 pub(super) fn known(shared: &Shared, model: &ModelName) -> Result<(), Refusal> {
     let models = shared.hub.models();
-    if models.iter().any(|info| info.name == *model) {
+    if model.as_path().is_some() || models.iter().any(|info| info.name == *model) {
         return Ok(());
     }
     let known = models.iter().map(|info| info.name.as_str()).collect::<Vec<_>>().join(", ");

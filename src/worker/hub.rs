@@ -54,10 +54,9 @@ pub struct Lines {
 }
 
 /// The shared state of a worker.
-#[derive(Debug)]
 pub struct Hub {
     info: WorkerInfo,
-    models: Vec<ModelInfo>,
+    models: Arc<dyn Models>,
     devices: Vec<Device>,
     lines: Lines,
     state: RefCell<State>,
@@ -96,7 +95,7 @@ impl Hub {
     #[must_use]
     pub fn new(
         info: WorkerInfo,
-        models: &dyn Models,
+        models: Arc<dyn Models>,
         devices: Vec<Device>,
         restored: Restored,
         idle: Idle,
@@ -123,8 +122,7 @@ impl Hub {
             stopping: false,
             pending: 0,
         };
-        let (models, state) = (models.infos(), RefCell::new(state));
-        Self { info, models, devices, lines, state, changed: Notify::new() }
+        Self { info, models, devices, lines, state: RefCell::new(state), changed: Notify::new() }
     }
 
     /// Begins what waits, as far as devices are free.
@@ -138,10 +136,10 @@ impl Hub {
         &self.info
     }
 
-    /// Which models there are.
+    /// Which models there are now: a person may have added one.
     #[must_use]
-    pub fn models(&self) -> &[ModelInfo] {
-        &self.models
+    pub fn models(&self) -> Vec<ModelInfo> {
+        self.models.infos()
     }
 
     /// Which devices there are, the best first.
@@ -177,7 +175,7 @@ impl Hub {
         let _ = self.lines.nudge.send(());
         Snapshot {
             worker: self.info.clone(),
-            models: self.models.clone(),
+            models: self.models.infos(),
             engines: state.engines.clone(),
             jobs: state.queue.jobs().chain(&state.failed).cloned().collect(),
             running: state.running.clone(),

@@ -34,7 +34,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use models::Catalogued;
+pub use models::{Catalogued, NoModel, find};
 pub use serve::serve;
 
 use crate::device::Device;
@@ -47,7 +47,7 @@ use crate::paths::Paths;
 /// Which models a worker has, and how they come into memory. The program's are [`Catalogued`];
 /// tests have their own.
 pub trait Models: Send + Sync {
-    /// Which there are; the first is the default.
+    /// Which there are now; the first is the default.
     fn infos(&self) -> Vec<ModelInfo>;
     /// The devices there are, the best first, and never none. Asked once, when the worker begins.
     fn devices(&self) -> Vec<Device>;

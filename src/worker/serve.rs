@@ -93,7 +93,7 @@ pub(super) fn serve_claimed(
         let (listener, door) = claim.listen()?;
         let idle = Idle::new(settings.free_after, settings.end_after, Instant::now());
         let lines = Lines { engines: Engines::new(supplies), watched, nudge };
-        let hub = Hub::new(info(), &*models, devices, restored, idle, lines);
+        let hub = Hub::new(info(), Arc::clone(&models), devices, restored, idle, lines);
         let shared = Rc::new(Shared { hub, store, counters: Counters::new(models), settings });
         ready();
         let inputs = Inputs { listener, door, reports, readings };

@@ -230,9 +230,11 @@ fn encoders_brought_for_a_prompt_give_the_bits_of_those_that_stay() {
         gpu.download(matrix).expect("a result")
     };
     let stays = T5::load(&gpu, &weights("t5.safetensors"), &config).expect("T5 loads");
+    let expected = of_t5(&stays);
+    // What cublasLt works in has been taken by now.
     let before = gpu.held();
     let brought = T5::brought(weights("t5.safetensors"), &config).expect("T5 can be brought");
-    assert!(of_t5(&brought) == of_t5(&stays));
+    assert!(of_t5(&brought) == expected);
     assert_eq!((brought.bytes(), gpu.held()), (0, before));
     let config = nano("clip_config.json");
     let of_clip = |clip: &Clip| {

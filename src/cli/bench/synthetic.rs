@@ -7,6 +7,7 @@ use crate::device::VramBudget;
 
 /// What is asked of a synthetic measurement.
 #[derive(Debug, clap::Args)]
+#[group(skip)] // the name of its group would be that of `bench` itself
 pub(super) struct Args {
     /// Measure a model of full size with random weights, made on the card: --model flux1-dev or flux1-schnell.
     #[arg(long)]

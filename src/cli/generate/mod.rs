@@ -11,7 +11,7 @@ mod target;
 
 use std::path::PathBuf;
 
-pub(super) use request::unknown_model;
+pub(super) use request::{catalog, model_name};
 pub(super) use target::TargetError;
 
 use super::failure::Failure;
@@ -31,7 +31,7 @@ use target::Target;
 pub(super) struct Args {
     /// What to draw; `-` reads it from standard input.
     prompt: String,
-    /// The model's name [default: the first there is].
+    /// The model's name, or a path with / in it: a transformer's file or folder [default: the first there is].
     #[arg(long, value_name = "M")]
     model: Option<String>,
     /// Pixels across, a multiple of 16 up to 2048 [default: the model's].
@@ -84,12 +84,12 @@ Exit codes: 0 drawn; 2 a value is out of range or --output cannot be written, no
 pub(super) fn run(args: Args) -> Result<(), Failure> {
     let display = !args.no_display && !args.json && stdout::is_terminal();
     let (json, output) = (args.json, args.output.clone());
-    let job = request::job(args)?;
+    let paths = Paths::from_env()?;
+    let job = request::job(args, &paths.config)?;
     let targets = match output {
         Some(path) => Target::all(&path, job.count())?,
         None => Vec::new(),
     };
-    let paths = Paths::from_env()?;
     let mut report = Report::new(json, display, targets);
     block_on(follow::draw(&paths, &job, &mut report))?;
     report.finish()

@@ -1,18 +1,21 @@
 //! From the words of the command line to a [`Job`], through the checks of [`crate::job`].
 
 use std::io::Read;
+use std::path::Path;
 
 use super::Args;
-use crate::catalog;
+use crate::catalog::Catalog;
 use crate::cli::failure::Failure;
+use crate::cli::text;
 use crate::job::{self, Job, JobError, PROMPT_BYTES, Prompt, SIZE_MULTIPLE, Seed, Size};
 use crate::model::{ModelInfo, ModelName};
+use crate::worker;
 
 /// The job that was asked for; what was not said is the model's default.
-pub(super) fn job(args: Args) -> Result<Job, Failure> {
+pub(super) fn job(args: Args, config: &Path) -> Result<Job, Failure> {
     let text = if args.prompt == "-" { read_prompt(std::io::stdin().lock())? } else { args.prompt };
     let prompt = Prompt::new(text)?;
-    let model = model(args.model.as_deref())?;
+    let model = model(args.model.as_deref(), config)?;
     let defaults = model.defaults;
     let size = Size::new(
         args.width.unwrap_or(defaults.size.width()),
@@ -24,19 +27,29 @@ pub(super) fn job(args: Args) -> Result<Job, Failure> {
     Ok(job.placed(args.device, args.precision))
 }
 
-fn model(name: Option<&str>) -> Result<ModelInfo, Failure> {
-    let mut models = catalog::models();
-    let wanted = name.map_or(Some(0), |name| models.iter().position(|model| model.name.as_str() == name));
-    match wanted {
-        Some(index) if index < models.len() => Ok(models.swap_remove(index)),
-        _ => Err(unknown_model(name.unwrap_or_default(), &models)),
+fn model(name: Option<&str>, config: &Path) -> Result<ModelInfo, Failure> {
+    let catalog = catalog(config);
+    match name {
+        // The program has a model of its own.
+        None => Ok(catalog.entries()[0].info.clone()),
+        Some(name) => Ok(worker::find(&catalog, &model_name(name))?.info),
     }
 }
 
-/// The error for a name that no model has.
-pub(in crate::cli) fn unknown_model(name: &str, models: &[ModelInfo]) -> Failure {
-    let known = models.iter().map(|model| model.name.as_str()).collect::<Vec<_>>().join(", ");
-    Failure::UnknownModel { name: ModelName::new(name).to_string(), known }
+/// The models that there are; what is wrong with a person's own is told and stops nothing.
+pub(in crate::cli) fn catalog(config: &Path) -> Catalog {
+    let (catalog, problems) = Catalog::load(config);
+    for problem in problems {
+        text::complain("warning", &problem.to_string());
+    }
+    catalog
+}
+
+/// A name as it is, a path made whole: the worker is elsewhere.
+pub(in crate::cli) fn model_name(name: &str) -> ModelName {
+    let whole = name.contains('/').then(|| std::path::absolute(name).ok()).flatten();
+    // It was text, and so is our directory where it can be: otherwise no worker could be told.
+    ModelName::new(whole.and_then(|path| path.into_os_string().into_string().ok()).unwrap_or(name.to_owned()))
 }
 
 /// All of the input, without the line end that `echo` adds. No more than a prompt may have is read.
@@ -143,8 +156,9 @@ mod tests {
 
     #[test]
     fn an_unknown_model_is_answered_with_those_that_there_are() {
-        let message = model(Some("sdxl")).expect_err("no such model").to_string();
+        let nowhere = Path::new("/nowhere");
+        let message = model(Some("sdxl"), nowhere).expect_err("no such model").to_string();
         assert!(message.contains("sdxl") && message.contains("nano"), "{message}");
-        assert_eq!(model(None).expect("there is a default").name.as_str(), "nano");
+        assert_eq!(model(None, nowhere).expect("there is a default").name.as_str(), "nano");
     }
 }

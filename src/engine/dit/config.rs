@@ -1,5 +1,6 @@
 //! The size of a transformer, read from its weights' names and shapes.
 
+use super::modulation::EMBEDDING;
 use crate::engine::weights::{Weights, WeightsError};
 
 /// The base of the rotary frequencies, the same in every FLUX.1.
@@ -104,6 +105,58 @@ impl Config {
         })
     }
 
+    /// Every tensor of a transformer of this size, by BFL's name, and its shape.
+    #[must_use]
+    pub fn tensors(&self) -> Vec<(String, Vec<usize>)> {
+        let (hidden, mlp, dim) = (self.hidden, self.mlp, self.head_dim());
+        let mut all = Vec::new();
+        let mut linear = |name: String, out: usize, inner: usize| {
+            all.push((format!("{name}.weight"), vec![out, inner]));
+            all.push((format!("{name}.bias"), vec![out]));
+        };
+        linear("img_in".to_owned(), hidden, self.in_channels);
+        linear("txt_in".to_owned(), hidden, self.context_dim);
+        linear("final_layer.linear".to_owned(), self.out_channels, hidden);
+        linear("final_layer.adaLN_modulation.1".to_owned(), 2 * hidden, hidden);
+        let embedders = [("time_in", EMBEDDING), ("vector_in", self.vec_dim), ("guidance_in", EMBEDDING)];
+        for (name, inner) in &embedders[..if self.guidance { 3 } else { 2 }] {
+            linear(format!("{name}.in_layer"), hidden, *inner);
+            linear(format!("{name}.out_layer"), hidden, hidden);
+        }
+        let mut norms = Vec::new();
+        for block in 0..self.double_blocks {
+            for stream in ["img", "txt"] {
+                let name = format!("double_blocks.{block}.{stream}");
+                linear(format!("{name}_mod.lin"), 6 * hidden, hidden);
+                linear(format!("{name}_attn.qkv"), 3 * hidden, hidden);
+                linear(format!("{name}_attn.proj"), hidden, hidden);
+                linear(format!("{name}_mlp.0"), mlp, hidden);
+                linear(format!("{name}_mlp.2"), hidden, mlp);
+                norms.push(format!("{name}_attn.norm"));
+            }
+        }
+        for block in 0..self.single_blocks {
+            let name = format!("single_blocks.{block}");
+            linear(format!("{name}.modulation.lin"), 3 * hidden, hidden);
+            linear(format!("{name}.linear1"), 3 * hidden + mlp, hidden);
+            linear(format!("{name}.linear2"), hidden, hidden + mlp);
+            norms.push(format!("{name}.norm"));
+        }
+        for norm in norms {
+            all.extend(["query", "key"].map(|which| (format!("{norm}.{which}_norm.scale"), vec![dim])));
+        }
+        all
+    }
+
+    /// That a file has all of these, each in its shape and in a type that weights have. Nothing is read but the header,
+    /// so that a model with something wrong in its last block does not get half into memory.
+    ///
+    /// # Errors
+    /// The first that is missing or different.
+    pub fn check(&self, weights: &Weights) -> Result<(), WeightsError> {
+        self.tensors().iter().try_for_each(|(name, shape)| weights.check(name, shape))
+    }
+
     /// Channels of one head.
     #[must_use]
     pub fn head_dim(&self) -> usize {
@@ -128,5 +181,14 @@ mod tests {
         let (products, attention) = Config::flux1_dev().flop(4096 + 512);
         assert!((products / 1e12 - 59.5).abs() < 0.05, "{products:e}");
         assert!((attention / 1e12 - 14.9).abs() < 0.05, "{attention:e}");
+    }
+
+    #[test]
+    fn the_tensors_of_dev_and_schnell_are_as_many_as_their_files_have() {
+        let count = |config: Config| {
+            config.tensors().iter().map(|(_, shape)| shape.iter().product::<usize>()).sum::<usize>()
+        };
+        assert_eq!(count(Config::flux1_dev()), 11_901_408_320);
+        assert_eq!(count(Config::flux1_schnell()), 11_891_178_560);
     }
 }

@@ -1,7 +1,6 @@
 //! T5's encoder and CLIP's text model, both from candle-transformers, in fp32.
 
-use candle_core::{DType, Device, IndexOp, Tensor};
-use candle_nn::VarBuilder;
+use candle_core::{Device, IndexOp, Tensor};
 use candle_transformers::models::clip::text_model::{Activation, ClipTextConfig, ClipTextTransformer};
 use candle_transformers::models::t5;
 use serde::Deserialize;
@@ -21,7 +20,7 @@ impl T5 {
     /// When the config is none of T5's, or a tensor is missing.
     pub fn load(weights: &Weights, config: &Source) -> Result<Self, WeightsError> {
         let config: t5::Config = read_config(config)?;
-        Ok(Self { model: t5::T5EncoderModel::load(builder(weights)?, &config)? })
+        Ok(Self { model: t5::T5EncoderModel::load(weights.builder(), &config)? })
     }
 
     /// One vector a token: `[limit, channels]`.
@@ -60,7 +59,7 @@ impl Clip {
             let act = config.hidden_act;
             return Err(WeightsError::Config(format!("the activation {act:?} is not CLIP-L's quick_gelu")));
         }
-        let builder = builder(weights)?;
+        let builder = weights.builder();
         let builder = if builder.contains_tensor("text_model.final_layer_norm.weight") {
             builder.pp("text_model")
         } else {
@@ -88,10 +87,6 @@ impl Clip {
         let hidden = self.model.forward_with_mask(&ids(tokens)?, usize::MAX)?;
         hidden.i((0, tokens.end))?.unsqueeze(0)
     }
-}
-
-fn builder(weights: &Weights) -> candle_core::Result<VarBuilder<'_>> {
-    VarBuilder::from_slice_safetensors(weights.bytes(), DType::F32, &Device::Cpu)
 }
 
 fn ids(tokens: &Tokens) -> candle_core::Result<Tensor> {

@@ -8,7 +8,7 @@ use crate::engine::cuda::error::{CudaError, Result};
 use crate::engine::cuda::gpu::Gpu;
 use crate::engine::cuda::memory::{Buffer, F8, Layout, Matrix};
 use crate::engine::cuda::weights::narrowed;
-use crate::engine::weights::WeightsError;
+use crate::engine::weights::{Stored, WeightsError};
 
 /// How a weight is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,7 +88,7 @@ impl Linear {
         origin.bf16(gpu, self.bias(memory), &bias_name, &[self.out])
     }
 
-    /// fp8 files are taken as they are, with scales of one; others are quantised row by row, in pieces.
+    /// fp8 files are taken as they are, with their scales; others are quantised row by row, in pieces.
     fn fill_fp8(
         &self,
         gpu: &Gpu,
@@ -98,24 +98,23 @@ impl Linear {
         scratch: &Scratch<'_>,
     ) -> Result<()> {
         let (weight, scales) = self.quantised(memory);
-        let shape = [self.out, self.inner];
-        let weights = match origin {
-            Origin::Random(_) => {
-                gpu.fill(scales, 1.0)?;
-                return origin.fp8(gpu, weight, name);
-            }
-            Origin::File(weights) => weights,
-        };
-        if weights.stored(name, &shape)?.dtype == Dtype::F8_E4M3 {
-            gpu.fill(scales, 1.0)?;
-            return gpu.load_fp8(weight, weights, name, &shape);
+        let Origin::File(weights) = origin else { return origin.fp8(gpu, weight, scales, name) };
+        let Stored { dtype, pieces } = weights.stored(name, &[self.out, self.inner])?;
+        if dtype == Dtype::F8_E4M3 {
+            return origin.fp8(gpu, weight, scales, name);
         }
-        let bytes = narrowed(weights, name, &shape)?;
-        for (first, count) in scratch.pieces(self.out, self.inner) {
-            let piece = scratch.rows(count, self.inner);
-            let from = first * self.inner * size_of::<bf16>();
-            gpu.upload(piece.as_bytes(), &bytes[from..from + piece.bytes()])?;
-            gpu.quantize_rows(piece, weight.slice_rows(first, count), scales.slice_rows(first, count))?;
+        let mut rows = 0;
+        for piece in &pieces {
+            let bytes = narrowed(piece, dtype);
+            let out = bytes.len() / (self.inner * size_of::<bf16>());
+            for (first, count) in scratch.pieces(out, self.inner) {
+                let wide = scratch.rows(count, self.inner);
+                let from = first * self.inner * size_of::<bf16>();
+                gpu.upload(wide.as_bytes(), &bytes[from..from + wide.bytes()])?;
+                let at = rows + first;
+                gpu.quantize_rows(wide, weight.slice_rows(at, count), scales.slice_rows(at, count))?;
+            }
+            rows += out;
         }
         Ok(())
     }

@@ -37,14 +37,23 @@ impl Origin<'_> {
         }
     }
 
-    /// A random tensor in fp8.
+    /// A matrix in fp8 and the scales of its rows.
     ///
     /// # Errors
-    /// What the driver says.
-    pub(super) fn fp8(&self, gpu: &Gpu, to: Matrix<'_, F8>, name: &str) -> Result<()> {
+    /// When it is missing, has another shape or another type.
+    pub(super) fn fp8(
+        &self,
+        gpu: &Gpu,
+        to: Matrix<'_, F8>,
+        scales: Matrix<'_, f32>,
+        name: &str,
+    ) -> Result<()> {
         match self {
-            Self::File(weights) => gpu.load_fp8(to, weights, name, &[to.rows(), to.width()]),
-            Self::Random(seed) => gpu.random_fp8(to, seed_of(*seed, name), DEVIATION),
+            Self::File(weights) => gpu.load_fp8(to, scales, weights, name),
+            Self::Random(seed) => {
+                gpu.fill(scales, 1.0)?;
+                gpu.random_fp8(to, seed_of(*seed, name), DEVIATION)
+            }
         }
     }
 }

@@ -8,13 +8,12 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use half::bf16;
-use rayon::prelude::*;
 
 use crate::engine::cuda::error::Result;
 use crate::engine::cuda::flux::origin::seed_of;
 use crate::engine::cuda::gpu::Gpu;
 use crate::engine::cuda::memory::{Buffer, Element, Layout, Matrix};
-use crate::engine::weights::{Weights, WeightsError};
+use crate::engine::weights::Weights;
 
 /// A matrix in a buffer that is yet to be taken.
 pub(super) struct Place<T> {
@@ -149,9 +148,7 @@ impl Kept {
     /// When a tensor is missing or has another shape.
     pub fn brought(plan: Plan, origin: Origin, purpose: &'static str) -> Result<Self> {
         if let Origin::File(weights) = &origin {
-            plan.tensors
-                .iter()
-                .try_for_each(|tensor| weights.stored(&tensor.name, &tensor.shape).map(drop))?;
+            plan.tensors.iter().try_for_each(|tensor| weights.check(&tensor.name, &tensor.shape))?;
         }
         Ok(Self { plan, held: Held::Brought(origin), purpose })
     }
@@ -271,10 +268,7 @@ impl Plan {
         for Tensor { name, shape, to } in &self.tensors[tensors] {
             let to = to.within(memory);
             match from {
-                From::File(weights) => match scaled(weights, name, shape)? {
-                    Some(values) => gpu.upload(to, &values)?,
-                    None => gpu.load(to, weights, name, shape)?,
-                },
+                From::File(weights) => gpu.load(to, weights, name, shape)?,
                 From::Random(seed) => {
                     let (mean, deviation) = match **shape {
                         [_, inner] => (0.0, (inner as f32).powf(-0.5)),
@@ -295,8 +289,7 @@ impl Plan {
         for Tensor { name, shape, .. } in &self.tensors {
             assert_eq!(weights.shape(name).expect(name), shape, "{name}");
         }
-        let file = safetensors::SafeTensors::deserialize(weights.bytes()).expect("it was opened before");
-        let mut there = file.names();
+        let mut there: Vec<_> = weights.names().collect();
         let mut names: Vec<_> =
             self.tensors.iter().map(|tensor| tensor.name.as_str()).chain(more.iter().copied()).collect();
         there.sort_unstable();
@@ -316,29 +309,6 @@ impl Plan {
         let tensor = self.tensors.iter().find(|tensor| tensor.name == name)?;
         Some(tensor.to.at..tensor.to.at + tensor.to.width * bf16::BYTES)
     }
-}
-
-/// The values of a tensor that is stored beside a scale, as ComfyUI writes fp8: `q.weight` with `q.scale_weight` (its
-/// old form) or `q.weight_scale` (its new one).
-fn scaled(
-    weights: &Weights,
-    name: &str,
-    shape: &[usize],
-) -> std::result::Result<Option<Vec<bf16>>, WeightsError> {
-    let Some(stem) = name.strip_suffix(".weight") else { return Ok(None) };
-    let names = [format!("{stem}.scale_weight"), format!("{stem}.weight_scale")];
-    let Some(scale) = names.iter().find(|name| weights.contains(name)) else { return Ok(None) };
-    let scale = match weights.widened(scale, weights.shape(scale)?)?[..] {
-        [scale] => scale,
-        ref scales => {
-            let count = scales.len();
-            return Err(WeightsError::Config(format!(
-                "{scale:?} holds {count} scales; one a tensor can be read"
-            )));
-        }
-    };
-    let values = weights.widened(name, shape)?;
-    Ok(Some(values.into_par_iter().map(|value| bf16::from_f32(value * scale)).collect()))
 }
 
 #[cfg(test)]
@@ -377,20 +347,5 @@ pub(super) mod tests {
         let parts = [0, 1, 2].map(|part| plan.part(part));
         assert_eq!(parts, [(0..1, 0..512), (1..3, 512..2048), (3..4, 2048..2304)]);
         assert_eq!((plan.largest(), plan.bytes()), (1536, 2304));
-    }
-
-    #[test]
-    fn a_scale_beside_a_weight_is_multiplied_in() {
-        let header = r#"{"q.weight":{"dtype":"F8_E4M3","shape":[1,2],"data_offsets":[0,2]},"q.scale_weight":{"dtype":"F32","shape":[1],"data_offsets":[2,6]},"o.weight":{"dtype":"F8_E4M3","shape":[1],"data_offsets":[6,7]}}"#;
-        let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
-        bytes.extend(header.bytes());
-        bytes.extend([0x38, 0xc0]); // 1 and -2
-        bytes.extend(0.25f32.to_le_bytes());
-        bytes.push(0x38);
-        let source = Source::Embedded { name: "test", bytes: bytes.leak() };
-        let weights = Weights::open(&source).expect("a whole file");
-        let values = scaled(&weights, "q.weight", &[1, 2]).expect("both are there").expect("it has a scale");
-        assert_eq!(values, [bf16::from_f32(0.25), bf16::from_f32(-0.5)]);
-        assert_eq!(scaled(&weights, "o.weight", &[1]).expect("it is there"), None);
     }
 }

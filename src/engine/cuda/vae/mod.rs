@@ -39,6 +39,7 @@ pub struct Decoder {
     scaling: Scaling,
     weights: Buffer,
     portable: bool,
+    passes: usize,
 }
 
 /// A part of a picture, in tokens: 16×16 pixels each.
@@ -171,7 +172,14 @@ impl Decoder {
             }
         }
         gpu.wait()?;
-        Ok(Self { gpu: Arc::clone(gpu), structure, scaling, weights, portable: false })
+        Ok(Self {
+            gpu: Arc::clone(gpu),
+            structure,
+            scaling,
+            weights,
+            portable: false,
+            passes: strips::PASSES,
+        })
     }
 
     /// Bytes of weights.
@@ -183,6 +191,11 @@ impl Decoder {
     /// Whether convolutions run by the kernels for every card although this one has better ones: for tests.
     pub fn use_portable_kernels(&mut self, portable: bool) {
         self.portable = portable;
+    }
+
+    /// How often strips are gone through, to see what it costs and gives.
+    pub fn use_passes(&mut self, passes: usize) {
+        self.passes = passes.max(1);
     }
 
     /// Bytes that [`Decoder::activations`] takes for so many rows and columns of tokens.

@@ -1,0 +1,208 @@
+//! The files behind a source, mapped: one file, or all that an index or a folder of diffusers' names.
+#![allow(unsafe_code)] // mapping a file
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read as _;
+use std::ops::{Deref, Range};
+use std::path::{Path, PathBuf};
+
+use memmap2::Mmap;
+use safetensors::Dtype;
+use serde::Deserialize;
+
+use super::error::{HeaderError, WeightsError};
+use super::header::{Header, Info};
+use super::names::Part;
+use crate::model::Source;
+
+/// Longer indices are not read: FLUX.1's is 120 KB.
+const INDEX_BYTES: u64 = 16 << 20;
+/// What diffusers and transformers call a component's only file.
+const USUAL: [&str; 2] = ["diffusion_pytorch_model", "model"];
+
+/// Where a file's bytes are.
+enum Bytes {
+    Embedded(&'static [u8]),
+    Mapped(Mmap),
+}
+
+impl Deref for Bytes {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Embedded(bytes) => bytes,
+            Self::Mapped(map) => map,
+        }
+    }
+}
+
+impl Bytes {
+    fn map(path: &Path) -> Result<Self, WeightsError> {
+        let file = File::open(path)?;
+        // An empty file cannot be mapped, and a pipe has no length.
+        if file.metadata()?.len() == 0 {
+            return Err(HeaderError::Short(0).into());
+        }
+        // SAFETY: the map is only read. Whoever cuts a weight file short while a model is read from
+        // it gets the process a SIGBUS, as with every program that maps files.
+        Ok(Self::Mapped(unsafe { Mmap::map(&file) }?))
+    }
+}
+
+/// A whole file, of whatever format.
+pub(super) fn mapped(path: &Path) -> Result<impl Deref<Target = [u8]>, WeightsError> {
+    Bytes::map(path)
+}
+
+/// A tensor in one of the files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Located {
+    pub file: usize,
+    pub dtype: Dtype,
+    pub shape: Vec<usize>,
+    pub range: Range<usize>,
+}
+
+/// Every tensor of a source, by the name that it is stored under.
+pub(super) struct Files {
+    bytes: Vec<Bytes>,
+    pub tensors: BTreeMap<String, Located>,
+    pub metadata: BTreeMap<String, String>,
+}
+
+impl Files {
+    /// Maps what the source names and checks every header. In a folder with a folder for each part, as diffusers
+    /// writes it, `part` says which.
+    pub fn open(source: &Source, part: Option<Part>) -> Result<Self, WeightsError> {
+        let mut files = Self { bytes: Vec::new(), tensors: BTreeMap::new(), metadata: BTreeMap::new() };
+        match source {
+            Source::Embedded { bytes, .. } => files.add(Bytes::Embedded(bytes), &[])?,
+            Source::File(path) => {
+                let listing = Listing::of(path, part)?;
+                for path in &listing.files {
+                    let added = Bytes::map(path).and_then(|bytes| files.add(bytes, &listing.files));
+                    // The one who asked names the source; in a source of several files, more is needed.
+                    added.map_err(|problem| match problem {
+                        WeightsError::Twice { .. } => problem,
+                        problem if path == listing.asked => problem,
+                        problem => WeightsError::Shard { file: name(path), problem: Box::new(problem) },
+                    })?;
+                }
+                files.check_against(&listing)?;
+            }
+        }
+        Ok(files)
+    }
+
+    pub fn bytes(&self, file: usize, range: &Range<usize>) -> &[u8] {
+        &self.bytes[file][range.clone()]
+    }
+
+    fn add(&mut self, bytes: Bytes, paths: &[PathBuf]) -> Result<(), WeightsError> {
+        let header = Header::read(&bytes)?;
+        let file = self.bytes.len();
+        for (tensor, Info { dtype, shape, range }) in header.tensors {
+            let located = Located { file, dtype, shape, range };
+            if let Some(before) = self.tensors.get(&tensor) {
+                let (first, second) = (name(&paths[before.file]), name(&paths[file]));
+                return Err(WeightsError::Twice { name: tensor, first, second });
+            }
+            self.tensors.insert(tensor, located);
+        }
+        self.metadata.extend(header.metadata);
+        self.bytes.push(bytes);
+        Ok(())
+    }
+
+    /// That every tensor is in the file that the index says.
+    fn check_against(&self, listing: &Listing<'_>) -> Result<(), WeightsError> {
+        for (tensor, file) in &listing.index {
+            let there = self.tensors.get(tensor).is_some_and(|at| name(&listing.files[at.file]) == *file);
+            if !there {
+                let problem = Box::new(WeightsError::Missing(tensor.clone()));
+                return Err(WeightsError::Shard { file: file.clone(), problem });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Which files make a source.
+struct Listing<'s> {
+    asked: &'s Path,
+    files: Vec<PathBuf>,
+    /// In which file each tensor is, where an index says so.
+    index: BTreeMap<String, String>,
+}
+
+/// `*.safetensors.index.json`, as transformers and diffusers write it.
+#[derive(Deserialize)]
+struct Index {
+    weight_map: BTreeMap<String, String>,
+}
+
+impl<'s> Listing<'s> {
+    fn of(asked: &'s Path, part: Option<Part>) -> Result<Self, WeightsError> {
+        let path = if asked.is_dir() { in_folder(asked, part)? } else { asked.to_owned() };
+        if path.extension().is_none_or(|extension| extension != "json") {
+            return Ok(Self { asked, files: vec![path], index: BTreeMap::new() });
+        }
+        let index = read_index(&path).map_err(|problem| match path == asked {
+            true => problem,
+            false => WeightsError::Shard { file: name(&path), problem: Box::new(problem) },
+        })?;
+        let mut names: Vec<&String> = index.values().collect();
+        names.sort_unstable();
+        names.dedup();
+        // Files beside the index and nowhere else.
+        if let Some(far) = names.iter().find(|name| Path::new(name).file_name() != Some(name.as_ref())) {
+            return Err(WeightsError::Folder(format!("the index names {far:?}, which is no file beside it")));
+        }
+        let files = names.into_iter().map(|name| path.with_file_name(name)).collect();
+        Ok(Self { asked, files, index })
+    }
+}
+
+fn read_index(path: &Path) -> Result<BTreeMap<String, String>, WeightsError> {
+    let mut text = String::new();
+    File::open(path)?.take(INDEX_BYTES + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > INDEX_BYTES {
+        return Err(WeightsError::Folder(format!("the index is over {INDEX_BYTES} bytes long")));
+    }
+    let index: Index = serde_json::from_str(&text)
+        .map_err(|error| WeightsError::Folder(format!("the index cannot be read: {error}")))?;
+    Ok(index.weight_map)
+}
+
+/// The index, or the only weight file, of a component's folder or of that component in a pipeline's.
+fn in_folder(folder: &Path, part: Option<Part>) -> Result<PathBuf, WeightsError> {
+    let component = part.map(|part| folder.join(part.folder())).filter(|component| component.is_dir());
+    let folder = component.as_deref().unwrap_or(folder);
+    let mut names: Vec<String> =
+        std::fs::read_dir(folder)?.map(|entry| Ok(name(&entry?.path()))).collect::<std::io::Result<_>>()?;
+    names.sort_unstable();
+    for ending in [".safetensors.index.json", ".safetensors"] {
+        let all: Vec<&String> = names.iter().filter(|name| name.ends_with(ending)).collect();
+        let usual = |name: &&&String| USUAL.iter().any(|usual| name.strip_suffix(ending) == Some(usual));
+        match (all.iter().find(usual), &all[..]) {
+            (Some(name), _) | (None, [name]) => return Ok(folder.join(name)),
+            (None, []) => {}
+            (None, all) => {
+                return Err(WeightsError::Folder(format!(
+                    "{} has {} of them, and none is called {}{ending}: name one of {all:?}",
+                    folder.display(),
+                    all.len(),
+                    USUAL[0]
+                )));
+            }
+        }
+    }
+    let pickled = names.iter().any(|name| name.ends_with(".bin") || name.ends_with(".ckpt"));
+    let reason = if pickled { HeaderError::Pickle.to_string() } else { "there are none".to_owned() };
+    Err(WeightsError::Folder(format!("{} has no safetensors files: {reason}", folder.display())))
+}
+
+fn name(path: &Path) -> String {
+    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+}

@@ -1,0 +1,304 @@
+//! What a file is, from its header alone: names, shapes and types, never its own name.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use safetensors::Dtype;
+
+use super::error::{HeaderError, WeightsError};
+use super::files::{Files, mapped};
+use super::names::{self, Part};
+use super::{Weights, gguf};
+use crate::engine::dit::config::Config;
+use crate::engine::latent;
+use crate::model::{Parts, Source};
+
+/// What a file, or a folder, is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Identity {
+    /// Of which kind.
+    pub kind: Kind,
+    /// The parts of a FLUX.1 model that are in it.
+    pub parts: Vec<Found>,
+    /// Bytes of tensors by type, most first; empty for a GGUF file.
+    pub precision: Vec<(String, u64)>,
+    /// Whether fp8 weights have scales beside them.
+    pub scaled: bool,
+}
+
+/// Kinds of files.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Kind {
+    /// It has a transformer.
+    Transformer {
+        /// Which.
+        variant: Variant,
+        /// Its size.
+        config: Config,
+    },
+    /// A transformer whose size cannot be told, or with something missing.
+    Incomplete(String),
+    /// Other parts of a model, and no transformer.
+    Parts,
+    /// A low-rank change of a model, in whose names.
+    Lora(&'static str),
+    /// A model that is known by name.
+    Other(String),
+    /// A GGUF file.
+    Gguf {
+        /// What it says it is.
+        architecture: Option<String>,
+        /// Whether its tensors are FLUX.1's.
+        flux: bool,
+        /// How many tensors of each type.
+        types: BTreeMap<String, u64>,
+    },
+    /// None of these. The name of its first tensor.
+    Unknown(Option<String>),
+}
+
+/// What a FLUX.1 transformer was made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Variant {
+    /// Text to picture, guidance embedded.
+    Dev,
+    /// Text to picture in a few steps, without guidance.
+    Schnell,
+    /// Changes a picture. Its tensors are dev's: only what the header says beside them tells.
+    Kontext,
+    /// Follows a map of depth or of edges.
+    DepthCanny,
+    /// Fills a part of a picture.
+    Fill,
+    /// Takes latents of so many channels, which no known one does.
+    Unknown(usize),
+}
+
+/// A part that is in a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Which.
+    pub part: Part,
+    /// Whose names it has.
+    pub form: &'static str,
+    /// Bytes of its tensors.
+    pub bytes: u64,
+    /// Bytes that its weights take on the CPU, where all are fp32.
+    pub on_cpu: u64,
+    /// … and on a card, where fp8 stays fp8 and the rest becomes bf16.
+    pub on_card: u64,
+}
+
+impl Variant {
+    fn of(config: &Config, metadata: &BTreeMap<String, String>) -> Self {
+        // Of what else is written there, a training's whole log for one, nothing says what the model is.
+        let spec =
+            |(key, value): (&String, &String)| key.starts_with("modelspec.").then(|| value.to_lowercase());
+        let says = |word: &str| metadata.iter().filter_map(spec).any(|value| value.contains(word));
+        match (config.in_channels, config.guidance) {
+            (64, true) if says("kontext") => Self::Kontext,
+            (64, true) => Self::Dev,
+            (64, false) => Self::Schnell,
+            (128, _) => Self::DepthCanny,
+            (384, _) => Self::Fill,
+            (channels, _) => Self::Unknown(channels),
+        }
+    }
+
+    /// In one word or two.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Dev => "dev",
+            Self::Schnell => "schnell",
+            Self::Kontext => "Kontext",
+            Self::DepthCanny => "Depth or Canny",
+            Self::Fill => "Fill",
+            Self::Unknown(_) => "unknown",
+        }
+    }
+
+    /// Why this program does not draw with it.
+    ///
+    /// # Errors
+    /// The reason, if it does not.
+    pub fn drawn(self) -> Result<(), String> {
+        let needs = match self {
+            Self::Dev | Self::Schnell => return Ok(()),
+            Self::Kontext => "changes a picture that it is given".to_owned(),
+            Self::DepthCanny => "follows a map of depth or of edges".to_owned(),
+            Self::Fill => "fills a part of a picture that it is given".to_owned(),
+            Self::Unknown(channels) => format!("takes latents of {channels} channels, where dev takes 64"),
+        };
+        Err(format!("a FLUX.1 transformer that {needs}: this program draws from text alone"))
+    }
+}
+
+impl Identity {
+    /// Why this program cannot draw with it.
+    ///
+    /// # Errors
+    /// The reason, if it cannot.
+    pub fn drawn(&self) -> Result<(), String> {
+        match &self.kind {
+            Kind::Transformer { variant, .. } => variant.drawn(),
+            Kind::Incomplete(reason) => Err(reason.clone()),
+            Kind::Parts => Err("it has no transformer".to_owned()),
+            Kind::Lora(_) => Err("a LoRA changes a model and is none".to_owned()),
+            Kind::Other(_) => Err("this program draws with FLUX.1".to_owned()),
+            Kind::Gguf { .. } => Err("GGUF files are not read yet; get the model as safetensors".to_owned()),
+            Kind::Unknown(_) => Err("it is no model that is known here".to_owned()),
+        }
+    }
+
+    /// The parts that a picture needs and that are not in it.
+    #[must_use]
+    pub fn missing(&self) -> Vec<Part> {
+        Part::ALL.into_iter().filter(|part| self.parts.iter().all(|found| found.part != *part)).collect()
+    }
+}
+
+/// What a file or a folder is. Nothing but headers is read.
+///
+/// # Errors
+/// When it is not a whole safetensors or GGUF file.
+pub fn identify(path: &Path) -> Result<Identity, WeightsError> {
+    let source = Source::File(path.to_owned());
+    if path.is_dir() && Part::ALL.iter().any(|part| path.join(part.folder()).is_dir()) {
+        let there = Part::ALL.into_iter().filter(|part| path.join(part.folder()).is_dir());
+        let parts = there
+            .map(|part| Ok((part, Weights::open_part(&source, part)?)))
+            .collect::<Result<Vec<_>, WeightsError>>()?;
+        return Ok(of_parts(parts));
+    }
+    let files = match Files::open(&source, None) {
+        Err(WeightsError::Header(HeaderError::Gguf)) => return gguf(path),
+        opened => opened?,
+    };
+    let kind = if let Some(lora) = names::lora(&files.tensors) {
+        Kind::Lora(lora)
+    } else if let Some(other) = names::other(&files.tensors) {
+        Kind::Other(other)
+    } else {
+        let there = Part::ALL.into_iter().filter(|part| names::find(&files.tensors, *part).is_some());
+        // The same files again, once for each part: they are mapped, and a header is read in a millisecond.
+        let parts = there
+            .map(|part| Ok((part, Weights::open_part(&source, part)?)))
+            .collect::<Result<Vec<_>, WeightsError>>();
+        match parts {
+            Ok(parts) if parts.is_empty() => Kind::Unknown(files.tensors.keys().next().cloned()),
+            Ok(parts) => return Ok(of_parts(parts)),
+            Err(error) => Kind::Incomplete(error.to_string()),
+        }
+    };
+    let mut precision: BTreeMap<String, u64> = BTreeMap::new();
+    for tensor in files.tensors.values() {
+        *precision.entry(type_name(tensor.dtype)).or_default() += tensor.range.len() as u64;
+    }
+    Ok(Identity { kind, parts: Vec::new(), precision: sorted(precision), scaled: false })
+}
+
+fn gguf(path: &Path) -> Result<Identity, WeightsError> {
+    let header = gguf::Header::read(&mapped(path)?).ok_or_else(|| {
+        WeightsError::Config("it is a GGUF file whose header is cut short or broken".to_owned())
+    })?;
+    let gguf::Header { architecture, types, flux } = header;
+    let kind = Kind::Gguf { architecture, flux, types };
+    Ok(Identity { kind, parts: Vec::new(), precision: Vec::new(), scaled: false })
+}
+
+fn of_parts(parts: Vec<(Part, Weights)>) -> Identity {
+    let mut precision: BTreeMap<String, u64> = BTreeMap::new();
+    for (dtype, bytes) in parts.iter().flat_map(|(_, weights)| weights.bytes_by_dtype()) {
+        *precision.entry(type_name(dtype)).or_default() += bytes;
+    }
+    let transformer = parts.iter().find(|(part, _)| *part == Part::Transformer);
+    let kind = transformer.map_or(Kind::Parts, |(_, weights)| kind_of(weights));
+    let scaled = parts.iter().any(|(_, weights)| weights.scaled());
+    let parts = parts.iter().map(|(part, weights)| found(*part, weights)).collect();
+    Identity { kind, parts, precision: sorted(precision), scaled }
+}
+
+fn kind_of(weights: &Weights) -> Kind {
+    let checked = Config::of(weights).and_then(|config| config.check(weights).map(|()| config));
+    match checked {
+        Ok(config) => Kind::Transformer { variant: Variant::of(&config, &weights.files.metadata), config },
+        Err(error) => Kind::Incomplete(error.to_string()),
+    }
+}
+
+fn found(part: Part, weights: &Weights) -> Found {
+    let values = weights.values();
+    let card = |&(dtype, count): &(Dtype, u64)| if dtype == Dtype::F8_E4M3 { count } else { 2 * count };
+    Found {
+        part,
+        form: weights.form().unwrap_or_default(),
+        bytes: weights.size(),
+        on_cpu: values.iter().map(|(_, count)| 4 * count).sum(),
+        on_card: match part {
+            Part::Transformer => values.iter().map(card).sum(),
+            // The encoders and the VAE are bf16 there.
+            _ => values.iter().map(|(_, count)| 2 * count).sum(),
+        },
+    }
+}
+
+fn sorted(totals: BTreeMap<String, u64>) -> Vec<(String, u64)> {
+    let mut totals: Vec<_> = totals.into_iter().collect();
+    totals.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
+    totals
+}
+
+/// As people call it.
+fn type_name(dtype: Dtype) -> String {
+    match dtype {
+        Dtype::F8_E4M3 => "fp8 e4m3".to_owned(),
+        Dtype::F8_E5M2 => "fp8 e5m2".to_owned(),
+        Dtype::BF16 => "bf16".to_owned(),
+        Dtype::F16 => "fp16".to_owned(),
+        Dtype::F32 => "fp32".to_owned(),
+        other => format!("{other:?}"),
+    }
+}
+
+/// That the parts of a model belong together: the transformer takes what the encoders give and gives what the VAE
+/// takes, and is one that this program draws with.
+///
+/// # Errors
+/// What does not fit, or the part that could not be opened.
+pub fn fits(parts: &Parts) -> Result<(), String> {
+    let open = |source: &Source, part: Part| {
+        Weights::open_part(source, part).map_err(|error| format!("{source}: {error}"))
+    };
+    let transformer = open(&parts.transformer, Part::Transformer)?;
+    let (t5, clip) = (open(&parts.t5, Part::T5)?, open(&parts.clip, Part::Clip)?);
+    fit(&transformer, &t5, &clip, &open(&parts.vae, Part::Vae)?)
+}
+
+/// [`fits`], of parts that are open.
+pub(in crate::engine) fn fit(
+    transformer: &Weights,
+    t5: &Weights,
+    clip: &Weights,
+    vae: &Weights,
+) -> Result<(), String> {
+    let said = |error: WeightsError| error.to_string();
+    let config = Config::of(transformer).map_err(said)?;
+    config.check(transformer).map_err(said)?;
+    Variant::of(&config, &transformer.files.metadata).drawn()?;
+    let t5 = t5.shape("encoder.final_layer_norm.weight").map_err(said)?;
+    let clip = clip.shape("embeddings.token_embedding.weight").map_err(said)?;
+    let vae = vae.shape("decoder.conv_in.weight").map_err(said)?;
+    let widths = [
+        ("T5's tokens of", t5.first(), config.context_dim),
+        ("a vector from CLIP of", clip.get(1), config.vec_dim),
+        ("latents in the VAE of", vae.get(1), latent::CHANNELS),
+    ];
+    for (what, there, wanted) in widths {
+        if there != Some(&wanted) {
+            let there = there.copied().unwrap_or_default();
+            return Err(format!("the transformer wants {what} {wanted} channels, and there are {there}"));
+        }
+    }
+    Ok(())
+}
