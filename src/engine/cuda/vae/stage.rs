@@ -14,7 +14,7 @@ use super::plan::{Log, Plan};
 use super::strips::{HEAD, RUNS};
 use super::structure::{AttnBlock, Conv3, Level, Linear, Norm, ResnetBlock, Structure};
 
-/// Bytes of the scores that are held at once: enough rows to fill a card with the product by the values, and still about
+/// Bytes of the scores, in fp32, and of the shares made of them that are held at once: enough rows to fill a card with the product by the values, and still about
 /// what an L2 cache keeps between the product, softmax and the next product.
 const SCORES: usize = 64 << 20;
 /// Queries of a chunk are a multiple of this, or all that there are.
@@ -300,9 +300,9 @@ mod tests {
     #[test]
     fn scores_fit_the_cache_and_are_never_none() {
         assert_eq!(queries(64), 64);
-        assert_eq!(queries(4096), 4096);
-        assert_eq!(queries(128 * 128), 2048);
-        assert_eq!(queries(256 * 256), 512);
+        assert_eq!(queries(4096), 2688);
+        assert_eq!(queries(128 * 128), 640);
+        assert_eq!(queries(256 * 256), 128);
         assert_eq!(queries(1000 * 1000), 128);
     }
 }
