@@ -8,6 +8,8 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use tokio::sync::Notify;
 
+use super::guard::has_panicked;
+
 /// Writes one frame at a time.
 #[derive(Debug)]
 pub struct Output {
@@ -74,9 +76,25 @@ impl Output {
     }
 }
 
+/// Bytes written at a time, between two looks at whether something has panicked.
+const PIECE: usize = 1024;
+
+/// Writes one frame. After a panic the terminal has been given back and shows its message, which what is left of a frame
+/// must not cover.
+fn write_frame(frame: &[u8], target: &mut impl Write) -> io::Result<()> {
+    for piece in frame.chunks(PIECE) {
+        if has_panicked() {
+            return Ok(());
+        }
+        target.write_all(piece)?;
+        target.flush()?;
+    }
+    Ok(())
+}
+
 fn write_all(queue: &Receiver<Vec<u8>>, mut target: impl Write, state: &State) {
     for frame in queue {
-        if target.write_all(&frame).and_then(|()| target.flush()).is_err() {
+        if write_frame(&frame, &mut target).is_err() {
             state.failed.store(true, Ordering::SeqCst);
         }
         state.busy.store(false, Ordering::SeqCst);
