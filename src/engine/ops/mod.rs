@@ -1,8 +1,8 @@
-//! The operations of FLUX.1, each fused to what one kernel does, as candle custom ops: what the
-//! blocks are written in. A device is supported once each has an implementation for it.
+//! The operations of FLUX.1 on the CPU, each fused to one pass, as candle custom ops: what the
+//! blocks of the CPU engine are written in. Cards have their own (`engine::cuda::ops`).
 //!
 //! Activations are `[tokens, channels]` in the transformer and `[height, width, channels]` in the
-//! VAE, fp32 on the CPU. Every op checks the shapes it is given and says which did not fit.
+//! VAE, in fp32. Every op checks the shapes it is given and says which did not fit.
 //!
 //! What bounds them on a CPU is the matrix product; the rest is kept to one pass over memory each,
 //! with the exponentials computed eight at a time ([`vector`]).

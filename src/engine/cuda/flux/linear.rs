@@ -227,10 +227,10 @@ impl<'a> Scratch<'a> {
     }
 }
 
-/// The form that a precision keeps the blocks' weights in.
+/// Whether a tensor is stored in fp8; random weights can be made in either form and count as fp8.
 ///
 /// # Errors
-/// Never for the types that weights have.
+/// When it is missing or no weight.
 pub fn stored_as_fp8(origin: &Origin<'_>, name: &str) -> std::result::Result<bool, WeightsError> {
     match origin {
         Origin::Random(_) => Ok(true),
