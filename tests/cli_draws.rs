@@ -2,10 +2,14 @@
 
 mod home;
 
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
-use flux_tui::job::Recipe;
+use flux_tui::job::{JobId, Recipe};
 use flux_tui::library::png;
+use flux_tui::wire::frame::{self, REPLY_MAX};
+use flux_tui::wire::message::*;
 use home::{Home, Ran, finish, start};
 use serde_json::Value;
 
@@ -211,6 +215,56 @@ fn a_worker_that_is_ended_keeps_the_job_for_the_next() {
     home.status_when("all three pictures are done", |status| status["pictures"] == 3);
 }
 
+/// A worker that accepts a job and ends when it is asked for something else: it reads a frame and answers it,
+/// until `Submit` is behind it.
+fn accept_and_end(listener: &UnixListener) {
+    let (mut peer, _) = listener.accept().expect("a client comes");
+    loop {
+        let mut length = [0; 4];
+        peer.read_exact(&mut length).expect("a frame's length");
+        let mut frame = vec![0; u32::from_be_bytes(length) as usize];
+        peer.read_exact(&mut frame).expect("a frame");
+        let ToWorker { number, request } = frame::decode(&frame).expect("a message");
+        let worker = WorkerInfo { protocol: PROTOCOL, version: "0".into(), pid: 1, started_at: 0 };
+        let response = match request {
+            Request::Hello(_) => Response::Welcome(worker),
+            Request::Subscribe => Response::Snapshot(Box::new(Snapshot {
+                worker,
+                models: Vec::new(),
+                engines: Vec::new(),
+                jobs: Vec::new(),
+                running: Vec::new(),
+                history: Vec::new(),
+                history_total: 0,
+                readings: None,
+            })),
+            Request::Submit(job) => {
+                let (id, state) = (JobId(9), JobState::Queued);
+                let status = JobStatus { id, job, first_seed: 1, state, done: 0, accepted_at: 0 };
+                Response::Accepted(Box::new(status))
+            }
+            _ => return send(&mut peer, &ToClient::Event(Event::Ending)),
+        };
+        send(&mut peer, &ToClient::Reply { number, result: Ok(response) });
+    }
+}
+
+fn send(peer: &mut UnixStream, message: &ToClient) {
+    peer.write_all(&frame::encode(message, REPLY_MAX).expect("it is short")).expect("the client is there");
+}
+
+#[test]
+fn a_worker_that_ends_before_it_has_counted_the_prompt_is_told_with_its_job() {
+    let home = Home::new();
+    std::fs::create_dir_all(home.socket().parent().expect("it has one")).expect("the state directory");
+    let listener = UnixListener::bind(home.socket()).expect("a socket");
+    let worker = std::thread::spawn(move || accept_and_end(&listener));
+    let ran = home.run(&["generate", "a cat", "--count", "2"]);
+    std::fs::remove_file(home.socket()).expect("it was ours");
+    ran.ended_with(1, &["the worker ended", "job 9", "stays queued"]);
+    worker.join().expect("the worker does not panic");
+}
+
 #[test]
 fn a_second_worker_leaves_the_first_alone() {
     let home = Home::new();
@@ -227,7 +281,7 @@ fn a_second_worker_leaves_the_first_alone() {
 fn a_stale_socket_is_replaced() {
     let home = Home::new();
     std::fs::create_dir_all(home.socket().parent().expect("it has one")).expect("the state directory");
-    drop(std::os::unix::net::UnixListener::bind(home.socket()).expect("a socket"));
+    drop(UnixListener::bind(home.socket()).expect("a socket"));
     home.run(&quick(&["a cat"])).done();
 }
 

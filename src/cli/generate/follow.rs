@@ -80,13 +80,14 @@ impl Line {
         }
     }
 
-    /// How the prompt fits the encoders; `None` when it cannot be counted, which stops nothing.
+    /// How the prompt fits the encoders; `None` when it cannot be counted, which stops nothing: not even that the
+    /// worker ends, which is told with the job that it leaves (the end of the events says it again).
     async fn count(&mut self, job: &Job) -> Result<Option<Vec<TokenCount>>, ClientError> {
         let asked = CountTokens { model: job.model.clone(), text: job.prompt.as_str().to_owned() };
         match self.call(Request::CountTokens(asked)).await {
             Ok(Response::Tokens(counts)) => Ok(Some(counts)),
             Ok(_) => Err(ClientError::Unexpected),
-            Err(ClientError::Refused(_)) => Ok(None),
+            Err(ClientError::Refused(_) | ClientError::Ended | ClientError::Lost) => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -165,6 +166,8 @@ impl Follow {
         match self.line.call(Request::Cancel(self.status.id)).await {
             Ok(Response::Cancelled) | Err(ClientError::Refused(Refusal::UnknownJob(_))) => Ok(()),
             Ok(_) => Err(ClientError::Unexpected.into()),
+            // With its worker gone the job was not cancelled.
+            Err(ClientError::Ended | ClientError::Lost) => Err(self.worker_ended()),
             Err(error) => Err(error.into()),
         }
     }
