@@ -10,7 +10,8 @@ use super::files::{Files, Progress};
 use super::preview::{Preview, Projection};
 use super::sample::euler;
 use super::sample::schedule::{Shift, sigmas};
-use super::text::encode::{Clip, T5};
+use super::text::encode::Clip;
+use super::text::t5::T5;
 use super::text::tokenize::Counter;
 use super::vae::decoder::{Decoder, Scaling};
 use super::weights::{Weights, WeightsError};
@@ -45,8 +46,9 @@ impl Pipeline {
         let Files { counter, t5, clip, vae, transformer } = Files::open(name, parts, limits)?;
         let mut progress = Progress::begin(observer, [&t5, &clip, &vae, &transformer])?;
 
-        let t5_model = T5::load(&t5, &parts.t5_config).map_err(failed("the T5 encoder", &parts.t5))?;
-        progress.finish(&t5)?;
+        let bytes = t5.size();
+        let t5 = T5::load(t5, &parts.t5_config).map_err(failed("the T5 encoder", &parts.t5))?;
+        progress.finish_bytes(bytes)?;
         let clip_model =
             Clip::load(&clip, &parts.clip_config).map_err(failed("the CLIP encoder", &parts.clip))?;
         progress.finish(&clip)?;
@@ -64,15 +66,15 @@ impl Pipeline {
             LoadStop::Weights(error) => failed("the transformer", &parts.transformer)(error),
         })?;
         let precision = precision(&transformer);
-        Ok(Self { counter, t5: t5_model, clip: clip_model, flux, decoder, projection, precision })
+        Ok(Self { counter, t5, clip: clip_model, flux, decoder, projection, precision })
     }
 
     /// T5's sequence, CLIP's pooled vector, and what either did not read.
-    fn encode(&mut self, prompt: &str) -> Result<(Tensor, Tensor, Vec<TokenCount>), EngineError> {
+    fn encode(&self, prompt: &str) -> Result<(Tensor, Tensor, Vec<TokenCount>), EngineError> {
         let failed = compute("reading the prompt");
         let t5 = self.counter.t5.tokenize(prompt).map_err(compute("reading the prompt"))?;
         let clip = self.counter.clip.tokenize(prompt).map_err(compute("reading the prompt"))?;
-        let text = self.t5.encode(&t5).map_err(&failed)?;
+        let text = self.t5.encode(&t5).map_err(compute("reading the prompt"))?;
         let pooled = self.clip.encode(&clip).map_err(&failed)?;
         let cuts = [t5.count, clip.count].into_iter().filter(|count| count.cut_at.is_some()).collect();
         Ok((text, pooled, cuts))

@@ -1,36 +1,12 @@
-//! T5's encoder and CLIP's text model, both from candle-transformers, in fp32.
+//! CLIP's text model from candle-transformers, in fp32, and the encoders' configurations.
 
 use candle_core::{Device, IndexOp, Tensor};
 use candle_transformers::models::clip::text_model::{Activation, ClipTextConfig, ClipTextTransformer};
-use candle_transformers::models::t5;
 use serde::Deserialize;
 
 use super::tokenize::Tokens;
 use crate::engine::weights::{Weights, WeightsError};
 use crate::model::Source;
-
-/// T5's encoder.
-#[derive(Debug)]
-pub struct T5 {
-    model: t5::T5EncoderModel,
-}
-
-impl T5 {
-    /// # Errors
-    /// When the config is none of T5's, or a tensor is missing.
-    pub fn load(weights: &Weights, config: &Source) -> Result<Self, WeightsError> {
-        let config: t5::Config = read_config(config)?;
-        Ok(Self { model: t5::T5EncoderModel::load(weights.builder(), &config)? })
-    }
-
-    /// One vector a token: `[limit, channels]`.
-    ///
-    /// # Errors
-    /// When candle fails.
-    pub fn encode(&mut self, tokens: &Tokens) -> candle_core::Result<Tensor> {
-        self.model.forward(&ids(tokens)?)?.squeeze(0)
-    }
-}
 
 /// CLIP's text model.
 #[derive(Debug)]

@@ -14,6 +14,7 @@ mod gguf;
 mod header;
 mod identify;
 mod names;
+mod rows;
 mod widen;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,7 +30,8 @@ pub use names::Part;
 
 use crate::model::Source;
 use files::{Files, Located};
-use widen::{transpose, widen};
+pub(super) use widen::transpose;
+use widen::widen;
 
 /// Opened weight files, seen as tensors by name.
 pub struct Weights {

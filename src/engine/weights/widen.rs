@@ -20,7 +20,7 @@ pub(super) fn widen(bytes: &[u8], dtype: Dtype) -> Option<Vec<f32>> {
 }
 
 /// `[rows, columns]` to `[columns, rows]`, in tiles that stay in the cache.
-pub(super) fn transpose(from: &[f32], rows: usize, columns: usize) -> Vec<f32> {
+pub(in crate::engine) fn transpose(from: &[f32], rows: usize, columns: usize) -> Vec<f32> {
     const TILE: usize = 32;
     let mut to = vec![0.0; from.len()];
     to.par_chunks_mut(TILE * rows).enumerate().for_each(|(tile, to)| {
