@@ -13,6 +13,8 @@
 //! guidance = 3.5
 //! device    = "auto"   # auto, cpu, cuda, cuda:0, cuda:1 …
 //! precision = "auto"   # auto, fp8, fp8-storage, bf16
+//! vram_budget = "8GiB" # of a card's memory; without it, what is free
+//! t5        = "auto"   # auto, card, cpu: where T5 reads prompts
 //! ```
 //!
 //! A file that is wrong never stops the program: each [`ConfigProblem`] names the line and what is
@@ -24,7 +26,7 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::device::{DeviceChoice, PrecisionChoice};
+use crate::device::{DeviceChoice, LoadOptions, PrecisionChoice, T5Choice, VramBudget};
 use crate::job::{Size, check_guidance, check_steps};
 use crate::model::ModelName;
 
@@ -61,6 +63,38 @@ pub struct JobDefaults {
     pub device: Option<DeviceChoice>,
     /// In which numbers.
     pub precision: Option<PrecisionChoice>,
+    /// Within how much of a card's memory.
+    pub vram_budget: Option<VramBudget>,
+    /// Where T5 reads.
+    pub t5: Option<T5Choice>,
+}
+
+impl JobDefaults {
+    /// The same; what it does not say is as in `other`.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            model: self.model.or(other.model),
+            width: self.width.or(other.width),
+            height: self.height.or(other.height),
+            steps: self.steps.or(other.steps),
+            guidance: self.guidance.or(other.guidance),
+            device: self.device.or(other.device),
+            precision: self.precision.or(other.precision),
+            vram_budget: self.vram_budget.or(other.vram_budget),
+            t5: self.t5.or(other.t5),
+        }
+    }
+
+    /// How models are loaded.
+    #[must_use]
+    pub fn load(&self) -> LoadOptions {
+        LoadOptions {
+            precision: self.precision.unwrap_or_default(),
+            vram_budget: self.vram_budget,
+            t5: self.t5.unwrap_or_default(),
+        }
+    }
 }
 
 /// How pictures get onto the screen.
@@ -225,6 +259,8 @@ impl Reading<'_> {
             }
             ("defaults", "device") => defaults.device = Some(named(key, value)?),
             ("defaults", "precision") => defaults.precision = Some(named(key, value)?),
+            ("defaults", "vram_budget") => defaults.vram_budget = Some(named(key, value)?),
+            ("defaults", "t5") => defaults.t5 = Some(named(key, value)?),
             ("", _) => {
                 return Err(format!(
                     "{key:?} is not known here; there are theme, graphics, ascii, [defaults]"
@@ -233,7 +269,7 @@ impl Reading<'_> {
             (section, _) => {
                 return Err(format!(
                     "{key:?} is not known in [{section}]; there are model, width, height, steps, guidance, \
-                     device, precision"
+                     device, precision, vram_budget, t5"
                 ));
             }
         }
@@ -288,7 +324,7 @@ mod tests {
         let (config, problems) = parse(
             "theme = \"light\"\ngraphics = \"sixel\"\nascii = true\n\n[defaults]\nmodel = \"nano\"\n\
              width = 256\nheight = 128\nsteps = 12\nguidance = 4\ndevice = \"cuda:1\"\n\
-             precision = \"fp8-storage\"\n",
+             precision = \"fp8-storage\"\nvram_budget = \"7.9GB\"\nt5 = \"cpu\"\n",
         );
         assert_eq!(problems, [] as [String; 0]);
         assert_eq!(config.theme.as_deref(), Some("light"));
@@ -296,14 +332,17 @@ mod tests {
         assert_eq!((config.defaults.width, config.defaults.height), (Some(256), Some(128)));
         assert_eq!((config.defaults.steps, config.defaults.guidance), (Some(12), Some(4.0)));
         assert_eq!(config.defaults.device, Some(DeviceChoice::CudaAt(1)));
-        assert_eq!(config.defaults.precision, Some(PrecisionChoice::Fp8Storage));
+        let vram_budget = Some(VramBudget(7_900_000_000));
+        let load = LoadOptions { precision: PrecisionChoice::Fp8Storage, vram_budget, t5: T5Choice::Cpu };
+        assert_eq!(config.defaults.load(), load);
     }
 
     #[test]
     fn each_wrong_value_is_named_with_its_line_and_the_others_are_kept() {
         let (config, problems) = parse(
             "theme = \"light\"\ngraphics = \"sixels\"\ncolour = 3\n[defaults]\nwidth = 100\nsteps = 0\n\
-             guidance = nan\nheight = \"tall\"\ndevice = \"gpu\"\nprecision = 8\n",
+             guidance = nan\nheight = \"tall\"\ndevice = \"gpu\"\nprecision = 8\nvram_budget = \"8\"\n\
+             t5 = \"gpu\"\n",
         );
         assert_eq!(config.theme.as_deref(), Some("light"));
         assert_eq!(config.graphics, Graphics::Auto);
@@ -317,6 +356,8 @@ mod tests {
             ("line 8", "whole number"),
             ("line 9", "auto, cpu, cuda"),
             ("line 10", "text in quotes"),
+            ("line 11", "like 8GiB"),
+            ("line 12", "card or cpu"),
         ];
         for (line, allowed) in expect {
             assert!(

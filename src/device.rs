@@ -46,9 +46,42 @@ pub enum PrecisionChoice {
     Bf16,
 }
 
+/// Where T5 reads the prompts of a model that is drawn on a card, written `auto`, `card` or `cpu`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum T5Choice {
+    /// What is fastest: the card, onto which T5 is brought piece by piece where it cannot stay.
+    #[default]
+    Auto,
+    /// The card.
+    Card,
+    /// The CPU, in fp32: nothing of T5 is ever on the card. Seconds a prompt.
+    Cpu,
+}
+
 /// How much of a card's memory may be held, in bytes; written `8GiB`, `7.9GB`, `800MiB`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct VramBudget(pub u64);
+
+/// How a model is loaded. What was loaded one way is not drawn with where another is asked for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct LoadOptions {
+    /// The transformer's numbers.
+    pub precision: PrecisionChoice,
+    /// Device memory that may be held on a card; `None` is what is free there.
+    #[serde(default)]
+    pub vram_budget: Option<VramBudget>,
+    /// Where T5 reads.
+    #[serde(default)]
+    pub t5: T5Choice,
+}
+
+impl From<PrecisionChoice> for LoadOptions {
+    fn from(precision: PrecisionChoice) -> Self {
+        Self { precision, ..Self::default() }
+    }
+}
 
 /// Units of a [`VramBudget`], the one that fits all first.
 const UNITS: [(&str, f64); 4] =
@@ -79,6 +112,9 @@ pub enum DeviceError {
     /// Not an amount of memory.
     #[error("{0:?} is no amount of memory: write a number and GiB, GB, MiB or MB, like 8GiB")]
     Budget(String),
+    /// Not a place for T5.
+    #[error("T5 cannot read on {0:?}: write auto, card or cpu")]
+    T5(String),
     /// Not a precision.
     #[error("{0:?} is no precision: write auto, fp8, fp8-storage or bf16")]
     Precision(String),
@@ -206,6 +242,38 @@ impl fmt::Display for PrecisionChoice {
     }
 }
 
+impl FromStr for T5Choice {
+    type Err = DeviceError;
+    fn from_str(text: &str) -> Result<Self, DeviceError> {
+        match text.trim() {
+            "auto" => Ok(Self::Auto),
+            "card" => Ok(Self::Card),
+            "cpu" => Ok(Self::Cpu),
+            _ => Err(DeviceError::T5(text.to_owned())),
+        }
+    }
+}
+
+impl fmt::Display for T5Choice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Auto => "auto",
+            Self::Card => "card",
+            Self::Cpu => "cpu",
+        })
+    }
+}
+
+impl fmt::Display for VramBudget {
+    /// For a person, in two decimals: `8 GiB`, `7.9 GB`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const HALF_GIB: u64 = 1 << 29;
+        let (unit, bytes) = if self.0.is_multiple_of(HALF_GIB) { ("GiB", UNITS[0].1) } else { ("GB", 1e9) };
+        let number = format!("{:.2}", self.0 as f64 / bytes);
+        f.pad(&format!("{} {unit}", number.trim_end_matches('0').trim_end_matches('.')))
+    }
+}
+
 /// In messages and records each of them is its name.
 macro_rules! as_text {
     ($($name:ty),*) => {$(
@@ -222,7 +290,7 @@ macro_rules! as_text {
         }
     )*};
 }
-as_text!(Device, DeviceChoice, PrecisionChoice);
+as_text!(Device, DeviceChoice, PrecisionChoice, T5Choice);
 
 #[cfg(test)]
 mod tests {
@@ -240,6 +308,13 @@ mod tests {
     }
 
     #[test]
+    fn budgets_are_told_as_they_are_typed() {
+        for text in ["8 GiB", "7.5 GiB", "7.9 GB", "12 GB", "0.8 GB"] {
+            assert_eq!(text.parse::<VramBudget>().map(|budget| budget.to_string()), Ok(text.to_owned()));
+        }
+    }
+
+    #[test]
     fn every_name_is_read_as_it_is_written() {
         for device in [Device::Cpu, Device::Cuda(0), Device::Cuda(u32::MAX)] {
             assert_eq!(device.to_string().parse(), Ok(device));
@@ -250,6 +325,10 @@ mod tests {
         for name in ["auto", "fp8", "fp8-storage", "bf16"] {
             assert_eq!(name.parse::<PrecisionChoice>().map(|choice| choice.to_string()), Ok(name.to_owned()));
         }
+        for name in ["auto", "card", "cpu"] {
+            assert_eq!(name.parse::<T5Choice>().map(|choice| choice.to_string()), Ok(name.to_owned()));
+        }
+        assert!("gpu".parse::<T5Choice>().expect_err("no such place").to_string().contains("card or cpu"));
         let choice: DeviceChoice = serde_json::from_str("\"cuda:1\"").expect("it is a choice");
         assert_eq!(
             (choice, serde_json::to_string(&choice).expect("text")),

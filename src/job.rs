@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::device::{DeviceChoice, PrecisionChoice};
+use crate::device::{DeviceChoice, LoadOptions};
 use crate::model::ModelName;
 
 /// The longest prompt accepted, in bytes. The encoders read a few hundred tokens of it.
@@ -215,8 +215,8 @@ pub struct Job {
     count: u32,
     /// Where.
     pub device: DeviceChoice,
-    /// In which numbers.
-    pub precision: PrecisionChoice,
+    /// From a model that is loaded so.
+    pub load: LoadOptions,
 }
 
 /// A job as it is decoded, before it is checked.
@@ -232,19 +232,19 @@ struct RawJob {
     #[serde(default)]
     device: DeviceChoice,
     #[serde(default)]
-    precision: PrecisionChoice,
+    load: LoadOptions,
 }
 
 impl TryFrom<RawJob> for Job {
     type Error = JobError;
     fn try_from(raw: RawJob) -> Result<Self, JobError> {
         let job = Self::new(raw.prompt, raw.model, raw.size, raw.steps, raw.guidance, raw.seed, raw.count)?;
-        Ok(job.placed(raw.device, raw.precision))
+        Ok(job.placed(raw.device, raw.load))
     }
 }
 
 impl Job {
-    /// A job for whichever device and precision suit; see [`Self::placed`].
+    /// A job for whichever device and precision suit, within the memory that is free; see [`Self::placed`].
     ///
     /// # Errors
     /// The first field whose value cannot be drawn.
@@ -260,14 +260,14 @@ impl Job {
         check_steps(steps)?;
         check_guidance(guidance)?;
         check_count(count)?;
-        let (device, precision) = (DeviceChoice::Auto, PrecisionChoice::Auto);
-        Ok(Self { prompt, model, size, steps, guidance, seed, count, device, precision })
+        let (device, load) = (DeviceChoice::default(), LoadOptions::default());
+        Ok(Self { prompt, model, size, steps, guidance, seed, count, device, load })
     }
 
-    /// The same, there and in those numbers.
+    /// The same, there and from a model that is loaded so.
     #[must_use]
-    pub fn placed(self, device: DeviceChoice, precision: PrecisionChoice) -> Self {
-        Self { device, precision, ..self }
+    pub fn placed(self, device: DeviceChoice, load: impl Into<LoadOptions>) -> Self {
+        Self { device, load: load.into(), ..self }
     }
 
     /// Evaluations of the transformer, 1 to [`STEPS_MAX`].

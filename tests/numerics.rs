@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
+use flux_tui::device::{self, LoadOptions};
 use flux_tui::engine::dit::model::{Flux, Watch};
 use flux_tui::engine::sample::noise::{Mt19937, randn};
 use flux_tui::engine::sample::schedule::{Shift, mu, sigmas};
@@ -18,8 +19,10 @@ use flux_tui::model::{ModelName, Parts, Source, TextLimits};
 use serde::Deserialize;
 
 const LIMITS: TextLimits = TextLimits { t5: 32, clip: 77 };
-const CPU: Placement =
-    Placement { device: flux_tui::device::Device::Cpu, precision: flux_tui::device::PrecisionChoice::Auto };
+
+fn on_cpu() -> Placement {
+    Placement { device: device::Device::Cpu, options: LoadOptions::default() }
+}
 
 fn nano(file: &str) -> Source {
     Source::File(Path::new(env!("CARGO_MANIFEST_DIR")).join("models/nano").join(file))
@@ -192,8 +195,8 @@ fn psnr(ours: &[u8], theirs: &[u8]) -> f64 {
 
 #[test]
 fn whole_pictures_are_diffusers() {
-    let mut model =
-        engine::load(&ModelName::new("nano"), &parts(), LIMITS, &CPU, &mut Steps::default()).expect("loads");
+    let mut model = engine::load(&ModelName::new("nano"), &parts(), LIMITS, &on_cpu(), &mut Steps::default())
+        .expect("loads");
     let mut drawn = 0;
     for case in json::<Vec<Case>>("pictures/cases.json") {
         let Ok(prompt) = Prompt::new(case.prompt) else { continue }; // an empty one is refused here

@@ -330,7 +330,7 @@ fn values_that_cannot_be_drawn_are_no_job_on_the_wire_either() {
         count: 1,
     };
     let older = frame::decode::<Job>(&value(&good())).expect("this one can be drawn");
-    assert_eq!((older.device, older.precision), Default::default(), "what an older peer does not say");
+    assert_eq!((older.device, older.load), Default::default(), "what an older peer does not say");
     for bad in [
         RawJob { prompt: " \n", ..good() },
         RawJob { size: (128, 130), ..good() },

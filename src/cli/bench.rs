@@ -12,8 +12,8 @@ use serde::Serialize;
 
 use super::failure::Failure;
 use super::generate::{catalog, model_name};
-use super::{stdout, text};
-use crate::device::{DeviceChoice, PrecisionChoice};
+use super::{load, stdout, text};
+use crate::device::DeviceChoice;
 use crate::engine::{self, Placement};
 use crate::model::ModelName;
 use crate::paths::Paths;
@@ -33,9 +33,9 @@ pub(super) struct Args {
     /// On which device: auto, cpu, cuda for any card, cuda:N for one.
     #[arg(long, value_name = "D", default_value = "auto")]
     device: DeviceChoice,
-    /// The transformer's numbers: auto, fp8, fp8-storage, bf16.
-    #[arg(long, value_name = "P", default_value = "auto")]
-    precision: PrecisionChoice,
+    /// With --synthetic, --vram-budget draws whole pictures and tells the plan, its predictions and what was measured.
+    #[command(flatten)]
+    load: load::Flags,
     /// How many pictures are measured, 1 to 1000.
     #[arg(long, value_name = "K", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     repeat: u32,
@@ -69,7 +69,8 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let name = model_name(&args.model);
     let entry = worker::find(&catalog(&Paths::from_env()?.config), &name)?;
     let defaults = entry.info.defaults;
-    let on = Placement { device: args.device.best(&engine::devices())?, precision: args.precision };
+    let on =
+        Placement { device: args.device.best(&engine::devices())?, options: args.load.defaults().load() };
     let load = |observer: &mut dyn engine::Observer| {
         engine::load(&name, &entry.parts, entry.info.limits, &on, observer)
     };

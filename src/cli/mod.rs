@@ -7,6 +7,7 @@ mod bench;
 mod doctor;
 mod failure;
 mod generate;
+mod load;
 mod models;
 mod picture;
 mod show;

@@ -1,8 +1,9 @@
 //! `flux-tui`: the studio.
 
 use super::failure::Failure;
-use crate::config::Graphics;
-use crate::device::{DeviceChoice, PrecisionChoice};
+use super::load;
+use crate::config::{Graphics, JobDefaults};
+use crate::device::DeviceChoice;
 use crate::paths::Paths;
 use crate::ui::{self, StudioOptions};
 
@@ -21,9 +22,8 @@ pub(super) struct Args {
     /// Where new jobs are drawn: auto, cpu, cuda for any card, cuda:N for one
     #[arg(long, value_name = "D")]
     device: Option<DeviceChoice>,
-    /// The transformer's numbers of new jobs: auto, fp8, fp8-storage, bf16
-    #[arg(long, value_name = "P")]
-    precision: Option<PrecisionChoice>,
+    #[command(flatten)]
+    load: load::Flags,
 }
 
 /// The names of [`Graphics::ALL`].
@@ -41,7 +41,8 @@ fn graphics() -> impl clap::builder::TypedValueParser<Value = Graphics> {
 /// When there is no terminal, or it cannot be used.
 pub(super) fn run(args: Args) -> Result<(), Failure> {
     let paths = Paths::from_env()?;
-    let Args { theme, graphics, ascii, device, precision } = args;
-    let options = StudioOptions { paths: paths.clone(), theme, graphics, ascii, device, precision };
+    let Args { theme, graphics, ascii, device, load } = args;
+    let defaults = JobDefaults { device, ..load.defaults() };
+    let options = StudioOptions { paths: paths.clone(), theme, graphics, ascii, defaults };
     super::block_on(async { Ok(ui::run(paths, options).await?) })
 }

@@ -23,17 +23,17 @@ pub mod weights;
 pub use placement::{describe, devices, load};
 pub use text::tokenize::{Counter, TokenizeError};
 
-use crate::device::{Device, PrecisionChoice};
+use crate::device::{Device, LoadOptions};
 use crate::job::{Prompt, Size, Times, TokenCount};
 use crate::model::ModelName;
 
-/// Where a model is loaded and what its transformer computes with.
+/// Where and how a model is loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Placement {
     /// One of [`devices`].
     pub device: Device,
-    /// What was asked for; anything but `Auto` is had as it is, or not at all.
-    pub precision: PrecisionChoice,
+    /// What was asked for is had as it is, or not at all. On the CPU only the precision matters.
+    pub options: LoadOptions,
 }
 
 /// What one picture is drawn from.

@@ -2,7 +2,7 @@
 
 use super::pipeline::Pipeline;
 use super::{Draw, EngineError, Observer, Placement};
-use crate::device::{Device, PrecisionChoice};
+use crate::device::{Device, LoadOptions, PrecisionChoice};
 use crate::model::{ModelName, Parts, TextLimits};
 
 /// The devices that [`load`] can use, the best first: cards by their free memory, then the CPU.
@@ -45,13 +45,13 @@ pub fn load(
     on: &Placement,
     observer: &mut dyn Observer,
 ) -> Result<Box<dyn Draw>, EngineError> {
-    match (on.device, on.precision) {
+    match (on.device, on.options.precision) {
         (Device::Cpu, PrecisionChoice::Auto) => Ok(Box::new(Pipeline::load(name, parts, limits, observer)?)),
         (Device::Cpu, precision) => {
             let reason = "the CPU computes in fp32; precision auto works there";
             Err(refused(name, format!("precision {precision}"), reason))
         }
-        (Device::Cuda(number), precision) => cards::load(name, parts, limits, (number, precision), observer),
+        (Device::Cuda(number), _) => cards::load(name, parts, limits, (number, on.options), observer),
     }
 }
 
@@ -64,7 +64,6 @@ fn refused(model: &ModelName, what: String, reason: impl Into<String>) -> Engine
 mod cards {
     use super::*;
     use crate::engine::cuda::card;
-    use crate::engine::cuda::flux::precision::asked;
     use crate::engine::cuda::{Gpu, pipeline};
 
     pub fn usable() -> Vec<Device> {
@@ -85,12 +84,12 @@ mod cards {
         name: &ModelName,
         parts: &Parts,
         limits: TextLimits,
-        (number, precision): (u32, PrecisionChoice),
+        (number, options): (u32, LoadOptions),
         observer: &mut dyn Observer,
     ) -> Result<Box<dyn Draw>, EngineError> {
         let gpu = Gpu::open(number)
             .map_err(|error| refused(name, format!("device cuda:{number}"), error.to_string()))?;
-        Ok(Box::new(pipeline::Pipeline::load(&gpu, name, parts, limits, asked(precision), None, observer)?))
+        Ok(Box::new(pipeline::Pipeline::load(&gpu, name, parts, limits, options, observer)?))
     }
 }
 
@@ -115,7 +114,7 @@ mod cards {
         name: &ModelName,
         _parts: &Parts,
         _limits: TextLimits,
-        (number, _precision): (u32, PrecisionChoice),
+        (number, _options): (u32, LoadOptions),
         _observer: &mut dyn Observer,
     ) -> Result<Box<dyn Draw>, EngineError> {
         let reason = "this program was built without CUDA; device cpu works";
@@ -155,7 +154,7 @@ mod tests {
             preview: nano("preview.json"),
         };
         let (name, limits) = (ModelName::new(ModelName::NANO), TextLimits { t5: 32, clip: 77 });
-        let on = Placement { device, precision };
+        let on = Placement { device, options: precision.into() };
         match load(&name, &parts, limits, &on, &mut Nobody) {
             Ok(engine) => panic!("it was loaded: {}", engine.precision()),
             Err(error) => error.to_string(),

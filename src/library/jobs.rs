@@ -5,14 +5,15 @@ use std::collections::BTreeSet;
 use rusqlite::{OptionalExtension, Row, params};
 
 use super::{Library, LibraryError};
-use crate::device::DeviceError;
+use crate::device::{DeviceError, LoadOptions, VramBudget};
 use crate::job::{Job, JobError, JobId, JobState, JobStatus, Prompt, Seed, Size};
 use crate::model::ModelName;
 
 /// All that a [`JobStatus`] is made of.
 const COLUMNS: &str = "id, prompt, model, width, height, steps, guidance, seed, first_seed, count, \
                        state, reason, accepted_at, \
-                       (SELECT COUNT(*) FROM pictures WHERE job = jobs.id), device, precision";
+                       (SELECT COUNT(*) FROM pictures WHERE job = jobs.id), device, precision, \
+                       vram_budget, t5";
 
 /// A row that does not hold a job: written by hand, or damaged in a way that SQLite cannot see.
 #[derive(Debug, thiserror::Error)]
@@ -56,13 +57,15 @@ impl Library {
             job.count(),
             now,
             job.device.to_string(),
-            job.precision.to_string(),
+            job.load.precision.to_string(),
+            job.load.vram_budget.map(|VramBudget(bytes)| bytes.cast_signed()),
+            job.load.t5.to_string(),
         ];
         self.db
             .execute(
                 "INSERT INTO jobs (prompt, model, width, height, steps, guidance, seed, first_seed, count, \
-                 state, accepted_at, device, precision) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 'queued', ?10, ?11, ?12)",
+                 state, accepted_at, device, precision, vram_budget, t5) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 'queued', ?10, ?11, ?12, ?13, ?14)",
                 row,
             )
             .map_err(self.fault("accepting a job"))?;
@@ -172,7 +175,12 @@ fn job(row: &Row<'_>) -> Result<Job, RowError> {
         seed,
         row.get(9)?,
     )?;
-    Ok(job.placed(row.get::<_, String>(14)?.parse()?, row.get::<_, String>(15)?.parse()?))
+    let load = LoadOptions {
+        precision: row.get::<_, String>(15)?.parse()?,
+        vram_budget: row.get::<_, Option<i64>>(16)?.map(|bytes| VramBudget(bytes.cast_unsigned())),
+        t5: row.get::<_, String>(17)?.parse()?,
+    };
+    Ok(job.placed(row.get::<_, String>(14)?.parse()?, load))
 }
 
 fn to_columns(state: &JobState) -> (&'static str, Option<&str>) {

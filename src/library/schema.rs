@@ -67,6 +67,11 @@ const MIGRATIONS: &[&str] = &[
     ALTER TABLE jobs ADD COLUMN device TEXT NOT NULL DEFAULT 'auto';
     ALTER TABLE jobs ADD COLUMN precision TEXT NOT NULL DEFAULT 'auto';
     ",
+    // 3: within how many bytes of a card's memory (NULL: what is free), and where T5 reads.
+    "
+    ALTER TABLE jobs ADD COLUMN vram_budget INTEGER;
+    ALTER TABLE jobs ADD COLUMN t5 TEXT NOT NULL DEFAULT 'auto';
+    ",
 ];
 
 /// The version that this program writes.

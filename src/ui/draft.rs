@@ -86,7 +86,7 @@ impl Draft {
             seed,
             settings.count,
         )
-        .map(|job| job.placed(settings.device, settings.precision))
+        .map(|job| job.placed(settings.device, settings.load))
         .map_err(|error| field(FieldName::Steps)(error.to_string()))
     }
 }

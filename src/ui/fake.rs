@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 
 use super::link::{Ask, Connect};
 use crate::client::{ClientError, Events};
+use crate::config::JobDefaults;
 use crate::device::Device;
 use crate::gpu::{Host, Readings};
 use crate::job::{Encoder, Job, JobId, Picture, PictureId, Recipe, Seed, Size, Times, TokenCount};
@@ -291,6 +292,6 @@ fn studio(source: impl Connect) {
     let theme = std::env::var("FLUX_TUI_THEME").ok();
     let graphics = std::env::var("FLUX_TUI_GRAPHICS").ok().and_then(|name| name.parse().ok());
     let ascii = std::env::var_os("FLUX_TUI_ASCII").is_some();
-    let options = super::StudioOptions { paths, theme, graphics, ascii, device: None, precision: None };
+    let options = super::StudioOptions { paths, theme, graphics, ascii, defaults: JobDefaults::default() };
     runtime.block_on(super::run(source, options)).expect("it runs");
 }

@@ -43,7 +43,6 @@ pub use update::update;
 use std::time::Instant;
 
 use crate::config::{Config, Graphics, JobDefaults};
-use crate::device::{DeviceChoice, PrecisionChoice};
 use crate::paths::Paths;
 use glyphs::Glyphs;
 use state::{Look, State};
@@ -61,10 +60,8 @@ pub struct StudioOptions {
     pub graphics: Option<Graphics>,
     /// Only ASCII borders and signs.
     pub ascii: bool,
-    /// Where new jobs are drawn.
-    pub device: Option<DeviceChoice>,
-    /// In which numbers.
-    pub precision: Option<PrecisionChoice>,
+    /// What new jobs begin with.
+    pub defaults: JobDefaults,
 }
 
 /// Why the studio could not run.
@@ -109,11 +106,7 @@ fn first_state(options: &StudioOptions, environment: Environment) -> State {
     let theme = if environment.no_color { theme.without_colour() } else { theme };
     let look = Look { theme, glyphs: Glyphs::choose(options.ascii || config.ascii), automatic };
     let facts = Facts::new(environment, options.graphics.unwrap_or(config.graphics));
-    let defaults = JobDefaults {
-        device: options.device.or(config.defaults.device),
-        precision: options.precision.or(config.defaults.precision),
-        ..config.defaults
-    };
+    let defaults = options.defaults.clone().or(config.defaults);
     let mut state = State::new(look, facts, defaults, Instant::now());
     complaints.into_iter().rev().for_each(|complaint| state.notices.warn(complaint));
     state

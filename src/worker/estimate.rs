@@ -1,10 +1,10 @@
 //! How long running pictures still take, from what their steps took; before there are any, from the
-//! last picture of the same kind: device, model, precision and size. Pure: every moment is passed in.
+//! last picture of the same kind: device, model, how it is loaded, and size. Pure: every moment is passed in.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use crate::device::{Device, PrecisionChoice};
+use crate::device::{Device, LoadOptions};
 use crate::job::Size;
 use crate::model::ModelName;
 use crate::wire::message::Stage;
@@ -17,7 +17,7 @@ pub struct Sort {
     /// With this model.
     pub model: ModelName,
     /// In these numbers.
-    pub precision: PrecisionChoice,
+    pub load: LoadOptions,
     /// So large.
     pub size: Size,
 }
@@ -129,7 +129,7 @@ mod tests {
 
     fn nano(device: Device, width: u32) -> Sort {
         let size = Size::new(width, 128).expect("it is on the grid");
-        Sort { device, model: ModelName::new(ModelName::NANO), precision: PrecisionChoice::Auto, size }
+        Sort { device, model: ModelName::new(ModelName::NANO), load: LoadOptions::default(), size }
     }
 
     fn step(step: u32) -> Stage {

@@ -19,7 +19,7 @@ use super::outbox::{Kind, Outbox};
 use super::painter::{Order, Report};
 use super::queue::{Loaded, Place, Queue, Unfinished, Work};
 use super::{Models, WorkerError};
-use crate::device::{Device, PrecisionChoice};
+use crate::device::{Device, LoadOptions};
 use crate::gpu::Readings;
 use crate::job::{JobId, JobState, JobStatus, Picture};
 use crate::model::ModelInfo;
@@ -273,7 +273,7 @@ impl Hub {
                 self.tell_of(&state, Kind::Preview(device), Event::Preview(preview));
                 return Ok(None);
             }
-            Report::Engine(engine, precision) => self.engine(&mut state, engine, precision),
+            Report::Engine(engine, options) => self.engine(&mut state, engine, options),
             Report::Drew(work, picture, standing) => self.drew(&mut state, &work, *picture, standing),
             Report::Stopped(work) => {
                 self.end_picture(&mut state, &work);
@@ -294,9 +294,9 @@ impl Hub {
         Ok(back)
     }
 
-    fn engine(&self, state: &mut State, engine: EngineStatus, precision: PrecisionChoice) {
+    fn engine(&self, state: &mut State, engine: EngineStatus, options: LoadOptions) {
         match &engine.loaded {
-            Some(model) => state.loaded.insert(engine.device, (model.clone(), precision)),
+            Some(model) => state.loaded.insert(engine.device, (model.clone(), options)),
             None => state.loaded.remove(&engine.device),
         };
         state.engines.iter_mut().filter(|it| it.device == engine.device).for_each(|it| *it = engine.clone());
@@ -307,8 +307,8 @@ impl Hub {
         let Work { device, id, job, index, seed } = work;
         let known = |running: &Running| (running.progress.job, running.progress.index) == (*id, *index);
         if !state.running.iter().any(known) {
-            let (model, precision, size) = (job.model.clone(), job.precision, job.size);
-            state.estimate.begin(Sort { device: *device, model, precision, size }, job.steps(), at);
+            let (model, load, size) = (job.model.clone(), job.load, job.size);
+            state.estimate.begin(Sort { device: *device, model, load, size }, job.steps(), at);
         }
         let (elapsed, remaining) = state.estimate.reach(*device, &stage, at);
         let progress =

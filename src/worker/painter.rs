@@ -17,7 +17,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::queue::Work;
 use super::store::Store;
 use super::{Models, WorkerError};
-use crate::device::{Device, PrecisionChoice};
+use crate::device::{Device, LoadOptions};
 use crate::engine::{Brief, Draw, Drawn, EngineError, Observer, Placement, Report as Reached};
 use crate::job::{Job, JobId, JobState, Picture, Recipe, Times};
 use crate::library::{Folder, LibraryError, png};
@@ -50,8 +50,8 @@ pub enum Report {
     },
     /// How the picture of a device looks.
     Preview(Device, Preview),
-    /// A model was loaded, having been asked for in this precision, or freed.
-    Engine(EngineStatus, PrecisionChoice),
+    /// A model was loaded, this having been asked for, or freed.
+    Engine(EngineStatus, LoadOptions),
     /// A picture is in the library, and its job is in this state there.
     Drew(Work, Box<Picture>, JobState),
     /// The picture was stopped because its flag was set.
@@ -87,7 +87,7 @@ struct Painter {
 struct Loaded {
     name: ModelName,
     /// As it was asked for.
-    precision: PrecisionChoice,
+    options: LoadOptions,
     draw: Box<dyn Draw>,
     /// Seconds that loading took, until a picture has been charged with them.
     took: f64,
@@ -228,16 +228,16 @@ impl Painter {
         Ok(saved)
     }
 
-    /// Makes sure that the model is the one that is loaded, in the precision that is asked for.
+    /// Makes sure that the model is the one that is loaded, as it is asked for.
     fn load(&self, loaded: &mut Option<Loaded>, job: &Job, watcher: &mut Watcher<'_>) -> Result<(), Failure> {
-        let (name, precision) = (&job.model, job.precision);
-        if loaded.as_ref().is_some_and(|loaded| (&loaded.name, loaded.precision) == (name, precision)) {
+        let (name, options) = (&job.model, job.load);
+        if loaded.as_ref().is_some_and(|loaded| (&loaded.name, loaded.options) == (name, options)) {
             return Ok(());
         }
         // One model at a time: two may not fit.
         self.free(loaded);
         let begun = Instant::now();
-        let on = Placement { device: self.device, precision };
+        let on = Placement { device: self.device, options };
         let draw = self.supplies.models.load(name, &on, watcher)?;
         let took = begun.elapsed().as_secs_f64();
         tracing::info!(model = %name, device = %self.device, seconds = took, precision = draw.precision(), "loaded");
@@ -246,18 +246,18 @@ impl Painter {
             precision: Some(draw.precision()),
             ..EngineStatus::idle(self.device, self.about())
         };
-        *loaded = Some(Loaded { name: name.clone(), precision, draw, took });
-        self.supplies.tell(Report::Engine(status, precision));
+        *loaded = Some(Loaded { name: name.clone(), options, draw, took });
+        self.supplies.tell(Report::Engine(status, options));
         Ok(())
     }
 
     fn free(&self, loaded: &mut Option<Loaded>) {
-        let Some(Loaded { name, precision, draw, .. }) = loaded.take() else { return };
+        let Some(Loaded { name, options, draw, .. }) = loaded.take() else { return };
         if catch_unwind(AssertUnwindSafe(|| drop(draw))).is_err() {
             tracing::error!(model = %name, device = %self.device, "freeing the model broke down");
         }
         tracing::info!(model = %name, device = %self.device, "freed");
-        self.supplies.tell(Report::Engine(EngineStatus::idle(self.device, self.about()), precision));
+        self.supplies.tell(Report::Engine(EngineStatus::idle(self.device, self.about()), options));
     }
 
     /// The device, for a person.

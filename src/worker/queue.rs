@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use crate::device::{Device, PrecisionChoice};
+use crate::device::{Device, LoadOptions};
 use crate::job::{Job, JobId, JobState, JobStatus};
 use crate::model::ModelName;
 
@@ -19,7 +19,7 @@ pub const JOBS_MAX: usize = 10_000;
 pub const PROMPTS_MAX: usize = 24 << 20;
 
 /// What each device holds, as far as it holds anything.
-pub type Loaded = BTreeMap<Device, (ModelName, PrecisionChoice)>;
+pub type Loaded = BTreeMap<Device, (ModelName, LoadOptions)>;
 
 /// One picture to be drawn.
 #[derive(Debug, Clone, PartialEq)]
@@ -143,7 +143,7 @@ impl Queue {
         let free = self.devices.iter().copied().filter(|device| !self.drawing.contains_key(device));
         let admitted = free.filter(|device| job.device.admits(*device, &self.devices));
         admitted.min_by_key(|device| match loaded.get(device) {
-            Some((model, precision)) if (model, *precision) == (&job.model, job.precision) => 0,
+            Some((model, options)) if (model, *options) == (&job.model, job.load) => 0,
             None => 1,
             Some(_) => 2,
         })

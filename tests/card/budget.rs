@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use flux_tui::device::{LoadOptions, PrecisionChoice, VramBudget};
 use flux_tui::engine::budget::{Limits, Residence, Speed};
 use flux_tui::engine::cuda::budgeted::{Budgeted, plan_for};
 use flux_tui::engine::cuda::flux::Flux;
 use flux_tui::engine::cuda::flux::origin::{Origin, seed_of};
-use flux_tui::engine::cuda::flux::precision::{Asked, Precision};
+use flux_tui::engine::cuda::flux::precision::Precision;
 use flux_tui::engine::cuda::flux::step::Watch;
 use flux_tui::engine::cuda::flux::workspace::Workspace;
 use flux_tui::engine::cuda::memory::Buffer;
@@ -158,14 +159,15 @@ fn a_plan_for_another_model_is_refused() {
 }
 
 fn nano_within(gpu: &Arc<Gpu>, budget: Option<u64>) -> Result<Pipeline, EngineError> {
-    let (name, asked) = (ModelName::new(ModelName::NANO), Asked::Exactly(Precision::Fp8Storage));
+    let name = ModelName::new(ModelName::NANO);
+    let precision = PrecisionChoice::Fp8Storage;
+    let options = LoadOptions { precision, vram_budget: budget.map(VramBudget), ..LoadOptions::default() };
     Pipeline::load(
         gpu,
         &name,
         &pictures::parts(),
         pictures::LIMITS,
-        asked,
-        budget,
+        options,
         &mut pictures::Looker::default(),
     )
 }

@@ -9,7 +9,7 @@ mod vae;
 use std::path::Path;
 use std::sync::Arc;
 
-use flux_tui::device::{Device, PrecisionChoice};
+use flux_tui::device::{Device, LoadOptions};
 use flux_tui::engine::cuda::{CudaError, Gpu};
 use flux_tui::engine::weights::Weights;
 use flux_tui::engine::{self, Draw, Observer, Placement, Report};
@@ -52,7 +52,7 @@ pub fn relative_error(ours: &[f32], theirs: &[f32]) -> f64 {
 
 /// The same model on the CPU.
 pub fn load_on_cpu(name: &ModelName, parts: &Parts, limits: TextLimits) -> Box<dyn Draw> {
-    let on = Placement { device: Device::Cpu, precision: PrecisionChoice::Auto };
+    let on = Placement { device: Device::Cpu, options: LoadOptions::default() };
     engine::load(name, parts, limits, &on, &mut Nobody).expect("nano loads")
 }
 

@@ -1,6 +1,6 @@
 //! Whole pictures of the built-in model on a card against those of the CPU, and what a session of them leaves behind.
 
-use flux_tui::engine::cuda::flux::precision::{Asked, Precision};
+use flux_tui::device::{LoadOptions, PrecisionChoice, T5Choice};
 use flux_tui::engine::cuda::pipeline::Pipeline;
 use flux_tui::engine::{self, Brief, Draw, EngineError, Observer, Report};
 use flux_tui::job::{Prompt, Size};
@@ -65,10 +65,13 @@ pub fn psnr(ours: &[u8], theirs: &[u8]) -> f64 {
     10.0 * (255.0 * 255.0 / mean.max(1e-9)).log10()
 }
 
-fn on_card(gpu: &std::sync::Arc<engine::cuda::Gpu>, precision: Precision) -> Pipeline {
+fn on_card(gpu: &std::sync::Arc<engine::cuda::Gpu>, precision: PrecisionChoice) -> Pipeline {
+    load(gpu, LoadOptions { precision, ..LoadOptions::default() })
+}
+
+fn load(gpu: &std::sync::Arc<engine::cuda::Gpu>, options: LoadOptions) -> Pipeline {
     let name = ModelName::new(ModelName::NANO);
-    let asked = Asked::Exactly(precision);
-    Pipeline::load(gpu, &name, &parts(), LIMITS, asked, None, &mut Looker::default()).expect("nano loads")
+    Pipeline::load(gpu, &name, &parts(), LIMITS, options, &mut Looker::default()).expect("nano loads")
 }
 
 pub fn draw(engine: &mut dyn Draw, brief: &Brief) -> Vec<u8> {
@@ -80,7 +83,7 @@ fn pictures_in_bf16_are_the_cpus_at_40_db() {
     let Some(gpu) = gpu() else { return };
     let name = ModelName::new(ModelName::NANO);
     let mut cpu = super::load_on_cpu(&name, &parts(), LIMITS);
-    for precision in [Precision::Bf16, Precision::Fp8Storage] {
+    for precision in [PrecisionChoice::Bf16, PrecisionChoice::Fp8Storage] {
         let mut card = on_card(&gpu, precision);
         for (prompt, size, seed) in [
             ("a red apple", (128, 128), 42),
@@ -90,9 +93,28 @@ fn pictures_in_bf16_are_the_cpus_at_40_db() {
         ] {
             let brief = brief(prompt, size, seed);
             let quality = psnr(&draw(&mut card, &brief), &draw(cpu.as_mut(), &brief));
-            eprintln!("{}, {prompt:?} at {size:?}: {quality:.1} dB", precision.name());
-            assert!(quality > 40.0, "{}, {prompt:?} at {size:?}: {quality:.1} dB", precision.name());
+            eprintln!("{precision}, {prompt:?} at {size:?}: {quality:.1} dB");
+            assert!(quality > 40.0, "{precision}, {prompt:?} at {size:?}: {quality:.1} dB");
         }
+    }
+}
+
+#[test]
+fn t5_reads_on_the_cpu_what_it_reads_on_the_card() {
+    let Some(gpu) = gpu() else { return };
+    let options = |t5| LoadOptions { precision: PrecisionChoice::Bf16, t5, ..LoadOptions::default() };
+    let before = gpu.held();
+    let mut card = load(&gpu, options(T5Choice::Card));
+    let with_t5 = gpu.held() - before;
+    let mut host = load(&gpu, options(T5Choice::Cpu));
+    let without = gpu.held() - before - with_t5;
+    assert!(without < with_t5, "{without} bytes without T5, {with_t5} with it");
+    assert!(host.precision().ends_with("T5 on the CPU in fp32"), "{}", host.precision());
+    for (prompt, seed) in [("a red apple", 42), ("a blue car, flat", 7)] {
+        let brief = brief(prompt, (128, 128), seed);
+        let quality = psnr(&draw(&mut host, &brief), &draw(&mut card, &brief));
+        eprintln!("T5 on the CPU and on the card, {prompt:?}: {quality:.1} dB");
+        assert!(quality > 40.0, "{prompt:?}: {quality:.1} dB");
     }
 }
 
@@ -103,7 +125,7 @@ fn pictures_in_fp8_are_near_those_in_bf16_over_64_prompts() {
         eprintln!("not run: fp8 on {}", gpu.card().name);
         return;
     }
-    let (mut narrow, mut wide) = (on_card(&gpu, Precision::Fp8), on_card(&gpu, Precision::Bf16));
+    let (mut narrow, mut wide) = (on_card(&gpu, PrecisionChoice::Fp8), on_card(&gpu, PrecisionChoice::Bf16));
     let colours = ["red", "blue", "green", "yellow", "purple", "orange", "black", "white"];
     let things = ["apple", "car", "house", "cat", "tree", "rocket", "flower", "fish"];
     let mut qualities = Vec::new();
@@ -124,7 +146,7 @@ fn pictures_in_fp8_are_near_those_in_bf16_over_64_prompts() {
 #[test]
 fn a_stop_takes_effect_within_a_step_and_gives_the_memory_back() {
     let Some(gpu) = gpu() else { return };
-    let mut card = on_card(&gpu, Precision::Bf16);
+    let mut card = on_card(&gpu, PrecisionChoice::Bf16);
     let brief = brief("a red apple", (256, 256), 1);
     draw(&mut card, &brief);
     let held = gpu.held();
@@ -138,7 +160,7 @@ fn a_stop_takes_effect_within_a_step_and_gives_the_memory_back() {
 fn fifty_pictures_in_a_row_are_the_same_and_leave_no_memory_behind() {
     let Some(gpu) = gpu() else { return };
     let before = gpu.held();
-    let mut card = on_card(&gpu, Precision::Fp8Storage);
+    let mut card = on_card(&gpu, PrecisionChoice::Fp8Storage);
     let brief = brief("a green tree, 3d", (128, 128), 5);
     let first = draw(&mut card, &brief);
     let held = gpu.held();

@@ -11,7 +11,7 @@ mod own;
 use std::path::Path;
 
 use candle_core::Tensor;
-use flux_tui::device::{Device, PrecisionChoice};
+use flux_tui::device::{Device, LoadOptions};
 use flux_tui::engine::dit::model::{Flux, Watch};
 use flux_tui::engine::weights::{Part, Weights, WeightsError};
 use flux_tui::engine::{self, Brief, Observer, Placement, Report, latent};
@@ -175,7 +175,7 @@ fn parts(of: impl Fn(&str, &'static str) -> Source) -> Parts {
 
 fn picture(parts: &Parts) -> Vec<u8> {
     let limits = TextLimits { t5: 32, clip: 77 };
-    let on = Placement { device: Device::Cpu, precision: PrecisionChoice::Auto };
+    let on = Placement { device: Device::Cpu, options: LoadOptions::default() };
     let mut model = engine::load(&ModelName::new("nano"), parts, limits, &on, &mut Nobody).expect("it loads");
     let prompt = Prompt::new("a red apple, 3d").expect("text");
     let size = Size::new(64, 64).expect("a size");

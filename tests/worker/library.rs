@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use flux_tui::device::{DeviceChoice, PrecisionChoice};
+use flux_tui::device::{DeviceChoice, LoadOptions, PrecisionChoice, T5Choice, VramBudget};
 use flux_tui::job::*;
 use flux_tui::library::{Folder, Library};
 use jiff::Zoned;
@@ -91,7 +91,12 @@ fn what_was_accepted_and_drawn_is_read_back_as_it_was() {
 fn pictures_may_come_in_any_order_and_the_last_to_come_ends_the_job() {
     let place = Place::new();
     let mut library = place.open();
-    let job = job_of("alpha", "a", Seed::Random, 3).placed(DeviceChoice::CudaAt(1), PrecisionChoice::Bf16);
+    let load = LoadOptions {
+        precision: PrecisionChoice::Bf16,
+        vram_budget: Some(VramBudget(7_900_000_000)),
+        t5: T5Choice::Cpu,
+    };
+    let job = job_of("alpha", "a", Seed::Random, 3).placed(DeviceChoice::CudaAt(1), load);
     let status = library.accept(&job, 10, 0).expect("it is accepted");
     let mut states = Vec::new();
     for index in [2, 0, 1] {
@@ -116,7 +121,8 @@ fn a_library_of_the_first_version_is_brought_up_to_date() {
     }
     let db = rusqlite::Connection::open(place.root.path().join("library.sqlite3")).expect("it is there");
     db.execute_batch(
-        "ALTER TABLE jobs DROP COLUMN device; ALTER TABLE jobs DROP COLUMN precision; PRAGMA user_version = 1;",
+        "ALTER TABLE jobs DROP COLUMN device; ALTER TABLE jobs DROP COLUMN precision;
+         ALTER TABLE jobs DROP COLUMN vram_budget; ALTER TABLE jobs DROP COLUMN t5; PRAGMA user_version = 1;",
     )
     .expect("as it was");
     drop(db);

@@ -2,8 +2,8 @@
 //! ended by signals and by nothing else.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Command;
 
 use flux_tui::client::{Client, ClientError, Events, Launch};
 use flux_tui::job::{JobId, JobState, Seed};
@@ -49,8 +49,11 @@ impl Place {
             "#!/bin/sh\n[ \"$*\" = 'worker run' ] || exit 2\nexec '{}' process::child --exact --ignored --nocapture\n",
             this.display()
         );
-        fs::write(&program, script).expect("it can be written");
-        fs::set_permissions(&program, fs::Permissions::from_mode(0o700)).expect("it is ours");
+        // Another process writes it: a file that this one has open for writing while another test forks is "busy".
+        let text = root.path().join("script");
+        fs::write(&text, script).expect("it can be written");
+        let copied = Command::new("install").arg("-m700").args([&text, &program]).status();
+        assert!(copied.expect("coreutils are there").success());
         let environment = vec![(ROOT.into(), root.path().into())];
         let paths = Paths::under(root.path());
         Self { root, paths, launch: Launch { program, environment } }

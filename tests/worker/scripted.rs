@@ -127,7 +127,7 @@ impl Models for Scripted {
         observer: &mut dyn Observer,
     ) -> Result<Box<dyn Draw>, EngineError> {
         self.0.loads.fetch_add(1, Ordering::Relaxed);
-        let load = (on.device, name.clone(), on.precision);
+        let load = (on.device, name.clone(), on.options.precision);
         self.0.loaded.lock().expect("nobody panics with it").push(load);
         for done in 0..=10 {
             observer.report(Report::Loading { done, total: 10 });

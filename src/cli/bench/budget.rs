@@ -106,7 +106,7 @@ pub(super) fn run(
     let mut readings = Sampler::new();
     let before = used(&mut readings, number);
     let gpu = Gpu::open(number)?;
-    let choice = precision::choose(asked(args.precision), gpu.card(), true)?;
+    let choice = precision::choose(asked(args.load.precision.unwrap_or_default()), gpu.card(), true)?;
     MODULES.iter().try_for_each(|module| gpu.load_module(*module))?;
     let ceilings = synthetic::ceilings(&gpu)?;
     let speed = plan::speed(&gpu, None)?;

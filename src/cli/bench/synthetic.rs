@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use super::Failure;
-use crate::device::VramBudget;
 
 /// What is asked of a synthetic measurement.
 #[derive(Debug, clap::Args)]
@@ -21,10 +20,6 @@ pub(super) struct Args {
         default_values = ["512x512", "768x512", "768x768", "1024x1024"]
     )]
     sizes: Vec<String>,
-    /// Hold the whole program to so much of the card's memory, its CUDA context included, like 8GiB:
-    /// draws whole pictures, and tells the plan, its predictions and what was measured.
-    #[arg(long, value_name = "SIZE", requires = "synthetic")]
-    vram_budget: Option<VramBudget>,
     /// Use the attention kernel for every card although this one has a better one.
     #[arg(long, requires = "synthetic", hide = true)]
     portable_attention: bool,
@@ -125,13 +120,13 @@ mod on_a_card {
             return Err(Failure::Unmeasurable { what: "--device", value, works });
         };
         let sizes = args.sizes.iter().map(|size| parse(size)).collect::<Result<Vec<_>, _>>()?;
-        if let Some(VramBudget(bytes)) = args.vram_budget {
+        if let Some(VramBudget(bytes)) = bench.load.vram_budget {
             return budget::run(bench, &config, number, &sizes, bytes);
         }
         let mut readings = Sampler::new();
         let before = used(&mut readings, number);
         let gpu = Gpu::open(number)?;
-        let choice = precision::choose(asked(bench.precision), gpu.card(), true)?;
+        let choice = precision::choose(asked(bench.load.precision.unwrap_or_default()), gpu.card(), true)?;
         let (bf16_ceiling, fp8_ceiling) = synthetic::ceilings(&gpu)?;
         let (t5, clip) = synthetic::encoders(&gpu, bench.repeat as usize)?;
         let decoder = Decoder::random(&gpu, synthetic::SEED)?;

@@ -15,8 +15,8 @@ pub(super) use request::{catalog, model_name};
 pub(super) use target::TargetError;
 
 use super::failure::Failure;
-use super::{block_on, stdout};
-use crate::device::{DeviceChoice, PrecisionChoice};
+use super::{block_on, load, stdout};
+use crate::device::DeviceChoice;
 use crate::job::Seed;
 use crate::paths::Paths;
 use report::Report;
@@ -53,11 +53,10 @@ pub(super) struct Args {
     #[arg(long, value_name = "K", default_value = "1", value_parser = request::count, allow_negative_numbers = true)]
     count: u32,
     /// Where to draw: auto, cpu, cuda for any card, cuda:N for one; auto takes a card where there is one.
-    #[arg(long, value_name = "D", default_value = "auto")]
-    device: DeviceChoice,
-    /// The transformer's numbers: auto, fp8, fp8-storage, bf16.
-    #[arg(long, value_name = "P", default_value = "auto")]
-    precision: PrecisionChoice,
+    #[arg(long, value_name = "D")]
+    device: Option<DeviceChoice>,
+    #[command(flatten)]
+    load: load::Flags,
     /// Also write the PNG here; with --count K, FILE gets -1 to -K before its extension.
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,

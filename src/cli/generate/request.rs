@@ -7,11 +7,13 @@ use super::Args;
 use crate::catalog::Catalog;
 use crate::cli::failure::Failure;
 use crate::cli::text;
+use crate::config::{Config, JobDefaults};
 use crate::job::{self, Job, JobError, PROMPT_BYTES, Prompt, SIZE_MULTIPLE, Seed, Size};
 use crate::model::{ModelInfo, ModelName};
 use crate::worker;
 
-/// The job that was asked for; what was not said is the model's default.
+/// The job that was asked for; what was not said is the model's default. Where and how it is drawn is the
+/// configuration's when it was not said.
 pub(super) fn job(args: Args, config: &Path) -> Result<Job, Failure> {
     let text = if args.prompt == "-" { read_prompt(std::io::stdin().lock())? } else { args.prompt };
     let prompt = Prompt::new(text)?;
@@ -24,7 +26,10 @@ pub(super) fn job(args: Args, config: &Path) -> Result<Job, Failure> {
     let steps = args.steps.unwrap_or(defaults.steps);
     let guidance = args.guidance.unwrap_or(defaults.guidance);
     let job = Job::new(prompt, model.name, size, steps, guidance, args.seed, args.count)?;
-    Ok(job.placed(args.device, args.precision))
+    let (config, problems) = Config::load(config);
+    problems.iter().for_each(|problem| text::complain("warning", &problem.to_string()));
+    let defaults = JobDefaults { device: args.device, ..args.load.defaults() }.or(config.defaults);
+    Ok(job.placed(defaults.device.unwrap_or_default(), defaults.load()))
 }
 
 fn model(name: Option<&str>, config: &Path) -> Result<ModelInfo, Failure> {

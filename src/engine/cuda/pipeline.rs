@@ -10,34 +10,34 @@ use half::bf16;
 
 use super::error::{CudaError, Result, driver};
 use super::flux::origin::Origin;
-use super::flux::precision::{self, Asked, Choice};
+use super::flux::precision::{self, Choice, asked};
 use super::flux::step::Watch;
 use super::flux::workspace::Workspace;
 use super::flux::{Conditions, Flux, linear};
 use super::gpu::Gpu;
 use super::memory::{Buffer, Matrix};
 use super::plan;
+use super::prompts::{Encoded, Prompts, T5_ON_HOST, T5Reader};
 use super::text::{Clip, T5};
 use super::vae::Decoder;
+use crate::device::{LoadOptions, T5Choice, VramBudget};
 use crate::engine::budget::{self, Limits, Plan};
 use crate::engine::dit::config::Config;
 use crate::engine::files::{Files, Progress};
 use crate::engine::preview::Projection;
 use crate::engine::sample::noise;
 use crate::engine::sample::schedule::{Shift, sigmas};
-use crate::engine::text::tokenize::Counter;
+use crate::engine::text::t5 as host;
 use crate::engine::vae::decoder::Scaling;
 use crate::engine::{Brief, Draw, Drawn, EngineError, LatentPreview, Observer, Report, Step, latent};
-use crate::job::{Size, Times, TokenCount};
+use crate::job::{Size, Times};
 use crate::model::{ModelName, Parts, TextLimits};
 
 /// A loaded model.
 #[derive(Debug)]
 pub struct Pipeline {
     gpu: Arc<Gpu>,
-    counter: Counter,
-    t5: T5,
-    clip: Clip,
+    prompts: Prompts,
     flux: Flux,
     decoder: Decoder,
     projection: Projection,
@@ -45,24 +45,7 @@ pub struct Pipeline {
     plan: Plan,
     /// Bytes that may be held, the context included.
     allowed: u64,
-    /// The last prompts, the newest first.
-    read: VecDeque<Arc<Encoded>>,
 }
-
-/// What the encoders made of a prompt, in host memory: 4 MB for FLUX.1-dev.
-#[derive(Debug)]
-struct Encoded {
-    prompt: String,
-    /// T5's, `[tokens, channels]`.
-    text: Vec<bf16>,
-    tokens: usize,
-    /// CLIP's, `[1, channels]`.
-    pooled: Vec<bf16>,
-    cuts: Vec<TokenCount>,
-}
-
-/// How many prompts are kept as the encoders read them.
-const PROMPTS: usize = 4;
 
 /// The size and steps that a model is planned for when it is loaded: larger pictures are drawn where there is room.
 const PLANNED: ((usize, usize), u32) = ((64, 64), 20);
@@ -70,8 +53,8 @@ const PLANNED: ((usize, usize), u32) = ((64, 64), 20);
 const MARGIN: u64 = 256 << 20;
 
 impl Pipeline {
-    /// Reads a model: onto the card what stays there within `budget` bytes, this process's context included; without
-    /// one, within what is free.
+    /// Reads a model: onto the card what stays there within the budget, this process's context included; without one,
+    /// within what is free.
     ///
     /// # Errors
     /// [`EngineError::Load`] names the part, the file and what is wrong; [`EngineError::Placement`] when it cannot be
@@ -81,8 +64,7 @@ impl Pipeline {
         name: &ModelName,
         parts: &Parts,
         limits: TextLimits,
-        asked: Asked,
-        budget: Option<u64>,
+        options: LoadOptions,
         observer: &mut dyn Observer,
     ) -> std::result::Result<Self, EngineError> {
         let failed = |part, from| {
@@ -100,7 +82,7 @@ impl Pipeline {
         let origin = Origin::File(&transformer);
         let stored_fp8 = linear::stored_as_fp8(&origin, "single_blocks.0.linear1.weight")
             .map_err(|error| on_card(error.into()))?;
-        let choice = precision::choose(asked, gpu.card(), stored_fp8).map_err(&on_card)?;
+        let choice = precision::choose(asked(options.precision), gpu.card(), stored_fp8).map_err(&on_card)?;
         let projection = Projection::read(&parts.preview)
             .map_err(|error| failed("the preview projection", &parts.preview)(error.into()))?;
 
@@ -108,7 +90,11 @@ impl Pipeline {
         let free = before + gpu.held();
         let (t5_failed, clip_failed) =
             (failed("the T5 encoder", &parts.t5), failed("the CLIP encoder", &parts.clip));
-        let t5_sizes = T5::sizes_of(&parts.t5_config, limits.t5).map_err(&t5_failed)?;
+        let t5_on_host = options.t5 == T5Choice::Cpu;
+        let t5_sizes = match t5_on_host {
+            true => T5_ON_HOST,
+            false => T5::sizes_of(&parts.t5_config, limits.t5).map_err(&t5_failed)?,
+        };
         let clip_sizes = Clip::sizes_of(&parts.clip_config, limits.clip).map_err(&clip_failed)?;
         let decoder = Scaling::read(&parts.vae_config)
             .map_err(CudaError::from)
@@ -126,7 +112,7 @@ impl Pipeline {
         let (grid, steps) = PLANNED;
         let sizes = model.sizes(grid, steps, decoder.tiles(grid), plan::CONTEXT);
         let limits = Limits {
-            budget: budget.unwrap_or(u64::MAX),
+            budget: options.vram_budget.map_or(u64::MAX, |VramBudget(bytes)| bytes),
             free: (free + plan::CONTEXT).saturating_sub(MARGIN),
         };
         let speed = plan::speed(gpu, None).map_err(&on_card)?;
@@ -144,10 +130,12 @@ impl Pipeline {
         .map_err(&on_card)?;
         progress.finish(&transformer)?;
         let (t5_bytes, clip_bytes) = (t5.size(), clip.size());
-        let t5 = if plan.t5_stays {
-            T5::load(gpu, &t5, &parts.t5_config)
+        let t5 = if t5_on_host {
+            host::T5::load(t5, &parts.t5_config).map(T5Reader::Host).map_err(CudaError::from)
+        } else if plan.t5_stays {
+            T5::load(gpu, &t5, &parts.t5_config).map(T5Reader::Card)
         } else {
-            T5::brought(t5, &parts.t5_config)
+            T5::brought(t5, &parts.t5_config).map(T5Reader::Card)
         };
         let t5 = t5.map_err(t5_failed)?;
         progress.finish_bytes(t5_bytes)?;
@@ -160,16 +148,13 @@ impl Pipeline {
         progress.finish_bytes(clip_bytes)?;
         Ok(Self {
             gpu: Arc::clone(gpu),
-            counter,
-            t5,
-            clip,
+            prompts: Prompts::new(counter, t5, clip),
             flux,
             decoder,
             projection,
             choice,
             plan,
             allowed: limits.budget.min(limits.free),
-            read: VecDeque::new(),
         })
     }
 
@@ -177,42 +162,6 @@ impl Pipeline {
     #[must_use]
     pub fn plan(&self) -> &Plan {
         &self.plan
-    }
-
-    /// T5's sequence, CLIP's pooled vector, and what either did not read: those of the last few prompts are kept.
-    fn encode(&mut self, prompt: &str) -> std::result::Result<Arc<Encoded>, EngineError> {
-        let known = self.read.iter().position(|encoded| encoded.prompt == prompt);
-        let encoded = match known.and_then(|at| self.read.remove(at)) {
-            Some(encoded) => encoded,
-            None => Arc::new(self.encode_anew(prompt)?),
-        };
-        self.read.push_front(Arc::clone(&encoded));
-        self.read.truncate(PROMPTS);
-        Ok(encoded)
-    }
-
-    fn encode_anew(&self, prompt: &str) -> std::result::Result<Encoded, EngineError> {
-        let untokenized =
-            |error| EngineError::Compute { stage: "reading the prompt", source: Box::new(error) };
-        let t5 = self.counter.t5.tokenize(prompt).map_err(untokenized)?;
-        let clip = self.counter.clip.tokenize(prompt).map_err(untokenized)?;
-        let (gpu, tokens) = (&self.gpu, t5.ids.len());
-        let encoded = || {
-            let text = Buffer::of::<bf16>(gpu, tokens, self.t5.width(), "an encoded prompt")?;
-            let room = self.t5.room(gpu, tokens)?;
-            let out = text.matrix(0, tokens, self.t5.width());
-            self.t5.encode(gpu, &t5.ids, &room, out)?;
-            let text = gpu.download(out)?;
-            drop(room);
-            let pooled = Buffer::of::<bf16>(gpu, 1, self.clip.width(), "an encoded prompt")?;
-            let room = self.clip.room(gpu, clip.ids.len())?;
-            let out = pooled.matrix(0, 1, self.clip.width());
-            self.clip.encode(gpu, &clip.ids, clip.end, &room, out)?;
-            Ok((text, gpu.download(out)?))
-        };
-        let (text, pooled) = encoded().map_err(during("reading the prompt"))?;
-        let cuts = [t5.count, clip.count].into_iter().filter(|count| count.cut_at.is_some()).collect();
-        Ok(Encoded { prompt: prompt.to_owned(), text, tokens, pooled, cuts })
     }
 
     /// Draws; the finished latent is in the workspace.
@@ -258,7 +207,7 @@ impl Pipeline {
         guidance: f32,
     ) -> Result<Conditions> {
         let (gpu, tokens) = (&self.gpu, encoded.tokens);
-        let [width, pooled_width] = [self.t5.width(), self.clip.width()];
+        let [width, pooled_width] = self.prompts.widths();
         let text = Buffer::of::<bf16>(gpu, tokens, width, "an encoded prompt")?;
         let pooled = Buffer::of::<bf16>(gpu, 1, pooled_width, "an encoded prompt")?;
         let (text, pooled) = (text.matrix(0, tokens, width), pooled.matrix(0, 1, pooled_width));
@@ -276,7 +225,7 @@ impl Pipeline {
     /// another size.
     fn check(&self, size: Size, steps: u32) -> Result<(usize, usize)> {
         let (config, image) = (&self.flux.config, size.image_tokens());
-        let text = self.counter.t5.limit();
+        let text = self.prompts.tokens();
         let workspace = Workspace::bytes_for(config, self.flux.precision, text, image);
         let conditions = Flux::condition_bytes(config, text, image, steps as usize);
         self.within((workspace + conditions) as u64, "the steps of a picture of this size")?;
@@ -324,7 +273,7 @@ impl Draw for Pipeline {
         self.gpu.bind().map_err(during("taking the card"))?;
         let tile = self.check(brief.size, brief.steps).map_err(during("planning"))?;
         observer.report(Report::Encoding);
-        let encoded = self.encode(brief.prompt.as_str())?;
+        let encoded = self.prompts.read(&self.gpu, brief.prompt.as_str())?;
         let encode = seconds();
         check(observer)?;
         let workspace = self.denoise(brief, &encoded, observer).map_err(during("drawing"))?;
@@ -343,7 +292,8 @@ impl Draw for Pipeline {
     }
 
     fn precision(&self) -> String {
-        format!("{}, because {}", self.choice.precision.name(), self.choice.because)
+        let t5 = if self.prompts.t5_is_on_the_host() { "; T5 on the CPU in fp32" } else { "" };
+        format!("{}, because {}{t5}", self.choice.precision.name(), self.choice.because)
     }
 }
 

@@ -4,7 +4,7 @@
 //! was typed, with what is wrong and the nearest value that works.
 
 use crate::config::JobDefaults;
-use crate::device::{DeviceChoice, PrecisionChoice};
+use crate::device::{DeviceChoice, LoadOptions};
 use crate::job::{self, COUNT_MAX, GUIDANCE_MAX, Recipe, STEPS_MAX, Seed, Size};
 use crate::model::{ModelInfo, ModelName};
 
@@ -71,8 +71,8 @@ pub struct Settings {
     pub count: u32,
     /// Where.
     pub device: DeviceChoice,
-    /// In which numbers.
-    pub precision: PrecisionChoice,
+    /// From a model that is loaded so.
+    pub load: LoadOptions,
 }
 
 /// The parameters pane.
@@ -180,7 +180,7 @@ impl ParametersPane {
             seed: self.text(FieldName::Seed).parse().map_err(|error| wrong(FieldName::Seed)(&error))?,
             count: self.number(FieldName::Count)?,
             device: self.defaults.device.unwrap_or_default(),
-            precision: self.defaults.precision.unwrap_or_default(),
+            load: self.defaults.load(),
         })
     }
 

@@ -491,5 +491,5 @@ fn what_the_command_line_says_of_device_and_precision_is_in_every_job() {
     desk.event(Event::News(News::Connected(Box::new(snapshot()))));
     desk.type_text("apple");
     let job = submitted(&desk.key(KeyCode::Enter));
-    assert_eq!((job.device, job.precision), (DeviceChoice::CudaAt(1), PrecisionChoice::Bf16));
+    assert_eq!((job.device, job.load.precision), (DeviceChoice::CudaAt(1), PrecisionChoice::Bf16));
 }

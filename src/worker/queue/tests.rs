@@ -3,7 +3,7 @@
 mod histories;
 
 use super::*;
-use crate::device::DeviceChoice;
+use crate::device::{DeviceChoice, PrecisionChoice};
 use crate::job::{Prompt, Seed, Size};
 
 const CPU: Device = Device::Cpu;
@@ -111,7 +111,7 @@ fn an_explicit_choice_waits_for_its_device_and_holds_nobody_else_back() {
 
 #[test]
 fn the_device_that_holds_the_model_goes_first_and_then_one_that_holds_none() {
-    let held = |model: &str, precision| (ModelName::new(model), precision);
+    let held = |model: &str, precision: PrecisionChoice| (ModelName::new(model), precision.into());
     let auto = PrecisionChoice::Auto;
     let begin = |loaded: Loaded| {
         let mut queue = queue(&[FIRST, SECOND], [status(1, 1)]);

@@ -149,8 +149,11 @@ impl T5 {
         Ok(Tensor::from_vec(values, (tokens.ids.len(), self.config.d_model), &Device::Cpu)?)
     }
 
-    /// `[ids, d_model]`
-    fn forward(&self, ids: &[u32]) -> Result<Vec<f32>, WeightsError> {
+    /// The same as plain values.
+    ///
+    /// # Errors
+    /// As [`T5::encode`].
+    pub fn forward(&self, ids: &[u32]) -> Result<Vec<f32>, WeightsError> {
         let mut x = self.shared.rows(&self.weights, ids)?;
         let biases = self.config.biases(&self.relative_attention_bias, ids.len());
         for block in &self.block {

@@ -1,0 +1,27 @@
+//! How a model is loaded, as flags: the same of every command that draws.
+
+use crate::config::JobDefaults;
+use crate::device::{PrecisionChoice, T5Choice, VramBudget};
+
+/// What is not said is the configuration's.
+#[derive(Debug, Clone, Copy, Default, clap::Args)]
+#[group(skip)] // flattened into the flags of a command
+pub(super) struct Flags {
+    /// The transformer's numbers: auto, fp8, fp8-storage, bf16.
+    #[arg(long, value_name = "P")]
+    pub precision: Option<PrecisionChoice>,
+    /// How much of a card's memory may be held, the CUDA context included: 8GiB, 7.9GB [default: what is free].
+    #[arg(long, value_name = "SIZE")]
+    pub vram_budget: Option<VramBudget>,
+    /// Where T5 reads the prompts of a model on a card: auto, card, cpu.
+    #[arg(long, value_name = "WHERE")]
+    pub t5: Option<T5Choice>,
+}
+
+impl Flags {
+    /// As the configuration would say it.
+    pub fn defaults(self) -> JobDefaults {
+        let Self { precision, vram_budget, t5 } = self;
+        JobDefaults { precision, vram_budget, t5, ..JobDefaults::default() }
+    }
+}

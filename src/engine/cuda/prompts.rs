@@ -1,0 +1,146 @@
+//! From a prompt to what the transformer is told: the encoders, wherever each of them reads, and the last prompts as
+//! they read them.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use half::bf16;
+
+use super::error::{CudaError, Result};
+use super::gpu::Gpu;
+use super::memory::Buffer;
+use super::text::{Clip, T5};
+use crate::engine::EngineError;
+use crate::engine::budget;
+use crate::engine::text::t5 as host;
+use crate::engine::text::tokenize::{Counter, Tokens};
+use crate::job::TokenCount;
+
+/// What the encoders made of a prompt, in host memory: 4 MB for FLUX.1-dev.
+#[derive(Debug)]
+pub struct Encoded {
+    prompt: String,
+    /// T5's, `[tokens, channels]`.
+    pub text: Vec<bf16>,
+    /// Tokens of T5.
+    pub tokens: usize,
+    /// CLIP's, `[1, channels]`.
+    pub pooled: Vec<bf16>,
+    /// What either did not read.
+    pub cuts: Vec<TokenCount>,
+}
+
+/// How many prompts are kept as the encoders read them.
+const KEPT: usize = 4;
+
+/// T5, wherever it reads.
+#[derive(Debug)]
+pub enum T5Reader {
+    /// On the card, in bf16; its weights stay there or are brought for each prompt.
+    Card(T5),
+    /// On the CPU, in fp32.
+    Host(host::T5),
+}
+
+/// What T5 takes of a card when it reads on the CPU.
+pub const T5_ON_HOST: budget::Encoder = budget::Encoder { weights: 0, brought: 0, room: 0 };
+
+impl T5Reader {
+    /// Columns of what it gives for each token.
+    fn width(&self) -> usize {
+        match self {
+            Self::Card(t5) => t5.width(),
+            Self::Host(t5) => t5.width(),
+        }
+    }
+
+    /// `[tokens, channels]`
+    fn read(&self, gpu: &Arc<Gpu>, tokens: &Tokens) -> Result<Vec<bf16>> {
+        match self {
+            Self::Card(t5) => {
+                let count = tokens.ids.len();
+                let text = Buffer::of::<bf16>(gpu, count, t5.width(), "an encoded prompt")?;
+                let room = t5.room(gpu, count)?;
+                let out = text.matrix(0, count, t5.width());
+                t5.encode(gpu, &tokens.ids, &room, out)?;
+                gpu.download(out)
+            }
+            Self::Host(t5) => {
+                let values = t5.forward(&tokens.ids).map_err(CudaError::from)?;
+                Ok(values.into_iter().map(bf16::from_f32).collect())
+            }
+        }
+    }
+}
+
+/// Both encoders of a model and what they read last.
+#[derive(Debug)]
+pub struct Prompts {
+    counter: Counter,
+    t5: T5Reader,
+    clip: Clip,
+    /// The newest first.
+    last: VecDeque<Arc<Encoded>>,
+}
+
+impl Prompts {
+    /// Of these encoders.
+    #[must_use]
+    pub fn new(counter: Counter, t5: T5Reader, clip: Clip) -> Self {
+        Self { counter, t5, clip, last: VecDeque::new() }
+    }
+
+    /// Tokens of every prompt.
+    #[must_use]
+    pub fn tokens(&self) -> usize {
+        self.counter.t5.limit()
+    }
+
+    /// Columns of what T5 and CLIP give.
+    #[must_use]
+    pub fn widths(&self) -> [usize; 2] {
+        [self.t5.width(), self.clip.width()]
+    }
+
+    /// Whether T5 reads on the CPU.
+    #[must_use]
+    pub fn t5_is_on_the_host(&self) -> bool {
+        matches!(self.t5, T5Reader::Host(_))
+    }
+
+    /// Reads a prompt, unless it is one of the last.
+    ///
+    /// # Errors
+    /// When a tokenizer or the card fails.
+    pub fn read(&mut self, gpu: &Arc<Gpu>, prompt: &str) -> std::result::Result<Arc<Encoded>, EngineError> {
+        let known = self.last.iter().position(|encoded| encoded.prompt == prompt);
+        let encoded = match known.and_then(|at| self.last.remove(at)) {
+            Some(encoded) => encoded,
+            None => Arc::new(self.read_anew(gpu, prompt)?),
+        };
+        self.last.push_front(Arc::clone(&encoded));
+        self.last.truncate(KEPT);
+        Ok(encoded)
+    }
+
+    fn read_anew(&self, gpu: &Arc<Gpu>, prompt: &str) -> std::result::Result<Encoded, EngineError> {
+        const STAGE: &str = "reading the prompt";
+        let untokenized = |error| EngineError::Compute { stage: STAGE, source: Box::new(error) };
+        let t5 = self.counter.t5.tokenize(prompt).map_err(untokenized)?;
+        let clip = self.counter.clip.tokenize(prompt).map_err(untokenized)?;
+        let read = || Ok((self.t5.read(gpu, &t5)?, self.pooled(gpu, &clip)?));
+        let (text, pooled) = read()
+            .map_err(|error: CudaError| EngineError::Compute { stage: STAGE, source: Box::new(error) })?;
+        let tokens = t5.ids.len();
+        let cuts = [t5.count, clip.count].into_iter().filter(|count| count.cut_at.is_some()).collect();
+        Ok(Encoded { prompt: prompt.to_owned(), text, tokens, pooled, cuts })
+    }
+
+    fn pooled(&self, gpu: &Arc<Gpu>, tokens: &Tokens) -> Result<Vec<bf16>> {
+        let pooled = Buffer::of::<bf16>(gpu, 1, self.clip.width(), "an encoded prompt")?;
+        let room = self.clip.room(gpu, tokens.ids.len())?;
+        let out = pooled.matrix(0, 1, self.clip.width());
+        self.clip.encode(gpu, &tokens.ids, tokens.end, &room, out)?;
+        gpu.download(out)
+    }
+}
