@@ -2,6 +2,7 @@
 //! ended by signals and by nothing else.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
