@@ -133,6 +133,17 @@ fn no_worker_is_an_answer_and_none_is_started() {
 }
 
 #[test]
+fn a_plan_is_for_a_card_and_is_asked_for_with_values_that_can_be_drawn() {
+    let home = Home::new();
+    home.run(&["plan", "--device", "cpu"]).ended_with(1, &["no card to plan for"]);
+    home.run(&["plan", "--device", "cuda:99"]).ended_with(2, &["no device cuda:99"]);
+    home.run(&["plan", "--width", "100"]).refused_with(&["nearest is 96"]);
+    home.run(&["plan", "--vram-budget", "8"]).refused_with(&["like 8GiB"]);
+    home.run(&["plan", "--t5", "gpu"]).refused_with(&["auto, card or cpu"]);
+    home.run(&["plan", "--model", "none"]).ended_with(2, &["none", "nano"]);
+}
+
+#[test]
 fn a_stale_socket_is_no_worker() {
     let home = Home::new();
     std::fs::create_dir_all(home.socket().parent().expect("it has one")).expect("the state directory");

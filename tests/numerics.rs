@@ -21,7 +21,7 @@ use serde::Deserialize;
 const LIMITS: TextLimits = TextLimits { t5: 32, clip: 77 };
 
 fn on_cpu() -> Placement {
-    Placement { device: device::Device::Cpu, options: LoadOptions::default() }
+    Placement::new(device::Device::Cpu, LoadOptions::default())
 }
 
 fn nano(file: &str) -> Source {

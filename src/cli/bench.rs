@@ -14,7 +14,7 @@ use super::failure::Failure;
 use super::generate::{catalog, model_name};
 use super::{load, stdout, text};
 use crate::device::DeviceChoice;
-use crate::engine::{self, Placement};
+use crate::engine::{self, Placement, Planned};
 use crate::model::ModelName;
 use crate::paths::Paths;
 use crate::worker;
@@ -69,8 +69,8 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let name = model_name(&args.model);
     let entry = worker::find(&catalog(&Paths::from_env()?.config), &name)?;
     let defaults = entry.info.defaults;
-    let on =
-        Placement { device: args.device.best(&engine::devices())?, options: args.load.defaults().load() };
+    let on = Placement::new(args.device.best(&engine::devices())?, args.load.defaults().load())
+        .for_pictures(Planned { size: defaults.size, steps: defaults.steps });
     let load = |observer: &mut dyn engine::Observer| {
         engine::load(&name, &entry.parts, entry.info.limits, &on, observer)
     };

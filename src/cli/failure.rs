@@ -59,6 +59,11 @@ pub(super) enum Failure {
     /// A person cancelled the job.
     #[error("job {id} was cancelled; {done} of {count} pictures are done and kept")]
     Cancelled { id: JobId, done: usize, count: u32 },
+    /// A plan is for a card.
+    #[error(
+        "there is no card to plan for: on the CPU a model takes of the machine's memory what its files hold"
+    )]
+    NoCard,
     /// Ctrl-C before anything was asked of the worker.
     #[error("interrupted; nothing was asked of the worker")]
     Interrupted,

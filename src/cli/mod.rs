@@ -10,6 +10,7 @@ mod generate;
 mod load;
 mod models;
 mod picture;
+mod plan;
 mod show;
 mod stdout;
 mod studio;
@@ -43,6 +44,7 @@ enum Command {
     Generate(generate::Args),
     Show(show::Args),
     Bench(bench::Args),
+    Plan(plan::Args),
     Doctor(doctor::Args),
     Models(models::Args),
     Worker(worker::Args),
@@ -78,6 +80,7 @@ fn carry_out(cli: Cli) -> Result<(), Failure> {
         Some(Command::Generate(args)) => generate::run(args),
         Some(Command::Show(args)) => show::run(&args),
         Some(Command::Bench(args)) => bench::run(&args),
+        Some(Command::Plan(args)) => plan::run(&args),
         Some(Command::Doctor(args)) => doctor::run(&args),
         Some(Command::Models(args)) => models::run(&args),
         Some(Command::Worker(args)) => worker::run(&args),

@@ -20,7 +20,7 @@ pub mod text;
 pub mod vae;
 pub mod weights;
 
-pub use placement::{describe, devices, load};
+pub use placement::{Forecast, describe, devices, load, plan};
 pub use text::tokenize::{Counter, TokenizeError};
 
 use crate::device::{Device, LoadOptions};
@@ -34,6 +34,40 @@ pub struct Placement {
     pub device: Device,
     /// What was asked for is had as it is, or not at all. On the CPU only the precision matters.
     pub options: LoadOptions,
+    /// The picture that a card's memory is planned for.
+    pub picture: Planned,
+    /// Whether to leave more of a card's memory free than usual: it has run out once.
+    pub cautious: bool,
+}
+
+/// Of which size and steps pictures are expected. Larger ones are drawn where there is room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Planned {
+    /// How large.
+    pub size: Size,
+    /// Evaluations of the transformer.
+    pub steps: u32,
+}
+
+impl Default for Planned {
+    /// 1024² in 20 steps.
+    fn default() -> Self {
+        Self { size: Size::new(1024, 1024).expect("both are on the grid"), steps: 20 }
+    }
+}
+
+impl Placement {
+    /// There and so, for pictures of the usual size.
+    #[must_use]
+    pub fn new(device: Device, options: LoadOptions) -> Self {
+        Self { device, options, picture: Planned::default(), cautious: false }
+    }
+
+    /// The same for these pictures.
+    #[must_use]
+    pub fn for_pictures(self, picture: Planned) -> Self {
+        Self { picture, ..self }
+    }
 }
 
 /// What one picture is drawn from.
@@ -136,6 +170,15 @@ pub enum EngineError {
         /// What was asked for: `device cuda:1`, `precision fp8`.
         what: String,
         /// Why not, and what would work.
+        reason: String,
+    },
+    /// A card's memory does not suffice for what was begun, or is not what it was when the model was loaded: loading the
+    /// model again, for a picture of this size, may help.
+    #[error("{stage} failed: {reason}")]
+    OutOfMemory {
+        /// What was being done.
+        stage: &'static str,
+        /// What was wanted and what was there.
         reason: String,
     },
     /// A computation failed: a bug, or no memory.

@@ -1,8 +1,11 @@
 //! Which devices there are, and which engine draws on each. Nothing falls back from one to another by itself.
 
+use serde::Serialize;
+
+use super::budget::{Limits, Plan, Speed};
 use super::pipeline::Pipeline;
 use super::{Draw, EngineError, Observer, Placement};
-use crate::device::{Device, LoadOptions, PrecisionChoice};
+use crate::device::{Device, PrecisionChoice};
 use crate::model::{ModelName, Parts, TextLimits};
 
 /// The devices that [`load`] can use, the best first: cards by their free memory, then the CPU.
@@ -51,7 +54,41 @@ pub fn load(
             let reason = "the CPU computes in fp32; precision auto works there";
             Err(refused(name, format!("precision {precision}"), reason))
         }
-        (Device::Cuda(number), _) => cards::load(name, parts, limits, (number, on.options), observer),
+        (Device::Cuda(number), _) => cards::load(name, parts, limits, (number, on), observer),
+    }
+}
+
+/// What a picture of a model that is not loaded will take.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Forecast {
+    /// What computes, for a person, and why.
+    pub precision: String,
+    /// Whether T5 reads on the CPU.
+    pub t5_on_cpu: bool,
+    /// What may be held.
+    pub limits: Limits,
+    /// How fast bytes come and steps run; measured now.
+    pub speed: Speed,
+    /// How the model is kept and what that takes.
+    pub plan: Plan,
+}
+
+/// Plans a model on a card from the headers of its files; nothing is loaded.
+///
+/// # Errors
+/// As [`load`].
+pub fn plan(
+    name: &ModelName,
+    parts: &Parts,
+    limits: TextLimits,
+    on: &Placement,
+) -> Result<Forecast, EngineError> {
+    match on.device {
+        Device::Cpu => {
+            let reason = "a plan divides a card's memory; the CPU draws from the machine's";
+            Err(refused(name, "device cpu".to_owned(), reason))
+        }
+        Device::Cuda(number) => cards::plan(name, parts, limits, (number, on)),
     }
 }
 
@@ -62,9 +99,13 @@ fn refused(model: &ModelName, what: String, reason: impl Into<String>) -> Engine
 /// Where the program has CUDA.
 #[cfg(feature = "cuda")]
 mod cards {
+    use std::sync::Arc;
+
     use super::*;
     use crate::engine::cuda::card;
+    use crate::engine::cuda::prepare::Prepared;
     use crate::engine::cuda::{Gpu, pipeline};
+    use crate::engine::files::Files;
 
     pub fn usable() -> Vec<Device> {
         card::usable().iter().map(|card| Device::Cuda(card.ordinal)).collect()
@@ -84,12 +125,29 @@ mod cards {
         name: &ModelName,
         parts: &Parts,
         limits: TextLimits,
-        (number, options): (u32, LoadOptions),
+        (number, on): (u32, &Placement),
         observer: &mut dyn Observer,
     ) -> Result<Box<dyn Draw>, EngineError> {
-        let gpu = Gpu::open(number)
-            .map_err(|error| refused(name, format!("device cuda:{number}"), error.to_string()))?;
-        Ok(Box::new(pipeline::Pipeline::load(&gpu, name, parts, limits, options, observer)?))
+        let gpu = open(name, number)?;
+        Ok(Box::new(pipeline::Pipeline::load(&gpu, name, parts, limits, on, observer)?))
+    }
+
+    fn open(name: &ModelName, number: u32) -> Result<Arc<Gpu>, EngineError> {
+        Gpu::open(number).map_err(|error| refused(name, format!("device cuda:{number}"), error.to_string()))
+    }
+
+    pub fn plan(
+        name: &ModelName,
+        parts: &Parts,
+        limits: TextLimits,
+        (number, on): (u32, &Placement),
+    ) -> Result<Forecast, EngineError> {
+        let gpu = open(name, number)?;
+        let files = Files::open(name, parts, limits)?;
+        let Prepared { choice, t5_on_host, limits, speed, plan, .. } =
+            Prepared::new(&gpu, name, (&files, parts), limits, on)?;
+        let precision = format!("{}, because {}", choice.precision.name(), choice.because);
+        Ok(Forecast { precision, t5_on_cpu: t5_on_host, limits, speed, plan })
     }
 }
 
@@ -114,11 +172,24 @@ mod cards {
         name: &ModelName,
         _parts: &Parts,
         _limits: TextLimits,
-        (number, _options): (u32, LoadOptions),
+        (number, _on): (u32, &Placement),
         _observer: &mut dyn Observer,
     ) -> Result<Box<dyn Draw>, EngineError> {
+        Err(without_cuda(name, number))
+    }
+
+    pub fn plan(
+        name: &ModelName,
+        _parts: &Parts,
+        _limits: TextLimits,
+        (number, _on): (u32, &Placement),
+    ) -> Result<Forecast, EngineError> {
+        Err(without_cuda(name, number))
+    }
+
+    fn without_cuda(name: &ModelName, number: u32) -> EngineError {
         let reason = "this program was built without CUDA; device cpu works";
-        Err(refused(name, format!("device cuda:{number}"), reason))
+        refused(name, format!("device cuda:{number}"), reason)
     }
 }
 
@@ -154,7 +225,7 @@ mod tests {
             preview: nano("preview.json"),
         };
         let (name, limits) = (ModelName::new(ModelName::NANO), TextLimits { t5: 32, clip: 77 });
-        let on = Placement { device, options: precision.into() };
+        let on = Placement::new(device, precision.into());
         match load(&name, &parts, limits, &on, &mut Nobody) {
             Ok(engine) => panic!("it was loaded: {}", engine.precision()),
             Err(error) => error.to_string(),

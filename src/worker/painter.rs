@@ -18,7 +18,7 @@ use super::queue::Work;
 use super::store::Store;
 use super::{Models, WorkerError};
 use crate::device::{Device, LoadOptions};
-use crate::engine::{Brief, Draw, Drawn, EngineError, Observer, Placement, Report as Reached};
+use crate::engine::{Brief, Draw, Drawn, EngineError, Observer, Placement, Planned, Report as Reached};
 use crate::job::{Job, JobId, JobState, Picture, Recipe, Times};
 use crate::library::{Folder, LibraryError, png};
 use crate::model::ModelName;
@@ -88,9 +88,21 @@ struct Loaded {
     name: ModelName,
     /// As it was asked for.
     options: LoadOptions,
+    /// What its memory was planned for.
+    picture: Planned,
+    /// Whether it was loaded anew because memory had run out.
+    cautious: bool,
     draw: Box<dyn Draw>,
     /// Seconds that loading took, until a picture has been charged with them.
     took: f64,
+}
+
+impl Loaded {
+    /// What computes, for a person.
+    fn precision(&self) -> String {
+        let again = if self.cautious { "; planned again, because memory had run out" } else { "" };
+        self.draw.precision() + again
+    }
 }
 
 /// Why there is no picture.
@@ -212,7 +224,6 @@ impl Painter {
         self.supplies.folder.prepare(&Zoned::now(), work.job.size)?;
         let mut watcher = Watcher { painter: self, work, stop, told: None };
         self.load(loaded, &work.job, &mut watcher)?;
-        let Some(engine) = loaded else { return Err(Failure::Stopped) };
         let brief = Brief {
             prompt: work.job.prompt.clone(),
             size: work.job.size,
@@ -220,12 +231,40 @@ impl Painter {
             guidance: work.job.guidance(),
             seed: work.seed,
         };
-        let drawn = engine.draw.draw(&brief, &mut watcher)?;
+        let drawn = self.draw_or_plan_again(loaded, &work.job, &brief, &mut watcher)?;
         watcher.reached(Stage::Saving);
-        let precision = format!("{}, {}", engine.draw.precision(), self.about());
+        let Some(engine) = loaded else { return Err(Failure::Stopped) };
+        let precision = format!("{}, {}", engine.precision(), self.about());
         let saved = self.save(work, drawn, precision, engine.took)?;
         engine.took = 0.0;
         Ok(saved)
+    }
+
+    /// Draws. Where memory does not suffice the model is loaded again, once: planned for this size, if it was planned
+    /// for a smaller one, and otherwise with more left to whoever else uses the card.
+    fn draw_or_plan_again(
+        &self,
+        loaded: &mut Option<Loaded>,
+        job: &Job,
+        brief: &Brief,
+        watcher: &mut Watcher<'_>,
+    ) -> Result<Drawn, Failure> {
+        let Some(engine) = loaded else { return Err(Failure::Stopped) };
+        let error = match engine.draw.draw(brief, watcher) {
+            Err(error @ EngineError::OutOfMemory { .. }) => error,
+            drawn => return Ok(drawn?),
+        };
+        let picture = Planned { size: brief.size, steps: brief.steps };
+        let foreseen = picture.size.image_tokens() <= engine.picture.size.image_tokens()
+            && picture.steps <= engine.picture.steps;
+        if foreseen && engine.cautious {
+            return Err(error.into());
+        }
+        tracing::warn!(device = %self.device, %error, foreseen, "planning again");
+        self.free(loaded);
+        self.load_for(loaded, job, picture, foreseen, watcher)?;
+        let Some(engine) = loaded else { return Err(Failure::Stopped) };
+        Ok(engine.draw.draw(brief, watcher)?)
     }
 
     /// Makes sure that the model is the one that is loaded, as it is asked for.
@@ -236,17 +275,31 @@ impl Painter {
         }
         // One model at a time: two may not fit.
         self.free(loaded);
-        let begun = Instant::now();
-        let on = Placement { device: self.device, options };
+        let picture = Planned { size: job.size, steps: job.steps() };
+        self.load_for(loaded, job, picture, false, watcher)
+    }
+
+    fn load_for(
+        &self,
+        loaded: &mut Option<Loaded>,
+        job: &Job,
+        picture: Planned,
+        cautious: bool,
+        watcher: &mut Watcher<'_>,
+    ) -> Result<(), Failure> {
+        let (name, options, begun) = (&job.model, job.load, Instant::now());
+        let on = Placement { device: self.device, options, picture, cautious };
         let draw = self.supplies.models.load(name, &on, watcher)?;
         let took = begun.elapsed().as_secs_f64();
-        tracing::info!(model = %name, device = %self.device, seconds = took, precision = draw.precision(), "loaded");
+        let engine = Loaded { name: name.clone(), options, picture, cautious, draw, took };
+        let precision = engine.precision();
+        tracing::info!(model = %name, device = %self.device, seconds = took, precision, "loaded");
         let status = EngineStatus {
             loaded: Some(name.clone()),
-            precision: Some(draw.precision()),
+            precision: Some(precision),
             ..EngineStatus::idle(self.device, self.about())
         };
-        *loaded = Some(Loaded { name: name.clone(), options, draw, took });
+        *loaded = Some(engine);
         self.supplies.tell(Report::Engine(status, options));
         Ok(())
     }

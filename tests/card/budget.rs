@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use flux_tui::device::{LoadOptions, PrecisionChoice, VramBudget};
+use flux_tui::device::{Device, LoadOptions, PrecisionChoice, VramBudget};
 use flux_tui::engine::budget::{Limits, Residence, Speed};
 use flux_tui::engine::cuda::budgeted::{Budgeted, plan_for};
 use flux_tui::engine::cuda::flux::Flux;
@@ -17,7 +17,7 @@ use flux_tui::engine::cuda::vae::Decoder;
 use flux_tui::engine::cuda::{CudaError, Gpu, plan};
 use flux_tui::engine::dit::config::Config;
 use flux_tui::engine::vae::decoder::Scaling;
-use flux_tui::engine::{Draw, EngineError};
+use flux_tui::engine::{Draw, EngineError, Placement};
 use flux_tui::model::ModelName;
 use half::bf16;
 
@@ -167,7 +167,7 @@ fn nano_within(gpu: &Arc<Gpu>, budget: Option<u64>) -> Result<Pipeline, EngineEr
         &name,
         &pictures::parts(),
         pictures::LIMITS,
-        options,
+        &Placement::new(Device::Cuda(0), options),
         &mut pictures::Looker::default(),
     )
 }

@@ -52,7 +52,7 @@ pub fn relative_error(ours: &[f32], theirs: &[f32]) -> f64 {
 
 /// The same model on the CPU.
 pub fn load_on_cpu(name: &ModelName, parts: &Parts, limits: TextLimits) -> Box<dyn Draw> {
-    let on = Placement { device: Device::Cpu, options: LoadOptions::default() };
+    let on = Placement::new(Device::Cpu, LoadOptions::default());
     engine::load(name, parts, limits, &on, &mut Nobody).expect("nano loads")
 }
 

@@ -1,8 +1,8 @@
 //! Whole pictures of the built-in model on a card against those of the CPU, and what a session of them leaves behind.
 
-use flux_tui::device::{LoadOptions, PrecisionChoice, T5Choice};
+use flux_tui::device::{Device, LoadOptions, PrecisionChoice, T5Choice};
 use flux_tui::engine::cuda::pipeline::Pipeline;
-use flux_tui::engine::{self, Brief, Draw, EngineError, Observer, Report};
+use flux_tui::engine::{self, Brief, Draw, EngineError, Observer, Placement, Report};
 use flux_tui::job::{Prompt, Size};
 use flux_tui::model::{ModelName, Parts, TextLimits};
 
@@ -70,8 +70,8 @@ fn on_card(gpu: &std::sync::Arc<engine::cuda::Gpu>, precision: PrecisionChoice) 
 }
 
 fn load(gpu: &std::sync::Arc<engine::cuda::Gpu>, options: LoadOptions) -> Pipeline {
-    let name = ModelName::new(ModelName::NANO);
-    Pipeline::load(gpu, &name, &parts(), LIMITS, options, &mut Looker::default()).expect("nano loads")
+    let (name, on) = (ModelName::new(ModelName::NANO), Placement::new(Device::Cuda(0), options));
+    Pipeline::load(gpu, &name, &parts(), LIMITS, &on, &mut Looker::default()).expect("nano loads")
 }
 
 pub fn draw(engine: &mut dyn Draw, brief: &Brief) -> Vec<u8> {

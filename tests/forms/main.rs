@@ -175,7 +175,7 @@ fn parts(of: impl Fn(&str, &'static str) -> Source) -> Parts {
 
 fn picture(parts: &Parts) -> Vec<u8> {
     let limits = TextLimits { t5: 32, clip: 77 };
-    let on = Placement { device: Device::Cpu, options: LoadOptions::default() };
+    let on = Placement::new(Device::Cpu, LoadOptions::default());
     let mut model = engine::load(&ModelName::new("nano"), parts, limits, &on, &mut Nobody).expect("it loads");
     let prompt = Prompt::new("a red apple, 3d").expect("text");
     let size = Size::new(64, 64).expect("a size");

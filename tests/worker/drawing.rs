@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use flux_tui::client::{Client, ClientError};
-use flux_tui::job::{JobId, JobState, PictureId, Seed};
+use flux_tui::job::{Job, JobId, JobState, PictureId, Prompt, Seed, Size};
 use flux_tui::model::ModelName;
 use flux_tui::wire::message::*;
 
@@ -181,6 +181,44 @@ async fn a_failed_job_keeps_its_reason_across_a_restart_and_the_next_is_drawn() 
     place.start().await;
     let jobs = place.watch().await.shown.jobs;
     assert_eq!(jobs.iter().map(|job| (job.id, job.state.clone())).collect::<Vec<_>>(), [(id, state)]);
+}
+
+#[tokio::test]
+async fn a_picture_that_runs_out_of_memory_is_planned_again_once_and_says_so() {
+    let place = Place::started().await;
+    let mut watch = place.watch().await;
+    watch.draw(job("taken")).await;
+    assert_eq!(place.models.loads(), 2);
+    let precision = &watch.shown.history[0].recipe.precision;
+    assert_eq!(precision, "words of alpha; planned again, because memory had run out, a script");
+    watch.draw(job("taken")).await;
+    assert_eq!(place.models.loads(), 2, "what was loaded with care stays");
+    let id = watch.submit(job("scarce")).await.id;
+    let state = watch.over(id).await.state;
+    let JobState::Failed { reason } = state else { panic!("it fails, not {state:?}") };
+    assert_eq!(reason, "drawing failed: 9 GB were wanted and 8 GB are free");
+    assert_eq!(place.models.loads(), 2, "it had been planned again already");
+}
+
+#[tokio::test]
+async fn a_picture_larger_than_was_planned_for_is_planned_for_and_nothing_is_said() {
+    let place = Place::started().await;
+    let mut watch = place.watch().await;
+    watch.draw(job("a")).await;
+    let large = Job::new(
+        Prompt::new("b").expect("text"),
+        ModelName::new("alpha"),
+        Size::new(128, 96).expect("it is on the grid"),
+        4,
+        3.5,
+        Seed::Random,
+        1,
+    );
+    watch.draw(large.expect("it is in range")).await;
+    assert_eq!(place.models.loads(), 2);
+    assert_eq!(watch.shown.history[0].recipe.precision, "words of alpha, a script");
+    watch.draw(job("c")).await;
+    assert_eq!(place.models.loads(), 2, "a smaller one fits");
 }
 
 #[tokio::test]

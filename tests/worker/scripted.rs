@@ -1,6 +1,7 @@
 //! An engine that does what the prompt says. It draws pictures of one colour that depends on the
 //! seed, and obeys these words: `hold` waits after the first step until it is released, `fail`
 //! fails after the first step, `panic` panics there, `nan` breaks down as a computation does,
+//! `taken` finds no memory there unless it was loaded with care, `scarce` never finds any,
 //! `broken` cannot be loaded, `slow` takes 5 ms a step. It runs on as many devices as it is told to
 //! pretend; `hold0` and `hold1` wait only on the card with that number.
 
@@ -132,7 +133,7 @@ impl Models for Scripted {
         for done in 0..=10 {
             observer.report(Report::Loading { done, total: 10 });
         }
-        Ok(Box::new(Engine { models: self.clone(), name: name.clone(), device: on.device }))
+        Ok(Box::new(Engine { models: self.clone(), name: name.clone(), on: *on }))
     }
 
     fn counter(&self, _: &ModelName) -> Result<Box<dyn Count>, EngineError> {
@@ -166,7 +167,7 @@ impl Count for Words {
 struct Engine {
     models: Scripted,
     name: ModelName,
-    device: Device,
+    on: Placement,
 }
 
 /// The colour of a seed.
@@ -202,7 +203,7 @@ impl Draw for Engine {
             let sigma = 1.0 - step as f32 / brief.steps as f32;
             observer.report(Report::Step(Step { step, steps: brief.steps, sigma, preview: &preview }));
             if step == 1 {
-                let here = match self.device {
+                let here = match self.on.device {
                     Device::Cpu => String::new(),
                     Device::Cuda(number) => format!("hold{number}"),
                 };
@@ -213,6 +214,11 @@ impl Draw for Engine {
                     }
                 }
                 assert!(!says("panic"), "told to by the prompt");
+                let unplanned = brief.size.image_tokens() > self.on.picture.size.image_tokens();
+                if unplanned || says("scarce") || says("taken") && !self.on.cautious {
+                    let reason = "9 GB were wanted and 8 GB are free".into();
+                    return Err(EngineError::OutOfMemory { stage: "drawing", reason });
+                }
                 if says("fail") {
                     let source = "out of memory: 9 GiB were asked for".into();
                     return Err(EngineError::Compute { stage: "double block 3", source });

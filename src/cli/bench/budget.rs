@@ -20,6 +20,7 @@ use crate::engine::budget::{Limits, Plan, Speed};
 use crate::engine::cuda::budgeted::{Budgeted, plan_for};
 use crate::engine::cuda::flux::precision::{self, Precision, asked};
 use crate::engine::cuda::gpu::MODULES;
+use crate::engine::cuda::prepare::step_seconds;
 use crate::engine::cuda::synthetic::{self, SEED, TEXT};
 use crate::engine::cuda::vae::Decoder;
 use crate::engine::cuda::{CudaError, Gpu, plan};
@@ -30,8 +31,6 @@ use crate::job::Size;
 
 /// Steps of each picture.
 const STEPS: u32 = 20;
-/// A step takes about so many times what its products and its attention would at the card's ceilings.
-const OVER_CEILING: f64 = 1.15;
 /// What libraries load onto the card when they are first used, over what they had loaded before the plan.
 const LATER: u64 = 96 << 20;
 /// Between two readings of NVML.
@@ -124,7 +123,7 @@ pub(super) fn run(
         sizes: Vec::new(),
     };
     for &size in sizes {
-        let step = compute(config, choice.precision, size, ceilings);
+        let step = step_seconds(config, choice.precision, size.image_tokens() + TEXT, ceilings);
         let speed = Speed { step: Some(step), ..speed };
         let (free, _) = gpu.free_and_total()?;
         let context = context.unwrap_or(plan::CONTEXT) + LATER;
@@ -161,13 +160,6 @@ pub(super) fn run(
         told.sizes.push(at_size);
     }
     if args.json { stdout::json(&told) } else { stdout::write(&page(&told)) }
-}
-
-/// Seconds that a step of this size is taken to compute.
-fn compute(config: &Config, precision: Precision, size: Size, (bf16, fp8): (f64, Option<f64>)) -> f64 {
-    let (products, attention) = config.flop(size.image_tokens() + TEXT);
-    let rate = if precision == Precision::Fp8 { fp8.unwrap_or(bf16) } else { bf16 };
-    OVER_CEILING * (products / rate + attention / bf16) / 1e12
 }
 
 /// The most that NVML has shown since the last reset; `None` where it shows nothing.

@@ -6,7 +6,7 @@
 mod follow;
 mod progress;
 mod report;
-mod request;
+pub(super) mod request;
 mod target;
 
 use std::path::PathBuf;

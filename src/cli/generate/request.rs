@@ -72,17 +72,17 @@ fn read_prompt(input: impl Read) -> Result<String, Failure> {
     String::from_utf8(bytes).map_err(|error| Failure::StdinNotText { at: error.utf8_error().valid_up_to() })
 }
 
-pub(super) fn width(text: &str) -> Result<u32, String> {
+pub(in crate::cli) fn width(text: &str) -> Result<u32, String> {
     let value = whole(text)?;
     Size::new(value, SIZE_MULTIPLE).map(Size::width).map_err(|error| error.to_string())
 }
 
-pub(super) fn height(text: &str) -> Result<u32, String> {
+pub(in crate::cli) fn height(text: &str) -> Result<u32, String> {
     let value = whole(text)?;
     Size::new(SIZE_MULTIPLE, value).map(Size::height).map_err(|error| error.to_string())
 }
 
-pub(super) fn steps(text: &str) -> Result<u32, String> {
+pub(in crate::cli) fn steps(text: &str) -> Result<u32, String> {
     job::check_steps(whole(text)?).map_err(|error| error.to_string())
 }
 

@@ -21,6 +21,7 @@
 //! | [`vae`] | the decoder |
 //! | [`plan`] | what the planner of memory is told |
 //! | [`prompts`] | both encoders, wherever each reads, and what they read last |
+//! | [`prepare`] | what a model will take, before anything of it is there |
 //! | [`pipeline`] | a model, from prompt to pixels |
 //! | [`synthetic`] | a model of random weights, to be measured without any file |
 //! | [`budgeted`] | such a model, whole, held to a budget of memory |
@@ -41,6 +42,7 @@ pub mod memory;
 pub mod ops;
 pub mod pipeline;
 pub mod plan;
+pub mod prepare;
 pub mod product;
 pub mod prompts;
 pub mod sampling;

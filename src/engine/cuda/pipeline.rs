@@ -10,26 +10,27 @@ use half::bf16;
 
 use super::error::{CudaError, Result, driver};
 use super::flux::origin::Origin;
-use super::flux::precision::{self, Choice, asked};
+use super::flux::precision::Choice;
 use super::flux::step::Watch;
 use super::flux::workspace::Workspace;
-use super::flux::{Conditions, Flux, linear};
+use super::flux::{Conditions, Flux};
 use super::gpu::Gpu;
 use super::memory::{Buffer, Matrix};
 use super::plan;
-use super::prompts::{Encoded, Prompts, T5_ON_HOST, T5Reader};
+use super::prepare::Prepared;
+use super::prompts::{Encoded, Prompts, T5Reader};
 use super::text::{Clip, T5};
 use super::vae::Decoder;
-use crate::device::{LoadOptions, T5Choice, VramBudget};
-use crate::engine::budget::{self, Limits, Plan};
-use crate::engine::dit::config::Config;
+use crate::engine::budget::Plan;
 use crate::engine::files::{Files, Progress};
 use crate::engine::preview::Projection;
 use crate::engine::sample::noise;
 use crate::engine::sample::schedule::{Shift, sigmas};
 use crate::engine::text::t5 as host;
 use crate::engine::vae::decoder::Scaling;
-use crate::engine::{Brief, Draw, Drawn, EngineError, LatentPreview, Observer, Report, Step, latent};
+use crate::engine::{
+    Brief, Draw, Drawn, EngineError, LatentPreview, Observer, Placement, Report, Step, latent,
+};
 use crate::job::{Size, Times};
 use crate::model::{ModelName, Parts, TextLimits};
 
@@ -47,11 +48,6 @@ pub struct Pipeline {
     allowed: u64,
 }
 
-/// The size and steps that a model is planned for when it is loaded: larger pictures are drawn where there is room.
-const PLANNED: ((usize, usize), u32) = ((64, 64), 20);
-/// What is left to the desktop where nobody has set a budget.
-const MARGIN: u64 = 256 << 20;
-
 impl Pipeline {
     /// Reads a model: onto the card what stays there within the budget, this process's context included; without one,
     /// within what is free.
@@ -64,7 +60,7 @@ impl Pipeline {
         name: &ModelName,
         parts: &Parts,
         limits: TextLimits,
-        options: LoadOptions,
+        on: &Placement,
         observer: &mut dyn Observer,
     ) -> std::result::Result<Self, EngineError> {
         let failed = |part, from| {
@@ -73,56 +69,20 @@ impl Pipeline {
                 error => Files::failed(name, part, from)(error),
             }
         };
-        let Files { counter, t5, clip, vae, transformer } = Files::open(name, parts, limits)?;
-        let mut progress = Progress::begin(observer, [&t5, &clip, &vae, &transformer])?;
-        let on_card = failed("the transformer", &parts.transformer);
-        let bind = gpu.bind();
-        bind.map_err(&on_card)?;
-        let config = Config::of(&transformer).map_err(|error| on_card(error.into()))?;
-        let origin = Origin::File(&transformer);
-        let stored_fp8 = linear::stored_as_fp8(&origin, "single_blocks.0.linear1.weight")
-            .map_err(|error| on_card(error.into()))?;
-        let choice = precision::choose(asked(options.precision), gpu.card(), stored_fp8).map_err(&on_card)?;
+        let files = Files::open(name, parts, limits)?;
+        let mut progress =
+            Progress::begin(observer, [&files.t5, &files.clip, &files.vae, &files.transformer])?;
+        let Prepared { config, choice, t5_on_host, limits, plan, .. } =
+            Prepared::new(gpu, name, (&files, parts), limits, on)?;
+        let Files { counter, t5, clip, vae, transformer } = files;
         let projection = Projection::read(&parts.preview)
             .map_err(|error| failed("the preview projection", &parts.preview)(error.into()))?;
-
-        let (before, _) = gpu.free_and_total().map_err(&on_card)?;
-        let free = before + gpu.held();
-        let (t5_failed, clip_failed) =
-            (failed("the T5 encoder", &parts.t5), failed("the CLIP encoder", &parts.clip));
-        let t5_on_host = options.t5 == T5Choice::Cpu;
-        let t5_sizes = match t5_on_host {
-            true => T5_ON_HOST,
-            false => T5::sizes_of(&parts.t5_config, limits.t5).map_err(&t5_failed)?,
-        };
-        let clip_sizes = Clip::sizes_of(&parts.clip_config, limits.clip).map_err(&clip_failed)?;
         let decoder = Scaling::read(&parts.vae_config)
             .map_err(CudaError::from)
             .and_then(|scaling| Decoder::load(gpu, &vae, scaling))
             .map_err(failed("the VAE", &parts.vae))?;
         progress.finish(&vae)?;
-        let model = plan::Model {
-            config: &config,
-            precision: choice.precision,
-            text: limits.t5,
-            t5: t5_sizes,
-            clip: clip_sizes,
-            vae: decoder.bytes() as u64,
-        };
-        let (grid, steps) = PLANNED;
-        let sizes = model.sizes(grid, steps, decoder.tiles(grid), plan::CONTEXT);
-        let limits = Limits {
-            budget: options.vram_budget.map_or(u64::MAX, |VramBudget(bytes)| bytes),
-            free: (free + plan::CONTEXT).saturating_sub(MARGIN),
-        };
-        let speed = plan::speed(gpu, None).map_err(&on_card)?;
-        let plan = budget::plan(&sizes, &speed, limits).map_err(|none| EngineError::Placement {
-            model: name.clone(),
-            what: format!("precision {}", choice.precision.name()),
-            reason: none.to_string(),
-        })?;
-        tracing::info!(?plan, "planned");
-
+        let (origin, on_card) = (Origin::File(&transformer), failed("the transformer", &parts.transformer));
         let flux = Flux::load(gpu, config, choice.precision, &origin, &plan.transformer, |share| {
             // Only the observer's wish ends a load here.
             progress.part_of(&transformer, share).map_err(|_| CudaError::Stopped)
@@ -137,14 +97,14 @@ impl Pipeline {
         } else {
             T5::brought(t5, &parts.t5_config).map(T5Reader::Card)
         };
-        let t5 = t5.map_err(t5_failed)?;
+        let t5 = t5.map_err(failed("the T5 encoder", &parts.t5))?;
         progress.finish_bytes(t5_bytes)?;
         let clip = if plan.clip_stays {
             Clip::load(gpu, &clip, &parts.clip_config)
         } else {
             Clip::brought(clip, &parts.clip_config)
         };
-        let clip = clip.map_err(clip_failed)?;
+        let clip = clip.map_err(failed("the CLIP encoder", &parts.clip))?;
         progress.finish_bytes(clip_bytes)?;
         Ok(Self {
             gpu: Arc::clone(gpu),
@@ -297,9 +257,13 @@ impl Draw for Pipeline {
     }
 }
 
-fn during(stage: &'static str) -> impl Fn(CudaError) -> EngineError {
+/// Says of an error what was being done.
+pub(super) fn during(stage: &'static str) -> impl Fn(CudaError) -> EngineError {
     move |error| match error {
         CudaError::Stopped => EngineError::Stopped,
+        error @ CudaError::OutOfMemory { .. } => {
+            EngineError::OutOfMemory { stage, reason: error.to_string() }
+        }
         error => EngineError::Compute { stage, source: Box::new(error) },
     }
 }

@@ -9,6 +9,7 @@ use half::bf16;
 use super::error::{CudaError, Result};
 use super::gpu::Gpu;
 use super::memory::Buffer;
+use super::pipeline::during;
 use super::text::{Clip, T5};
 use crate::engine::EngineError;
 use crate::engine::budget;
@@ -129,8 +130,7 @@ impl Prompts {
         let t5 = self.counter.t5.tokenize(prompt).map_err(untokenized)?;
         let clip = self.counter.clip.tokenize(prompt).map_err(untokenized)?;
         let read = || Ok((self.t5.read(gpu, &t5)?, self.pooled(gpu, &clip)?));
-        let (text, pooled) = read()
-            .map_err(|error: CudaError| EngineError::Compute { stage: STAGE, source: Box::new(error) })?;
+        let (text, pooled) = read().map_err(during(STAGE))?;
         let tokens = t5.ids.len();
         let cuts = [t5.count, clip.count].into_iter().filter(|count| count.cut_at.is_some()).collect();
         Ok(Encoded { prompt: prompt.to_owned(), text, tokens, pooled, cuts })

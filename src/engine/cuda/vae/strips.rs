@@ -13,8 +13,9 @@ use super::super::memory::{Buffer, Matrix};
 use super::ops::SUMS;
 use super::stage::{Run, Shared, Stage, head, tail};
 use super::structure::Structure;
-use super::{Decoder, Places, Plan, take_latent};
+use super::{Decoder, Places, Plan, Widths, plan_for, take_latent};
 use crate::engine::budget::Tile;
+use crate::engine::weights::Weights;
 
 /// How often all strips are gone through. As many passes as there are norms (19 in FLUX.1) give the bits of the whole
 /// picture; 3 gave 31 dB for nano and 46 for FLUX.1's widths, 5 gave 43 and 53, 8 give 57 and 55.
@@ -109,29 +110,42 @@ fn sum_bytes(structure: &Structure, strips: Strips) -> usize {
     norms(structure) * strips.count() * RUNS * SUMS * size_of::<f32>()
 }
 
+fn tiles(structure: &Structure, grid: (usize, usize), passes: usize) -> Vec<Tile> {
+    let around = around(structure);
+    let (whole, columns) = grid;
+    let bytes = plan_for(structure, whole, columns).bytes as u64;
+    let mut tiles = vec![Tile { rows: whole, columns, bytes, work: 1.0 }];
+    for own in [32, 16, 8, 4] {
+        let strips = Strips { whole, rows: own + 2 * around, around };
+        if strips.rows >= whole {
+            continue;
+        }
+        let (of_head, given) = plan_head(structure, grid);
+        let (of_tail, _) = plan_tail(structure, strips.rows, columns);
+        let bytes = (given + of_head.bytes.max(of_tail.bytes + sum_bytes(structure, strips))) as u64;
+        let decoded = strips.count() * strips.rows;
+        let work = passes as f64 * decoded as f64 / whole as f64;
+        if tiles.iter().all(|tile| bytes < tile.bytes) {
+            tiles.push(Tile { rows: strips.rows, columns, bytes, work });
+        }
+    }
+    tiles
+}
+
 impl Decoder {
     /// The ways to decode a picture, the one of the largest tiles first: the whole, then strips.
     #[must_use]
     pub fn tiles(&self, grid: (usize, usize)) -> Vec<Tile> {
-        let (structure, around) = (&self.structure, around(&self.structure));
-        let (whole, columns) = grid;
-        let bytes = self.activation_bytes(grid) as u64;
-        let mut tiles = vec![Tile { rows: whole, columns, bytes, work: 1.0 }];
-        for own in [32, 16, 8, 4] {
-            let strips = Strips { whole, rows: own + 2 * around, around };
-            if strips.rows >= whole {
-                continue;
-            }
-            let (of_head, given) = plan_head(structure, grid);
-            let (of_tail, _) = plan_tail(structure, strips.rows, columns);
-            let bytes = (given + of_head.bytes.max(of_tail.bytes + sum_bytes(structure, strips))) as u64;
-            let decoded = strips.count() * strips.rows;
-            let work = self.passes as f64 * decoded as f64 / whole as f64;
-            if tiles.iter().all(|tile| bytes < tile.bytes) {
-                tiles.push(Tile { rows: strips.rows, columns, bytes, work });
-            }
-        }
-        tiles
+        tiles(&self.structure, grid, self.passes)
+    }
+
+    /// Bytes of the weights and the ways to decode a picture, of a decoder that is not loaded.
+    ///
+    /// # Errors
+    /// When a tensor is missing or has another shape.
+    pub fn sizes_of(weights: &Weights, grid: (usize, usize)) -> Result<(u64, Vec<Tile>)> {
+        let structure = Structure::new(&Widths::read(weights)?)?;
+        Ok((structure.bytes as u64, tiles(&structure, grid, PASSES)))
     }
 
     /// As [`Decoder::picture`], in strips that are decoded from `rows` rows each.

@@ -1,0 +1,267 @@
+//! `flux-tui plan`: what a picture will take of a card, before anything is loaded.
+
+use serde::Serialize;
+
+use super::failure::Failure;
+use super::generate::{catalog, model_name, request};
+use super::{load, stdout, text};
+use crate::config::{Config, JobDefaults};
+use crate::device::{DeviceChoice, VramBudget};
+use crate::engine::budget::{Limits, Plan};
+use crate::engine::{self, Forecast, Placement, Planned};
+use crate::job::Size;
+use crate::model::ModelName;
+use crate::paths::Paths;
+use crate::worker;
+
+/// Say what a picture will take of a card's memory, what stays there and what is streamed, and how long it will take.
+///
+/// Reads only the headers of the model's files, and tries how fast the card and the copies to it are. A plan that
+/// cannot work says what would.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The model's name, or the path of a transformer [default: the first there is].
+    #[arg(long, value_name = "M")]
+    model: Option<String>,
+    /// Pixels across [default: the model's].
+    #[arg(long, value_name = "W", value_parser = request::width, allow_negative_numbers = true)]
+    width: Option<u32>,
+    /// Pixels down [default: the model's].
+    #[arg(long, value_name = "H", value_parser = request::height, allow_negative_numbers = true)]
+    height: Option<u32>,
+    /// Steps, 1 to 200 [default: the model's].
+    #[arg(long, value_name = "N", value_parser = request::steps, allow_negative_numbers = true)]
+    steps: Option<u32>,
+    /// On which card: auto, cuda for any, cuda:N for one.
+    #[arg(long, value_name = "D")]
+    device: Option<DeviceChoice>,
+    #[command(flatten)]
+    load: load::Flags,
+    /// Print one JSON object instead; memory in bytes, times in seconds.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Everything that is told.
+#[derive(Serialize)]
+struct Told {
+    version: &'static str,
+    model: ModelName,
+    device: String,
+    width: u32,
+    height: u32,
+    steps: u32,
+    #[serde(flatten)]
+    forecast: Forecast,
+    predicted: Predicted,
+}
+
+/// What the plan comes to.
+#[derive(Serialize)]
+struct Predicted {
+    /// Bytes held at most, and in which stage.
+    peak: u64,
+    peak_stage: &'static str,
+    step: f64,
+    /// From Enter to the first preview, of a loaded model and a prompt that it has just read.
+    first_preview: f64,
+    /// Of a new prompt, but for the encoders' own computation.
+    picture: f64,
+}
+
+/// What comes before the first step of a known prompt: tables, noise, the way to the screen.
+const BEFORE_THE_FIRST_STEP: f64 = 0.05;
+
+pub(super) fn run(args: &Args) -> Result<(), Failure> {
+    let directory = Paths::from_env()?.config;
+    let catalog = catalog(&directory);
+    let name = match &args.model {
+        Some(name) => model_name(name),
+        None => catalog.entries()[0].info.name.clone(),
+    };
+    let entry = worker::find(&catalog, &name)?;
+    let usual = entry.info.defaults;
+    let size =
+        Size::new(args.width.unwrap_or(usual.size.width()), args.height.unwrap_or(usual.size.height()))?;
+    let picture = Planned { size, steps: args.steps.unwrap_or(usual.steps) };
+    let (config, problems) = Config::load(&directory);
+    problems.iter().for_each(|problem| text::complain("warning", &problem.to_string()));
+    let defaults = JobDefaults { device: args.device, ..args.load.defaults() }.or(config.defaults);
+    let device = defaults.device.unwrap_or_default().best(&engine::devices())?;
+    if !device.is_gpu() {
+        return Err(Failure::NoCard);
+    }
+    let on = Placement::new(device, defaults.load()).for_pictures(picture);
+    let forecast = engine::plan(&name, &entry.parts, entry.info.limits, &on)?;
+    let told = Told {
+        version: env!("CARGO_PKG_VERSION"),
+        model: name,
+        device: engine::describe(device),
+        width: size.width(),
+        height: size.height(),
+        steps: picture.steps,
+        predicted: predicted(&forecast.plan),
+        forecast,
+    };
+    if args.json { stdout::json(&told) } else { stdout::write(&text::table(&rows(&told))) }
+}
+
+fn predicted(plan: &Plan) -> Predicted {
+    let (peak, peak_stage) = plan.peaks.highest();
+    Predicted {
+        peak,
+        peak_stage,
+        step: plan.step,
+        first_preview: plan.step + BEFORE_THE_FIRST_STEP,
+        picture: plan.picture,
+    }
+}
+
+fn gigabytes(bytes: u64) -> String {
+    format!("{:.2} GB", bytes as f64 / 1e9)
+}
+
+fn rows(told: &Told) -> Vec<(&'static str, String)> {
+    let Told { forecast, predicted, .. } = told;
+    let (plan, limits) = (&forecast.plan, forecast.limits);
+    let peaks = plan.peaks;
+    vec![
+        ("model", format!("{}: {}", told.model, forecast.precision)),
+        ("device", told.device.clone()),
+        (
+            "picture",
+            format!("{}x{} in {}", told.width, told.height, text::count(told.steps as usize, "step")),
+        ),
+        ("memory", memory(limits)),
+        ("blocks", blocks(plan)),
+        (
+            "tables",
+            if plan.transformer.modulation_stays {
+                "their layers stay"
+            } else {
+                "their layers are brought for each picture"
+            }
+            .to_owned(),
+        ),
+        ("T5", encoder(plan.t5_stays, forecast.t5_on_cpu).to_owned()),
+        ("CLIP", encoder(plan.clip_stays, false).to_owned()),
+        ("VAE", decoder(plan)),
+        (
+            "peak",
+            format!(
+                "{} while {}\n{} reading the prompt, {} preparing, {} drawing, {} decoding",
+                gigabytes(predicted.peak),
+                predicted.peak_stage,
+                gigabytes(peaks.encode),
+                gigabytes(peaks.condition),
+                gigabytes(peaks.denoise),
+                gigabytes(peaks.decode),
+            ),
+        ),
+        (
+            "time",
+            format!(
+                "{:.3} s a step, {:.1} s a picture and what T5 takes to read a new prompt",
+                predicted.step, predicted.picture
+            ),
+        ),
+    ]
+}
+
+fn memory(limits: Limits) -> String {
+    if limits.budget <= limits.free {
+        format!("a budget of {}; {} are free", VramBudget(limits.budget), gigabytes(limits.free))
+    } else {
+        format!("{}, which is what is free", gigabytes(limits.free))
+    }
+}
+
+fn blocks(plan: &Plan) -> String {
+    let (all, streamed) = (plan.transformer.streamed.len(), plan.transformer.streamed_blocks());
+    match streamed {
+        0 => format!("all {all} stay"),
+        streamed => format!(
+            "{} of {all} stay; {streamed} are streamed, {} a step through {} slots",
+            all - streamed,
+            gigabytes(plan.streamed_bytes),
+            plan.transformer.slots
+        ),
+    }
+}
+
+fn encoder(stays: bool, on_cpu: bool) -> &'static str {
+    match (on_cpu, stays) {
+        (true, _) => "reads on the CPU",
+        (false, true) => "stays",
+        (false, false) => "is brought for each new prompt",
+    }
+}
+
+fn decoder(plan: &Plan) -> String {
+    // A whole picture decodes each pixel once.
+    if plan.tile.work <= 1.0 {
+        "decodes the picture at once".to_owned()
+    } else {
+        format!("decodes in strips of {} pixels", 16 * plan.tile.rows)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::budget::{Peaks, Residence, Speed, Tile};
+
+    fn told(streamed: usize, budget: u64) -> Told {
+        let mut transformer = Residence::whole(57);
+        transformer.streamed[..streamed].fill(true);
+        transformer.slots = 3;
+        let plan = Plan {
+            transformer,
+            t5_stays: false,
+            clip_stays: true,
+            tile: Tile { rows: 28, columns: 64, bytes: 1, work: 4.0 },
+            peaks: Peaks { encode: 5, condition: 6, denoise: 7_900_000_000, decode: 3 },
+            streamed_bytes: 2_500_000_000,
+            step: 0.0787,
+            picture: 2.6,
+        };
+        let forecast = Forecast {
+            precision: "fp8 tensor cores, because they are there".to_owned(),
+            t5_on_cpu: false,
+            limits: Limits { budget, free: 11_000_000_000 },
+            speed: Speed { pinned: 5e10, mapped: 1e10, step: Some(0.07), decode: None },
+            plan,
+        };
+        let predicted = predicted(&forecast.plan);
+        let device = "cuda:0, a card".to_owned();
+        let (model, version) = (ModelName::new("mine"), "0");
+        Told { version, model, device, width: 1024, height: 1024, steps: 20, forecast, predicted }
+    }
+
+    #[test]
+    fn a_plan_is_told_in_lines() {
+        let page = text::table(&rows(&told(16, 8_000_000_000)));
+        for line in [
+            "picture  1024x1024 in 20 steps",
+            "memory   a budget of 8 GB; 11.00 GB are free",
+            "blocks   41 of 57 stay; 16 are streamed, 2.50 GB a step through 3 slots",
+            "T5       is brought for each new prompt",
+            "VAE      decodes in strips of 448 pixels",
+            "peak     7.90 GB while denoising",
+        ] {
+            assert!(page.lines().any(|l| l == line), "{line} is not in\n{page}");
+        }
+        let free = text::table(&rows(&told(0, u64::MAX)));
+        assert!(free.contains("11.00 GB, which is what is free") && free.contains("all 57 stay"), "{free}");
+    }
+
+    #[test]
+    fn json_has_the_plan_and_what_it_comes_to() {
+        let json = serde_json::to_value(told(16, 8_000_000_000)).expect("it can be written");
+        assert_eq!(json["predicted"]["peak"], 7_900_000_000_u64);
+        assert_eq!(json["predicted"]["peak_stage"], "denoising");
+        assert_eq!(json["plan"]["transformer"]["slots"], 3);
+        assert_eq!(json["limits"]["budget"], 8_000_000_000_u64);
+        assert!(json["predicted"]["first_preview"].as_f64().expect("a number") > 0.12);
+    }
+}

@@ -1,0 +1,133 @@
+//! What a model will take on a card, planned from the headers of its files before anything of it is there.
+
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+
+use super::error::{CudaError, Result};
+use super::flux::linear;
+use super::flux::origin::Origin;
+use super::flux::precision::{self, Choice, Precision, asked};
+use super::gpu::Gpu;
+use super::plan;
+use super::prompts::T5_ON_HOST;
+use super::synthetic;
+use super::text::{Clip, T5};
+use super::vae::Decoder;
+use crate::device::{LoadOptions, T5Choice, VramBudget};
+use crate::engine::budget::{self, Limits, Plan, Speed};
+use crate::engine::dit::config::Config;
+use crate::engine::files::Files;
+use crate::engine::{EngineError, Placement, latent};
+use crate::model::{ModelName, Parts, TextLimits};
+
+/// What is left to the desktop where nobody has set a budget.
+const MARGIN: u64 = 256 << 20;
+/// A step takes about so many times what its products and its attention would at the card's ceilings.
+const OVER_CEILING: f64 = 1.15;
+
+/// A model before it is loaded.
+#[derive(Debug)]
+pub struct Prepared {
+    /// The transformer's size.
+    pub config: Config,
+    /// What its blocks compute in, and why.
+    pub choice: Choice,
+    /// Whether T5 reads on the CPU.
+    pub t5_on_host: bool,
+    /// What may be held.
+    pub limits: Limits,
+    /// How fast bytes come and steps run.
+    pub speed: Speed,
+    /// How it is to be kept.
+    pub plan: Plan,
+}
+
+impl Prepared {
+    /// Plans for the pictures that `on` names.
+    ///
+    /// # Errors
+    /// [`EngineError::Load`] names the part, the file and what is wrong; [`EngineError::Placement`] when it cannot be
+    /// drawn within the budget, and what could.
+    pub(in crate::engine) fn new(
+        gpu: &Arc<Gpu>,
+        name: &ModelName,
+        (files, parts): (&Files, &Parts),
+        text: TextLimits,
+        on: &Placement,
+    ) -> std::result::Result<Self, EngineError> {
+        let failed = |part, from| move |error: CudaError| Files::failed(name, part, from)(error);
+        let on_card = failed("the transformer", &parts.transformer);
+        gpu.bind().map_err(&on_card)?;
+        let config = Config::of(&files.transformer).map_err(|error| on_card(error.into()))?;
+        let choice = choice(gpu, files, on.options).map_err(&on_card)?;
+        let t5_on_host = on.options.t5 == T5Choice::Cpu;
+        let t5 = match t5_on_host {
+            true => T5_ON_HOST,
+            false => T5::sizes_of(&parts.t5_config, text.t5).map_err(failed("the T5 encoder", &parts.t5))?,
+        };
+        let clip =
+            Clip::sizes_of(&parts.clip_config, text.clip).map_err(failed("the CLIP encoder", &parts.clip))?;
+        let grid = latent::grid(on.picture.size);
+        let (vae, tiles) = Decoder::sizes_of(&files.vae, grid).map_err(failed("the VAE", &parts.vae))?;
+        let model =
+            plan::Model { config: &config, precision: choice.precision, text: text.t5, t5, clip, vae };
+        let sizes = model.sizes(grid, on.picture.steps, tiles, plan::CONTEXT);
+        let limits = limits(gpu, on).map_err(&on_card)?;
+        let tokens = on.picture.size.image_tokens() + text.t5;
+        let speed = speed(gpu, &config, choice.precision, tokens).map_err(&on_card)?;
+        let plan = budget::plan(&sizes, &speed, limits).map_err(|none| EngineError::Placement {
+            model: name.clone(),
+            what: format!("precision {}", choice.precision.name()),
+            reason: none.to_string(),
+        })?;
+        tracing::info!(?plan, "planned");
+        Ok(Self { config, choice, t5_on_host, limits, speed, plan })
+    }
+}
+
+fn choice(gpu: &Gpu, files: &Files, options: LoadOptions) -> Result<Choice> {
+    let origin = Origin::File(&files.transformer);
+    let stored_fp8 = linear::stored_as_fp8(&origin, "single_blocks.0.linear1.weight")?;
+    precision::choose(asked(options.precision), gpu.card(), stored_fp8)
+}
+
+fn limits(gpu: &Gpu, on: &Placement) -> Result<Limits> {
+    let (before, _) = gpu.free_and_total()?;
+    let free = (before + gpu.held() + plan::CONTEXT).saturating_sub(MARGIN);
+    // It has run out once: of memory that others took meanwhile, or by more than was planned for.
+    let free = if on.cautious { free / 10 * 9 } else { free };
+    Ok(Limits { budget: on.options.vram_budget.map_or(u64::MAX, |VramBudget(bytes)| bytes), free })
+}
+
+fn speed(gpu: &Arc<Gpu>, config: &Config, precision: Precision, tokens: usize) -> Result<Speed> {
+    let step = step_seconds(config, precision, tokens, ceilings(gpu)?);
+    plan::speed(gpu, Some(step))
+}
+
+/// Seconds that a step of so many tokens, text and image, is taken to compute on a card of these TFLOP/s in bf16 and
+/// fp8.
+#[must_use]
+pub fn step_seconds(
+    config: &Config,
+    precision: Precision,
+    tokens: usize,
+    (bf16, fp8): (f64, Option<f64>),
+) -> f64 {
+    let (products, attention) = config.flop(tokens);
+    let rate = if precision == Precision::Fp8 { fp8.unwrap_or(bf16) } else { bf16 };
+    OVER_CEILING * (products / rate + attention / bf16) / 1e12
+}
+
+/// What a card's matrix units give in bf16 and fp8, in TFLOP/s; tried once a process.
+fn ceilings(gpu: &Arc<Gpu>) -> Result<(f64, Option<f64>)> {
+    type Known = HashMap<u32, (f64, Option<f64>)>;
+    static KNOWN: LazyLock<Mutex<Known>> = LazyLock::new(Mutex::default);
+    // Nothing panics while it is held. Two cards' threads wait for one another here, once.
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(ceilings) = known.get(&gpu.card().ordinal) {
+        return Ok(*ceilings);
+    }
+    let found = synthetic::ceilings(gpu)?;
+    known.insert(gpu.card().ordinal, found);
+    Ok(found)
+}
