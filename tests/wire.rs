@@ -81,6 +81,7 @@ fn engine() -> EngineStatus {
         about: "CPU, 2 threads".into(),
         loaded: Some(ModelName::new("nano")),
         precision: Some("fp32".into()),
+        memory: Some("41 of 57 blocks, 7.9 GB".into()),
     }
 }
 

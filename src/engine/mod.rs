@@ -206,6 +206,10 @@ pub trait Draw: Send {
     fn draw(&mut self, brief: &Brief, observer: &mut dyn Observer) -> Result<Drawn, EngineError>;
     /// What computes, for a person: `fp32 from fp8 e4m3 weights`.
     fn precision(&self) -> String;
+    /// How the model is kept on a card, in a few words; `None` where there is nothing to divide.
+    fn memory(&self) -> Option<String> {
+        None
+    }
 }
 
 impl From<candle_core::Error> for EngineError {

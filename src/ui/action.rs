@@ -31,6 +31,10 @@ pub enum Action {
     Field(FieldAction),
     /// Move in a list, or in the help.
     List(ListMove),
+    /// Let new jobs hold less of the card's memory.
+    LessMemory,
+    /// Let them hold more.
+    MoreMemory,
     /// Cancel the chosen job.
     DropJob,
     /// Take prompt and parameters of the chosen picture.

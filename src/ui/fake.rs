@@ -221,6 +221,7 @@ pub(crate) fn engine() -> EngineStatus {
         about: "CPU, 2 threads".into(),
         loaded: Some(ModelName::new(ModelName::NANO)),
         precision: Some("fp32 from fp8 e4m3 weights".into()),
+        memory: None,
     }
 }
 

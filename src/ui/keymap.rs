@@ -166,6 +166,8 @@ pub const KEYMAP: &[Binding] = &[
     bind(Context::Everywhere, &[ctrl('z')], Action::Suspend, "back to the shell; fg returns"),
     bind(Context::Everywhere, &[ctrl('l')], Action::Repaint, "repaint, and ask the terminal again what it is"),
     bind(Context::OutsidePrompt, &[letter('?')], Action::Help, "this help"),
+    bind(Context::OutsidePrompt, &[letter('v')], Action::LessMemory, "less of the card's memory for new jobs"),
+    bind(Context::OutsidePrompt, &[letter('V')], Action::MoreMemory, "more of it; at the end all that is free"),
     bind(Context::OutsidePrompt, &[letter('q')], Action::Quit, "leave; the worker goes on drawing"),
 
     bind(Context::Prompt, &[alt(Enter), ctrl('j'), shift(Enter)], Action::Edit(Edit::Newline), "new line"),

@@ -210,13 +210,16 @@ pub struct EngineStatus {
     pub loaded: Option<ModelName>,
     /// What computes, for a person: `fp32 from fp8 e4m3 weights`.
     pub precision: Option<String>,
+    /// How the model is kept on a card, in a few words; `None` where there is nothing to divide.
+    #[serde(default)]
+    pub memory: Option<String>,
 }
 
 impl EngineStatus {
     /// An engine that holds nothing.
     #[must_use]
     pub fn idle(device: Device, about: String) -> Self {
-        Self { device, about, loaded: None, precision: None }
+        Self { device, about, loaded: None, precision: None, memory: None }
     }
 }
 

@@ -297,6 +297,7 @@ impl Painter {
         let status = EngineStatus {
             loaded: Some(name.clone()),
             precision: Some(precision),
+            memory: engine.draw.memory(),
             ..EngineStatus::idle(self.device, self.about())
         };
         *loaded = Some(engine);

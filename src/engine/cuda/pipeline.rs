@@ -255,6 +255,10 @@ impl Draw for Pipeline {
         let t5 = if self.prompts.t5_is_on_the_host() { "; T5 on the CPU in fp32" } else { "" };
         format!("{}, because {}{t5}", self.choice.precision.name(), self.choice.because)
     }
+
+    fn memory(&self) -> Option<String> {
+        Some(self.plan.in_words())
+    }
 }
 
 /// Says of an error what was being done.

@@ -4,7 +4,7 @@
 //! was typed, with what is wrong and the nearest value that works.
 
 use crate::config::JobDefaults;
-use crate::device::{DeviceChoice, LoadOptions};
+use crate::device::{DeviceChoice, LoadOptions, VramBudget};
 use crate::job::{self, COUNT_MAX, GUIDANCE_MAX, Recipe, STEPS_MAX, Seed, Size};
 use crate::model::{ModelInfo, ModelName};
 
@@ -74,6 +74,9 @@ pub struct Settings {
     /// From a model that is loaded so.
     pub load: LoadOptions,
 }
+
+/// Budgets of a card's memory to choose from, in GiB, the largest first. Others can be had by configuration.
+pub const BUDGETS: [u64; 15] = [80, 48, 32, 24, 16, 12, 11, 10, 9, 8, 7, 6, 5, 4, 2];
 
 /// The parameters pane.
 #[derive(Debug, Clone)]
@@ -291,6 +294,24 @@ impl ParametersPane {
             }
         };
         self.type_in(name, text);
+    }
+
+    /// How much of a card's memory new jobs may hold; `None` is what is free.
+    #[must_use]
+    pub fn budget(&self) -> Option<VramBudget> {
+        self.defaults.vram_budget
+    }
+
+    /// The next smaller or larger budget of [`BUDGETS`] on a card of `total` bytes; beyond the largest there is none.
+    pub fn change_budget(&mut self, more: bool, total: u64) {
+        let now = self.defaults.vram_budget.map_or(u64::MAX, |VramBudget(bytes)| bytes);
+        let mut on_card = BUDGETS.into_iter().map(|gib| gib << 30).filter(|bytes| *bytes < total);
+        let next = if more {
+            on_card.rfind(|bytes| *bytes > now)
+        } else {
+            on_card.find(|bytes| *bytes < now).or(self.defaults.vram_budget.map(|budget| budget.0))
+        };
+        self.defaults.vram_budget = next.map(VramBudget);
     }
 
     /// Seeds are drawn at random again.

@@ -98,6 +98,26 @@ fn seeds_up_to_the_last_are_kept_exactly() {
 }
 
 #[test]
+fn budgets_go_down_a_card_and_up_to_all_that_is_free() {
+    let mut pane = pane();
+    let total = 12 << 30;
+    let mut step = |more| {
+        pane.change_budget(more, total);
+        let load = pane.settings().expect("all is right").load;
+        assert_eq!(load.vram_budget, pane.budget());
+        pane.budget().map(|VramBudget(bytes)| bytes >> 30)
+    };
+    let down: Vec<_> = (0..10).map(|_| step(false)).collect();
+    assert_eq!(
+        down,
+        [11, 10, 9, 8, 7, 6, 5, 4, 2, 2].map(Some),
+        "not as much as the card has, and not nothing"
+    );
+    let up: Vec<_> = (0..10).map(|_| step(true)).collect();
+    assert_eq!(up, [Some(4), Some(5), Some(6), Some(7), Some(8), Some(9), Some(10), Some(11), None, None]);
+}
+
+#[test]
 fn arrows_keep_every_field_in_its_range() {
     let mut pane = pane();
     for name in FieldName::ALL {

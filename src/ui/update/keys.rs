@@ -105,11 +105,22 @@ fn act(state: &mut State, action: Action) -> Vec<Effect> {
         Action::Edit(edit) => change_prompt(state, edit),
         Action::Field(change) => change_field(state, change),
         Action::List(by) => move_in_list(state, by),
+        Action::LessMemory => change_budget(state, false),
+        Action::MoreMemory => change_budget(state, true),
         Action::DropJob => return drop_job(state),
         Action::RestoreAll => restore(state, true),
         Action::RestoreSeed => restore(state, false),
     }
     Vec::new()
+}
+
+/// Models are loaded within the new budget from the next job on.
+fn change_budget(state: &mut State, more: bool) {
+    let total = state.memory.readings().and_then(|readings| readings.gpus.first()).map(|gpu| gpu.total);
+    match total {
+        Some(total) => state.parameters.change_budget(more, total),
+        None => state.notices.warn("there is no card here whose memory could be held to a budget".to_owned()),
+    }
 }
 
 fn draw(state: &mut State, seed: SeedWish) -> Vec<Effect> {

@@ -37,7 +37,8 @@ pub(super) fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
         }
         _ => {
             draw_bar(state, bar, memory, buffer);
-            draw_owners(state, text::row(inside, 1), memory, buffer);
+            let left = draw_owners(state, text::row(inside, 1), memory, buffer);
+            draw_plan(state, left, buffer);
             draw_load(state, text::row(inside, 2), &facts, buffer);
             for (row, gpu) in (3..inside.height).zip(readings.gpus.iter().skip(1)) {
                 let line = format!("GPU {}  {}", gpu.index, of_total(Use::of_gpu(gpu)));
@@ -58,7 +59,10 @@ fn of_total(memory: Use) -> String {
 fn title(state: &State, readings: &Readings, memory: Use) -> String {
     let dot = state.look.glyphs.dot;
     match readings.gpus.first() {
-        Some(gpu) => format!("VRAM {} {dot} {}", of_total(memory), gpu.name),
+        Some(gpu) => match state.parameters.budget() {
+            Some(budget) => format!("VRAM {} {dot} budget {budget} {dot} {}", of_total(memory), gpu.name),
+            None => format!("VRAM {} {dot} {}", of_total(memory), gpu.name),
+        },
         None => format!("Memory {} {dot} no GPU", of_total(memory)),
     }
 }
@@ -76,7 +80,8 @@ fn draw_bar(state: &State, area: Rect, memory: Use, buffer: &mut Buffer) {
     text::put(buffer, area, &parts);
 }
 
-fn draw_owners(state: &State, area: Rect, memory: Use, buffer: &mut Buffer) {
+/// Gives what is left of the row.
+fn draw_owners(state: &State, area: Rect, memory: Use, buffer: &mut Buffer) -> Rect {
     let free = memory.total.saturating_sub(memory.ours + memory.others);
     let named = [
         ("worker ", memory.ours, Role::MemoryOurs),
@@ -90,7 +95,16 @@ fn draw_owners(state: &State, area: Rect, memory: Use, buffer: &mut Buffer) {
         x = text::put(buffer, rest, &[(name, state.style(Role::Dim)), (&amount, state.style(role))]);
     }
     let rest = Rect { x, width: area.right().saturating_sub(x), ..area };
-    text::put(buffer, rest, &[(" GB", state.style(Role::Dim))]);
+    let x = text::put(buffer, rest, &[(" GB", state.style(Role::Dim))]);
+    Rect { x, width: area.right().saturating_sub(x), ..area }
+}
+
+/// How the model is kept, at the right end of what is left of a row, with a gap before it.
+fn draw_plan(state: &State, area: Rect, buffer: &mut Buffer) {
+    let Some(plan) = state.worker.engines.iter().find_map(|engine| engine.memory.as_deref()) else { return };
+    if area.width >= 2 + text::width(plan) {
+        text::put_right(buffer, area, plan, state.style(Role::Dim));
+    }
 }
 
 /// The numbers, and in the rest of the row how busy it was.

@@ -227,6 +227,31 @@ fn a_gpu_and_the_upright_window() {
 }
 
 #[test]
+fn a_budget_and_the_plan_that_came_of_it() {
+    let mut state = fresh(false);
+    busy(&mut state, window(180, 40));
+    let gpu = Gpu {
+        name: "RTX 3060".into(),
+        total: 12 << 30,
+        used: 9 << 30,
+        ours: Some(8 << 30),
+        ..Gpu::default()
+    };
+    let readings = Readings { gpus: vec![gpu], ..fake::readings(0) };
+    take(&mut state, Event::News(News::Event(message::Event::Readings(readings))));
+    let memory = Some("41 of 57 blocks, 7.9 GB".to_owned());
+    state.worker.engines = vec![message::EngineStatus { device: Device::Cuda(0), memory, ..fake::engine() }];
+    use crossterm::event::KeyCode::{Char, Tab};
+    for code in [Tab, Char('v'), Char('v'), Char('v'), Char('v')] {
+        take(&mut state, Event::Input(Input::Key(code.into())));
+    }
+    let screen = screen(&state);
+    for text in ["VRAM 9.0 / 12.0 GB · budget 8 GiB · RTX 3060", "41 of 57 blocks, 7.9 GB"] {
+        assert!(screen.contains(text), "{text} is not in\n{screen}");
+    }
+}
+
+#[test]
 fn two_cards_each_with_a_job() {
     for (columns, rows) in [(80, 24), (120, 40)] {
         let mut state = fresh(false);
