@@ -298,8 +298,8 @@ mod tests {
     #[test]
     fn two_models_of_one_name_and_none_at_all_are_refused() {
         let models = include_str!("models.toml");
-        let again = &models[models.find("[[model]]").expect("there are models")..];
-        assert_eq!(parse(&format!("{models}\n{again}")), Err(CatalogError::Duplicate("nano".to_owned())));
+        let again = &models[models.find("\n[[model]]").expect("there are models")..];
+        assert_eq!(parse(&format!("{models}{again}")), Err(CatalogError::Duplicate("nano".to_owned())));
         assert_eq!(parse(""), Err(CatalogError::Empty));
     }
 

@@ -89,7 +89,7 @@ impl<'r> Search<'r> {
     /// When they are nowhere: what would serve.
     pub fn weights(&self, recipe: &Recipe, role: Role) -> Result<Source, Missing> {
         let ids = match recipe.wanted(role) {
-            Wanted::Given(source) => return Ok(source.clone()),
+            Wanted::Given(source) => return given(source, role),
             Wanted::Published(ids) => ids,
         };
         let files: Vec<&'static Published> = ids.iter().filter_map(|id| super::file(id)).collect();
@@ -186,6 +186,17 @@ impl<'r> Search<'r> {
     }
 }
 
+/// What a person has named, if there is such a file. What is in it shows when it is opened.
+fn given(source: &Source, role: Role) -> Result<Source, Missing> {
+    match source {
+        Source::File(path) if !path.exists() => {
+            let passed = PassedOver { path: path.clone(), reason: "there is no such file".to_owned() };
+            Err(Missing { role, files: Vec::new(), passed_over: vec![passed] })
+        }
+        there => Ok(there.clone()),
+    }
+}
+
 /// What must be fetched for weights that are missing: for each the first file that serves, with all that it needs.
 #[must_use]
 pub fn to_fetch(missing: &[Missing]) -> Vec<&'static Published> {
@@ -216,11 +227,24 @@ impl fmt::Display for Lacking {
         let files = to_fetch(&self.missing);
         let lacks: Vec<_> = self.missing.iter().map(ToString::to_string).collect();
         write!(f, "{} cannot be drawn with yet; missing: {}", self.model, lacks.join(", "))?;
+        if !files.is_empty() {
+            self.fetching(f, &files)?;
+        }
+        for PassedOver { path, reason } in self.missing.iter().flat_map(|missing| &missing.passed_over) {
+            write!(f, "\n{} was passed over: {reason}", path.display())?;
+        }
+        Ok(())
+    }
+}
+
+impl Lacking {
+    /// How to get files, and under which terms.
+    fn fetching(&self, f: &mut fmt::Formatter<'_>, files: &[&'static Published]) -> fmt::Result {
         let pull = match self.model.as_path() {
             None => self.model.to_string(),
             Some(_) => files.iter().map(|file| file.id.as_str()).collect::<Vec<_>>().join(" "),
         };
-        write!(f, ". `flux-tui models pull {pull}` fetches {}", Total(&files))?;
+        write!(f, ". `flux-tui models pull {pull}` fetches {}", Total(files))?;
         let mut gates: Vec<_> =
             files.iter().filter_map(|file| Some((file.gate.as_ref()?, &file.license))).collect();
         gates.dedup();
@@ -230,11 +254,7 @@ impl fmt::Display for Lacking {
         write!(
             f,
             ". Files that are here already are found in the folders that models.toml names: folders = [\"/folder\"]"
-        )?;
-        for PassedOver { path, reason } in self.missing.iter().flat_map(|missing| &missing.passed_over) {
-            write!(f, "\n{} was passed over: {reason}", path.display())?;
-        }
-        Ok(())
+        )
     }
 }
 

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 
 use flux_tui::catalog::find::{Missing, Search, to_fetch};
 use flux_tui::catalog::places::Places;
-use flux_tui::catalog::{self, Role};
+use flux_tui::catalog::{self, Catalog, Role};
 use flux_tui::model::{ModelName, Source};
 use flux_tui::paths::Paths;
 use flux_tui::wire::message::Refusal;
-use flux_tui::worker::{Catalogued, Models, Recogniser};
+use flux_tui::worker::{Catalogued, Models, Recogniser, find};
 
 use crate::sparse;
 
@@ -28,21 +28,24 @@ impl Machine {
         self.root.path().join("磁盘 1").join(path)
     }
 
-    /// The path of each part of a model, or what is missing.
-    fn parts(&self, model: &str) -> Vec<Result<PathBuf, Missing>> {
+    fn search<T>(&self, act: impl FnOnce(&Search<'_>) -> T) -> T {
         let places = Places {
             huggingface: vec![self.at("hf/hub")],
             modelscope: vec![self.at("ms/hub/models"), self.at("ms/hub")],
             folders: vec![self.at("own"), self.at("ComfyUI/模型"), self.at("none")],
         };
         let recognise = |path: &Path| self.recogniser.roles(path);
-        let search = Search::new(places, &recognise);
+        act(&Search::new(places, &recognise))
+    }
+
+    /// The path of each part of a model, or what is missing.
+    fn parts(&self, model: &str) -> Vec<Result<PathBuf, Missing>> {
         let recipe = catalog::find(&ModelName::new(model)).expect("it is known").recipe;
-        let part = |role| match search.weights(&recipe, role)? {
-            Source::File(path) => Ok(path),
+        let path = |source| match source {
+            Source::File(path) => path,
             built_in @ Source::Embedded { .. } => panic!("{built_in}"),
         };
-        Role::ALL.map(part).into()
+        self.search(|search| Role::ALL.map(|role| search.weights(&recipe, role).map(path)).into())
     }
 
     #[track_caller]
@@ -191,4 +194,22 @@ fn a_worker_lists_what_draws_and_says_what_the_others_lack() {
     assert!(reason.contains("the CLIP encoder (clip_l.safetensors, 246.1 MB)"), "{reason}");
     let unknown = models.check(&ModelName::new("flux9")).expect_err("there is none");
     assert!(matches!(unknown, Refusal::UnknownModel { .. }));
+}
+
+#[test]
+fn a_file_without_guidance_is_drawn_as_schnell_whatever_it_is_called() {
+    let machine = Machine::new();
+    for id in ["t5-xxl-fp8", "clip-l", "flux1-vae"] {
+        sparse::published(id, &machine.at("own").join(id));
+    }
+    for (guidance, steps, tokens) in [(false, 4, 256), (true, 28, 512)] {
+        let path = machine.at("下载/flux1-dev.safetensors");
+        sparse::write(&path, "BF16", &sparse::transformer(guidance), None);
+        let name = ModelName::new(path.to_str().expect("text"));
+        let found =
+            machine.search(|search| find(&Catalog::default(), search, &name)).expect("all of it is here");
+        assert_eq!((found.info.defaults.steps, found.info.limits.t5), (steps, tokens));
+        assert_eq!(found.parts.transformer, Source::File(path));
+        assert_eq!(found.parts.vae, Source::File(machine.at("own/flux1-vae")));
+    }
 }

@@ -4,5 +4,6 @@ mod found;
 #[path = "../home/mod.rs"]
 mod home;
 mod program;
+mod small;
 mod sparse;
 mod tokens;

@@ -5,15 +5,6 @@ use std::path::Path;
 use crate::home::Home;
 use crate::sparse;
 
-/// A home whose caches' variables are not the tester's.
-fn run(home: &Home, arguments: &[&str]) -> crate::home::Ran {
-    let mut command = home.command(arguments);
-    for name in ["HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "MODELSCOPE_CACHE", "XDG_CACHE_HOME"] {
-        command.env_remove(name);
-    }
-    crate::home::finish(crate::home::start(&mut command))
-}
-
 fn text(path: &Path) -> &str {
     path.to_str().expect("text")
 }
@@ -21,7 +12,7 @@ fn text(path: &Path) -> &str {
 #[test]
 fn without_files_a_model_says_what_is_missing_and_what_to_do() {
     let home = Home::new();
-    run(&home, &["generate", "a cat", "--model", "flux1-dev"]).refused_with(&[
+    home.run(&["generate", "a cat", "--model", "flux1-dev"]).refused_with(&[
         "flux1-dev cannot be drawn with yet",
         "the transformer (flux1-dev.safetensors, 23.80 GB)",
         "the T5 encoder (t5xxl_fp16.safetensors, 9.79 GB)",
@@ -31,7 +22,7 @@ fn without_files_a_model_says_what_is_missing_and_what_to_do() {
         "accept the terms (FLUX.1 [dev] Non-Commercial License) at https://huggingface.co/black-forest-labs/FLUX.1-dev",
         "folders = [",
     ]);
-    run(&home, &["generate", "a cat", "--model", "flux9"])
+    home.run(&["generate", "a cat", "--model", "flux9"])
         .refused_with(&["no model \"flux9\"", "flux1-schnell"]);
     assert!(!home.socket().exists(), "a worker was started");
 }
@@ -46,9 +37,9 @@ fn the_list_has_every_model_with_what_it_lacks() {
         &sparse::transformer(true),
         None,
     );
-    let table = run(&home, &["models", "list"]);
+    let table = home.run(&["models", "list"]);
     assert!(table.done().contains("majicflus_v1") && table.stdout.contains("调.safetensors"), "{table:?}");
-    let json = run(&home, &["models", "list", "--json"]).json();
+    let json = home.run(&["models", "list", "--json"]).json();
     let models = json["models"].as_array().expect("models");
     let named = |name: &str| models.iter().find(|model| model["name"] == name).expect("it is listed");
     assert_eq!((&named("nano")["here"], &named("nano")["bytes"]), (&true.into(), &21_487_342.into()));
@@ -68,7 +59,7 @@ fn where_says_of_each_part_where_it_is_or_would_come_from() {
     let home = Home::new();
     let cache = home.path().join(".cache/huggingface/hub/models--Kijai--flux-fp8/snapshots/a");
     sparse::published("flux1-dev-fp8", &cache.join("flux1-dev-fp8.safetensors"));
-    let told = run(&home, &["models", "where", "flux1-dev-fp8"]);
+    let told = home.run(&["models", "where", "flux1-dev-fp8"]);
     let lines = [
         "transformer  ",
         "snapshots/a/flux1-dev-fp8.safetensors",
@@ -79,19 +70,19 @@ fn where_says_of_each_part_where_it_is_or_would_come_from() {
     for line in lines {
         assert!(told.done().contains(line), "{line} is not in {}", told.stdout);
     }
-    let json = run(&home, &["models", "where", "majicflus_v1", "--json"]).json();
+    let json = home.run(&["models", "where", "majicflus_v1", "--json"]).json();
     assert_eq!(
         json["parts"][0]["from"]["places"][0],
         "ModelScope MAILAND/majicflus_v1 majicflus_v134.safetensors"
     );
-    run(&home, &["models", "where", "flux9"]).refused_with(&["no model \"flux9\""]);
+    home.run(&["models", "where", "flux9"]).refused_with(&["no model \"flux9\""]);
 }
 
 #[test]
 fn a_transformers_path_alone_takes_encoders_and_vae_from_what_is_found() {
     let home = Home::new();
     let path = sparse::write(&home.path().join("下载/it"), "F8_E4M3", &sparse::transformer(true), None);
-    run(&home, &["generate", "a cat", "--model", text(&path)]).refused_with(&[
+    home.run(&["generate", "a cat", "--model", text(&path)]).refused_with(&[
         "下载/it cannot be drawn with yet; missing: the T5 encoder",
         "`flux-tui models pull t5-xxl-fp16 clip-l flux1-vae` fetches 10.37 GB",
     ]);
@@ -102,9 +93,26 @@ fn a_transformers_path_alone_takes_encoders_and_vae_from_what_is_found() {
     for id in ["t5-xxl-fp8", "clip-l", "flux1-vae"] {
         sparse::published(id, &folder.join(id));
     }
-    let json = run(&home, &["models", "where", text(&path), "--json"]).json();
+    let json = home.run(&["models", "where", text(&path), "--json"]).json();
     let parts =
         json["parts"].as_array().expect("parts").iter().map(|part| part["at"].as_str().expect("here"));
     let expected = [path, folder.join("t5-xxl-fp8"), folder.join("clip-l"), folder.join("flux1-vae")];
     assert_eq!(parts.collect::<Vec<_>>(), expected.iter().map(|path| text(path)).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_part_that_a_person_named_and_that_is_not_there_is_told_before_a_worker_is_asked() {
+    let home = Home::new();
+    let configuration = home.path().join(".config/flux-tui");
+    std::fs::create_dir_all(&configuration).expect("a directory");
+    let text = "[[model]]\nname = \"mine\"\nbase = \"nano\"\nvae = \"/nowhere/ae\"\n";
+    std::fs::write(configuration.join("models.toml"), text).expect("written");
+    let refused = home.run(&["generate", "a cat", "--model", "mine"]);
+    refused.refused_with(&[
+        "mine cannot be drawn with yet; missing: the VAE",
+        "/nowhere/ae",
+        "there is no such file",
+    ]);
+    assert!(!refused.stderr.contains("pull"), "{refused:?}");
+    assert!(!home.socket().exists(), "a worker was started");
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use crate::catalog::find::{Missing, Search, Total, to_fetch};
-use crate::catalog::{Bytes, Catalog, Entry, Role};
+use crate::catalog::{Bytes, Catalog, Entry, Published, Role};
 use crate::cli::failure::Failure;
 use crate::cli::generate::catalog;
 use crate::cli::{stdout, text};
@@ -55,15 +55,15 @@ struct Model {
     here: bool,
     missing: Vec<Lacks>,
     #[serde(skip)]
-    to_fetch: String,
+    to_fetch: Option<String>,
 }
 
 #[derive(Serialize)]
 struct Lacks {
     part: &'static str,
-    /// The file that would be fetched, by its id and its own name.
-    id: String,
-    file: String,
+    /// The file that would be fetched, by its id and its own name; none where a person named a file that is not there.
+    id: Option<&'static str>,
+    file: Option<&'static str>,
     bytes: Option<u64>,
     #[serde(skip)]
     sentence: String,
@@ -93,22 +93,24 @@ impl Model {
             license: entry.info.license.clone(),
             bytes: here.iter().map(size).sum(),
             here: missing.is_empty(),
-            to_fetch: Total(&to_fetch(&missing)).to_string(),
-            missing: missing.iter().filter_map(Lacks::new).collect(),
+            to_fetch: Some(to_fetch(&missing))
+                .filter(|files| !files.is_empty())
+                .map(|files| Total(&files).to_string()),
+            missing: missing.iter().map(Lacks::new).collect(),
         }
     }
 }
 
 impl Lacks {
-    fn new(missing: &Missing) -> Option<Self> {
-        let file = missing.files.first()?;
-        Some(Self {
+    fn new(missing: &Missing) -> Self {
+        let file = missing.files.first().copied();
+        Self {
             part: missing.role.key(),
-            id: file.id.clone(),
-            file: file.file_name().to_owned(),
-            bytes: file.bytes,
+            id: file.map(|file| file.id.as_str()),
+            file: file.map(Published::file_name),
+            bytes: file.and_then(|file| file.bytes),
             sentence: missing.to_string(),
-        })
+        }
     }
 }
 
@@ -133,7 +135,11 @@ fn page(told: &Told) -> String {
             format!("here, {}", Bytes(model.bytes))
         } else {
             let lacks: Vec<_> = model.missing.iter().map(|lacks| lacks.sentence.as_str()).collect();
-            format!("missing: {}; `models pull` fetches {}", lacks.join(", "), model.to_fetch)
+            let missing = format!("missing: {}", lacks.join(", "));
+            match &model.to_fetch {
+                Some(size) => format!("{missing}; `flux-tui models pull {}` fetches {size}", model.name),
+                None => missing,
+            }
         };
         format!("{}\n{}\n{state}", model.about, model.license)
     };
