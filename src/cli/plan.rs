@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::failure::Failure;
-use super::generate::{catalog, model_name, request};
+use super::generate::{find, model_name, request};
 use super::{load, stdout, text};
 use crate::config::{Config, JobDefaults};
 use crate::device::{DeviceChoice, VramBudget};
@@ -12,7 +12,6 @@ use crate::engine::{self, Forecast, Placement, Planned};
 use crate::job::Size;
 use crate::model::ModelName;
 use crate::paths::Paths;
-use crate::worker;
 
 /// Say what a picture will take of a card's memory, what stays there and what is streamed, and how long it will take.
 ///
@@ -20,7 +19,7 @@ use crate::worker;
 /// cannot work says what would.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The model's name, or the path of a transformer [default: the first there is].
+    /// The model's name, or the path of a transformer [default: nano].
     #[arg(long, value_name = "M")]
     model: Option<String>,
     /// Pixels across [default: the model's].
@@ -73,18 +72,14 @@ struct Predicted {
 const BEFORE_THE_FIRST_STEP: f64 = 0.05;
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
-    let directory = Paths::from_env()?.config;
-    let catalog = catalog(&directory);
-    let name = match &args.model {
-        Some(name) => model_name(name),
-        None => catalog.entries()[0].info.name.clone(),
-    };
-    let entry = worker::find(&catalog, &name)?;
+    let paths = Paths::from_env()?;
+    let name = args.model.as_deref().map_or_else(|| ModelName::new(ModelName::NANO), model_name);
+    let entry = find(&paths, &name)?;
     let usual = entry.info.defaults;
     let size =
         Size::new(args.width.unwrap_or(usual.size.width()), args.height.unwrap_or(usual.size.height()))?;
     let picture = Planned { size, steps: args.steps.unwrap_or(usual.steps) };
-    let (config, problems) = Config::load(&directory);
+    let (config, problems) = Config::load(&paths.config);
     problems.iter().for_each(|problem| text::complain("warning", &problem.to_string()));
     let defaults = JobDefaults { device: args.device, ..args.load.defaults() }.or(config.defaults);
     let device = defaults.device.unwrap_or_default().best(&engine::devices())?;
