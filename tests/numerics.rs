@@ -27,6 +27,7 @@ fn nano(file: &str) -> Source {
 fn parts() -> Parts {
     Parts {
         transformer: nano("flux1-nano-fp8.safetensors"),
+        complete_from: None,
         vae: nano("ae.safetensors"),
         vae_config: nano("vae_config.json"),
         clip: nano("clip.safetensors"),

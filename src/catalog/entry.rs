@@ -145,6 +145,7 @@ fn parts(raw: &RawModel) -> Result<Parts, CatalogError> {
     let part = |part, value: &str| source(value).ok_or_else(|| unknown_part(&raw.name, part, value));
     Ok(Parts {
         transformer: part("transformer", &raw.transformer)?,
+        complete_from: None,
         vae: part("vae", &raw.vae)?,
         vae_config: part("vae_config", &raw.vae_config)?,
         clip: part("clip", &raw.clip)?,

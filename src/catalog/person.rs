@@ -6,6 +6,7 @@
 //! base = "nano"                               # what is not said here is this model's
 //! transformer = "/models/it.safetensors"      # a file, an index of several, or a folder of diffusers
 //! # clip, t5, vae, clip_config, t5_config, vae_config, clip_tokenizer, t5_tokenizer: the same
+//! # complete_from: a transformer that gives this one the layers at its ends, where it has only blocks
 //! # about, license, width, height, steps, guidance
 //! ```
 //!
@@ -27,7 +28,7 @@ const CONFIG: &str = "config.json";
 
 /// Every key of a model, for a message.
 const KEYS: &str = "name, base, transformer, clip, t5, vae, clip_config, t5_config, vae_config, clip_tokenizer, \
-                    t5_tokenizer, about, license, width, height, steps, guidance";
+                    t5_tokenizer, complete_from, about, license, width, height, steps, guidance";
 
 /// Reads `models.toml` of the configuration directory into `entries`.
 pub(super) fn load(directory: &Path, entries: &mut Vec<Entry>) -> Vec<ConfigProblem> {
@@ -110,6 +111,7 @@ fn set(entry: &mut Entry, key: &str, value: &Value<'_>) -> Result<(), String> {
     let said = |error: JobError| error.to_string();
     match key {
         "name" | "base" => {}
+        "complete_from" => parts.complete_from = Some(Source::File(path(key, value)?)),
         "about" => info.about = text(key, value)?,
         "license" => info.license = text(key, value)?,
         "width" => defaults.size = Size::new(whole(key, value)?, defaults.size.height()).map_err(said)?,
@@ -117,6 +119,11 @@ fn set(entry: &mut Entry, key: &str, value: &Value<'_>) -> Result<(), String> {
         "steps" => defaults.steps = job::check_steps(whole(key, value)?).map_err(said)?,
         "guidance" => defaults.guidance = job::check_guidance(real(key, value)?).map_err(said)?,
         _ => {
+            if key == "transformer" {
+                // Where it has only blocks, the rest is its base's.
+                let base = parts.transformer.clone();
+                parts.complete_from.get_or_insert(base);
+            }
             let source = part(parts, key).ok_or_else(|| format!("{key:?} is not known; there are {KEYS}"))?;
             let path = path(key, value)?;
             *source = Source::File(path.clone());

@@ -151,6 +151,7 @@ fn kind(identity: &Identity) -> (&'static str, String) {
             let with = if whole { ", with its encoders and VAE" } else { "" };
             (kind, format!("FLUX.1 {}, or a fine-tune of it{with}", variant.name()))
         }
+        Kind::Blocks(_) => ("blocks", "a FLUX.1 transformer without the layers at its ends".to_owned()),
         Kind::Incomplete(_) => ("incomplete", "a FLUX.1 transformer that is not whole".to_owned()),
         Kind::Parts => {
             let parts: Vec<_> = identity.parts.iter().map(|found| found.part.wanted()).collect();
@@ -162,15 +163,6 @@ fn kind(identity: &Identity) -> (&'static str, String) {
         }
         Kind::Lora(names) => ("lora", format!("a LoRA ({names})")),
         Kind::Other(name) => ("other", name.clone()),
-        Kind::Gguf { architecture, flux, types } => {
-            let types: Vec<_> = types.iter().map(|(name, count)| format!("{count} {name}")).collect();
-            let what = match (architecture, flux) {
-                (Some(architecture), _) => format!("a GGUF file of {architecture}"),
-                (None, true) => "a GGUF file of FLUX.1, which does not say so".to_owned(),
-                (None, false) => "a GGUF file that does not say of what".to_owned(),
-            };
-            ("gguf", format!("{what}; tensors: {}", types.join(", ")))
-        }
         Kind::Unknown(Some(first)) => ("unknown", format!("unknown; its first tensor is {first:?}")),
         Kind::Unknown(None) => ("unknown", "a file without tensors".to_owned()),
     }

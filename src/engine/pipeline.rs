@@ -13,7 +13,7 @@ use super::sample::schedule::{Shift, sigmas};
 use super::text::encode::{Clip, T5};
 use super::text::tokenize::Counter;
 use super::vae::decoder::{Decoder, Scaling};
-use super::weights::{Weights, WeightsError};
+use super::weights::{Dtype, Weights, WeightsError};
 use super::{Brief, Draw, Drawn, EngineError, Observer, Report, Step, latent};
 use crate::job::{Size, Times, TokenCount};
 use crate::model::{ModelName, Parts, TextLimits};
@@ -194,11 +194,8 @@ fn compute<E: std::error::Error + Send + Sync + 'static>(stage: &'static str) ->
 
 /// What computes, and from which weights: `fp32 from fp8 e4m3 weights`.
 fn precision(transformer: &Weights) -> String {
-    use safetensors::Dtype;
     match transformer.dtypes().first() {
-        Some(Dtype::F8_E4M3) => "fp32 from fp8 e4m3 weights".to_owned(),
-        Some(Dtype::BF16) => "fp32 from bf16 weights".to_owned(),
-        Some(Dtype::F16) => "fp32 from fp16 weights".to_owned(),
-        _ => "fp32".to_owned(),
+        Some(Dtype::F32) | None => "fp32".to_owned(),
+        Some(dtype) => format!("fp32 from {} weights", dtype.name()),
     }
 }

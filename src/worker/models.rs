@@ -141,7 +141,10 @@ fn of_file(catalog: &Catalog, name: &ModelName, path: &Path) -> Result<Entry, No
         Ok(identity) => identity,
         Err(source) => return Err(NoModel::File { path, source }),
     };
-    identity.drawn().map_err(|reason| NoModel::NotDrawn { path: path.clone(), reason })?;
+    // What is only blocks may be completed by a base.
+    if !matches!(identity.kind, Kind::Blocks(_)) {
+        identity.drawn().map_err(|reason| NoModel::NotDrawn { path: path.clone(), reason })?;
+    }
     let mut reasons = Vec::new();
     for base in catalog.entries() {
         let mut entry = base.clone();
@@ -152,7 +155,10 @@ fn of_file(catalog: &Catalog, name: &ModelName, path: &Path) -> Result<Entry, No
                 Part::Clip => &mut entry.parts.clip,
                 Part::T5 => &mut entry.parts.t5,
             };
-            *part = Source::File(path.clone());
+            let base = std::mem::replace(part, Source::File(path.clone()));
+            if found.part == Part::Transformer {
+                entry.parts.complete_from.get_or_insert(base);
+            }
         }
         match weights::fits(&entry.parts) {
             Ok(()) => {
