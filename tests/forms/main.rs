@@ -6,7 +6,9 @@ mod bad;
 mod home;
 mod info;
 mod make;
+mod make_gguf;
 mod own;
+mod quantised;
 
 use std::path::Path;
 
