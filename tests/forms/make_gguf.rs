@@ -107,6 +107,20 @@ pub fn random(dtype: Dtype, shape: &[usize], seed: u32) -> Blocks {
     Blocks { dtype, shape: shape.to_vec(), bytes }
 }
 
+/// nano with random blocks of these types, in turn, in its matrices.
+pub fn nano_of(dtypes: &[Dtype]) -> Vec<(String, Blocks)> {
+    let mut all = unquantised(&crate::make::tensors("flux1-nano-fp8.safetensors"));
+    for (at, (name, tensor)) in all.iter_mut().enumerate() {
+        let dtype = dtypes[at % dtypes.len()];
+        let columns = tensor.shape.last().copied().unwrap_or(1);
+        // As quantisers do: vectors and rows that are no whole blocks stay.
+        if name.ends_with(".weight") && tensor.shape.len() == 2 && columns % dtype.block().values == 0 {
+            *tensor = random(dtype, &tensor.shape, at as u32);
+        }
+    }
+    all
+}
+
 /// T5's names in llama.cpp.
 pub fn t5_name(name: &str) -> String {
     let parts: Vec<&str> = name.split('.').collect();

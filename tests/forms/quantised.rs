@@ -11,7 +11,7 @@ use flux_tui::model::Source;
 use safetensors::SafeTensors;
 
 use crate::make::{self, tensors};
-use crate::make_gguf::{self, Blocks};
+use crate::make_gguf;
 use crate::{Nobody, TRANSFORMER, assert_is_nano, folder, part};
 
 const TINY: [&str; 5] = [
@@ -124,20 +124,6 @@ fn their_velocities_are_those_of_diffusers_with_the_widened_values() {
     assert!(other > 1e-3, "two types with one velocity: this test sees nothing");
 }
 
-/// nano with a type in all its matrices, or with random blocks where the type is one of GGUF's own.
-fn nano_of(dtypes: &[Dtype]) -> Vec<(String, Blocks)> {
-    let mut all = make_gguf::unquantised(&tensors(TRANSFORMER));
-    for (at, (name, tensor)) in all.iter_mut().enumerate() {
-        let dtype = dtypes[at % dtypes.len()];
-        let columns = tensor.shape.last().copied().unwrap_or(1);
-        // As quantisers do: vectors and rows that are no whole blocks stay.
-        if name.ends_with(".weight") && tensor.shape.len() == 2 && columns % dtype.block().values == 0 {
-            *tensor = make_gguf::random(dtype, &tensor.shape, at as u32);
-        }
-    }
-    all
-}
-
 #[test]
 fn a_quantised_transformer_computes_what_its_widened_values_do() {
     let folder = folder();
@@ -152,7 +138,7 @@ fn a_quantised_transformer_computes_what_its_widened_values_do() {
         &[Dtype::Q6K, Dtype::Q5_0],
         &[Dtype::Q4K, Dtype::Q5K, Dtype::Q4_0, Dtype::Q4_1, Dtype::Q5_1],
     ] {
-        let path = make_gguf::write(&folder.path().join("nano.gguf"), "flux", &nano_of(dtypes));
+        let path = make_gguf::write(&folder.path().join("nano.gguf"), "flux", &make_gguf::nano_of(dtypes));
         let weights = part(&path, Part::Transformer);
         let wide = weights.names().map(|name| {
             let shape = weights.shape(name).expect("it is there").to_vec();

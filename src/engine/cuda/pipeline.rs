@@ -10,10 +10,10 @@ use half::bf16;
 
 use super::error::{CudaError, Result, driver};
 use super::flux::origin::Origin;
-use super::flux::precision::{self, Asked, Choice};
+use super::flux::precision::{self, Asked, Choice, Stored};
 use super::flux::step::Watch;
 use super::flux::workspace::Workspace;
-use super::flux::{Conditions, Flux, linear};
+use super::flux::{Conditions, Flux};
 use super::gpu::Gpu;
 use super::memory::{Buffer, Matrix};
 use super::plan;
@@ -98,9 +98,7 @@ impl Pipeline {
         bind.map_err(&on_card)?;
         let config = Config::of(&transformer).map_err(|error| on_card(error.into()))?;
         let origin = Origin::File(&transformer);
-        let stored_fp8 = linear::stored_as_fp8(&origin, "single_blocks.0.linear1.weight")
-            .map_err(|error| on_card(error.into()))?;
-        let choice = precision::choose(asked, gpu.card(), stored_fp8).map_err(&on_card)?;
+        let choice = precision::choose(asked, gpu.card(), Stored::of(&origin)).map_err(&on_card)?;
         let projection = Projection::read(&parts.preview)
             .map_err(|error| failed("the preview projection", &parts.preview)(error.into()))?;
 
@@ -118,6 +116,7 @@ impl Pipeline {
         let model = plan::Model {
             config: &config,
             precision: choice.precision,
+            origin,
             text: limits.t5,
             t5: t5_sizes,
             clip: clip_sizes,

@@ -16,7 +16,7 @@ pub enum WeightsError {
     Header(#[from] HeaderError),
     /// A GGUF file whose header does not describe the bytes behind it, or is of a kind that is not read.
     #[error(transparent)]
-    Gguf(#[from] GgufError),
+    Gguf(Box<GgufError>),
     /// A tensor in one of bitsandbytes' formats that does not fit what belongs to it, or is not read.
     #[error("the tensor {name:?} is bitsandbytes': {problem}")]
     Bitsandbytes {
@@ -111,6 +111,12 @@ pub enum WeightsError {
     /// candle failed.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),
+}
+
+impl From<GgufError> for WeightsError {
+    fn from(error: GgufError) -> Self {
+        Self::Gguf(Box::new(error))
+    }
 }
 
 /// What is wrong with one file, by its first bytes or its header.

@@ -240,7 +240,7 @@ mod tests {
         let magnitudes = Magnitudes { absmax: &absmax, nested: None, before: 32 };
         let packed: Vec<u8> = (0..48).map(|i| (i % 16) << 4 | (15 - i % 16)).collect();
         let wanted = |at: usize| {
-            let level = if at % 2 == 0 { at / 2 % 16 } else { 15 - at / 2 % 16 };
+            let level = if at.is_multiple_of(2) { at / 2 % 16 } else { 15 - at / 2 % 16 };
             LEVELS[level] * if at < 32 { 2.0 } else { 0.5 }
         };
         for first in [0, 1, 31, 33] {

@@ -110,7 +110,7 @@ impl Matrix {
         let slices = slices.map(|(slice, scale)| {
             let row = first;
             let values = slice.scaled(scale, &files).values(dtype);
-            first += if columns == 0 { 0 } else { values / columns };
+            first += values.checked_div(columns).unwrap_or_default();
             (slice, scale, row)
         });
         let slices = slices.collect();
