@@ -189,7 +189,7 @@ fn rows(told: &Told) -> Vec<(&'static str, String)> {
     }
     if told.memory.card > 0 {
         let Memory { cpu, card } = told.memory;
-        rows.push(("weights", format!("{} on a card, {} on the CPU (fp32)", size(card), size(cpu))));
+        rows.push(("weights", format!("{} on a card, {} on the CPU", size(card), size(cpu))));
     }
     if !told.parts.is_empty() && !told.missing.is_empty() {
         rows.push(("not in it", told.missing.join(", ")));

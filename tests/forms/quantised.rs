@@ -193,6 +193,22 @@ fn what_is_quantised_in_another_way_or_of_another_model_is_refused_by_name() {
 }
 
 #[test]
+fn a_marker_of_two_elements_asks_for_no_products_in_fp8() {
+    let folder = folder();
+    for (elements, allowed) in [(1, true), (2, false)] {
+        for prefix in ["", "model.diffusion_model."] {
+            let mut all = make::prefixed(&tensors(TRANSFORMER), prefix);
+            let dtype = safetensors::Dtype::F8_E4M3;
+            let marker = make::Tensor { dtype, shape: vec![elements], bytes: vec![0; elements] };
+            all.insert(format!("{prefix}scaled_fp8"), marker);
+            let path = make::write(&folder.path().join("it.safetensors"), &all);
+            let weights = part(&path, Part::Transformer);
+            assert_eq!(weights.allows_fp8_products(), allowed, "{elements} elements behind {prefix:?}");
+        }
+    }
+}
+
+#[test]
 fn nf4_whose_parts_are_missing_or_do_not_fit_names_the_tensor() {
     let folder = folder();
     let bytes = std::fs::read(fixture("tiny-nf4.safetensors")).expect("it is there");
