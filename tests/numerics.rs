@@ -133,7 +133,7 @@ fn both_text_encoders_are_transformers() {
     let counter = Counter::load(&parts(), LIMITS).expect("nano's tokenizers load");
     let prompt = "a red apple, 3d";
     let t5 = counter.t5.tokenize(prompt).expect("tokens");
-    let mut model = T5::load(&Weights::open(&parts().t5).expect("opens"), &parts().t5_config).expect("loads");
+    let model = T5::load(&Weights::open(&parts().t5).expect("opens"), &parts().t5_config).expect("loads");
     let error = relative_error(&model.encode(&t5).expect("encodes"), &reference["t5_out"]);
     assert!(error < 1e-4, "T5 is off by {error:.2e}");
     let clip = counter.clip.tokenize(prompt).expect("tokens");

@@ -41,7 +41,7 @@ fn run_twice(gpu: &Arc<Gpu>, rows: usize, width: usize, encode: impl Fn(&Buffer)
 fn t5_on_the_card_is_t5_on_the_cpu() {
     let Some(gpu) = gpu() else { return };
     let weights = weights("t5.safetensors");
-    let mut cpu = encode::T5::load(&weights, &nano("t5_config.json")).expect("the CPU's T5");
+    let cpu = encode::T5::load(&weights, &nano("t5_config.json")).expect("the CPU's T5");
     let ours = T5::load(&gpu, &weights, &nano("t5_config.json")).expect("the card's T5");
     // The model's own length, one tile of queries and a bit, and several.
     for limit in [32, 130, 300] {

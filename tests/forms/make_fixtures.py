@@ -13,7 +13,8 @@ llama.cpp), bitsandbytes and diffusers, on the CPU.
   tiny.json                         of each of these, a hash of every tensor's values in fp32, under BFL's names
   velocities.safetensors            of each of these, what diffusers makes of some noise with those values
 
-Run as: python tests/forms/make_fixtures.py. Versions: tests/reference/requirements.txt, gguf 0.19.0, bitsandbytes 0.50.2.
+Run as: python tests/forms/make_fixtures.py. Ran with torch 2.11.0, diffusers 0.42.1, gguf 0.19.0,
+bitsandbytes 0.50.2, on the CPU.
 """
 
 import json

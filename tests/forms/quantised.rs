@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
 use flux_tui::engine::dit::model::Flux;
+use flux_tui::engine::text::encode::T5;
+use flux_tui::engine::text::tokenize::Tokens;
 use flux_tui::engine::weights::{Dtype, Part, Weights, WeightsError};
+use flux_tui::job::{Encoder, TokenCount};
 use flux_tui::model::Source;
 use safetensors::SafeTensors;
 
@@ -124,6 +127,17 @@ fn their_velocities_are_those_of_diffusers_with_the_widened_values() {
     assert!(other > 1e-3, "two types with one velocity: this test sees nothing");
 }
 
+/// The same values in fp32, in a file.
+fn widened(weights: &Weights, path: &Path) -> PathBuf {
+    let wide = weights.names().map(|name| {
+        let shape = weights.shape(name).expect("it is there").to_vec();
+        let values = weights.widened(name, &shape).expect("it is a weight");
+        let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        (name.to_owned(), make::Tensor { dtype: safetensors::Dtype::F32, shape, bytes })
+    });
+    make::write(path, &wide.collect())
+}
+
 #[test]
 fn a_quantised_transformer_computes_what_its_widened_values_do() {
     let folder = folder();
@@ -140,13 +154,7 @@ fn a_quantised_transformer_computes_what_its_widened_values_do() {
     ] {
         let path = make_gguf::write(&folder.path().join("nano.gguf"), "flux", &make_gguf::nano_of(dtypes));
         let weights = part(&path, Part::Transformer);
-        let wide = weights.names().map(|name| {
-            let shape = weights.shape(name).expect("it is there").to_vec();
-            let values = weights.widened(name, &shape).expect("it is a weight");
-            let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-            (name.to_owned(), make::Tensor { dtype: safetensors::Dtype::F32, shape, bytes })
-        });
-        let wide = make::write(&folder.path().join("wide.safetensors"), &wide.collect());
+        let wide = widened(&weights, &folder.path().join("wide.safetensors"));
         let of = |weights: &Weights| velocity(weights, inputs.each_ref(), (4, 4));
         let off = difference(&of(&weights), &of(&part(&wide, Part::Transformer)));
         assert!(off < 1e-4, "{dtypes:?}: {off}");
@@ -171,6 +179,32 @@ fn unquantised_gguf_is_nano_prefixed_or_not_and_so_is_t5_in_the_names_of_llama_c
     let weights = part(&path, Part::T5);
     assert_eq!(weights.form(), Some("llama.cpp"));
     assert_is_nano(&weights, "t5.safetensors", "llama.cpp");
+}
+
+#[test]
+fn a_quantised_t5_encodes_as_its_widened_values_do() {
+    let folder = folder();
+    let mut all = make_gguf::unquantised(&tensors("t5.safetensors"));
+    for (at, (name, tensor)) in all.iter_mut().enumerate() {
+        let dtype = [Dtype::Q8_0, Dtype::Q5_1, Dtype::Q4_0][at % 3];
+        if tensor.shape.len() == 2 && !name.contains("relative_attention_bias") {
+            *tensor = make_gguf::random(dtype, &tensor.shape, at as u32);
+        }
+        *name = make_gguf::t5_name(name);
+    }
+    let path = make_gguf::write(&folder.path().join("t5.gguf"), "t5", &all);
+    let weights = part(&path, Part::T5);
+    let wide = widened(&weights, &folder.path().join("wide.safetensors"));
+    let (config, ids) = (Source::File(make::nano("t5_config.json")), [5, 100, 2000, 7, 1, 0, 0, 0]);
+    let encoded = |weights: &Weights| {
+        let count = TokenCount { encoder: Encoder::T5, tokens: 5, limit: 8, cut_at: None, unknown: 0 };
+        let tokens = Tokens { ids: ids.to_vec(), end: 4, count };
+        let text = T5::load(weights, &config).and_then(|t5| Ok(t5.encode(&tokens)?)).expect("it encodes");
+        assert_eq!(text.dims(), [8, 128]);
+        text.flatten_all().and_then(|flat| flat.to_vec1::<f32>()).expect("fp32")
+    };
+    let off = difference(&encoded(&weights), &encoded(&part(&wide, Part::T5)));
+    assert!(off < 1e-4, "{off}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! A linear layer: one type for every form that weights come in, so that the blocks need not know.
 
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 
 use crate::engine::ops;
 use crate::engine::ops::stored_linear::StoredLinear;
@@ -21,13 +21,35 @@ impl Linear {
     /// # Errors
     /// When either is missing or has another shape.
     pub fn load(weights: &Weights, name: &str, inner: usize, out: usize) -> Result<Self, WeightsError> {
-        let (weight, bias) = (format!("{name}.weight"), format!("{name}.bias"));
-        if weights.dtype(&weight)?.is_quantised() {
-            let bias = weights.widened(&bias, &[out])?;
-            let weight = weights.matrix(&weight, (out, inner))?;
-            return Ok(Self::Stored(StoredLinear::new(weight, Some(bias))?));
+        let bias = weights.widened(&format!("{name}.bias"), &[out])?;
+        Self::with(weights, name, (inner, out), Some(bias))
+    }
+
+    /// Reads `{name}.weight` alone; b is zero.
+    ///
+    /// # Errors
+    /// As [`Linear::load`].
+    pub fn without_bias(
+        weights: &Weights,
+        name: &str,
+        inner: usize,
+        out: usize,
+    ) -> Result<Self, WeightsError> {
+        Self::with(weights, name, (inner, out), None)
+    }
+
+    fn with(
+        weights: &Weights,
+        name: &str,
+        (inner, out): (usize, usize),
+        bias: Option<Vec<f32>>,
+    ) -> Result<Self, WeightsError> {
+        let name = format!("{name}.weight");
+        if weights.dtype(&name)?.is_quantised() {
+            return Ok(Self::Stored(StoredLinear::new(weights.matrix(&name, (out, inner))?, bias)?));
         }
-        Ok(Self::Wide(weights.transposed(&weight, (out, inner))?, weights.get(&bias, &[out])?))
+        let bias = Tensor::from_vec(bias.unwrap_or_else(|| vec![0.0; out]), out, &Device::Cpu)?;
+        Ok(Self::Wide(weights.transposed(&name, (out, inner))?, bias))
     }
 
     /// `[rows, in]` to `[rows, out]`; rows may be spaced.

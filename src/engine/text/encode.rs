@@ -1,10 +1,10 @@
-//! T5's encoder and CLIP's text model, both from candle-transformers, in fp32.
+//! T5's encoder and CLIP's text model, the latter from candle-transformers, in fp32.
 
 use candle_core::{Device, IndexOp, Tensor};
 use candle_transformers::models::clip::text_model::{Activation, ClipTextConfig, ClipTextTransformer};
-use candle_transformers::models::t5;
 use serde::Deserialize;
 
+use super::t5;
 use super::tokenize::Tokens;
 use crate::engine::weights::{Weights, WeightsError};
 use crate::model::Source;
@@ -12,23 +12,22 @@ use crate::model::Source;
 /// T5's encoder.
 #[derive(Debug)]
 pub struct T5 {
-    model: t5::T5EncoderModel,
+    model: t5::Encoder,
 }
 
 impl T5 {
     /// # Errors
     /// When the config is none of T5's, or a tensor is missing.
     pub fn load(weights: &Weights, config: &Source) -> Result<Self, WeightsError> {
-        let config: t5::Config = read_config(config)?;
-        Ok(Self { model: t5::T5EncoderModel::load(weights.builder(), &config)? })
+        Ok(Self { model: t5::Encoder::load(weights, read_config(config)?)? })
     }
 
     /// One vector a token: `[limit, channels]`.
     ///
     /// # Errors
     /// When candle fails.
-    pub fn encode(&mut self, tokens: &Tokens) -> candle_core::Result<Tensor> {
-        self.model.forward(&ids(tokens)?)?.squeeze(0)
+    pub fn encode(&self, tokens: &Tokens) -> candle_core::Result<Tensor> {
+        self.model.forward(&tokens.ids)
     }
 }
 

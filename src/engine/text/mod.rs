@@ -2,4 +2,5 @@
 //! ([`encode`]).
 
 pub mod encode;
+mod t5;
 pub mod tokenize;
