@@ -18,7 +18,6 @@ bitsandbytes 0.50.2, on the CPU.
 """
 
 import json
-import struct
 import sys
 from pathlib import Path
 
