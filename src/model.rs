@@ -93,8 +93,10 @@ impl Source {
 /// The parts of one model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parts {
-    /// The diffusion transformer: safetensors in any form that the engine knows, here and below.
+    /// The diffusion transformer: safetensors or GGUF in any form that the engine knows, here and below.
     pub transformer: Source,
+    /// A transformer that has the layers at both ends where this one has only blocks.
+    pub complete_from: Option<Source>,
     /// The VAE.
     pub vae: Source,
     /// `AutoencoderKL`'s config, JSON: scaling and shift factors.

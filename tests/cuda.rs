@@ -3,3 +3,9 @@
 #![cfg(feature = "cuda")]
 
 mod card;
+#[allow(dead_code)] // what of it the tests of forms use
+#[path = "forms/make.rs"]
+mod make;
+#[allow(dead_code)]
+#[path = "forms/make_gguf.rs"]
+mod make_gguf;

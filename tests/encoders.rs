@@ -110,7 +110,7 @@ fn a_block_of_t5_xxl_is_transformers() {
         }),
     );
     let weights = Weights::open(&write(&folder.path().join("t5.safetensors"), &shapes)).expect("it is whole");
-    let t5 = T5::load(weights, &config).expect("it loads");
+    let t5 = T5::load(&weights, &config).expect("it loads");
     let text = t5.encode(&tokens(Encoder::T5, ids().collect())).expect("it reads");
     let error = relative_error(&text, &reference("t5"));
     assert!(error < 1e-4, "T5-XXL's block is off by {error:.2e}");

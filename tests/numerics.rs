@@ -31,6 +31,7 @@ fn nano(file: &str) -> Source {
 fn parts() -> Parts {
     Parts {
         transformer: nano("flux1-nano-fp8.safetensors"),
+        complete_from: None,
         vae: nano("ae.safetensors"),
         vae_config: nano("vae_config.json"),
         clip: nano("clip.safetensors"),
@@ -137,7 +138,7 @@ fn both_text_encoders_are_transformers() {
     let counter = Counter::load(&t5_tokenizer, &clip_tokenizer, LIMITS).expect("nano's tokenizers load");
     let prompt = "a red apple, 3d";
     let t5 = counter.t5.tokenize(prompt).expect("tokens");
-    let model = T5::load(Weights::open(&parts().t5).expect("opens"), &parts().t5_config).expect("loads");
+    let model = T5::load(&Weights::open(&parts().t5).expect("opens"), &parts().t5_config).expect("loads");
     let error = relative_error(&model.encode(&t5).expect("encodes"), &reference["t5_out"]);
     assert!(error < 1e-4, "T5 is off by {error:.2e}");
     let clip = counter.clip.tokenize(prompt).expect("tokens");

@@ -226,6 +226,7 @@ fn recipe(raw: &RawModel, files: &[Published]) -> Result<Recipe, CatalogError> {
     };
     Ok(Recipe {
         transformer: weights(Role::Transformer, &raw.transformer)?,
+        complete_from: None,
         t5: weights(Role::T5, &raw.t5)?,
         clip: weights(Role::Clip, &raw.clip)?,
         vae: weights(Role::Vae, &raw.vae)?,

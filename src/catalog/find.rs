@@ -71,7 +71,9 @@ impl<'r> Search<'r> {
     pub fn parts(&self, recipe: &Recipe) -> Result<Parts, Vec<Missing>> {
         let missing = self.missing(recipe);
         if missing.is_empty() {
-            recipe.parts(|role| self.weights(recipe, role)).map_err(|one| vec![one])
+            let transformer = |wanted| self.find(wanted, Role::Transformer).ok();
+            let complete_from = recipe.complete_from.as_ref().and_then(transformer);
+            recipe.parts(complete_from, |role| self.weights(recipe, role)).map_err(|one| vec![one])
         } else {
             Err(missing)
         }
@@ -88,7 +90,11 @@ impl<'r> Search<'r> {
     /// # Errors
     /// When they are nowhere: what would serve.
     pub fn weights(&self, recipe: &Recipe, role: Role) -> Result<Source, Missing> {
-        let ids = match recipe.wanted(role) {
+        self.find(recipe.wanted(role), role)
+    }
+
+    fn find(&self, wanted: &Wanted, role: Role) -> Result<Source, Missing> {
+        let ids = match wanted {
             Wanted::Given(source) => return given(source, role),
             Wanted::Published(ids) => ids,
         };

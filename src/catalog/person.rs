@@ -9,6 +9,7 @@
 //! base = "flux1-dev"                          # what is not said here is this model's
 //! transformer = "/models/it.safetensors"      # a file, an index of several, or a folder of diffusers
 //! # clip, t5, vae, clip_config, t5_config, vae_config, clip_tokenizer, t5_tokenizer: the same
+//! # complete_from: a transformer that gives this one the layers at its ends, where it has only blocks
 //! # about, license, width, height, steps, guidance, t5_tokens
 //! ```
 //!
@@ -32,7 +33,7 @@ const CONFIG: &str = "config.json";
 
 /// Every key of a model, for a message.
 const KEYS: &str = "name, base, transformer, clip, t5, vae, clip_config, t5_config, vae_config, clip_tokenizer, \
-                    t5_tokenizer, about, license, width, height, steps, guidance, t5_tokens";
+                    t5_tokenizer, complete_from, about, license, width, height, steps, guidance, t5_tokens";
 
 /// Reads `models.toml` of the configuration directory into the catalogue.
 pub(super) fn load(directory: &Path, catalog: &mut Catalog) -> Vec<ConfigProblem> {
@@ -126,6 +127,7 @@ fn set(entry: &mut Entry, key: &str, value: &Value<'_>) -> Result<(), String> {
     let said = |error: JobError| error.to_string();
     match key {
         "name" | "base" => {}
+        "complete_from" => recipe.complete_from = Some(Wanted::Given(Source::File(path(key, value)?))),
         "about" => info.about = text(key, value)?,
         "license" => info.license = text(key, value)?,
         "width" => defaults.size = Size::new(whole(key, value)?, defaults.size.height()).map_err(said)?,
@@ -156,7 +158,7 @@ fn weights(recipe: &mut Recipe, role: Role, path: PathBuf) {
     if let Some((config, own)) = recipe.small_mut(&format!("{}_config", role.key())).zip(own) {
         *config = Source::File(own);
     }
-    *recipe.wanted_mut(role) = Wanted::Given(Source::File(path));
+    recipe.replace(role, Source::File(path));
 }
 
 /// Folders to look in.

@@ -59,6 +59,8 @@ pub enum Wanted {
 pub struct Recipe {
     /// The diffusion transformer.
     pub transformer: Wanted,
+    /// A transformer that has the layers at both ends where this one has only blocks.
+    pub complete_from: Option<Wanted>,
     /// T5's encoder.
     pub t5: Wanted,
     /// CLIP's text model.
@@ -101,6 +103,14 @@ impl Recipe {
         }
     }
 
+    /// Puts other weights in a role's place. Where a transformer has only blocks, the rest is from the one before.
+    pub fn replace(&mut self, role: Role, by: Source) {
+        let before = std::mem::replace(self.wanted_mut(role), Wanted::Given(by));
+        if role == Role::Transformer {
+            self.complete_from.get_or_insert(before);
+        }
+    }
+
     /// A file that is no weights, by its key in `models.toml`.
     pub(super) fn small_mut(&mut self, key: &str) -> Option<&mut Source> {
         Some(match key {
@@ -113,10 +123,15 @@ impl Recipe {
         })
     }
 
-    /// The model's parts, once it is known where the weights of each role are.
-    pub fn parts<E>(&self, mut weights: impl FnMut(Role) -> Result<Source, E>) -> Result<Parts, E> {
+    /// The model's parts, once it is known where the weights of each role are; `complete_from` where that is here.
+    pub fn parts<E>(
+        &self,
+        complete_from: Option<Source>,
+        mut weights: impl FnMut(Role) -> Result<Source, E>,
+    ) -> Result<Parts, E> {
         Ok(Parts {
             transformer: weights(Role::Transformer)?,
+            complete_from,
             t5: weights(Role::T5)?,
             clip: weights(Role::Clip)?,
             vae: weights(Role::Vae)?,

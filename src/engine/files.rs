@@ -26,7 +26,8 @@ impl Files {
             t5: open("the T5 encoder", &parts.t5, Part::T5)?,
             clip: open("the CLIP encoder", &parts.clip, Part::Clip)?,
             vae: open("the VAE", &parts.vae, Part::Vae)?,
-            transformer: open("the transformer", &parts.transformer, Part::Transformer)?,
+            transformer: Weights::open_transformer(&parts.transformer, parts.complete_from.as_ref())
+                .map_err(Self::failed(name, "the transformer", &parts.transformer))?,
         };
         fit(&files.transformer, &files.t5, &files.clip, &files.vae).map_err(Self::failed(
             name,

@@ -14,7 +14,7 @@ use super::text::encode::Clip;
 use super::text::t5::T5;
 use super::text::tokenize::Counter;
 use super::vae::decoder::{Decoder, Scaling};
-use super::weights::{Weights, WeightsError};
+use super::weights::{Dtype, Weights, WeightsError};
 use super::{Brief, Draw, Drawn, EngineError, Observer, Report, Step, latent};
 use crate::job::{Size, Times, TokenCount};
 use crate::model::{ModelName, Parts, TextLimits};
@@ -46,9 +46,8 @@ impl Pipeline {
         let Files { counter, t5, clip, vae, transformer } = Files::open(name, parts, limits)?;
         let mut progress = Progress::begin(observer, [&t5, &clip, &vae, &transformer])?;
 
-        let bytes = t5.size();
-        let t5 = T5::load(t5, &parts.t5_config).map_err(failed("the T5 encoder", &parts.t5))?;
-        progress.finish_bytes(bytes)?;
+        let t5_model = T5::load(&t5, &parts.t5_config).map_err(failed("the T5 encoder", &parts.t5))?;
+        progress.finish(&t5)?;
         let clip_model =
             Clip::load(&clip, &parts.clip_config).map_err(failed("the CLIP encoder", &parts.clip))?;
         progress.finish(&clip)?;
@@ -66,7 +65,7 @@ impl Pipeline {
             LoadStop::Weights(error) => failed("the transformer", &parts.transformer)(error),
         })?;
         let precision = precision(&transformer);
-        Ok(Self { counter, t5, clip: clip_model, flux, decoder, projection, precision })
+        Ok(Self { counter, t5: t5_model, clip: clip_model, flux, decoder, projection, precision })
     }
 
     /// T5's sequence, CLIP's pooled vector, and what either did not read.
@@ -74,7 +73,7 @@ impl Pipeline {
         let failed = compute("reading the prompt");
         let t5 = self.counter.t5.tokenize(prompt).map_err(compute("reading the prompt"))?;
         let clip = self.counter.clip.tokenize(prompt).map_err(compute("reading the prompt"))?;
-        let text = self.t5.encode(&t5).map_err(compute("reading the prompt"))?;
+        let text = self.t5.encode(&t5).map_err(&failed)?;
         let pooled = self.clip.encode(&clip).map_err(&failed)?;
         let cuts = [t5.count, clip.count].into_iter().filter(|count| count.cut_at.is_some()).collect();
         Ok((text, pooled, cuts))
@@ -196,11 +195,8 @@ fn compute<E: std::error::Error + Send + Sync + 'static>(stage: &'static str) ->
 
 /// What computes, and from which weights: `fp32 from fp8 e4m3 weights`.
 fn precision(transformer: &Weights) -> String {
-    use safetensors::Dtype;
     match transformer.dtypes().first() {
-        Some(Dtype::F8_E4M3) => "fp32 from fp8 e4m3 weights".to_owned(),
-        Some(Dtype::BF16) => "fp32 from bf16 weights".to_owned(),
-        Some(Dtype::F16) => "fp32 from fp16 weights".to_owned(),
-        _ => "fp32".to_owned(),
+        Some(Dtype::F32) | None => "fp32".to_owned(),
+        Some(dtype) => format!("fp32 from {} weights", dtype.name()),
     }
 }

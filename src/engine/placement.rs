@@ -214,6 +214,7 @@ mod tests {
         let nano = |file| Source::File(Path::new(env!("CARGO_MANIFEST_DIR")).join("models/nano").join(file));
         let parts = Parts {
             transformer: nano("flux1-nano-fp8.safetensors"),
+            complete_from: None,
             vae: nano("ae.safetensors"),
             vae_config: nano("vae_config.json"),
             clip: nano("clip.safetensors"),

@@ -7,7 +7,7 @@ use super::recognise::{Recogniser, is_flux1, role};
 use super::{Count, Models};
 use crate::catalog::find::{Lacking, Search};
 use crate::catalog::places::Places;
-use crate::catalog::{self, Catalog, Entry, Wanted};
+use crate::catalog::{self, Catalog, Entry};
 use crate::device::Device;
 use crate::engine::weights::{self, Identity, Kind, Variant, WeightsError};
 use crate::engine::{self, Counter, Draw, EngineError, Observer, Placement};
@@ -202,12 +202,15 @@ fn of_file(catalog: &Catalog, search: &Search<'_>, name: &ModelName, path: &Path
         Ok(identity) => identity,
         Err(source) => return Err(NoModel::File { path, source }),
     };
-    identity.drawn().map_err(|reason| NoModel::NotDrawn { path: path.clone(), reason })?;
+    // What is only blocks may be completed by a base.
+    if !matches!(identity.kind, Kind::Blocks(_)) {
+        identity.drawn().map_err(|reason| NoModel::NotDrawn { path: path.clone(), reason })?;
+    }
     let (mut reasons, mut lacking) = (Vec::new(), None);
     for base in bases(catalog, &identity) {
         let mut recipe = base.recipe.clone();
         for found in &identity.parts {
-            *recipe.wanted_mut(role(found.part)) = Wanted::Given(Source::File(path.clone()));
+            recipe.replace(role(found.part), Source::File(path.clone()));
         }
         let parts = match search.parts(&recipe) {
             Ok(parts) => parts,
@@ -230,8 +233,14 @@ fn of_file(catalog: &Catalog, search: &Search<'_>, name: &ModelName, path: &Path
 /// The models whose encoders and VAE may go with a file, the likeliest first.
 fn bases<'c>(catalog: &'c Catalog, identity: &Identity) -> Vec<&'c Entry> {
     let own = catalog.entries().iter().filter(|entry| catalog::find(&entry.info.name).is_none());
-    let name = if is_flux1(identity) { catalog::base_of(has_guidance(identity)) } else { ModelName::NANO };
-    let usual = catalog.entries().iter().filter(|entry| entry.info.name.as_str() == name);
+    let flux1 = catalog::base_of(has_guidance(identity));
+    // Of blocks alone it is not known whose they are.
+    let names = match identity.kind {
+        Kind::Blocks(_) => &[flux1, ModelName::NANO][..],
+        _ if is_flux1(identity) => &[flux1],
+        _ => &[ModelName::NANO],
+    };
+    let usual = catalog.entries().iter().filter(|entry| names.contains(&entry.info.name.as_str()));
     usual.chain(own).collect()
 }
 

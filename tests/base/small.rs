@@ -19,7 +19,7 @@ fn nanos(file: &str, part: Part) -> Weights {
 /// An encoder is loaded as its configuration says: nano's weights are too small for these.
 #[test]
 fn the_encoders_configurations_ask_for_t5_xxl_and_clip_l() {
-    let t5 = T5::load(nanos("t5.safetensors", Part::T5), &flux1().t5_config).expect_err("it is nano's");
+    let t5 = T5::load(&nanos("t5.safetensors", Part::T5), &flux1().t5_config).expect_err("it is nano's");
     assert!(t5.to_string().contains("[32128, 4096]"), "{t5}");
     let clip = Clip::load(&nanos("clip.safetensors", Part::Clip), &flux1().clip_config);
     let clip = clip.map(drop).expect_err("it is nano's");

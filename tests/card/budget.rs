@@ -128,9 +128,10 @@ fn streamed_weights_give_the_bits_of_resident_ones() {
 #[test]
 fn what_is_streamed_is_not_on_the_card() {
     let Some(gpu) = gpu() else { return };
-    let config = Config::of(&weights("flux1-nano-fp8.safetensors")).expect("nano is a transformer");
+    let nano = weights("flux1-nano-fp8.safetensors");
+    let config = Config::of(&nano).expect("nano is a transformer");
     let blocks = config.double_blocks + config.single_blocks;
-    let (_, modulation, [double, single]) = Flux::sizes(&config, Precision::Fp8Storage);
+    let (_, modulation, [double, single]) = Flux::sizes(&config, Precision::Fp8Storage, &Origin::File(&nano));
     let body = double.count as u64 * double.bytes + single.count as u64 * single.bytes;
     let held = |plan: &Residence| {
         let before = gpu.held();

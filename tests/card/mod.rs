@@ -2,6 +2,7 @@
 
 mod budget;
 mod pictures;
+mod quantised;
 mod text;
 mod transformer;
 mod vae;

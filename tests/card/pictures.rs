@@ -13,6 +13,7 @@ pub const LIMITS: TextLimits = TextLimits { t5: 32, clip: 77 };
 pub fn parts() -> Parts {
     Parts {
         transformer: nano("flux1-nano-fp8.safetensors"),
+        complete_from: None,
         vae: nano("ae.safetensors"),
         vae_config: nano("vae_config.json"),
         clip: nano("clip.safetensors"),

@@ -40,8 +40,8 @@ fn run_twice(gpu: &Arc<Gpu>, rows: usize, width: usize, encode: impl Fn(&Buffer)
 #[test]
 fn t5_on_the_card_is_t5_on_the_cpu() {
     let Some(gpu) = gpu() else { return };
-    let cpu = host::T5::load(weights("t5.safetensors"), &nano("t5_config.json")).expect("the CPU's T5");
     let weights = weights("t5.safetensors");
+    let cpu = host::T5::load(&weights, &nano("t5_config.json")).expect("the CPU's T5");
     let ours = T5::load(&gpu, &weights, &nano("t5_config.json")).expect("the card's T5");
     // The model's own length, one tile of queries and a bit, and several.
     for limit in [32, 130, 300] {

@@ -13,20 +13,21 @@ use flux_tui::engine::cuda::memory::Buffer;
 use flux_tui::engine::dit::config::Config;
 use flux_tui::engine::dit::model;
 use flux_tui::engine::sample::noise::randn;
+use flux_tui::engine::weights::Weights;
 use half::bf16;
 
 use super::{gpu, relative_error, weights};
 
-const TIMES: [f32; 3] = [1.0, 0.7, 0.2];
+pub const TIMES: [f32; 3] = [1.0, 0.7, 0.2];
 const GUIDANCE: f32 = 3.0;
-const TEXT: usize = 32;
+pub const TEXT: usize = 32;
 
 struct Nobody;
 
 impl model::Watch for Nobody {}
 
 /// Inputs of one evaluation, in values that bf16 has exactly.
-struct Inputs {
+pub struct Inputs {
     grid: (usize, usize),
     text: Tensor,
     pooled: Tensor,
@@ -34,7 +35,7 @@ struct Inputs {
 }
 
 impl Inputs {
-    fn new(config: &Config, text: usize, grid: (usize, usize)) -> Self {
+    pub fn new(config: &Config, text: usize, grid: (usize, usize)) -> Self {
         let random = |seed: u64, rows: usize, width: usize| {
             let values = randn(seed, rows * width).into_iter().map(|value| bf16::from_f32(value).to_f32());
             Tensor::from_vec(values.collect(), (rows, width), &Device::Cpu).expect("as many values")
@@ -60,14 +61,14 @@ fn on_card(gpu: &Arc<Gpu>, tensor: &Tensor) -> Buffer {
     buffer
 }
 
-fn on_cpu(config: &Config, flux: &model::Flux, inputs: &Inputs, step: usize) -> Vec<f32> {
+pub fn on_cpu(config: &Config, flux: &model::Flux, inputs: &Inputs, step: usize) -> Vec<f32> {
     let conditions =
         flux.condition(&inputs.text, &inputs.pooled, inputs.grid, &TIMES, GUIDANCE).expect("the shapes fit");
     assert_eq!(&flux.config, config);
     values(&flux.forward(&inputs.latent, &conditions, step, &mut Nobody).expect("the shapes fit"))
 }
 
-struct OnCard {
+pub struct OnCard {
     gpu: Arc<Gpu>,
     flux: Flux,
 }
@@ -77,12 +78,18 @@ impl OnCard {
         let file = weights("flux1-nano-fp8.safetensors");
         let config = Config::of(&file).expect("nano is a transformer");
         let whole = Residence::whole(config.double_blocks + config.single_blocks);
+        Self::of(gpu, &file, precision, &whole)
+    }
+
+    /// Of another file.
+    pub fn of(gpu: &Arc<Gpu>, file: &Weights, precision: Precision, plan: &Residence) -> Self {
+        let config = Config::of(file).expect("it is a transformer");
         let flux =
-            Flux::load(gpu, config, precision, &Origin::File(&file), &whole, |_| Ok(())).expect("nano loads");
+            Flux::load(gpu, config, precision, &Origin::File(file), plan, |_| Ok(())).expect("it loads");
         Self { gpu: Arc::clone(gpu), flux }
     }
 
-    fn condition(&self, inputs: &Inputs, times: &[f32]) -> Conditions {
+    pub fn condition(&self, inputs: &Inputs, times: &[f32]) -> Conditions {
         let (text, pooled) = (on_card(&self.gpu, &inputs.text), on_card(&self.gpu, &inputs.pooled));
         let (rows, width) = inputs.text.dims2().expect("a matrix");
         let pooled = pooled.matrix(0, 1, self.flux.config.vec_dim);
@@ -91,7 +98,7 @@ impl OnCard {
             .expect("the shapes fit")
     }
 
-    fn workspace(&self, inputs: &Inputs) -> Workspace {
+    pub fn workspace(&self, inputs: &Inputs) -> Workspace {
         let (text, image) = (inputs.text.dim(0).expect("a matrix"), inputs.grid.0 * inputs.grid.1);
         let workspace = Workspace::new(&self.gpu, &self.flux.config, self.flux.precision, text, image)
             .expect("there is memory");
@@ -100,7 +107,7 @@ impl OnCard {
         workspace
     }
 
-    fn velocity(&self, workspace: &Workspace, conditions: &Conditions, step: usize) -> Vec<f32> {
+    pub fn velocity(&self, workspace: &Workspace, conditions: &Conditions, step: usize) -> Vec<f32> {
         self.flux.evaluate(workspace, conditions, step, &mut ()).expect("it can be evaluated");
         let image = workspace.tokens() - workspace.text();
         let velocity = workspace.velocity(self.flux.config.out_channels).slice_rows(0, image);

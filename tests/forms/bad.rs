@@ -36,7 +36,8 @@ fn what_is_no_safetensors_file_is_named() {
     says(&write(b"<!DOCTYPE html><html><body>Log in"), &["web page"]);
     says(&write(b"PK\x03\x04\0\0\0\0 archive/data.pkl"), &["pickle", "as safetensors"]);
     says(&write(b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M"), &["pickle"]);
-    says(&write(b"GGUF\x03\0\0\0\0\0\0\0\0\0\0\0"), &["GGUF"]);
+    says(&write(b"GGUF\x03\0\0\0\0\0\0\0\0\0\0\0"), &["header ends in its first bytes"]);
+    says(&write(b"GGUF\x01\0\0\0\0\0\0\0\0\0\0\0"), &["GGUF of version 1"]);
     says(&write(b""), &["0 bytes", "fetch it again"]);
     says(&write(&[0xff; 100]), &["header would be"]);
     assert!(matches!(
@@ -130,7 +131,7 @@ fn shards_that_lie_are_named() {
 #[test]
 fn a_folder_says_what_it_lacks() {
     let folder = folder();
-    says(folder.path(), &["has no safetensors files"]);
+    says(folder.path(), &["has no safetensors or GGUF files"]);
     file(folder.path(), "pytorch_model.bin", b"PK");
     says(folder.path(), &["pickle"]);
     for name in ["a.safetensors", "b.safetensors"] {

@@ -6,7 +6,9 @@ mod bad;
 mod home;
 mod info;
 mod make;
+mod make_gguf;
 mod own;
+mod quantised;
 
 use std::path::Path;
 
@@ -161,6 +163,7 @@ fn parts(of: impl Fn(&str, &'static str) -> Source) -> Parts {
     let own = |file| Source::File(nano(file));
     Parts {
         transformer: of("transformer", TRANSFORMER),
+        complete_from: None,
         vae: of("vae", "ae.safetensors"),
         vae_config: own("vae_config.json"),
         clip: of("text_encoder", "clip.safetensors"),

@@ -47,8 +47,12 @@ pub fn nano(file: &str) -> PathBuf {
 
 /// A file of nano's.
 pub fn tensors(file: &str) -> Tensors {
-    let bytes = std::fs::read(nano(file)).expect("nano is there");
-    let file = SafeTensors::deserialize(&bytes).expect("nano is whole");
+    read(&std::fs::read(nano(file)).expect("nano is there"))
+}
+
+/// A whole file.
+pub fn read(bytes: &[u8]) -> Tensors {
+    let file = SafeTensors::deserialize(bytes).expect("it is whole");
     let tensor = |view: TensorView<'_>| Tensor {
         dtype: view.dtype(),
         shape: view.shape().to_vec(),

@@ -2,8 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use flux_tui::engine::weights::Weights;
+use flux_tui::model::Source;
+
 use crate::home::Home;
-use crate::make::{self, Tensor, nano, tensors};
+use crate::make::{self, Tensor, Tensors, nano, tensors};
+use crate::make_gguf;
 use crate::{TRANSFORMER, folder};
 
 /// The pixels that the program draws.
@@ -59,6 +63,53 @@ fn a_transformer_without_guidance_is_drawn_as_schnell() {
     let path = make::write(&folder.path().join("schnell.safetensors"), &schnell);
     let ran = home.run(&["generate", "an apple", "--model", text(&path), "--device", "cpu", "--json"]).json();
     assert_eq!(ran["steps"], 4);
+}
+
+#[test]
+fn a_transformer_that_is_only_blocks_is_completed_by_its_base_or_the_model_that_is_named() {
+    let (home, folder) = (Home::new(), folder());
+    let ends = ["img_in", "txt_in", "time_in", "vector_in", "guidance_in", "final_layer"];
+    let without = |ends: &[&str]| -> Tensors {
+        let is_end = |name: &String| ends.iter().any(|end| name.split('.').next() == Some(end));
+        tensors(TRANSFORMER).into_iter().filter(|(name, _)| !is_end(name)).collect()
+    };
+    let expected = pixels(&home, "nano");
+    let path = folder.path().join("blocks.safetensors");
+    for missing in [&ends[..], &["img_in", "time_in", "vector_in", "guidance_in"]] {
+        let blocks = make::write(&path, &without(missing));
+        assert!(pixels(&home, text(&blocks)) == expected, "without {missing:?} by its path");
+        let gguf = folder.path().join("blocks.gguf");
+        make_gguf::write(&gguf, "flux", &make_gguf::unquantised(&without(missing)));
+        assert!(pixels(&home, text(&gguf)) == expected, "a GGUF without {missing:?}");
+    }
+    let blocks = make::write(&path, &without(&ends));
+    let listed = |more: &str| {
+        let model = format!("[[model]]\nname = \"mine\"\nbase = \"nano\"\ntransformer = {blocks:?}\n{more}");
+        configured(&home, &model);
+    };
+    listed("");
+    assert!(pixels(&home, "mine") == expected, "completed by its base");
+    listed(&format!("complete_from = {:?}\n", nano(TRANSFORMER)));
+    assert!(pixels(&home, "mine") == expected, "completed by what is named");
+
+    // What cannot complete it says why, and what would.
+    let of = |from: &Path| {
+        let opened =
+            Weights::open_transformer(&Source::File(blocks.clone()), Some(&Source::File(from.to_owned())));
+        opened.expect_err("it is not whole").to_string()
+    };
+    let tiny = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/forms/fixtures/tiny.gguf");
+    let error = of(&tiny);
+    for part in ["img_in, txt_in", "tiny.gguf", "64 channels wide, and this transformer 256", "complete_from"]
+    {
+        assert!(error.contains(part), "{error}");
+    }
+    let other = make::write(&folder.path().join("other.safetensors"), &without(&["img_in"]));
+    assert!(of(&other).contains("cannot complete it: it lacks img_in"), "{}", of(&other));
+    let alone = home.run(&["models", "info", text(&blocks), "--json"]).json();
+    assert_eq!((&alone["kind"], &alone["draws"]), (&"blocks".into(), &false.into()));
+    let why = alone["why_not"].as_str().expect("a reason");
+    assert!(why.contains("img_in, txt_in, time_in") && why.contains("complete_from = "), "{why}");
 }
 
 #[test]

@@ -164,5 +164,9 @@ inline float __uint_as_float(uint32_t x) {
     std::memcpy(&y, &x, 4);
     return y;
 }
+// One rounding each: g++ fuses none of them for this machine's plain instruction set.
+inline float __fmul_rn(float x, float y) { return x * y; }
+inline float __fadd_rn(float x, float y) { return x + y; }
+inline float __fsub_rn(float x, float y) { return x - y; }
 inline float rsqrtf(float x) { return 1 / std::sqrt(x); }
 inline long long min(long long a, long long b) { return a < b ? a : b; }

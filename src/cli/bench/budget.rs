@@ -18,7 +18,7 @@ use super::{Args, Failure};
 use crate::cli::stdout;
 use crate::engine::budget::{Limits, Plan, Speed};
 use crate::engine::cuda::budgeted::{Budgeted, plan_for};
-use crate::engine::cuda::flux::precision::{self, Precision, asked};
+use crate::engine::cuda::flux::precision::{self, Precision, Stored, asked};
 use crate::engine::cuda::gpu::MODULES;
 use crate::engine::cuda::prepare::step_seconds;
 use crate::engine::cuda::synthetic::{self, SEED, TEXT};
@@ -105,7 +105,7 @@ pub(super) fn run(
     let mut readings = Sampler::new();
     let before = used(&mut readings, number);
     let gpu = Gpu::open(number)?;
-    let choice = precision::choose(asked(args.load.precision.unwrap_or_default()), gpu.card(), true)?;
+    let choice = precision::choose(asked(args.load.precision.unwrap_or_default()), gpu.card(), Stored::FP8)?;
     MODULES.iter().try_for_each(|module| gpu.load_module(*module))?;
     let ceilings = synthetic::ceilings(&gpu)?;
     let speed = plan::speed(&gpu, None)?;

@@ -51,7 +51,7 @@ mod on_a_card {
     use crate::device::VramBudget;
     use crate::engine;
     use crate::engine::budget::Residence;
-    use crate::engine::cuda::flux::precision::{self, Precision, asked};
+    use crate::engine::cuda::flux::precision::{self, Precision, Stored, asked};
     use crate::engine::cuda::synthetic::{self, Step, Synthetic, TEXT};
     use crate::engine::cuda::vae::Decoder;
     use crate::engine::cuda::{Gpu, card};
@@ -126,7 +126,8 @@ mod on_a_card {
         let mut readings = Sampler::new();
         let before = used(&mut readings, number);
         let gpu = Gpu::open(number)?;
-        let choice = precision::choose(asked(bench.load.precision.unwrap_or_default()), gpu.card(), true)?;
+        let choice =
+            precision::choose(asked(bench.load.precision.unwrap_or_default()), gpu.card(), Stored::FP8)?;
         let (bf16_ceiling, fp8_ceiling) = synthetic::ceilings(&gpu)?;
         let (t5, clip) = synthetic::encoders(&gpu, bench.repeat as usize)?;
         let decoder = Decoder::random(&gpu, synthetic::SEED)?;

@@ -142,6 +142,7 @@ fn kind(identity: &Identity) -> (&'static str, String) {
             let with = if whole { ", with its encoders and VAE" } else { "" };
             (kind, format!("FLUX.1 {}, or a fine-tune of it{with}", variant.name()))
         }
+        Kind::Blocks(_) => ("blocks", "a FLUX.1 transformer without the layers at its ends".to_owned()),
         Kind::Incomplete(_) => ("incomplete", "a FLUX.1 transformer that is not whole".to_owned()),
         Kind::Parts => {
             let parts: Vec<_> = identity.parts.iter().map(|found| found.part.wanted()).collect();
@@ -153,15 +154,6 @@ fn kind(identity: &Identity) -> (&'static str, String) {
         }
         Kind::Lora(names) => ("lora", format!("a LoRA ({names})")),
         Kind::Other(name) => ("other", name.clone()),
-        Kind::Gguf { architecture, flux, types } => {
-            let types: Vec<_> = types.iter().map(|(name, count)| format!("{count} {name}")).collect();
-            let what = match (architecture, flux) {
-                (Some(architecture), _) => format!("a GGUF file of {architecture}"),
-                (None, true) => "a GGUF file of FLUX.1, which does not say so".to_owned(),
-                (None, false) => "a GGUF file that does not say of what".to_owned(),
-            };
-            ("gguf", format!("{what}; tensors: {}", types.join(", ")))
-        }
         Kind::Unknown(Some(first)) => ("unknown", format!("unknown; its first tensor is {first:?}")),
         Kind::Unknown(None) => ("unknown", "a file without tensors".to_owned()),
     }
@@ -188,7 +180,7 @@ fn rows(told: &Told) -> Vec<(&'static str, String)> {
     }
     if told.memory.card > 0 {
         let Memory { cpu, card } = told.memory;
-        rows.push(("weights", format!("{} on a card, {} on the CPU (fp32)", size(card), size(cpu))));
+        rows.push(("weights", format!("{} on a card, {} on the CPU", size(card), size(cpu))));
     }
     if !told.parts.is_empty() && !told.missing.is_empty() {
         rows.push(("not in it", told.missing.join(", ")));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use half::bf16;
 
 use super::error::Result;
+use super::flux::origin::Origin;
 use super::flux::precision::Precision;
 use super::flux::workspace::Workspace;
 use super::flux::{Conditions, Flux};
@@ -50,6 +51,7 @@ pub fn plan_for(
     let model = plan::Model {
         config,
         precision,
+        origin: Origin::Random(SEED),
         text: TEXT,
         t5: T5::sizes(&t5::Config::xxl(), TEXT),
         clip: Clip::sizes(&clip::Config::large(), CLIP_TOKENS),

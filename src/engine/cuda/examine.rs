@@ -2,7 +2,7 @@
 
 use super::card::{self, Card};
 use super::error::{CudaError, Result};
-use super::flux::precision::{Asked, choose};
+use super::flux::precision::{Asked, Stored, choose};
 use super::gpu::{BUILT_WITH, Gpu, MODULES};
 use crate::engine::examine::{Finding, State};
 
@@ -54,7 +54,7 @@ fn try_out(card: &Card) -> Result<String> {
         gpu.load_module(*module)?;
     }
     let (free, _) = gpu.free_and_total()?;
-    let of_fp8 = choose(Asked::Auto, card, true)?;
+    let of_fp8 = choose(Asked::Auto, card, Stored::FP8)?;
     let attention =
         if card.is_hopper() { "Hopper's attention kernel" } else { "the attention kernel for every card" };
     Ok(format!(

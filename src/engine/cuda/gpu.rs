@@ -42,6 +42,8 @@ pub enum Module {
     Vae,
     /// All of the text encoders but their products.
     Text,
+    /// Quantised weights to bf16.
+    Dequantize,
 }
 
 /// All of them.
@@ -54,6 +56,7 @@ pub const MODULES: &[Module] = &[
     Module::ConvHopper,
     Module::Vae,
     Module::Text,
+    Module::Dequantize,
 ];
 
 /// The version of CUDA whose nvcc compiled the kernels, or `none`.
@@ -75,6 +78,7 @@ impl Module {
             Self::ConvHopper => fat_binary!("conv_sm90"),
             Self::Vae => fat_binary!("vae"),
             Self::Text => fat_binary!("text"),
+            Self::Dequantize => fat_binary!("dequantize"),
         }
     }
 }

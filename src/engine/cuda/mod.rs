@@ -14,7 +14,7 @@
 //! | [`host`] | pinned host memory |
 //! | [`streaming`] | weights that take turns in slots of device memory |
 //! | [`product`] | matrix products by cublasLt, the algorithm chosen once a shape |
-//! | [`ops`], [`attention`], [`sampling`] | one safe function a kernel |
+//! | [`ops`], [`attention`], [`sampling`], [`dequantize`] | one safe function a kernel |
 //! | [`weights`] | weight files into device memory |
 //! | [`text`] | T5's encoder and CLIP's text model |
 //! | [`flux`] | the transformer |
@@ -33,6 +33,7 @@
 pub mod attention;
 pub mod budgeted;
 pub mod card;
+pub mod dequantize;
 pub mod error;
 pub mod examine;
 pub mod flux;

@@ -91,7 +91,7 @@ impl Pipeline {
         progress.finish(&transformer)?;
         let (t5_bytes, clip_bytes) = (t5.size(), clip.size());
         let t5 = if t5_on_host {
-            host::T5::load(t5, &parts.t5_config).map(T5Reader::Host).map_err(CudaError::from)
+            host::T5::load(&t5, &parts.t5_config).map(T5Reader::Host).map_err(CudaError::from)
         } else if plan.t5_stays {
             T5::load(gpu, &t5, &parts.t5_config).map(T5Reader::Card)
         } else {

@@ -6,6 +6,7 @@ use super::error::{Result, driver};
 use super::flux::Flux;
 use super::flux::linear::SCRATCH;
 use super::flux::modulation::Modulator;
+use super::flux::origin::Origin;
 use super::flux::precision::Precision;
 use super::flux::workspace::Workspace;
 use super::gpu::Gpu;
@@ -29,6 +30,8 @@ pub struct Model<'a> {
     pub config: &'a Config,
     /// How its blocks are kept.
     pub precision: Precision,
+    /// Where its weights come from: quantised ones have sizes of their own.
+    pub origin: Origin<'a>,
     /// Tokens of text.
     pub text: usize,
     /// T5.
@@ -45,7 +48,7 @@ impl Model<'_> {
     #[must_use]
     pub fn sizes(&self, grid: (usize, usize), steps: u32, tiles: Vec<Tile>, context: u64) -> Sizes {
         let (config, image) = (self.config, grid.0 * grid.1);
-        let (ends, modulation, [double, single]) = Flux::sizes(config, self.precision);
+        let (ends, modulation, [double, single]) = Flux::sizes(config, self.precision, &self.origin);
         let count = steps as usize;
         let prompt = self.text * config.context_dim * 2;
         Sizes {

@@ -4,9 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use super::error::{CudaError, Result};
-use super::flux::linear;
 use super::flux::origin::Origin;
-use super::flux::precision::{self, Choice, Precision, asked};
+use super::flux::precision::{self, Choice, Precision, Stored, asked};
 use super::gpu::Gpu;
 use super::plan;
 use super::prompts::T5_ON_HOST;
@@ -69,8 +68,16 @@ impl Prepared {
             Clip::sizes_of(&parts.clip_config, text.clip).map_err(failed("the CLIP encoder", &parts.clip))?;
         let grid = latent::grid(on.picture.size);
         let (vae, tiles) = Decoder::sizes_of(&files.vae, grid).map_err(failed("the VAE", &parts.vae))?;
-        let model =
-            plan::Model { config: &config, precision: choice.precision, text: text.t5, t5, clip, vae };
+        let origin = Origin::File(&files.transformer);
+        let model = plan::Model {
+            config: &config,
+            precision: choice.precision,
+            origin,
+            text: text.t5,
+            t5,
+            clip,
+            vae,
+        };
         let sizes = model.sizes(grid, on.picture.steps, tiles, plan::CONTEXT);
         let limits = limits(gpu, on).map_err(&on_card)?;
         let tokens = on.picture.size.image_tokens() + text.t5;
@@ -87,8 +94,7 @@ impl Prepared {
 
 fn choice(gpu: &Gpu, files: &Files, options: LoadOptions) -> Result<Choice> {
     let origin = Origin::File(&files.transformer);
-    let stored_fp8 = linear::stored_as_fp8(&origin, "single_blocks.0.linear1.weight")?;
-    precision::choose(asked(options.precision), gpu.card(), stored_fp8)
+    precision::choose(asked(options.precision), gpu.card(), Stored::of(&origin))
 }
 
 fn limits(gpu: &Gpu, on: &Placement) -> Result<Limits> {

@@ -67,8 +67,9 @@ impl T5Reader {
                 gpu.download(out)
             }
             Self::Host(t5) => {
-                let values = t5.forward(&tokens.ids).map_err(CudaError::from)?;
-                Ok(values.into_iter().map(bf16::from_f32).collect())
+                let text = t5.encode(tokens).and_then(|text| text.flatten_all()?.to_vec1::<f32>());
+                let text = text.map_err(|error| CudaError::Weights(error.into()))?;
+                Ok(text.into_iter().map(bf16::from_f32).collect())
             }
         }
     }

@@ -17,5 +17,6 @@ pub mod modulated_norm;
 pub mod product;
 pub mod qk_norm_rope;
 mod rows;
+pub mod stored_linear;
 mod threads;
 pub mod vector;

@@ -144,6 +144,39 @@ pub fn multiply_wide(
     });
 }
 
+/// `out += left · rightᵀ` into contiguous `out`, where `right`, `[columns, inner]`, is not in memory: `widen(first,
+/// rows)` writes rows of it from number `first` on, a panel at a time, each on the thread that multiplies by it.
+///
+/// # Panics
+/// As [`multiply`].
+pub fn multiply_panels(
+    (rows, inner, columns): (usize, usize, usize),
+    out: &mut [f32],
+    left: View<'_>,
+    widen: impl Fn(usize, &mut [f32]) + Sync,
+) {
+    /// Values of a panel: half a megabyte, so that it is still in a core's cache when it is multiplied by.
+    const PANEL: usize = 1 << 17;
+    const GRAIN: usize = 16;
+    if rows == 0 || inner == 0 || columns == 0 {
+        return;
+    }
+    assert!(out.len() >= rows * columns, "out is too short");
+    let fair = columns.div_ceil(rayon::current_num_threads());
+    let width = (PANEL / inner).min(fair).max(1).next_multiple_of(GRAIN);
+    let start = Start(out.as_mut_ptr());
+    (0..columns.div_ceil(width)).into_par_iter().for_each_init(Vec::new, |panel, index| {
+        let first = index * width;
+        let count = width.min(columns - first);
+        panel.resize(count * inner, 0.0);
+        widen(first, panel);
+        let right = View { data: panel, row: 1, column: inner };
+        // SAFETY: columns [first, first + count) of every row lie within `out` (checked above), and the ranges of
+        // different indices are disjoint. None of the three sizes is zero.
+        unsafe { raw((rows, inner, count), start.pointer().add(first), columns, true, left, right, 1.0) }
+    });
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -175,6 +208,23 @@ mod tests {
                     assert!(error < 1e-4, "{rows}×{inner}×{columns} at ({r}, {c}) is off by {error}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn products_by_panels_are_those_with_the_whole_matrix() {
+        for (rows, inner, columns) in [(1, 1, 1), (7, 5, 3), (33, 256, 513), (2, 3072, 100), (3, 0, 4)] {
+            let (left, right) = (numbers(rows * inner, 1), numbers(inner * columns, 2));
+            let mut out = numbers(rows * columns, 3);
+            let mut expected = out.clone();
+            let view = View { data: &left, row: inner, column: 1 };
+            multiply_panels((rows, inner, columns), &mut out, view, |first, panel| {
+                panel.copy_from_slice(&right[first * inner..][..panel.len()]);
+            });
+            let whole = View { data: &right, row: 1, column: inner };
+            multiply((rows, inner, columns), &mut expected, columns, true, view, whole, 1.0);
+            let worst = out.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(worst < 1e-4, "{rows}×{inner}×{columns}: {worst}");
         }
     }
 

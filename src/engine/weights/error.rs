@@ -1,6 +1,9 @@
 //! Why weights cannot be had: the file, the tensor, and what would work.
 
-use safetensors::Dtype;
+use safetensors::Dtype as Plain;
+
+use super::dtype::Dtype;
+use super::gguf::GgufError;
 
 /// Why a tensor, or all of a file, could not be had.
 #[derive(Debug, thiserror::Error)]
@@ -11,6 +14,17 @@ pub enum WeightsError {
     /// It is not a safetensors file, or its header does not describe the bytes behind it.
     #[error(transparent)]
     Header(#[from] HeaderError),
+    /// A GGUF file whose header does not describe the bytes behind it, or is of a kind that is not read.
+    #[error(transparent)]
+    Gguf(Box<GgufError>),
+    /// A tensor in one of bitsandbytes' formats that does not fit what belongs to it, or is not read.
+    #[error("the tensor {name:?} is bitsandbytes': {problem}")]
+    Bitsandbytes {
+        /// Which tensor.
+        name: String,
+        /// What is wrong.
+        problem: String,
+    },
     /// The same of one of several files that make a model.
     #[error("{file}: {problem}")]
     Shard {
@@ -45,6 +59,24 @@ pub enum WeightsError {
     /// A tensor that the model needs is missing.
     #[error("the tensor {0:?} is missing")]
     Missing(String),
+    /// A transformer without some of the layers at its ends.
+    #[error(
+        "it lacks {}: fine-tunes that are only blocks take these from the model that they come from; in models.toml, \
+         complete_from = \"/path\" names one, of FLUX.1-dev or schnell in any precision", .0.join(", ")
+    )]
+    Lacks(Vec<&'static str>),
+    /// The transformer that was to complete another cannot.
+    #[error(
+        "it lacks {missing}, and {from} cannot complete it: {problem}; complete_from in models.toml names another"
+    )]
+    Base {
+        /// What is missing.
+        missing: String,
+        /// Where it was looked for.
+        from: String,
+        /// Why it cannot be had there.
+        problem: String,
+    },
     /// A tensor has another shape than the model calls for.
     #[error("the tensor {name:?} has shape {found:?} where the model calls for {expected:?}")]
     Shape {
@@ -56,7 +88,9 @@ pub enum WeightsError {
         expected: Vec<usize>,
     },
     /// A tensor has a type that is not a weight's.
-    #[error("the tensor {name:?} is {dtype:?}; weights are F8_E4M3, BF16, F16 or F32")]
+    #[error(
+        "the tensor {name:?} is {dtype}; weights are F8_E4M3, F8_E5M2, BF16, F16, F32, NF4 or one of GGUF's"
+    )]
     Dtype {
         /// Which tensor.
         name: String,
@@ -77,6 +111,12 @@ pub enum WeightsError {
     /// candle failed.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),
+}
+
+impl From<GgufError> for WeightsError {
+    fn from(error: GgufError) -> Self {
+        Self::Gguf(Box::new(error))
+    }
 }
 
 /// What is wrong with one file, by its first bytes or its header.
@@ -100,9 +140,6 @@ pub enum HeaderError {
          as safetensors"
     )]
     Pickle,
-    /// llama.cpp's format.
-    #[error("it is a GGUF file, which this program does not draw with yet; get the model as safetensors")]
-    Gguf,
     /// The length before the header cannot be one.
     #[error("it is no safetensors file: its header would be {said} bytes long, and {there} follow")]
     Length {
@@ -133,7 +170,7 @@ pub enum HeaderError {
         /// Its shape.
         shape: Vec<usize>,
         /// Its type.
-        dtype: Dtype,
+        dtype: Plain,
         /// Its bytes.
         bytes: usize,
     },

@@ -6,14 +6,16 @@ use std::fs::File;
 use std::io::Read as _;
 use std::ops::{Deref, Range};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use memmap2::Mmap;
-use safetensors::Dtype;
 use serde::Deserialize;
 
+use super::dtype::Dtype;
 use super::error::{HeaderError, WeightsError};
-use super::header::{Header, Info};
-use super::names::Part;
+use super::names::{self, Part};
+use super::nf4::{self, State};
+use super::{gguf, header};
 use crate::model::Source;
 
 /// Longer indices are not read: FLUX.1's is 120 KB.
@@ -21,10 +23,11 @@ const INDEX_BYTES: u64 = 16 << 20;
 /// What diffusers and transformers call a component's only file.
 const USUAL: [&str; 2] = ["diffusion_pytorch_model", "model"];
 
-/// Where a file's bytes are.
-enum Bytes {
+/// Where a file's bytes are. A clone is the same mapping.
+#[derive(Clone)]
+pub(super) enum Bytes {
     Embedded(&'static [u8]),
-    Mapped(Mmap),
+    Mapped(Arc<Mmap>),
 }
 
 impl Deref for Bytes {
@@ -46,36 +49,47 @@ impl Bytes {
         }
         // SAFETY: the map is only read. Whoever cuts a weight file short while a model is read from
         // it gets the process a SIGBUS, as with every program that maps files.
-        Ok(Self::Mapped(unsafe { Mmap::map(&file) }?))
+        Ok(Self::Mapped(Arc::new(unsafe { Mmap::map(&file) }?)))
     }
 }
 
-/// A whole file, of whatever format.
-pub(super) fn mapped(path: &Path) -> Result<impl Deref<Target = [u8]>, WeightsError> {
-    Bytes::map(path)
-}
-
 /// A tensor in one of the files.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Located {
     pub file: usize,
     pub dtype: Dtype,
     pub shape: Vec<usize>,
     pub range: Range<usize>,
+    /// Of NF4.
+    pub state: Option<Arc<State>>,
 }
+
+/// Tensors by the names that they are stored under.
+pub(super) type Tensors = BTreeMap<String, Located>;
 
 /// Every tensor of a source, by the name that it is stored under.
 pub(super) struct Files {
-    bytes: Vec<Bytes>,
-    pub tensors: BTreeMap<String, Located>,
+    bytes: Arc<[Bytes]>,
+    pub tensors: Tensors,
     pub metadata: BTreeMap<String, String>,
+    /// What a GGUF file says it is.
+    architecture: Option<String>,
+}
+
+/// The same while files are added.
+#[derive(Default)]
+struct Opening {
+    bytes: Vec<Bytes>,
+    tensors: Tensors,
+    metadata: BTreeMap<String, String>,
+    architecture: Option<String>,
 }
 
 impl Files {
     /// Maps what the source names and checks every header. In a folder with a folder for each part, as diffusers
     /// writes it, `part` says which.
     pub fn open(source: &Source, part: Option<Part>) -> Result<Self, WeightsError> {
-        let mut files = Self { bytes: Vec::new(), tensors: BTreeMap::new(), metadata: BTreeMap::new() };
+        let mut files = Opening::default();
         match source {
             Source::Embedded { bytes, .. } => files.add(Bytes::Embedded(bytes), &[])?,
             Source::File(path) => {
@@ -92,25 +106,56 @@ impl Files {
                 files.check_against(&listing)?;
             }
         }
-        Ok(files)
+        let Opening { bytes, mut tensors, metadata, architecture } = files;
+        nf4::resolve(&mut tensors, &bytes)?;
+        Ok(Self { bytes: bytes.into(), tensors, metadata, architecture })
     }
 
-    pub fn bytes(&self, file: usize, range: &Range<usize>) -> &[u8] {
-        &self.bytes[file][range.clone()]
+    /// Every file's bytes, by number.
+    pub fn bytes(&self) -> &[Bytes] {
+        &self.bytes
     }
 
+    /// The same, to be kept.
+    pub fn shared(&self) -> Arc<[Bytes]> {
+        Arc::clone(&self.bytes)
+    }
+
+    /// Takes the files of another source behind its own.
+    pub fn join(&mut self, other: &Self) {
+        self.bytes = self.bytes.iter().chain(&*other.bytes).cloned().collect();
+    }
+
+    /// What they are, where that is known to be no part of FLUX.1: by a GGUF file's own word, or by names.
+    pub fn foreign(&self) -> Option<String> {
+        let said = self.architecture.as_deref().filter(|said| !names::is_architecture(said));
+        said.map(|said| format!("a GGUF file of {said}")).or_else(|| names::other(&self.tensors))
+    }
+}
+
+impl Opening {
     fn add(&mut self, bytes: Bytes, paths: &[PathBuf]) -> Result<(), WeightsError> {
-        let header = Header::read(&bytes)?;
         let file = self.bytes.len();
-        for (tensor, Info { dtype, shape, range }) in header.tensors {
-            let located = Located { file, dtype, shape, range };
+        let located = |dtype, shape, range| Located { file, dtype, shape, range, state: None };
+        let tensors: Tensors = if bytes.starts_with(b"GGUF") {
+            let gguf::Header { architecture, metadata, tensors } = gguf::Header::read(&bytes)?;
+            self.architecture = architecture;
+            self.metadata.extend(metadata);
+            let all = tensors.into_iter();
+            all.map(|(name, info)| (name, located(info.dtype, info.shape, info.range))).collect()
+        } else {
+            let header::Header { tensors, metadata } = header::Header::read(&bytes)?;
+            self.metadata.extend(metadata);
+            let all = tensors.into_iter();
+            all.map(|(name, info)| (name, located(info.dtype.into(), info.shape, info.range))).collect()
+        };
+        for (tensor, located) in tensors {
             if let Some(before) = self.tensors.get(&tensor) {
                 let (first, second) = (name(&paths[before.file]), name(&paths[file]));
                 return Err(WeightsError::Twice { name: tensor, first, second });
             }
             self.tensors.insert(tensor, located);
         }
-        self.metadata.extend(header.metadata);
         self.bytes.push(bytes);
         Ok(())
     }
@@ -182,7 +227,7 @@ fn in_folder(folder: &Path, part: Option<Part>) -> Result<PathBuf, WeightsError>
     let mut names: Vec<String> =
         std::fs::read_dir(folder)?.map(|entry| Ok(name(&entry?.path()))).collect::<std::io::Result<_>>()?;
     names.sort_unstable();
-    for ending in [".safetensors.index.json", ".safetensors"] {
+    for ending in [".safetensors.index.json", ".safetensors", ".gguf"] {
         let all: Vec<&String> = names.iter().filter(|name| name.ends_with(ending)).collect();
         let usual = |name: &&&String| USUAL.iter().any(|usual| name.strip_suffix(ending) == Some(usual));
         match (all.iter().find(usual), &all[..]) {
@@ -200,7 +245,7 @@ fn in_folder(folder: &Path, part: Option<Part>) -> Result<PathBuf, WeightsError>
     }
     let pickled = names.iter().any(|name| name.ends_with(".bin") || name.ends_with(".ckpt"));
     let reason = if pickled { HeaderError::Pickle.to_string() } else { "there are none".to_owned() };
-    Err(WeightsError::Folder(format!("{} has no safetensors files: {reason}", folder.display())))
+    Err(WeightsError::Folder(format!("{} has no safetensors or GGUF files: {reason}", folder.display())))
 }
 
 fn name(path: &Path) -> String {

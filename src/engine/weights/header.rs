@@ -56,8 +56,6 @@ fn kind_of(bytes: &[u8]) -> Option<HeaderError> {
         Some(HeaderError::LargeFilePointer)
     } else if bytes.starts_with(b"PK\x03\x04") || matches!(bytes, [0x80, 2..=5, ..]) {
         Some(HeaderError::Pickle)
-    } else if bytes.starts_with(b"GGUF") {
-        Some(HeaderError::Gguf)
     } else {
         None
     }
@@ -201,7 +199,6 @@ mod tests {
             (b"<html>", HeaderError::WebPage),
             (b"PK\x03\x04 a zip of torch's", HeaderError::Pickle),
             (b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.", HeaderError::Pickle),
-            (b"GGUF\x03\x00\x00\x00\x00\x00\x00\x00", HeaderError::Gguf),
             (b"version https://git-lfs.github.com/spec/v1\n", HeaderError::LargeFilePointer),
             (&[255; 64], HeaderError::Length { said: u64::MAX, there: 56 }),
             (&[8, 0, 0, 0, 0, 0, 0, 0, b'{'], HeaderError::Length { said: 8, there: 1 }),

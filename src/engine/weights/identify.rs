@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use safetensors::Dtype;
-
-use super::error::{HeaderError, WeightsError};
-use super::files::{Files, mapped};
+use super::dtype::Dtype;
+use super::error::WeightsError;
+use super::files::Files;
 use super::names::{self, Part};
-use super::{Weights, gguf};
+use super::{Weights, complete};
 use crate::engine::dit::config::Config;
 use crate::engine::latent;
 use crate::model::{Parts, Source};
@@ -20,7 +19,7 @@ pub struct Identity {
     pub kind: Kind,
     /// The parts of a FLUX.1 model that are in it.
     pub parts: Vec<Found>,
-    /// Bytes of tensors by type, most first; empty for a GGUF file.
+    /// Bytes of tensors by type, most first.
     pub precision: Vec<(String, u64)>,
     /// Whether fp8 weights have scales beside them.
     pub scaled: bool,
@@ -36,6 +35,8 @@ pub enum Kind {
         /// Its size.
         config: Config,
     },
+    /// A transformer without the layers at its ends, which another can give it: why it is not whole.
+    Blocks(String),
     /// A transformer whose size cannot be told, or with something missing.
     Incomplete(String),
     /// Other parts of a model, and no transformer.
@@ -44,15 +45,6 @@ pub enum Kind {
     Lora(&'static str),
     /// A model that is known by name.
     Other(String),
-    /// A GGUF file.
-    Gguf {
-        /// What it says it is.
-        architecture: Option<String>,
-        /// Whether its tensors are FLUX.1's.
-        flux: bool,
-        /// How many tensors of each type.
-        types: BTreeMap<String, u64>,
-    },
     /// None of these. The name of its first tensor.
     Unknown(Option<String>),
 }
@@ -83,17 +75,18 @@ pub struct Found {
     pub form: &'static str,
     /// Bytes of its tensors.
     pub bytes: u64,
-    /// Bytes that its weights take on the CPU, where all are fp32.
+    /// Bytes that its weights take on the CPU, where a transformer's and T5's quantised ones stay so and all others
+    /// become fp32.
     pub on_cpu: u64,
-    /// … and on a card, where fp8 stays fp8 and the rest becomes bf16.
+    /// … and on a card, where a transformer's fp8 and quantised ones stay so and all others become bf16.
     pub on_card: u64,
 }
 
 impl Variant {
     fn of(config: &Config, metadata: &BTreeMap<String, String>) -> Self {
         // Of what else is written there, a training's whole log for one, nothing says what the model is.
-        let spec =
-            |(key, value): (&String, &String)| key.starts_with("modelspec.").then(|| value.to_lowercase());
+        let told = |key: &str| key.starts_with("modelspec.") || key == "general.name";
+        let spec = |(key, value): (&String, &String)| told(key).then(|| value.to_lowercase());
         let says = |word: &str| metadata.iter().filter_map(spec).any(|value| value.contains(word));
         match (config.in_channels, config.guidance) {
             (64, true) if says("kontext") => Self::Kontext,
@@ -142,11 +135,10 @@ impl Identity {
     pub fn drawn(&self) -> Result<(), String> {
         match &self.kind {
             Kind::Transformer { variant, .. } => variant.drawn(),
-            Kind::Incomplete(reason) => Err(reason.clone()),
+            Kind::Blocks(reason) | Kind::Incomplete(reason) => Err(reason.clone()),
             Kind::Parts => Err("it has no transformer".to_owned()),
             Kind::Lora(_) => Err("a LoRA changes a model and is none".to_owned()),
             Kind::Other(_) => Err("this program draws with FLUX.1".to_owned()),
-            Kind::Gguf { .. } => Err("GGUF files are not read yet; get the model as safetensors".to_owned()),
             Kind::Unknown(_) => Err("it is no model that is known here".to_owned()),
         }
     }
@@ -171,13 +163,10 @@ pub fn identify(path: &Path) -> Result<Identity, WeightsError> {
             .collect::<Result<Vec<_>, WeightsError>>()?;
         return Ok(of_parts(parts));
     }
-    let files = match Files::open(&source, None) {
-        Err(WeightsError::Header(HeaderError::Gguf)) => return gguf(path),
-        opened => opened?,
-    };
+    let files = Files::open(&source, None)?;
     let kind = if let Some(lora) = names::lora(&files.tensors) {
         Kind::Lora(lora)
-    } else if let Some(other) = names::other(&files.tensors) {
+    } else if let Some(other) = files.foreign() {
         Kind::Other(other)
     } else {
         let there = Part::ALL.into_iter().filter(|part| names::find(&files.tensors, *part).is_some());
@@ -193,24 +182,15 @@ pub fn identify(path: &Path) -> Result<Identity, WeightsError> {
     };
     let mut precision: BTreeMap<String, u64> = BTreeMap::new();
     for tensor in files.tensors.values() {
-        *precision.entry(type_name(tensor.dtype)).or_default() += tensor.range.len() as u64;
+        *precision.entry(tensor.dtype.name()).or_default() += tensor.range.len() as u64;
     }
     Ok(Identity { kind, parts: Vec::new(), precision: sorted(precision), scaled: false })
-}
-
-fn gguf(path: &Path) -> Result<Identity, WeightsError> {
-    let header = gguf::Header::read(&mapped(path)?).ok_or_else(|| {
-        WeightsError::Config("it is a GGUF file whose header is cut short or broken".to_owned())
-    })?;
-    let gguf::Header { architecture, types, flux } = header;
-    let kind = Kind::Gguf { architecture, flux, types };
-    Ok(Identity { kind, parts: Vec::new(), precision: Vec::new(), scaled: false })
 }
 
 fn of_parts(parts: Vec<(Part, Weights)>) -> Identity {
     let mut precision: BTreeMap<String, u64> = BTreeMap::new();
     for (dtype, bytes) in parts.iter().flat_map(|(_, weights)| weights.bytes_by_dtype()) {
-        *precision.entry(type_name(dtype)).or_default() += bytes;
+        *precision.entry(dtype.name()).or_default() += bytes;
     }
     let transformer = parts.iter().find(|(part, _)| *part == Part::Transformer);
     let kind = transformer.map_or(Kind::Parts, |(_, weights)| kind_of(weights));
@@ -220,6 +200,9 @@ fn of_parts(parts: Vec<(Part, Weights)>) -> Identity {
 }
 
 fn kind_of(weights: &Weights) -> Kind {
+    if let Err(lacks) = complete::check(weights) {
+        return Kind::Blocks(lacks.to_string());
+    }
     let checked = Config::of(weights).and_then(|config| config.check(weights).map(|()| config));
     match checked {
         Ok(config) => Kind::Transformer { variant: Variant::of(&config, &weights.files.metadata), config },
@@ -228,18 +211,22 @@ fn kind_of(weights: &Weights) -> Kind {
 }
 
 fn found(part: Part, weights: &Weights) -> Found {
-    let values = weights.values();
-    let card = |&(dtype, count): &(Dtype, u64)| if dtype == Dtype::F8_E4M3 { count } else { 2 * count };
+    let transformer = part == Part::Transformer;
+    let on_cpu = |dtype: Dtype, values, bytes| match dtype.is_quantised() {
+        true if transformer || part == Part::T5 => bytes,
+        _ => 4 * values,
+    };
+    let on_card = |dtype: Dtype, values, bytes| match dtype {
+        Dtype::F8E4M3 if transformer => values,
+        dtype if dtype.is_quantised() && transformer => bytes,
+        _ => 2 * values,
+    };
     Found {
         part,
         form: weights.form().unwrap_or_default(),
         bytes: weights.size(),
-        on_cpu: values.iter().map(|(_, count)| 4 * count).sum(),
-        on_card: match part {
-            Part::Transformer => values.iter().map(card).sum(),
-            // The encoders and the VAE are bf16 there.
-            _ => values.iter().map(|(_, count)| 2 * count).sum(),
-        },
+        on_cpu: weights.size_where(on_cpu),
+        on_card: weights.size_where(on_card),
     }
 }
 
@@ -247,18 +234,6 @@ fn sorted(totals: BTreeMap<String, u64>) -> Vec<(String, u64)> {
     let mut totals: Vec<_> = totals.into_iter().collect();
     totals.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
     totals
-}
-
-/// As people call it.
-fn type_name(dtype: Dtype) -> String {
-    match dtype {
-        Dtype::F8_E4M3 => "fp8 e4m3".to_owned(),
-        Dtype::F8_E5M2 => "fp8 e5m2".to_owned(),
-        Dtype::BF16 => "bf16".to_owned(),
-        Dtype::F16 => "fp16".to_owned(),
-        Dtype::F32 => "fp32".to_owned(),
-        other => format!("{other:?}"),
-    }
 }
 
 /// That the parts of a model belong together: the transformer takes what the encoders give and gives what the VAE
@@ -270,7 +245,8 @@ pub fn fits(parts: &Parts) -> Result<(), String> {
     let open = |source: &Source, part: Part| {
         Weights::open_part(source, part).map_err(|error| format!("{source}: {error}"))
     };
-    let transformer = open(&parts.transformer, Part::Transformer)?;
+    let transformer = Weights::open_transformer(&parts.transformer, parts.complete_from.as_ref())
+        .map_err(|error| format!("{}: {error}", parts.transformer))?;
     let (t5, clip) = (open(&parts.t5, Part::T5)?, open(&parts.clip, Part::Clip)?);
     fit(&transformer, &t5, &clip, &open(&parts.vae, Part::Vae)?)
 }

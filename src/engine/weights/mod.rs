@@ -1,132 +1,51 @@
-//! Tensors by name from safetensors files of any form, or from bytes in the program, as they are stored or widened to
-//! fp32.
+//! Tensors by name from safetensors and GGUF files of any form, or from bytes in the program, as they are stored or
+//! widened to fp32.
 //!
 //! A model's part may be one file, several behind an index, a folder of diffusers' or one of several parts in a file;
 //! [`Weights::open_part`] gives it under this program's names whatever it was (`names.toml`: BFL's for the transformer
-//! and the VAE, transformers' for the encoders). Files are mapped and headers checked whole (`header.rs`), so that what
-//! is not asked for is not read, and nothing is copied to be renamed: a tensor may be several pieces of several files.
-//! `identify.rs` says what a file is.
+//! and the VAE, transformers' for the encoders). Files are mapped and headers checked whole (`header.rs`, `gguf.rs`), so
+//! that what is not asked for is not read, and nothing is copied to be renamed: a tensor may be several pieces of several
+//! files. What is quantised stays so ([`Matrix`]) until rows of it are needed; `blocks.rs` and `nf4.rs` know how.
+//! `complete.rs` takes what a transformer lacks from another, `identify.rs` says what a file is.
 
+mod blocks;
 mod builder;
+mod complete;
+mod dtype;
+mod entry;
 mod error;
 mod files;
 mod gguf;
 mod header;
 mod identify;
 mod names;
-mod rows;
+mod nf4;
+mod stored;
 mod widen;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
 
 use candle_core::{Device, Tensor};
-use safetensors::Dtype;
 
+pub use dtype::{Block, Dtype};
 pub use error::{HeaderError, WeightsError};
+pub use gguf::GgufError;
 pub(super) use identify::fit;
 pub use identify::{Found, Identity, Kind, Variant, fits, identify};
 pub use names::Part;
+pub use nf4::{LEVELS as NF4_LEVELS, Magnitudes};
+pub use stored::{Matrix, Piece, Stored};
 
 use crate::model::Source;
-use files::{Files, Located};
-pub(super) use widen::transpose;
-use widen::widen;
+use entry::Entry;
+use files::Files;
+use widen::transpose;
 
 /// Opened weight files, seen as tensors by name.
 pub struct Weights {
     files: Files,
     tensors: BTreeMap<String, Entry>,
     form: Option<&'static str>,
-}
-
-/// A tensor: rows from one place or several.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Entry {
-    dtype: Dtype,
-    shape: Vec<usize>,
-    pieces: Vec<Slice>,
-}
-
-/// Bytes of a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Slice {
-    file: usize,
-    range: Range<usize>,
-    /// The tensor that holds their scale. It is not read before they are.
-    scale: Option<String>,
-}
-
-impl Entry {
-    /// Adds the rows of another tensor.
-    fn append(&mut self, name: &str, at: &Located, slice: Slice) -> Result<(), WeightsError> {
-        if at.dtype != self.dtype {
-            let (found, dtype) = (at.dtype, self.dtype);
-            return Err(WeightsError::Config(format!(
-                "the tensor {name:?} is {found:?} and those that it belongs with are {dtype:?}"
-            )));
-        }
-        let (Some((rows, rest)), Some((more, inner))) = (self.shape.split_first(), at.shape.split_first())
-        else {
-            let (found, expected) = (at.shape.clone(), self.shape.clone());
-            return Err(WeightsError::Shape { name: name.to_owned(), found, expected });
-        };
-        if rest != inner {
-            let expected = std::iter::once(*more).chain(rest.iter().copied()).collect();
-            return Err(WeightsError::Shape { name: name.to_owned(), found: at.shape.clone(), expected });
-        }
-        self.shape[0] = rows + more;
-        self.pieces.push(slice);
-        Ok(())
-    }
-
-    /// Puts the second half of the rows before the first.
-    fn swap_halves(&mut self, name: &str) -> Result<(), WeightsError> {
-        let rows = self.shape.first().copied().unwrap_or_default();
-        match &self.pieces[..] {
-            [whole] if rows % 2 == 0 => {
-                let middle = whole.range.start + whole.range.len() / 2;
-                let second = Slice { range: middle..whole.range.end, ..whole.clone() };
-                let first = Slice { range: whole.range.start..middle, ..whole.clone() };
-                self.pieces = vec![second, first];
-                Ok(())
-            }
-            _ => Err(WeightsError::Config(format!("{rows} rows of {name:?} have no halves"))),
-        }
-    }
-
-    fn bytes(&self) -> usize {
-        self.pieces.iter().map(|piece| piece.range.len()).sum()
-    }
-}
-
-/// A tensor as the files have it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Stored<'a> {
-    /// Its type: one of those that weights have.
-    pub dtype: Dtype,
-    /// Its rows, in order.
-    pub pieces: Vec<Piece<'a>>,
-}
-
-/// Rows that lie together.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Piece<'a> {
-    /// Their values, little-endian.
-    pub bytes: &'a [u8],
-    /// What each value is to be multiplied by, where the file says so.
-    pub scale: Option<f32>,
-}
-
-impl Piece<'_> {
-    /// Its values in fp32.
-    fn widened(&self, dtype: Dtype) -> Option<Vec<f32>> {
-        let mut values = widen(self.bytes, dtype)?;
-        if let Some(scale) = self.scale {
-            values.iter_mut().for_each(|value| *value *= scale);
-        }
-        Some(values)
-    }
 }
 
 impl std::fmt::Debug for Weights {
@@ -153,6 +72,10 @@ impl Weights {
     /// make one of ours is missing or does not fit the others.
     pub fn open_part(source: &Source, part: Part) -> Result<Self, WeightsError> {
         let files = Files::open(source, Some(part))?;
+        // Chroma's blocks, for one, have FLUX.1's names.
+        if let Some(found) = files.foreign().filter(|_| part == Part::Transformer) {
+            return Err(WeightsError::Another { found, wanted: part.wanted() });
+        }
         let Some((form, prefix)) = names::find(&files.tensors, part) else {
             let found = describe(&files);
             return Err(WeightsError::Another { found, wanted: part.wanted() });
@@ -171,6 +94,14 @@ impl Weights {
     #[must_use]
     pub fn size(&self) -> u64 {
         self.tensors.values().map(|entry| entry.bytes() as u64).sum()
+    }
+
+    /// Bytes of all tensors in memory, where each takes what `bytes` says of its type, its values and its bytes in the
+    /// file.
+    #[must_use]
+    pub fn size_where(&self, bytes: impl Fn(Dtype, u64, u64) -> u64) -> u64 {
+        let all = self.tensors.values();
+        all.map(|entry| bytes(entry.dtype, entry.values() as u64, entry.bytes() as u64)).sum()
     }
 
     /// The tensors' names.
@@ -207,6 +138,15 @@ impl Weights {
         self.bytes_by_dtype().into_iter().map(|(dtype, _)| dtype).collect()
     }
 
+    /// Whether there are too many weights to hold all of them in fp32 on the CPU: FLUX.1's would take 48 GB, T5-XXL's 19.
+    #[must_use]
+    pub fn stay_stored(&self) -> bool {
+        const MOST: u64 = 4 << 30;
+        let values: u64 =
+            self.tensors.values().map(|entry| entry.shape.iter().product::<usize>() as u64).sum();
+        values * size_of::<f32>() as u64 > MOST
+    }
+
     /// The types that the tensors have and the bytes of each, most first.
     #[must_use]
     pub fn bytes_by_dtype(&self) -> Vec<(Dtype, u64)> {
@@ -225,16 +165,24 @@ impl Weights {
     /// Whether some tensors are stored beside their scales.
     #[must_use]
     pub fn scaled(&self) -> bool {
-        self.tensors.values().flat_map(|entry| &entry.pieces).any(|piece| piece.scale.is_some())
+        self.tensors.values().flat_map(|entry| &entry.slices).any(|slice| slice.scale.is_some())
     }
 
-    /// How many values of each type there are.
+    /// How a tensor's values are stored.
+    ///
+    /// # Errors
+    /// [`WeightsError::Missing`].
+    pub fn dtype(&self, name: &str) -> Result<Dtype, WeightsError> {
+        Ok(self.entry(name)?.dtype)
+    }
+
+    /// Whether its fp8 weights are to be multiplied in fp8, as far as the file says: ComfyUI's marker of two elements
+    /// says that they are not.
     #[must_use]
-    pub fn values(&self) -> Vec<(Dtype, u64)> {
-        self.bytes_by_dtype()
-            .into_iter()
-            .map(|(dtype, bytes)| (dtype, bytes * 8 / dtype.bitsize() as u64))
-            .collect()
+    pub fn allows_fp8_products(&self) -> bool {
+        !self.files.tensors.iter().any(|(name, at)| {
+            name.rsplit('.').next() == Some("scaled_fp8") && at.shape.iter().product::<usize>() == 2
+        })
     }
 
     /// A tensor of the given shape, as fp32.
@@ -264,7 +212,7 @@ impl Weights {
             let (found, expected) = (entry.shape.clone(), shape.to_vec());
             return Err(WeightsError::Shape { name: name.to_owned(), found, expected });
         }
-        if !matches!(entry.dtype, Dtype::F8_E4M3 | Dtype::BF16 | Dtype::F16 | Dtype::F32) {
+        if !entry.dtype.is_weight() {
             return Err(WeightsError::Dtype { name: name.to_owned(), dtype: entry.dtype });
         }
         Ok(entry)
@@ -284,23 +232,20 @@ impl Weights {
     /// As [`Weights::get`], and when its scale is none.
     pub fn stored(&self, name: &str, shape: &[usize]) -> Result<Stored<'_>, WeightsError> {
         let entry = self.checked(name, shape)?;
-        let piece = |slice: &Slice| {
-            let scale = slice.scale.as_deref().map(|scale| self.scale(name, scale)).transpose()?;
-            Ok(Piece { bytes: self.files.bytes(slice.file, &slice.range), scale })
-        };
-        let pieces = entry.pieces.iter().map(piece).collect::<Result<_, WeightsError>>()?;
+        let piece = |slice: &entry::Slice| slice.piece(name, self.files.bytes());
+        let pieces = entry.slices.iter().map(piece).collect::<Result<_, WeightsError>>()?;
         Ok(Stored { dtype: entry.dtype, pieces })
     }
 
-    /// The number that `scale` holds for the tensor `name`.
-    fn scale(&self, name: &str, scale: &str) -> Result<f32, WeightsError> {
-        let Located { file, dtype, shape, range } = &self.files.tensors[scale];
-        let unusable = |found| WeightsError::Scale { name: name.to_owned(), found };
-        match widen(self.files.bytes(*file, range), *dtype).as_deref() {
-            Some(&[value]) if value.is_finite() => Ok(value),
-            Some(&[value]) => Err(unusable(format!("{value} in {scale:?}"))),
-            _ => Err(unusable(format!("{dtype:?} of shape {shape:?} in {scale:?}"))),
-        }
+    /// A matrix of the given shape that stays in its files.
+    ///
+    /// # Errors
+    /// As [`Weights::stored`].
+    pub fn matrix(&self, name: &str, (rows, columns): (usize, usize)) -> Result<Matrix, WeightsError> {
+        let entry = self.checked(name, &[rows, columns])?;
+        let scaled = |slice: &entry::Slice| Ok((slice.clone(), slice.piece(name, self.files.bytes())?.scale));
+        let slices = entry.slices.iter().map(scaled).collect::<Result<Vec<_>, WeightsError>>()?;
+        Ok(Matrix::new(self.files.shared(), entry.dtype, (rows, columns), slices.into_iter()))
     }
 
     /// A tensor of the given shape, as fp32 values.
@@ -309,19 +254,15 @@ impl Weights {
     /// As [`Weights::get`].
     pub fn widened(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, WeightsError> {
         let Stored { dtype, pieces } = self.stored(name, shape)?;
-        let widened = |piece: &Piece<'_>| {
-            piece.widened(dtype).ok_or_else(|| WeightsError::Dtype { name: name.to_owned(), dtype })
-        };
-        match &pieces[..] {
-            [whole] => widened(whole),
-            pieces => {
-                let mut values = Vec::with_capacity(shape.iter().product());
-                for piece in pieces {
-                    values.extend(widened(piece)?);
-                }
-                Ok(values)
-            }
+        let mut values = vec![0.0; shape.iter().product()];
+        let mut rest = &mut values[..];
+        for piece in &pieces {
+            // Of a tensor that is several, each has whole rows; only the last may end within a block.
+            let (own, more) = rest.split_at_mut(piece.values(dtype).min(rest.len()));
+            piece.widen(dtype, 0, own);
+            rest = more;
         }
+        Ok(values)
     }
 }
 
@@ -330,8 +271,8 @@ fn describe(files: &Files) -> String {
     if let Some(lora) = names::lora(&files.tensors) {
         return format!("a LoRA ({lora})");
     }
-    if let Some(other) = names::other(&files.tensors) {
-        return other;
+    if let Some(foreign) = files.foreign() {
+        return foreign;
     }
     let parts: Vec<_> = Part::ALL
         .into_iter()

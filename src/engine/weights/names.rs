@@ -3,13 +3,13 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry as Place;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use serde::Deserialize;
 
+use super::entry::{Entry, Scale, Slice};
 use super::error::WeightsError;
-use super::files::{Files, Located};
-use super::{Entry, Slice};
+use super::files::{Files, Located, Tensors};
 
 static NAMES: LazyLock<Names> = LazyLock::new(|| {
     toml::from_str(include_str!("names.toml")).expect("names.toml is part of the program and a test reads it")
@@ -60,6 +60,7 @@ impl Part {
 struct Names {
     scales: Vec<String>,
     notes: Vec<String>,
+    unsaid: Vec<String>,
     transformer: PartNames,
     vae: PartNames,
     clip: PartNames,
@@ -74,6 +75,10 @@ struct PartNames {
     folder: String,
     wanted: String,
     prefixes: Vec<String>,
+    #[serde(default)]
+    architectures: Vec<String>,
+    #[serde(default)]
+    ends: Vec<String>,
     form: Vec<Form>,
 }
 
@@ -134,8 +139,6 @@ struct Lora {
     also: String,
 }
 
-type Tensors = BTreeMap<String, Located>;
-
 /// Which prefix all of `has` are behind.
 fn behind<'p>(tensors: &Tensors, prefixes: &'p [String], has: &[String]) -> Option<&'p str> {
     let fits = |prefix: &&String| has.iter().all(|name| tensors.contains_key(&format!("{prefix}{name}")));
@@ -160,6 +163,17 @@ pub(super) fn other(tensors: &Tensors) -> Option<String> {
     NAMES.other.iter().find(is).map(|other| other.name.clone())
 }
 
+/// Whether a GGUF file that says it is this may have a part of ours in it.
+pub(super) fn is_architecture(said: &str) -> bool {
+    let ours = Part::ALL.into_iter().flat_map(|part| &part.names().architectures);
+    ours.chain(&NAMES.unsaid).any(|known| known == said)
+}
+
+/// The layers at both ends of a transformer, which some fine-tunes leave out, by the begins of their names.
+pub(super) fn ends() -> &'static [String] {
+    &NAMES.transformer.ends
+}
+
 /// Whose names a LoRA has, if it is one.
 pub(super) fn lora(tensors: &Tensors) -> Option<&'static str> {
     let is = |lora: &&Lora| {
@@ -180,12 +194,7 @@ fn is_beside(name: &str) -> bool {
 /// Every weight under the name that it is stored with.
 pub(super) fn as_stored(files: &Files) -> BTreeMap<String, Entry> {
     let weights = files.tensors.iter().filter(|(name, _)| !is_beside(name));
-    weights
-        .map(|(name, at)| {
-            let pieces = vec![whole(&files.tensors, name, at)];
-            (name.clone(), Entry { dtype: at.dtype, shape: at.shape.clone(), pieces })
-        })
-        .collect()
+    weights.map(|(name, at)| (name.clone(), Entry::of(at, whole(&files.tensors, name, at)))).collect()
 }
 
 /// A part's weights under our names, from this form of it behind this prefix.
@@ -202,8 +211,7 @@ pub(super) fn renamed(
     let mut entries = BTreeMap::new();
     if form.rules.is_empty() {
         for (name, full, at) in stored {
-            let pieces = vec![whole(tensors, full, at)];
-            entries.insert(name.to_owned(), Entry { dtype: at.dtype, shape: at.shape.clone(), pieces });
+            entries.insert(name.to_owned(), Entry::of(at, whole(tensors, full, at)));
         }
         return Ok(entries);
     }
@@ -224,8 +232,11 @@ pub(super) fn renamed(
 
 fn whole(tensors: &Tensors, name: &str, at: &Located) -> Slice {
     let beside = |scale: &String| Some(format!("{}.{scale}", name.strip_suffix(".weight")?));
-    let scale = NAMES.scales.iter().filter_map(beside).find(|scale| tensors.contains_key(scale));
-    Slice { file: at.file, range: at.range.clone(), scale }
+    let scale = NAMES.scales.iter().filter_map(beside).find_map(|name| {
+        let at = tensors.get(&name)?.clone();
+        Some(Arc::new(Scale { name, at }))
+    });
+    Slice::whole(at, scale)
 }
 
 impl Rule {
@@ -244,10 +255,7 @@ impl Rule {
             let at = tensors.get(&name).ok_or_else(|| WeightsError::Missing(name.clone()))?;
             let slice = whole(tensors, &name, at);
             match &mut entry {
-                None => {
-                    let pieces = vec![slice];
-                    entry = Some(Entry { dtype: at.dtype, shape: at.shape.clone(), pieces });
-                }
+                None => entry = Some(Entry::of(at, slice)),
                 Some(entry) => entry.append(&name, at, slice)?,
             }
         }
@@ -339,7 +347,14 @@ mod tests {
 
     #[test]
     fn scales_and_notes_are_no_weights() {
-        for name in ["a.b.scale_weight", "a.weight_scale", "a.input_scale", "a.comfy_quant", "scaled_fp8"] {
+        for name in [
+            "a.b.scale_weight",
+            "a.weight_scale",
+            "a.input_scale",
+            "a.comfy_quant",
+            "scaled_fp8",
+            "a.weight.absmax",
+        ] {
             assert!(is_beside(name), "{name}");
         }
         assert!(!is_beside("single_blocks.0.norm.key_norm.scale"));

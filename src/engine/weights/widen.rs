@@ -2,25 +2,40 @@
 
 use half::{bf16, f16};
 use rayon::prelude::*;
-use safetensors::Dtype;
 
-/// Little-endian weights as fp32; `None` for a type that is not a weight's. All four are exact.
+use super::dtype::Dtype;
+
+/// Little-endian weights as fp32; `None` for a type that is not a weight's, or is quantised. All five are exact.
 pub(super) fn widen(bytes: &[u8], dtype: Dtype) -> Option<Vec<f32>> {
-    Some(match dtype {
-        Dtype::F8_E4M3 => {
+    if dtype.is_quantised() || !dtype.is_weight() {
+        return None;
+    }
+    let mut out = vec![0.0; bytes.len() / dtype.block().bytes];
+    widen_to(bytes, dtype, &mut out);
+    Some(out)
+}
+
+/// The same into `out`; other types are left alone.
+pub(super) fn widen_to(bytes: &[u8], dtype: Dtype, out: &mut [f32]) {
+    fn each<const N: usize>(bytes: &[u8], out: &mut [f32], widen: impl Fn([u8; N]) -> f32) {
+        out.iter_mut().zip(bytes.as_chunks().0).for_each(|(out, &bytes)| *out = widen(bytes));
+    }
+    match dtype {
+        Dtype::F8E4M3 => {
             let table: [f32; 256] =
                 std::array::from_fn(|bits| float8::F8E4M3::from_bits(bits as u8).to_f32());
-            bytes.iter().map(|&bits| table[usize::from(bits)]).collect()
+            each(bytes, out, |[bits]| table[usize::from(bits)]);
         }
-        Dtype::BF16 => bytes.as_chunks().0.iter().map(|&b| bf16::from_le_bytes(b).to_f32()).collect(),
-        Dtype::F16 => bytes.as_chunks().0.iter().map(|&b| f16::from_le_bytes(b).to_f32()).collect(),
-        Dtype::F32 => bytes.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect(),
-        _ => return None,
-    })
+        Dtype::F8E5M2 => each(bytes, out, |[bits]| f16::from_le_bytes([0, bits]).to_f32()),
+        Dtype::BF16 => each(bytes, out, |bytes| bf16::from_le_bytes(bytes).to_f32()),
+        Dtype::F16 => each(bytes, out, |bytes| f16::from_le_bytes(bytes).to_f32()),
+        Dtype::F32 => each(bytes, out, f32::from_le_bytes),
+        _ => {}
+    }
 }
 
 /// `[rows, columns]` to `[columns, rows]`, in tiles that stay in the cache.
-pub(in crate::engine) fn transpose(from: &[f32], rows: usize, columns: usize) -> Vec<f32> {
+pub(super) fn transpose(from: &[f32], rows: usize, columns: usize) -> Vec<f32> {
     const TILE: usize = 32;
     let mut to = vec![0.0; from.len()];
     to.par_chunks_mut(TILE * rows).enumerate().for_each(|(tile, to)| {
@@ -53,7 +68,7 @@ mod tests {
     fn every_fp8_value_widens_to_what_the_format_says() {
         for bits in 0u8..=255 {
             let (sign, exponent, mantissa) = (bits >> 7, (bits >> 3) & 15, f32::from(bits & 7));
-            let wide = widen(&[bits], Dtype::F8_E4M3).expect("fp8 is a weight's type")[0];
+            let wide = widen(&[bits], Dtype::F8E4M3).expect("fp8 is a weight's type")[0];
             if bits & 0x7f == 0x7f {
                 assert!(wide.is_nan());
                 continue;
@@ -62,6 +77,24 @@ mod tests {
                 mantissa / 8.0 * 2f32.powi(-6)
             } else {
                 (1.0 + mantissa / 8.0) * 2f32.powi(i32::from(exponent) - 7)
+            };
+            assert_eq!(wide, if sign == 1 { -size } else { size }, "bits {bits:#010b}");
+        }
+    }
+
+    #[test]
+    fn every_fp8_value_with_five_bits_of_exponent_widens_to_what_the_format_says() {
+        for bits in 0u8..=255 {
+            let (sign, exponent, mantissa) = (bits >> 7, (bits >> 2) & 31, f32::from(bits & 3));
+            let wide = widen(&[bits], Dtype::F8E5M2).expect("fp8 is a weight's type")[0];
+            let size = match exponent {
+                0 => mantissa / 4.0 * 2f32.powi(-14),
+                31 if mantissa == 0.0 => f32::INFINITY,
+                31 => {
+                    assert!(wide.is_nan());
+                    continue;
+                }
+                _ => (1.0 + mantissa / 4.0) * 2f32.powi(i32::from(exponent) - 15),
             };
             assert_eq!(wide, if sign == 1 { -size } else { size }, "bits {bits:#010b}");
         }

@@ -3,7 +3,8 @@
 
 use half::bf16;
 
-use super::linear::{Form, Linear, Scratch};
+use super::forms::Forms;
+use super::linear::{Linear, Scratch};
 use super::origin::Origin;
 use crate::engine::cuda::error::Result;
 use crate::engine::cuda::gpu::Gpu;
@@ -23,7 +24,7 @@ pub struct Stream {
     pub mlp_out: Linear,
 }
 
-/// BFL's `DoubleStreamBlock`; all have the same layout.
+/// BFL's `DoubleStreamBlock`.
 #[derive(Debug)]
 pub struct DoubleBlock {
     /// Bytes of its weights.
@@ -34,7 +35,7 @@ pub struct DoubleBlock {
     dim: usize,
 }
 
-/// BFL's `SingleStreamBlock`; all have the same layout.
+/// BFL's `SingleStreamBlock`.
 #[derive(Debug)]
 pub struct SingleBlock {
     /// Bytes of its weights.
@@ -51,16 +52,22 @@ pub struct SingleBlock {
 const STREAMS: [&str; 2] = ["txt", "img"];
 
 impl DoubleBlock {
-    /// Lays out the weights.
+    /// Lays out the weights of `double_blocks.{index}`.
     #[must_use]
-    pub fn place(config: &Config, form: Form) -> Self {
+    pub fn place(config: &Config, forms: &Forms<'_>, index: usize) -> Self {
         let (hidden, mlp, dim) = (config.hidden, config.mlp, config.head_dim());
         let mut layout = Layout::default();
-        let streams = STREAMS.map(|_| Stream {
-            qkv: Linear::place(&mut layout, (hidden, 3 * hidden), form),
-            proj: Linear::place(&mut layout, (hidden, hidden), form),
-            mlp_in: Linear::place(&mut layout, (hidden, mlp), form),
-            mlp_out: Linear::place(&mut layout, (mlp, hidden), form),
+        let streams = STREAMS.map(|stream| {
+            let mut linear = |rest: &str, (inner, out)| {
+                let form = forms.of(&format!("double_blocks.{index}.{stream}_{rest}"), inner);
+                Linear::place(&mut layout, (inner, out), form)
+            };
+            Stream {
+                qkv: linear("attn.qkv", (hidden, 3 * hidden)),
+                proj: linear("attn.proj", (hidden, hidden)),
+                mlp_in: linear("mlp.0", (hidden, mlp)),
+                mlp_out: linear("mlp.2", (mlp, hidden)),
+            }
         });
         let norms = layout.place::<bf16>(1, 4 * dim);
         Self { bytes: layout.bytes(), streams, norms, dim }
@@ -100,13 +107,17 @@ impl DoubleBlock {
 }
 
 impl SingleBlock {
-    /// Lays out the weights.
+    /// Lays out the weights of `single_blocks.{index}`.
     #[must_use]
-    pub fn place(config: &Config, form: Form) -> Self {
+    pub fn place(config: &Config, forms: &Forms<'_>, index: usize) -> Self {
         let (hidden, mlp, dim) = (config.hidden, config.mlp, config.head_dim());
         let mut layout = Layout::default();
-        let linear1 = Linear::place(&mut layout, (hidden, 3 * hidden + mlp), form);
-        let linear2 = Linear::place(&mut layout, (hidden + mlp, hidden), form);
+        let mut linear = |layer: &str, (inner, out)| {
+            let form = forms.of(&format!("single_blocks.{index}.{layer}"), inner);
+            Linear::place(&mut layout, (inner, out), form)
+        };
+        let linear1 = linear("linear1", (hidden, 3 * hidden + mlp));
+        let linear2 = linear("linear2", (hidden + mlp, hidden));
         let norms = layout.place::<bf16>(1, 2 * dim);
         Self { bytes: layout.bytes(), linear1, linear2, norms, dim }
     }

@@ -1,14 +1,13 @@
 //! A linear layer in device memory, in any of its forms, and how each multiplies.
 
 use half::bf16;
-use safetensors::Dtype;
 
 use super::origin::Origin;
 use crate::engine::cuda::error::{CudaError, Result};
 use crate::engine::cuda::gpu::Gpu;
 use crate::engine::cuda::memory::{Buffer, F8, Layout, Matrix};
-use crate::engine::cuda::weights::narrowed;
-use crate::engine::weights::{Stored, WeightsError};
+use crate::engine::cuda::weights::{block_on_card, blocks_on_card, narrowed};
+use crate::engine::weights::{Dtype, Stored};
 
 /// How a weight is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +16,16 @@ pub enum Form {
     Bf16,
     /// fp8 e4m3 with one fp32 scale for each output channel.
     Fp8,
+    /// The blocks of a quantised type, whole ones in each row.
+    Blocks(Dtype),
+}
+
+/// Where what a weight is made of lies.
+#[derive(Debug, Clone, Copy)]
+enum Weight {
+    Bf16 { at: usize },
+    Fp8 { at: usize, scales: usize },
+    Blocks { at: usize, dtype: Dtype },
 }
 
 /// Where the parts of y = x · Wᵀ + b lie in the memory of its block. W is `[out, in]`.
@@ -24,9 +33,7 @@ pub enum Form {
 pub struct Linear {
     inner: usize,
     out: usize,
-    weight: usize,
-    /// Of fp8 weights.
-    scales: Option<usize>,
+    weight: Weight,
     bias: usize,
 }
 
@@ -42,18 +49,27 @@ pub enum Input<'a> {
 impl Linear {
     /// Makes room for it.
     pub fn place(layout: &mut Layout, (inner, out): (usize, usize), form: Form) -> Self {
-        let (weight, scales) = match form {
-            Form::Bf16 => (layout.place::<bf16>(out, inner), None),
-            Form::Fp8 => (layout.place::<F8>(out, inner), Some(layout.place::<f32>(out, 1))),
+        let weight = match form {
+            Form::Bf16 => Weight::Bf16 { at: layout.place::<bf16>(out, inner) },
+            Form::Fp8 => {
+                Weight::Fp8 { at: layout.place::<F8>(out, inner), scales: layout.place::<f32>(out, 1) }
+            }
+            Form::Blocks(dtype) => {
+                Weight::Blocks { at: layout.place::<u8>(out, row_bytes(dtype, inner)), dtype }
+            }
         };
-        Self { inner, out, weight, scales, bias: layout.place::<bf16>(1, out) }
+        Self { inner, out, weight, bias: layout.place::<bf16>(1, out) }
     }
 
     /// The same layer in memory that holds its layout from byte `from` on.
     #[must_use]
     pub fn moved(&self, from: usize) -> Self {
-        let [weight, bias] = [self.weight, self.bias].map(|at| at - from);
-        Self { weight, bias, scales: self.scales.map(|at| at - from), ..*self }
+        let weight = match self.weight {
+            Weight::Bf16 { at } => Weight::Bf16 { at: at - from },
+            Weight::Fp8 { at, scales } => Weight::Fp8 { at: at - from, scales: scales - from },
+            Weight::Blocks { at, dtype } => Weight::Blocks { at: at - from, dtype },
+        };
+        Self { weight, bias: self.bias - from, ..*self }
     }
 
     /// Channels that go in.
@@ -81,9 +97,12 @@ impl Linear {
         scratch: &Scratch<'_>,
     ) -> Result<()> {
         let (weight_name, bias_name) = (format!("{name}.weight"), format!("{name}.bias"));
-        match self.scales {
-            None => origin.bf16(gpu, self.wide(memory), &weight_name, &[self.out, self.inner])?,
-            Some(_) => self.fill_fp8(gpu, memory, origin, &weight_name, scratch)?,
+        match self.weight(memory) {
+            Held::Bf16(weight) => origin.bf16(gpu, weight, &weight_name, &[self.out, self.inner])?,
+            Held::Fp8(weight, scales) => {
+                self.fill_fp8(gpu, (weight, scales), origin, &weight_name, scratch)?;
+            }
+            Held::Blocks(blocks, _) => self.fill_blocks(gpu, blocks, origin, &weight_name)?,
         }
         origin.bf16(gpu, self.bias(memory), &bias_name, &[self.out])
     }
@@ -92,15 +111,14 @@ impl Linear {
     fn fill_fp8(
         &self,
         gpu: &Gpu,
-        memory: &Buffer,
+        (weight, scales): (Matrix<'_, F8>, Matrix<'_, f32>),
         origin: &Origin<'_>,
         name: &str,
         scratch: &Scratch<'_>,
     ) -> Result<()> {
-        let (weight, scales) = self.quantised(memory);
         let Origin::File(weights) = origin else { return origin.fp8(gpu, weight, scales, name) };
         let Stored { dtype, pieces } = weights.stored(name, &[self.out, self.inner])?;
-        if dtype == Dtype::F8_E4M3 {
+        if dtype == Dtype::F8E4M3 {
             return origin.fp8(gpu, weight, scales, name);
         }
         let mut rows = 0;
@@ -119,11 +137,34 @@ impl Linear {
         Ok(())
     }
 
+    /// Blocks are taken as they are.
+    fn fill_blocks(&self, gpu: &Gpu, to: Matrix<'_, u8>, origin: &Origin<'_>, name: &str) -> Result<()> {
+        let Origin::File(weights) = origin else {
+            return Err(CudaError::Shape("random weights are made in bf16 and fp8".to_owned()));
+        };
+        let Stored { pieces, .. } = weights.stored(name, &[self.out, self.inner])?;
+        let (to, mut at) = (to.as_row(), 0);
+        for piece in &pieces {
+            if piece.scale.is_some() {
+                return Err(CudaError::Shape(format!(
+                    "{name:?} is quantised and has another scale beside it"
+                )));
+            }
+            let bytes = blocks_on_card(piece);
+            gpu.upload(to.slice_columns(at, bytes.len()), &bytes)?;
+            at += bytes.len();
+        }
+        if at == to.width() {
+            return Ok(());
+        }
+        Err(CudaError::Shape(format!("{at} bytes of {name:?} cannot fill {}", to.width())))
+    }
+
     /// `out = x · Wᵀ + b`. An fp8 weight meets fp8 rows on fp8 tensor cores; bf16 rows are multiplied by the weight
-    /// widened in pieces, which is exact.
+    /// widened in pieces: fp8 exactly, quantised ones rounded to bf16.
     ///
     /// # Errors
-    /// When the shapes do not fit, or a bf16 weight is to meet fp8 rows.
+    /// When the shapes do not fit, or another weight than fp8 is to meet fp8 rows.
     pub fn run(
         &self,
         gpu: &Gpu,
@@ -133,14 +174,14 @@ impl Linear {
         scratch: &Scratch<'_>,
     ) -> Result<()> {
         let bias = self.bias(memory);
-        match (x, self.scales) {
-            (Input::Bf16(x), None) => gpu.product(out, x, self.wide(memory), Some(bias)),
-            (Input::Fp8(x, x_scales), Some(_)) => {
-                gpu.linear_fp8(out, (x, x_scales), self.quantised(memory), bias)
+        match (x, self.weight(memory)) {
+            (Input::Bf16(x), Held::Bf16(weight)) => gpu.product(out, x, weight, Some(bias)),
+            (Input::Fp8(x, x_scales), Held::Fp8(weight, scales)) => {
+                gpu.linear_fp8(out, (x, x_scales), (weight, scales), bias)
             }
-            (Input::Bf16(x), Some(_)) => self.run_widened(gpu, memory, x, out, x.rows(), scratch),
-            (Input::Fp8(..), None) => {
-                Err(CudaError::Shape("fp8 rows cannot be multiplied by a bf16 weight".to_owned()))
+            (Input::Bf16(x), _) => self.run_widened(gpu, memory, x, out, x.rows(), scratch),
+            (Input::Fp8(..), _) => {
+                Err(CudaError::Shape("fp8 rows are multiplied by fp8 weights alone".to_owned()))
             }
         }
     }
@@ -159,12 +200,12 @@ impl Linear {
         at_a_time: usize,
         scratch: &Scratch<'_>,
     ) -> Result<()> {
-        if self.scales.is_some() {
+        let Held::Bf16(weight) = self.weight(memory) else {
             return self.run_widened(gpu, memory, x, out, at_a_time, scratch);
-        }
+        };
         (0..x.rows()).step_by(at_a_time).try_for_each(|first| {
             let (x, out) = (x.slice_rows(first, at_a_time), out.slice_rows(first, at_a_time));
-            gpu.product(out, x, self.wide(memory), Some(self.bias(memory)))
+            gpu.product(out, x, weight, Some(self.bias(memory)))
         })
     }
 
@@ -178,10 +219,18 @@ impl Linear {
         at_a_time: usize,
         scratch: &Scratch<'_>,
     ) -> Result<()> {
-        let (weight, scales) = self.quantised(memory);
         for (first, count) in scratch.pieces(self.out, self.inner) {
             let wide = scratch.rows(count, self.inner);
-            gpu.widen(weight.slice_rows(first, count), scales.slice_rows(first, count), wide)?;
+            match self.weight(memory) {
+                // Nothing to widen.
+                Held::Bf16(weight) => gpu.copy(wide, weight.slice_rows(first, count))?,
+                Held::Fp8(weight, scales) => {
+                    gpu.widen(weight.slice_rows(first, count), scales.slice_rows(first, count), wide)?;
+                }
+                Held::Blocks(blocks, dtype) => {
+                    gpu.dequantize(dtype, blocks.slice_rows(first, count), wide)?;
+                }
+            }
             let bias = self.bias(memory).slice_columns(first, count);
             let out = out.slice_columns(first, count);
             for row in (0..x.rows()).step_by(at_a_time) {
@@ -192,18 +241,37 @@ impl Linear {
         Ok(())
     }
 
-    fn wide<'a>(&self, memory: &'a Buffer) -> Matrix<'a, bf16> {
-        memory.matrix(self.weight, self.out, self.inner)
-    }
-
-    fn quantised<'a>(&self, memory: &'a Buffer) -> (Matrix<'a, F8>, Matrix<'a, f32>) {
-        let scales = self.scales.expect("only asked of fp8 weights, which have scales");
-        (memory.matrix(self.weight, self.out, self.inner), memory.matrix(scales, self.out, 1))
+    fn weight<'a>(&self, memory: &'a Buffer) -> Held<'a> {
+        let (out, inner) = (self.out, self.inner);
+        match self.weight {
+            Weight::Bf16 { at } => Held::Bf16(memory.matrix(at, out, inner)),
+            Weight::Fp8 { at, scales } => {
+                Held::Fp8(memory.matrix(at, out, inner), memory.matrix(scales, out, 1))
+            }
+            Weight::Blocks { at, dtype } => {
+                Held::Blocks(memory.matrix(at, out, row_bytes(dtype, inner)), dtype)
+            }
+        }
     }
 
     fn bias<'a>(&self, memory: &'a Buffer) -> Matrix<'a, bf16> {
         memory.matrix(self.bias, 1, self.out)
     }
+}
+
+/// A weight in the memory of its block.
+enum Held<'a> {
+    Bf16(Matrix<'a, bf16>),
+    /// With the scales of its rows.
+    Fp8(Matrix<'a, F8>, Matrix<'a, f32>),
+    /// A row of bytes for each of values.
+    Blocks(Matrix<'a, u8>, Dtype),
+}
+
+/// Bytes of a row of so many values on a card.
+fn row_bytes(dtype: Dtype, inner: usize) -> usize {
+    let block = block_on_card(dtype);
+    inner / block.values * block.bytes
 }
 
 /// Memory for a piece of a weight in bf16: what is widened just before its product, or has just come from a file.
@@ -224,19 +292,5 @@ impl<'a> Scratch<'a> {
 
     fn rows(&self, count: usize, inner: usize) -> Matrix<'a, bf16> {
         self.0.matrix(0, count, inner)
-    }
-}
-
-/// Whether a tensor is stored in fp8; random weights can be made in either form and count as fp8.
-///
-/// # Errors
-/// When it is missing or no weight.
-pub fn stored_as_fp8(origin: &Origin<'_>, name: &str) -> std::result::Result<bool, WeightsError> {
-    match origin {
-        Origin::Random(_) => Ok(true),
-        Origin::File(weights) => {
-            let shape = weights.shape(name)?.to_vec();
-            Ok(weights.stored(name, &shape)?.dtype == Dtype::F8_E4M3)
-        }
     }
 }

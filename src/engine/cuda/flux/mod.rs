@@ -9,6 +9,7 @@
 //! that floor in `benches/PERFORMANCE.md`.
 
 pub mod block;
+pub mod forms;
 pub mod linear;
 pub mod modulation;
 pub mod origin;
@@ -30,6 +31,7 @@ use crate::engine::budget::{Kind, Modulation, Residence};
 use crate::engine::dit::config::Config;
 use crate::engine::dit::rope;
 use block::{DoubleBlock, SingleBlock};
+use forms::Forms;
 use linear::{Form, Input, Linear, SCRATCH, Scratch};
 use modulation::{Modulator, Tables};
 use origin::Origin;
@@ -46,8 +48,8 @@ pub struct Flux {
     gpu: Arc<Gpu>,
     ends: Ends,
     modulator: Modulator,
-    double: DoubleBlock,
-    single: SingleBlock,
+    double: Vec<DoubleBlock>,
+    single: Vec<SingleBlock>,
     store: Store,
     attention: Attention,
     scratch: Buffer,
@@ -92,7 +94,7 @@ impl Flux {
         mut progress: impl FnMut(f64) -> Result<()>,
     ) -> Result<Self> {
         check(&config)?;
-        let form = precision.form();
+        let forms = Forms { precision, origin: *origin };
         let memory = Buffer::new(gpu, SCRATCH, "a piece of a weight")?;
         let scratch = Scratch(&memory);
         let parts = (config.double_blocks + config.single_blocks + 1) as f64;
@@ -101,18 +103,18 @@ impl Flux {
             done += 1.0;
             progress(done / parts)
         };
-        let modulator = Modulator::load(gpu, &config, form, origin, plan.modulation_stays, &scratch)?;
+        let modulator = Modulator::load(gpu, &config, &forms, plan.modulation_stays, &scratch)?;
         step()?;
-        let (double, single) = (DoubleBlock::place(&config, form), SingleBlock::place(&config, form));
-        let mut bytes = vec![double.bytes; config.double_blocks];
-        bytes.resize(config.double_blocks + config.single_blocks, single.bytes);
+        let (double, single) = place(&config, &forms);
+        let bytes: Vec<_> =
+            double.iter().map(|block| block.bytes).chain(single.iter().map(|block| block.bytes)).collect();
         let mut store = Store::new(gpu, plan, &bytes)?;
-        for index in 0..config.double_blocks {
+        for (index, double) in double.iter().enumerate() {
             let fill = |memory: &Buffer| double.fill(gpu, memory, origin, index, &scratch);
             store.add(double.bytes, "a double block", fill)?;
             step()?;
         }
-        for index in 0..config.single_blocks {
+        for (index, single) in single.iter().enumerate() {
             let fill = |memory: &Buffer| single.fill(gpu, memory, origin, index, &scratch);
             store.add(single.bytes, "a single block", fill)?;
             step()?;
@@ -135,14 +137,18 @@ impl Flux {
     }
 
     /// Bytes of a model's parts before anything is loaded: the ends, the modulation layers, a double block, a single
-    /// block.
+    /// block. Quantisers give some blocks more bits than others: the largest of each kind counts.
     #[must_use]
-    pub fn sizes(config: &Config, precision: Precision) -> (u64, Modulation, [Kind; 2]) {
-        let form = precision.form();
-        let kind = |count: usize, bytes: usize| Kind { count, bytes: bytes as u64 };
-        let double = kind(config.double_blocks, DoubleBlock::place(config, form).bytes);
-        let single = kind(config.single_blocks, SingleBlock::place(config, form).bytes);
-        (Ends::place(config).0.bytes() as u64, Modulator::sizes(config, form), [double, single])
+    pub fn sizes(config: &Config, precision: Precision, origin: &Origin<'_>) -> (u64, Modulation, [Kind; 2]) {
+        let forms = Forms { precision, origin: *origin };
+        let (double, single) = place(config, &forms);
+        let kind = |bytes: Vec<usize>| Kind {
+            count: bytes.len(),
+            bytes: bytes.into_iter().max().unwrap_or_default() as u64,
+        };
+        let double = kind(double.iter().map(|block| block.bytes).collect());
+        let single = kind(single.iter().map(|block| block.bytes).collect());
+        (Ends::place(config).0.bytes() as u64, Modulator::sizes(config, &forms), [double, single])
     }
 
     /// Bytes of [`Conditions`] before there are any.
@@ -249,6 +255,13 @@ impl Ends {
         last.fill(gpu, &memory, origin, "final_layer.linear", scratch)?;
         Ok(Self { memory, img_in, txt_in, last })
     }
+}
+
+/// Lays out every block.
+fn place(config: &Config, forms: &Forms<'_>) -> (Vec<DoubleBlock>, Vec<SingleBlock>) {
+    let double = (0..config.double_blocks).map(|index| DoubleBlock::place(config, forms, index));
+    let single = (0..config.single_blocks).map(|index| SingleBlock::place(config, forms, index));
+    (double.collect(), single.collect())
 }
 
 /// What the kernels and fp8 products ask of the sizes.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use half::bf16;
 
+use super::forms::Forms;
 use super::linear::{Form, Linear, Scratch};
 use super::origin::Origin;
 use crate::engine::budget;
@@ -155,11 +156,12 @@ impl Embedders {
 }
 
 /// Lays out every layer.
-fn place_layers(columns: &Columns, form: Form) -> Vec<Layer> {
+fn place_layers(columns: &Columns, forms: &Forms<'_>) -> Vec<Layer> {
     let mut layout = Layout::default();
     let hidden = columns.hidden;
     let layers = columns.layers().into_iter().map(|(name, chunks, columns)| {
         let from = layout.bytes();
+        let form = forms.of(&name, hidden);
         let linear = Linear::place(&mut layout, (hidden, chunks * hidden), form);
         Layer { name, linear, range: from..layout.bytes(), columns }
     });
@@ -200,17 +202,17 @@ impl Modulator {
     pub fn load(
         gpu: &Arc<Gpu>,
         config: &Config,
-        form: Form,
-        origin: &Origin<'_>,
+        forms: &Forms<'_>,
         stays: bool,
         scratch: &Scratch<'_>,
     ) -> Result<Self> {
+        let origin = &forms.origin;
         let columns = Columns::of(config);
         let mut layout = Layout::default();
         let embedders = Embedders::place(config, &mut layout);
         let memory = Buffer::new(gpu, layout.bytes(), "the embedders")?;
         embedders.fill(gpu, &memory, origin, scratch)?;
-        let layers = place_layers(&columns, form);
+        let layers = place_layers(&columns, forms);
         let weights = if stays {
             let bytes = layers.last().map_or(0, |layer| layer.range.end);
             let all = Buffer::new(gpu, bytes, "the modulation layers")?;
@@ -231,10 +233,10 @@ impl Modulator {
 
     /// Bytes of the layers before they are loaded.
     #[must_use]
-    pub fn sizes(config: &Config, form: Form) -> budget::Modulation {
+    pub fn sizes(config: &Config, forms: &Forms<'_>) -> budget::Modulation {
         let mut layout = Layout::default();
         Embedders::place(config, &mut layout);
-        let layers = place_layers(&Columns::of(config), form);
+        let layers = place_layers(&Columns::of(config), forms);
         budget::Modulation {
             layers: layers.iter().map(|layer| layer.bytes() as u64).sum(),
             largest: largest(&layers) as u64,

@@ -101,14 +101,14 @@ impl<'a> Pass<'a> {
         let (flux, at, step) = (self.flux, self.at, self.step);
         let (gpu, tables) = (&flux.gpu, &self.conditions.tables);
         let (hidden, mlp, split) = (flux.config.hidden, flux.config.mlp, at.text());
-        let streams = || at.streams().into_iter().zip(&flux.double.streams);
+        let streams = || at.streams().into_iter().zip(&flux.double[index].streams);
 
         let qkv = at.fused(3 * hidden);
         for ((first, count), stream) in streams() {
             let out = qkv.slice_rows(first, count);
             stream.qkv.run(gpu, memory, at.narrow_in(first, count), out, &self.scratch())?;
         }
-        self.rotate(qkv, flux.double.norms(memory), split)?;
+        self.rotate(qkv, flux.double[index].norms(memory), split)?;
         let attended = self.tokens(at.attended());
         flux.attention.run(gpu, self.tokens(qkv), attended)?;
         if let Out::Fp8(out, scales) = at.narrow_out() {
@@ -149,8 +149,8 @@ impl<'a> Pass<'a> {
 
         let both = at.fused(3 * hidden + mlp);
         let (x, out) = (at.narrow_in(0, rows), both.slice_rows(0, rows));
-        flux.single.linear1.run(gpu, memory, x, out, &self.scratch())?;
-        self.rotate(both, flux.single.norms(memory), tokens)?;
+        flux.single[index].linear1.run(gpu, memory, x, out, &self.scratch())?;
+        self.rotate(both, flux.single[index].norms(memory), tokens)?;
         let (qkv, inner) = (
             self.tokens(both).slice_columns(0, 3 * hidden),
             self.tokens(both).slice_columns(3 * hidden, mlp),
@@ -167,7 +167,7 @@ impl<'a> Pass<'a> {
             }
         }
         let (x, out) = (at.wide_in(hidden + mlp, 0, rows), at.branch().slice_rows(0, rows));
-        flux.single.linear2.run(gpu, memory, x, out, &self.scratch())?;
+        flux.single[index].linear2.run(gpu, memory, x, out, &self.scratch())?;
         if index + 1 < flux.config.single_blocks {
             self.norm(Some(tables.single(step, index).gate), tables.single(step, index + 1), tokens)?;
         }

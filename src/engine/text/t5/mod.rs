@@ -1,51 +1,55 @@
 //! T5's encoder on the CPU, in fp32: pre-norm blocks of attention over all tokens, padding too, and a gated MLP. Scores
 //! are not scaled; a bias by distance, the same in every block, tells positions apart.
 //!
-//! T5-XXL is 4.76 G parameters, 19 GB in fp32. Those of a small model are widened once; those of a large one stay as
-//! the file has them and are widened a few rows at a time just before they are multiplied, so that reading a prompt
-//! takes no memory worth the name. 512 tokens are 4.84 TFLOP, beside which widening does not show.
+//! T5-XXL is 4.76 G parameters, 19 GB in fp32: its weights stay as the file has them ([`Linear`] says which do) and are
+//! widened a few rows at a time just before they are multiplied by, and of the embedding only a prompt's rows are.
+//! 512 tokens are 4.84 TFLOP, beside which widening does not show.
 //!
 //! Reference: transformers `models/t5/modeling_t5.py`, whose names are used here.
 
 mod config;
-mod layers;
 
-use candle_core::{Device, Tensor};
+use candle_core::{D, Device, Result as Computed, Tensor, bail};
 
 pub use config::Config;
-use layers::{Linear, Norm, Rows, add, attend, gate};
 
 use super::encode::read_config;
 use super::tokenize::Tokens;
-use crate::engine::weights::{Weights, WeightsError};
+use crate::engine::dit::linear::Linear;
+use crate::engine::weights::{Matrix, Weights, WeightsError};
 use crate::model::Source;
 
 /// The only biases by distance: every block has those of the first.
 pub const RELATIVE_ATTENTION_BIAS: &str =
     "encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight";
 
-/// What the embedding is called in the file: either of its two names.
+/// What the embedding is called in the file: one of its two names, or both.
 #[must_use]
 pub fn shared(weights: &Weights) -> &'static str {
     let names = ["shared.weight", "encoder.embed_tokens.weight"];
     names.into_iter().find(|name| weights.contains(name)).unwrap_or(names[0])
 }
 
-/// Up to so many bytes in fp32, weights are widened once.
-const WIDENED_ONCE: usize = 1 << 30;
-
-/// T5's encoder.
+/// x / √(mean x² + ε) · weight: no mean is taken away and nothing is added.
 #[derive(Debug)]
-pub struct T5 {
-    config: Config,
-    weights: Weights,
-    shared: Linear,
-    block: Vec<Block>,
-    final_layer_norm: Norm,
-    /// `[buckets, heads]`
-    relative_attention_bias: Vec<f32>,
+struct Norm {
+    weight: Tensor,
+    epsilon: f64,
 }
 
+impl Norm {
+    fn load(weights: &Weights, config: &Config, name: &str) -> Result<Self, WeightsError> {
+        let weight = weights.get(&format!("{name}.weight"), &[config.d_model])?;
+        Ok(Self { weight, epsilon: f64::from(config.layer_norm_epsilon) })
+    }
+
+    fn forward(&self, x: &Tensor) -> Computed<Tensor> {
+        let mean = (x.sqr()?.mean_keepdim(D::Minus1)? + self.epsilon)?;
+        x.broadcast_div(&mean.sqrt()?)?.broadcast_mul(&self.weight)
+    }
+}
+
+/// `T5Block`: attention, then the MLP.
 #[derive(Debug)]
 struct Block {
     attention_norm: Norm,
@@ -60,77 +64,76 @@ struct Block {
 }
 
 impl Block {
-    fn load(weights: &Weights, config: &Config, index: usize, widen: bool) -> Result<Self, WeightsError> {
-        let (d_model, inner, d_ff) = (config.d_model, config.inner(), config.d_ff);
-        let name = |layer, name: &str| format!("encoder.block.{index}.layer.{layer}.{name}.weight");
-        let linear = |name, (out, inner)| Linear::load(weights, name, (out, inner), widen);
-        let attention = |part: &str, shape| linear(name(0, &format!("SelfAttention.{part}")), shape);
-        let dense = |part: &str, shape| linear(name(1, &format!("DenseReluDense.{part}")), shape);
-        let norm =
-            |layer| Norm::load(weights, &name(layer, "layer_norm"), d_model, config.layer_norm_epsilon);
+    fn load(weights: &Weights, config: &Config, index: usize) -> Result<Self, WeightsError> {
+        let layer = |layer| format!("encoder.block.{index}.layer.{layer}");
+        let (width, heads, hidden) = (config.d_model, config.inner(), config.d_ff);
+        let attention = |name: &str, inner, out| {
+            Linear::without_bias(weights, &format!("{}.SelfAttention.{name}", layer(0)), inner, out)
+        };
+        let dense = |name: &str, inner, out| {
+            Linear::without_bias(weights, &format!("{}.DenseReluDense.{name}", layer(1)), inner, out)
+        };
         Ok(Self {
-            attention_norm: norm(0)?,
-            q: attention("q", (inner, d_model))?,
-            k: attention("k", (inner, d_model))?,
-            v: attention("v", (inner, d_model))?,
-            o: attention("o", (d_model, inner))?,
-            dense_norm: norm(1)?,
-            wi_0: dense("wi_0", (d_ff, d_model))?,
-            wi_1: dense("wi_1", (d_ff, d_model))?,
-            wo: dense("wo", (d_model, d_ff))?,
+            attention_norm: Norm::load(weights, config, &format!("{}.layer_norm", layer(0)))?,
+            q: attention("q", width, heads)?,
+            k: attention("k", width, heads)?,
+            v: attention("v", width, heads)?,
+            o: attention("o", heads, width)?,
+            dense_norm: Norm::load(weights, config, &format!("{}.layer_norm", layer(1)))?,
+            wi_0: dense("wi_0", width, hidden)?,
+            wi_1: dense("wi_1", width, hidden)?,
+            wo: dense("wo", hidden, width)?,
         })
     }
 
-    /// `biases` are `[heads, 2 · tokens - 1]`.
-    fn forward(
-        &self,
-        weights: &Weights,
-        config: &Config,
-        biases: &[f32],
-        x: &mut Rows,
-    ) -> Result<(), WeightsError> {
-        let normed = self.attention_norm.forward(x);
-        let [q, k, v] = [&self.q, &self.k, &self.v].map(|projection| projection.forward(weights, &normed));
-        let attended = attend([&q?, &k?, &v?], config.num_heads, biases);
-        add(x, &self.o.forward(weights, &attended)?);
-        let normed = self.dense_norm.forward(x);
-        let mut hidden = self.wi_0.forward(weights, &normed)?;
-        gate(&mut hidden, &self.wi_1.forward(weights, &normed)?);
-        add(x, &self.wo.forward(weights, &hidden)?);
-        Ok(())
+    /// `x` is `[tokens, d_model]`, `biases` `[heads, tokens, tokens]`.
+    fn forward(&self, x: &Tensor, biases: &Tensor) -> Computed<Tensor> {
+        let heads = biases.dim(0)?;
+        let normed = self.attention_norm.forward(x)?;
+        let of = |linear: &Linear| {
+            let all = linear.forward(&normed)?;
+            let (tokens, width) = all.dims2()?;
+            all.reshape((tokens, heads, width / heads))?.transpose(0, 1)?.contiguous()
+        };
+        let (q, k, v) = (of(&self.q)?, of(&self.k)?, of(&self.v)?);
+        let scores = (q.matmul(&k.transpose(1, 2)?)? + biases)?;
+        let attended = candle_nn::ops::softmax_last_dim(&scores)?.matmul(&v)?;
+        let attended = attended.transpose(0, 1)?.contiguous()?.flatten_from(1)?;
+        let x = (x + self.o.forward(&attended)?)?;
+        let normed = self.dense_norm.forward(&x)?;
+        let gated = (self.wi_0.forward(&normed)?.gelu()? * self.wi_1.forward(&normed)?)?;
+        x + self.wo.forward(&gated)?
     }
 }
 
+/// T5's encoder.
+#[derive(Debug)]
+pub struct T5 {
+    config: Config,
+    /// `[vocab_size, d_model]`
+    shared: Matrix,
+    block: Vec<Block>,
+    final_layer_norm: Norm,
+    /// `[buckets, heads]`
+    relative_attention_bias: Vec<f32>,
+}
+
 impl T5 {
-    /// Reads weights in transformers' names; a large model's stay in the file.
+    /// Reads weights in transformers' names.
     ///
     /// # Errors
     /// When the config is none of T5's, or a tensor is missing or has another shape.
-    pub fn load(weights: Weights, config: &Source) -> Result<Self, WeightsError> {
+    pub fn load(weights: &Weights, config: &Source) -> Result<Self, WeightsError> {
         let config: Config = read_config(config)?;
         config.check()?;
-        let values: u64 = weights.values().iter().map(|(_, count)| count).sum();
-        let widen = values <= (WIDENED_ONCE / size_of::<f32>()) as u64;
-        Self::of(weights, config, widen)
-    }
-
-    fn of(weights: Weights, config: Config, widen: bool) -> Result<Self, WeightsError> {
-        let norm = "encoder.final_layer_norm.weight";
         let biases = [config.relative_attention_num_buckets, config.num_heads];
+        let block = (0..config.num_layers).map(|index| Block::load(weights, &config, index));
         Ok(Self {
-            shared: Linear::load(
-                &weights,
-                shared(&weights).to_owned(),
-                (config.vocab_size, config.d_model),
-                false,
-            )?,
-            block: (0..config.num_layers)
-                .map(|index| Block::load(&weights, &config, index, widen))
-                .collect::<Result<_, _>>()?,
-            final_layer_norm: Norm::load(&weights, norm, config.d_model, config.layer_norm_epsilon)?,
+            shared: weights.matrix(shared(weights), (config.vocab_size, config.d_model))?,
+            block: block.collect::<Result<_, _>>()?,
+            final_layer_norm: Norm::load(weights, &config, "encoder.final_layer_norm")?,
             relative_attention_bias: weights.widened(RELATIVE_ATTENTION_BIAS, &biases)?,
             config,
-            weights,
         })
     }
 
@@ -143,23 +146,39 @@ impl T5 {
     /// One vector a token: `[limit, d_model]`.
     ///
     /// # Errors
-    /// When an id is beyond the vocabulary.
-    pub fn encode(&self, tokens: &Tokens) -> Result<Tensor, WeightsError> {
-        let values = self.forward(&tokens.ids)?;
-        Ok(Tensor::from_vec(values, (tokens.ids.len(), self.config.d_model), &Device::Cpu)?)
+    /// When an id is beyond the vocabulary, or candle fails.
+    pub fn encode(&self, tokens: &Tokens) -> Computed<Tensor> {
+        let mut x = self.embedded(&tokens.ids)?;
+        let biases = self.biases(tokens.ids.len())?;
+        for block in &self.block {
+            x = block.forward(&x, &biases)?;
+        }
+        self.final_layer_norm.forward(&x)
     }
 
-    /// The same as plain values.
-    ///
-    /// # Errors
-    /// As [`T5::encode`].
-    pub fn forward(&self, ids: &[u32]) -> Result<Vec<f32>, WeightsError> {
-        let mut x = self.shared.rows(&self.weights, ids)?;
-        let biases = self.config.biases(&self.relative_attention_bias, ids.len());
-        for block in &self.block {
-            block.forward(&self.weights, &self.config, &biases, &mut x)?;
+    fn embedded(&self, ids: &[u32]) -> Computed<Tensor> {
+        let width = self.config.d_model;
+        let mut x = vec![0.0; ids.len() * width];
+        for (id, row) in ids.iter().zip(x.chunks_exact_mut(width)) {
+            match usize::try_from(*id) {
+                Ok(id) if id < self.shared.rows() => self.shared.widen(id, row),
+                _ => bail!(
+                    "token {id} is beyond T5's vocabulary of {}: the tokenizer is another model's",
+                    self.shared.rows()
+                ),
+            }
         }
-        Ok(self.final_layer_norm.forward(&x).values)
+        Tensor::from_vec(x, (ids.len(), width), &Device::Cpu)
+    }
+
+    /// `[heads, tokens, tokens]`: a row for each query.
+    fn biases(&self, tokens: usize) -> Computed<Tensor> {
+        let (heads, distances) = (self.config.num_heads, 2 * tokens - 1);
+        let biases = self.config.biases(&self.relative_attention_bias, tokens);
+        let rows = biases
+            .chunks_exact(distances)
+            .flat_map(|head| (0..tokens).flat_map(move |query| &head[tokens - 1 - query..][..tokens]));
+        Tensor::from_vec(rows.copied().collect(), (heads, tokens, tokens), &Device::Cpu)
     }
 }
 
@@ -168,28 +187,19 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::job::{Encoder, TokenCount};
 
     fn nano(file: &str) -> Source {
         Source::File(Path::new(env!("CARGO_MANIFEST_DIR")).join("models/nano").join(file))
     }
 
     #[test]
-    fn weights_widened_as_they_are_used_give_the_same_as_those_widened_once() {
-        let ids: Vec<u32> = (0..32).map(|index| index * 61 % 3072).collect();
-        let [once, each_time] = [true, false].map(|widen| {
-            let weights = Weights::open(&nano("t5.safetensors")).expect("nano is whole");
-            let config = read_config(&nano("t5_config.json")).expect("its config");
-            T5::of(weights, config, widen).expect("it loads").forward(&ids).expect("it reads")
-        });
-        assert!(once.iter().all(|value| value.is_finite()) && once.len() == 32 * 128);
-        assert_eq!(once, each_time);
-    }
-
-    #[test]
     fn an_id_beyond_the_vocabulary_is_an_error() {
         let weights = Weights::open(&nano("t5.safetensors")).expect("nano is whole");
-        let t5 = T5::load(weights, &nano("t5_config.json")).expect("it loads");
-        let error = t5.forward(&[3, 3072]).expect_err("there are 3072 words").to_string();
-        assert!(error.contains("3072"), "{error}");
+        let t5 = T5::load(&weights, &nano("t5_config.json")).expect("it loads");
+        let count = TokenCount { encoder: Encoder::T5, tokens: 2, limit: 2, cut_at: None, unknown: 0 };
+        let error =
+            t5.encode(&Tokens { ids: vec![3, 3072], end: 1, count }).expect_err("there are 3072 words");
+        assert!(error.to_string().contains("3072"), "{error}");
     }
 }

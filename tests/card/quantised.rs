@@ -1,0 +1,96 @@
+//! Quantised weights on a card: each kernel against the CPU's values, and transformers that stay quantised.
+
+use std::path::Path;
+
+use flux_tui::engine::budget::Residence;
+use flux_tui::engine::cuda::flux::Flux;
+use flux_tui::engine::cuda::flux::origin::Origin;
+use flux_tui::engine::cuda::flux::precision::{Precision, Stored};
+use flux_tui::engine::cuda::memory::Buffer;
+use flux_tui::engine::cuda::weights::{block_on_card, blocks_on_card};
+use flux_tui::engine::dit::model;
+use flux_tui::engine::weights::{Dtype, Part, Weights, WeightsError};
+use flux_tui::model::Source;
+use half::bf16;
+
+use super::transformer::{Inputs, OnCard, TEXT, TIMES, on_cpu};
+use super::{gpu, relative_error};
+use crate::make_gguf;
+
+fn fixture(name: &str) -> Source {
+    Source::File(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/forms/fixtures").join(name))
+}
+
+#[test]
+fn every_quantised_type_is_widened_to_the_cpus_values_rounded_to_bf16() {
+    let Some(gpu) = gpu() else { return };
+    let blocks = Weights::open(&fixture("blocks.gguf")).expect("it opens");
+    let nf4 = Weights::open_part(&fixture("tiny-nf4.safetensors"), Part::Transformer).expect("it opens");
+    let mut seen = 0;
+    for weights in [&blocks, &nf4] {
+        for name in weights.names() {
+            let (dtype, shape) =
+                (weights.dtype(name).expect("it is there"), weights.shape(name).expect("so"));
+            let [rows, columns] = *shape else { continue };
+            if !dtype.is_quantised() {
+                continue;
+            }
+            let stored = weights.stored(name, shape).expect("it is a weight");
+            let bytes = blocks_on_card(&stored.pieces[0]);
+            let width = columns / dtype.block().values * block_on_card(dtype).bytes;
+            let from = Buffer::of::<u8>(&gpu, rows, width, "a test").expect("there is memory");
+            let to = Buffer::of::<bf16>(&gpu, rows, columns, "a test").expect("there is memory");
+            to.fill(0xff).expect("it can be filled");
+            let (from, to) = (from.matrix(0, rows, width), to.matrix(0, rows, columns));
+            gpu.upload(from.as_row(), &bytes).expect("it can be copied");
+            gpu.dequantize(dtype, from, to).expect("the shapes fit");
+            let found = gpu.download(to).expect("nothing went wrong");
+            let wanted = weights.widened(name, shape).expect("it is a weight");
+            let wrong = found.iter().zip(&wanted).filter(|(a, b)| **a != bf16::from_f32(**b)).count();
+            assert_eq!(wrong, 0, "{dtype}, {name}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 20, "{seen} matrices");
+}
+
+#[test]
+fn a_quantised_transformer_gives_the_cpus_velocity_and_stays_quantised_streamed_too() {
+    let Some(gpu) = gpu() else { return };
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    for dtypes in [
+        &[Dtype::Q8_0][..],
+        &[Dtype::Q2K],
+        &[Dtype::Q3K],
+        &[Dtype::Q6K, Dtype::Q5_0],
+        &[Dtype::Q4K, Dtype::Q5K, Dtype::Q4_0, Dtype::Q4_1, Dtype::Q5_1],
+    ] {
+        let path = make_gguf::write(&folder.path().join("it.gguf"), "flux", &make_gguf::nano_of(dtypes));
+        let file = Weights::open_part(&Source::File(path), Part::Transformer).expect("it opens");
+        let cpu = model::Flux::load::<WeightsError>(&file, |_| Ok(())).expect("it loads");
+        let config = cpu.config.clone();
+        let precision = Precision::Quantised(Stored::of(&Origin::File(&file)).dtype);
+        let blocks = config.double_blocks + config.single_blocks;
+        let card = OnCard::of(&gpu, &file, precision, &Residence::whole(blocks));
+        let streamed = OnCard::of(&gpu, &file, precision, &Residence::nothing(blocks, 2));
+        for grid in [(8, 8), (5, 7)] {
+            let inputs = Inputs::new(&config, TEXT, grid);
+            let of = |card: &OnCard, step| {
+                card.velocity(&card.workspace(&inputs), &card.condition(&inputs, &TIMES), step)
+            };
+            for step in 0..TIMES.len() {
+                let ours = of(&card, step);
+                let error = relative_error(&ours, &on_cpu(&config, &cpu, &inputs, step));
+                eprintln!("{}, {grid:?} tokens, step {step}: {error:.2e}", precision.name());
+                assert!(error < 2e-2, "{} at {grid:?}, step {step}: {error:e}", precision.name());
+                assert!(of(&streamed, step) == ours, "{}: other bits streamed", precision.name());
+            }
+        }
+        let sizes = |precision| {
+            let (_, modulation, [double, single]) = Flux::sizes(&config, precision, &Origin::File(&file));
+            modulation.layers + double.count as u64 * double.bytes + single.count as u64 * single.bytes
+        };
+        let (kept, wide) = (sizes(precision), sizes(Precision::Bf16));
+        assert!(kept * 3 < wide * 2, "{kept} bytes of {wide} in bf16");
+    }
+}
