@@ -30,6 +30,7 @@
 //! | module | may import |
 //! |---|---|
 //! | [`device`] | nothing of ours |
+//! | [`fetch`] | nothing of ours (which files make a model is told to it) |
 //! | [`job`], [`model`] | each other, device |
 //! | [`paths`], [`config`], [`gpu`] | device, job, model |
 //! | [`wire`], [`library`], [`catalog`] | device, job, model, paths, config, gpu |
@@ -58,6 +59,7 @@ pub mod client;
 pub mod config;
 pub mod device;
 pub mod engine;
+pub mod fetch;
 pub mod gpu;
 pub mod job;
 pub mod library;
