@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -43,12 +44,17 @@ impl fmt::Display for ModelName {
     }
 }
 
+/// What the name of a compressed file in the program ends in.
+const PACKED: &str = ".gz";
+/// No file in the program is longer than this, inflated.
+const UNPACKED_MAX: u64 = 16 << 20;
+
 /// Where the bytes of one part come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
-    /// In the program itself. The name is for messages.
+    /// In the program itself. Weights are as they are; another file may be compressed, and then its name ends in `.gz`.
     Embedded {
-        /// The file it was made from.
+        /// The file it was made from, for messages.
         name: &'static str,
         /// Its contents.
         bytes: &'static [u8],
@@ -67,12 +73,17 @@ impl fmt::Display for Source {
 }
 
 impl Source {
-    /// The whole contents: borrowed when built in, read when a file.
+    /// The whole contents: borrowed when built in, inflated when built in and compressed, read when a file.
     ///
     /// # Errors
     /// What the file system says.
     pub fn read(&self) -> std::io::Result<Cow<'static, [u8]>> {
         match self {
+            Self::Embedded { name, bytes } if name.ends_with(PACKED) => {
+                let mut whole = Vec::new();
+                flate2::read::GzDecoder::new(*bytes).take(UNPACKED_MAX).read_to_end(&mut whole)?;
+                Ok(Cow::Owned(whole))
+            }
             Self::Embedded { bytes, .. } => Ok(Cow::Borrowed(bytes)),
             Self::File(path) => std::fs::read(path).map(Cow::Owned),
         }

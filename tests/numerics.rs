@@ -129,7 +129,8 @@ fn modulations_prepared_together_equal_those_prepared_alone() {
 #[test]
 fn both_text_encoders_are_transformers() {
     let reference = tensors("intermediates.safetensors");
-    let counter = Counter::load(&parts(), LIMITS).expect("nano's tokenizers load");
+    let Parts { t5_tokenizer, clip_tokenizer, .. } = parts();
+    let counter = Counter::load(&t5_tokenizer, &clip_tokenizer, LIMITS).expect("nano's tokenizers load");
     let prompt = "a red apple, 3d";
     let t5 = counter.t5.tokenize(prompt).expect("tokens");
     let mut model = T5::load(&Weights::open(&parts().t5).expect("opens"), &parts().t5_config).expect("loads");
@@ -284,7 +285,8 @@ struct Ids {
 
 #[test]
 fn tokens_are_transformers_in_every_script() {
-    let counter = Counter::load(&parts(), LIMITS).expect("nano's tokenizers load");
+    let Parts { t5_tokenizer, clip_tokenizer, .. } = parts();
+    let counter = Counter::load(&t5_tokenizer, &clip_tokenizer, LIMITS).expect("nano's tokenizers load");
     let cases: Vec<TokenCase> = json("tokens.json");
     assert!(cases.len() >= 80);
     for case in cases {

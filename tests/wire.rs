@@ -140,6 +140,7 @@ fn refusals() -> Vec<Refusal> {
         Refusal::Version { client, client_protocol: 1, worker, worker_protocol: 2 },
         Refusal::NoHello,
         Refusal::UnknownModel { name: text.clone(), known: text.clone() },
+        Refusal::LackingModel(text.clone()),
         Refusal::NoDevice(NoDevice {
             choice: DeviceChoice::CudaAt(3),
             known: vec![Device::Cuda(0), Device::Cpu],
@@ -260,6 +261,7 @@ fn the_lists_are_whole() {
             Refusal::Version { .. }
             | Refusal::NoHello
             | Refusal::UnknownModel { .. }
+            | Refusal::LackingModel(_)
             | Refusal::NoDevice(_)
             | Refusal::UnknownJob(_) => {}
             Refusal::UnknownPicture(_)

@@ -20,6 +20,12 @@ static FILES: &[(&str, &[u8])] = embed![
     "nano/t5_config.json",
     "nano/t5_tokenizer.json",
     "nano/preview.json",
+    "flux1/vae_config.json",
+    "flux1/clip_config.json",
+    "flux1/clip_tokenizer.json.gz",
+    "flux1/t5_config.json",
+    "flux1/t5_tokenizer.json.gz",
+    "flux1/preview.json",
 ];
 
 /// The file of that name below `models/`.

@@ -5,19 +5,30 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::embedded;
+use super::published::{self, Published, RawFile};
+use super::recipe::{Recipe, Role, Wanted};
 use crate::job::{self, JobError, Size};
-use crate::model::{Defaults, ModelInfo, ModelName, Parts, Source, TextLimits};
+use crate::model::{Defaults, ModelInfo, ModelName, Source, TextLimits};
 
 /// What a part of a model begins with when it is in the program itself.
 const BUILT_IN: &str = "built-in:";
 
-/// A model: what a client needs to know about it, and where its parts are.
+/// A model: what a client needs to know about it, and what it is made of.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Entry {
     /// What a client needs to know.
     pub info: ModelInfo,
-    /// Where its parts are.
-    pub parts: Parts,
+    /// What it is made of.
+    pub recipe: Recipe,
+}
+
+/// A list of models and of the files that they are made of.
+#[derive(Debug, Clone, PartialEq)]
+pub struct List {
+    /// The models.
+    pub entries: Vec<Entry>,
+    /// The files.
+    pub files: Vec<Published>,
 }
 
 /// Why a list of models cannot be used.
@@ -32,6 +43,14 @@ pub enum CatalogError {
     /// Two models of one name.
     #[error("there are two models {0:?}: give one of them another name")]
     Duplicate(String),
+    /// A base that is no model before it.
+    #[error("model {model:?}: base {base:?} is no model before it")]
+    Base {
+        /// Which model.
+        model: String,
+        /// What it is said to stand on.
+        base: String,
+    },
     /// A setting that no picture can be drawn with.
     #[error("model {model:?}: {problem}")]
     Setting {
@@ -50,8 +69,10 @@ pub enum CatalogError {
         /// Its value.
         value: usize,
     },
-    /// A part that is neither built in nor an absolute path.
-    #[error("model {model:?}: {part} = {value:?} is neither an absolute path nor one of {known}")]
+    /// A part that is neither built in, nor an absolute path, nor a list of published files.
+    #[error(
+        "model {model:?}: {part} = {value:?} is neither an absolute path nor a list of ids of files nor one of {known}"
+    )]
     Part {
         /// Which model.
         model: String,
@@ -62,6 +83,18 @@ pub enum CatalogError {
         /// What is built in.
         known: String,
     },
+    /// A published file that cannot be fetched as it is written.
+    #[error("file {file:?}: {field} {value:?} is wrong: {works}")]
+    File {
+        /// Which file.
+        file: String,
+        /// Which field.
+        field: &'static str,
+        /// Its value.
+        value: String,
+        /// What would work.
+        works: &'static str,
+    },
 }
 
 /// The most tokens an encoder may be given.
@@ -71,7 +104,9 @@ const TOKENS_MAX: usize = 4096;
 #[serde(deny_unknown_fields)]
 struct RawList {
     #[serde(default)]
-    model: Vec<RawModel>,
+    file: Vec<RawFile>,
+    #[serde(default)]
+    model: Vec<toml::Table>,
 }
 
 #[derive(Deserialize)]
@@ -86,36 +121,68 @@ struct RawModel {
     guidance: f32,
     t5_tokens: usize,
     clip_tokens: usize,
-    transformer: String,
-    vae: String,
+    transformer: RawWanted,
+    vae: RawWanted,
     vae_config: String,
-    clip: String,
+    clip: RawWanted,
     clip_config: String,
     clip_tokenizer: String,
-    t5: String,
+    t5: RawWanted,
     t5_config: String,
     t5_tokenizer: String,
     preview: String,
 }
 
+/// Weights: a text or a list of ids.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum RawWanted {
+    Given(String),
+    Published(Vec<String>),
+}
+
 /// Reads a list of models.
 ///
 /// # Errors
-/// The first thing that cannot be used, by model and field.
-pub fn parse(toml: &str) -> Result<Vec<Entry>, CatalogError> {
-    let list: RawList = toml::from_str(toml).map_err(|error| CatalogError::Toml(error.to_string()))?;
+/// The first thing that cannot be used, by model or file and field.
+pub fn parse(toml: &str) -> Result<List, CatalogError> {
+    let unreadable = |error: toml::de::Error| CatalogError::Toml(error.to_string());
+    let list: RawList = toml::from_str(toml).map_err(unreadable)?;
+    let files = published::check(list.file)?;
+    let mut tables: Vec<toml::Table> = Vec::with_capacity(list.model.len());
     let mut entries: Vec<Entry> = Vec::with_capacity(list.model.len());
-    for raw in &list.model {
-        if entries.iter().any(|entry| entry.info.name.as_str() == raw.name) {
-            return Err(CatalogError::Duplicate(raw.name.clone()));
+    for mut table in list.model {
+        if let Some(base) = table.remove("base") {
+            inherit(&mut table, &base, &tables)?;
         }
-        entries.push(Entry { info: info(raw)?, parts: parts(raw)? });
+        let raw: RawModel = table.clone().try_into().map_err(unreadable)?;
+        if entries.iter().any(|entry| entry.info.name.as_str() == raw.name) {
+            return Err(CatalogError::Duplicate(raw.name));
+        }
+        entries.push(Entry { info: info(&raw)?, recipe: recipe(&raw, &files)? });
+        tables.push(table);
     }
-    if entries.is_empty() { Err(CatalogError::Empty) } else { Ok(entries) }
+    if entries.is_empty() { Err(CatalogError::Empty) } else { Ok(List { entries, files }) }
+}
+
+/// What a model does not say is its base's.
+fn inherit(table: &mut toml::Table, base: &toml::Value, before: &[toml::Table]) -> Result<(), CatalogError> {
+    let Some(found) = before.iter().find(|table| table.get("name") == Some(base)) else {
+        let model = table.get("name").and_then(toml::Value::as_str).unwrap_or_default().to_owned();
+        return Err(CatalogError::Base { model, base: base.to_string() });
+    };
+    for (key, value) in found {
+        table.entry(key.clone()).or_insert_with(|| value.clone());
+    }
+    Ok(())
 }
 
 fn info(raw: &RawModel) -> Result<ModelInfo, CatalogError> {
     let unusable = |problem| CatalogError::Setting { model: raw.name.clone(), problem };
+    let limit = |field, value| {
+        let within = check_tokens(value);
+        within.ok_or_else(|| CatalogError::Tokens { model: raw.name.clone(), field, value })
+    };
     Ok(ModelInfo {
         name: ModelName::new(&raw.name),
         about: raw.about.clone(),
@@ -126,34 +193,48 @@ fn info(raw: &RawModel) -> Result<ModelInfo, CatalogError> {
             guidance: job::check_guidance(raw.guidance).map_err(unusable)?,
         },
         limits: TextLimits {
-            t5: tokens(&raw.name, "t5_tokens", raw.t5_tokens)?,
-            clip: tokens(&raw.name, "clip_tokens", raw.clip_tokens)?,
+            t5: limit("t5_tokens", raw.t5_tokens)?,
+            clip: limit("clip_tokens", raw.clip_tokens)?,
         },
     })
 }
 
-/// Two is the least: CLIP's start and end take that much.
-fn tokens(model: &str, field: &'static str, value: usize) -> Result<usize, CatalogError> {
-    if (2..=TOKENS_MAX).contains(&value) {
-        Ok(value)
-    } else {
-        Err(CatalogError::Tokens { model: model.to_owned(), field, value })
-    }
+/// A number of tokens that an encoder can be given. Two is the least: CLIP's start and end take that much.
+pub(super) fn check_tokens(value: usize) -> Option<usize> {
+    Some(value).filter(|value| (2..=TOKENS_MAX).contains(value))
 }
 
-fn parts(raw: &RawModel) -> Result<Parts, CatalogError> {
-    let part = |part, value: &str| source(value).ok_or_else(|| unknown_part(&raw.name, part, value));
-    Ok(Parts {
-        transformer: part("transformer", &raw.transformer)?,
-        vae: part("vae", &raw.vae)?,
-        vae_config: part("vae_config", &raw.vae_config)?,
-        clip: part("clip", &raw.clip)?,
-        clip_config: part("clip_config", &raw.clip_config)?,
-        clip_tokenizer: part("clip_tokenizer", &raw.clip_tokenizer)?,
-        t5: part("t5", &raw.t5)?,
-        t5_config: part("t5_config", &raw.t5_config)?,
-        t5_tokenizer: part("t5_tokenizer", &raw.t5_tokenizer)?,
-        preview: part("preview", &raw.preview)?,
+/// The range of [`check_tokens`], for a message.
+pub(super) fn tokens_range() -> String {
+    format!("2 to {TOKENS_MAX}")
+}
+
+fn recipe(raw: &RawModel, files: &[Published]) -> Result<Recipe, CatalogError> {
+    let small = |part, value: &str| source(value).ok_or_else(|| unknown_part(&raw.name, part, value));
+    let weights = |role: Role, wanted: &RawWanted| match wanted {
+        RawWanted::Given(value) => small(role.key(), value).map(Wanted::Given),
+        RawWanted::Published(ids) => {
+            let unknown = ids.iter().find(|id| files.iter().all(|file| file.id != **id));
+            match (ids.is_empty(), unknown) {
+                (false, None) => Ok(Wanted::Published(ids.clone())),
+                (_, unknown) => {
+                    let value = unknown.map_or("[]", String::as_str);
+                    Err(unknown_part(&raw.name, role.key(), value))
+                }
+            }
+        }
+    };
+    Ok(Recipe {
+        transformer: weights(Role::Transformer, &raw.transformer)?,
+        t5: weights(Role::T5, &raw.t5)?,
+        clip: weights(Role::Clip, &raw.clip)?,
+        vae: weights(Role::Vae, &raw.vae)?,
+        vae_config: small("vae_config", &raw.vae_config)?,
+        clip_config: small("clip_config", &raw.clip_config)?,
+        clip_tokenizer: small("clip_tokenizer", &raw.clip_tokenizer)?,
+        t5_config: small("t5_config", &raw.t5_config)?,
+        t5_tokenizer: small("t5_tokenizer", &raw.t5_tokenizer)?,
+        preview: small("preview", &raw.preview)?,
     })
 }
 
@@ -173,11 +254,11 @@ fn unknown_part(model: &str, part: &'static str, value: &str) -> CatalogError {
 mod tests {
     use super::*;
 
-    fn list_with(change: impl Fn(&str) -> String) -> Result<Vec<Entry>, CatalogError> {
+    fn list_with(change: impl Fn(&str) -> String) -> Result<List, CatalogError> {
         parse(&include_str!("models.toml").lines().map(|line| change(line) + "\n").collect::<String>())
     }
 
-    fn replaced(field: &'static str, value: &'static str) -> Result<Vec<Entry>, CatalogError> {
+    fn replaced(field: &'static str, value: &'static str) -> Result<List, CatalogError> {
         list_with(|line| match line.split_once(" = ") {
             Some((name, _)) if name == field => format!("{field} = {value}"),
             _ => line.to_owned(),
@@ -186,8 +267,9 @@ mod tests {
 
     #[test]
     fn a_part_may_be_a_file_with_spaces_and_chinese_in_its_path() {
-        let entries = replaced("vae", "\"/models/测试 目录/ae.safetensors\"").expect("an absolute path");
-        assert_eq!(entries[0].parts.vae, Source::File("/models/测试 目录/ae.safetensors".into()));
+        let list = replaced("vae", "\"/models/测试 目录/ae.safetensors\"").expect("an absolute path");
+        let given = Wanted::Given(Source::File("/models/测试 目录/ae.safetensors".into()));
+        assert_eq!(list.entries[0].recipe.vae, given);
     }
 
     #[test]
@@ -215,8 +297,17 @@ mod tests {
 
     #[test]
     fn two_models_of_one_name_and_none_at_all_are_refused() {
-        let twice = include_str!("models.toml").repeat(2);
-        assert_eq!(parse(&twice), Err(CatalogError::Duplicate("nano".to_owned())));
+        let models = include_str!("models.toml");
+        let again = &models[models.find("\n[[model]]").expect("there are models")..];
+        assert_eq!(parse(&format!("{models}{again}")), Err(CatalogError::Duplicate("nano".to_owned())));
         assert_eq!(parse(""), Err(CatalogError::Empty));
+    }
+
+    #[test]
+    fn files_and_bases_that_are_not_there_are_named() {
+        let message = replaced("t5", "[\"t5-xl\"]").expect_err("no such file").to_string();
+        assert!(message.contains("t5") && message.contains("t5-xl"), "{message}");
+        assert!(matches!(replaced("clip", "[]"), Err(CatalogError::Part { part: "clip", .. })));
+        assert!(matches!(replaced("base", "\"flux2\""), Err(CatalogError::Base { .. })));
     }
 }

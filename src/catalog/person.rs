@@ -1,12 +1,15 @@
-//! A person's own models: `models.toml` in the configuration directory, each on top of a model that is known.
+//! A person's own models: `models.toml` in the configuration directory, each on top of a model that is known; and the
+//! folders in which published files are looked for.
 //!
 //! ```toml
+//! folders = ["/data/ComfyUI/models"]          # whatever is in them is known by its content
+//!
 //! [[model]]
 //! name = "mine"
-//! base = "nano"                               # what is not said here is this model's
+//! base = "flux1-dev"                          # what is not said here is this model's
 //! transformer = "/models/it.safetensors"      # a file, an index of several, or a folder of diffusers
 //! # clip, t5, vae, clip_config, t5_config, vae_config, clip_tokenizer, t5_tokenizer: the same
-//! # about, license, width, height, steps, guidance
+//! # about, license, width, height, steps, guidance, t5_tokens
 //! ```
 //!
 //! A file that is wrong never stops the program: each [`ConfigProblem`] names the line and what is allowed, and only
@@ -17,30 +20,33 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::Entry;
+use super::entry::{check_tokens, tokens_range};
+use super::recipe::{Recipe, Role, Wanted};
+use super::{Catalog, Entry};
 use crate::config::{self, ConfigProblem};
 use crate::job::{self, JobError, Size};
-use crate::model::{ModelName, Parts, Source};
+use crate::model::{ModelName, Source};
 
 /// What a part's folder may have beside its weights.
 const CONFIG: &str = "config.json";
 
 /// Every key of a model, for a message.
 const KEYS: &str = "name, base, transformer, clip, t5, vae, clip_config, t5_config, vae_config, clip_tokenizer, \
-                    t5_tokenizer, about, license, width, height, steps, guidance";
+                    t5_tokenizer, about, license, width, height, steps, guidance, t5_tokens";
 
-/// Reads `models.toml` of the configuration directory into `entries`.
-pub(super) fn load(directory: &Path, entries: &mut Vec<Entry>) -> Vec<ConfigProblem> {
+/// Reads `models.toml` of the configuration directory into the catalogue.
+pub(super) fn load(directory: &Path, catalog: &mut Catalog) -> Vec<ConfigProblem> {
     let path = directory.join("models.toml");
     match config::read_small(&path) {
         Ok(None) => Vec::new(),
-        Ok(Some(text)) => parse(&text, &path, entries),
+        Ok(Some(text)) => parse(&text, &path, catalog),
         Err(message) => vec![ConfigProblem { path, line: None, message }],
     }
 }
 
 /// Adds what is right of the file's text; `path` is for the messages.
-pub(super) fn parse(text: &str, path: &Path, entries: &mut Vec<Entry>) -> Vec<ConfigProblem> {
+pub(super) fn parse(text: &str, path: &Path, catalog: &mut Catalog) -> Vec<ConfigProblem> {
+    let Catalog { entries, folders } = catalog;
     let mut problems = Vec::new();
     let mut problem = |offset: usize, message: String| {
         let before = &text.as_bytes()[..offset.min(text.len())];
@@ -56,9 +62,19 @@ pub(super) fn parse(text: &str, path: &Path, entries: &mut Vec<Entry>) -> Vec<Co
         }
     };
     for (key, value) in table.get_ref() {
+        if key.get_ref() == "folders" {
+            match paths(value) {
+                Ok(paths) => folders.extend(paths),
+                Err(message) => problem(value.span().start, message),
+            }
+            continue;
+        }
         let models = value.get_ref().as_array().filter(|_| key.get_ref() == "model");
         let Some(models) = models else {
-            problem(key.span().start, format!("{:?} is not known here; there is [[model]]", key.get_ref()));
+            problem(
+                key.span().start,
+                format!("{:?} is not known here; there are folders and [[model]]", key.get_ref()),
+            );
             continue;
         };
         for model in models {
@@ -105,7 +121,7 @@ fn entry(table: &DeTable<'_>, at: usize, known: &[Entry]) -> Result<Entry, (usiz
 }
 
 fn set(entry: &mut Entry, key: &str, value: &Value<'_>) -> Result<(), String> {
-    let Entry { info, parts } = entry;
+    let Entry { info, recipe } = entry;
     let defaults = &mut info.defaults;
     let said = |error: JobError| error.to_string();
     match key {
@@ -116,34 +132,37 @@ fn set(entry: &mut Entry, key: &str, value: &Value<'_>) -> Result<(), String> {
         "height" => defaults.size = Size::new(defaults.size.width(), whole(key, value)?).map_err(said)?,
         "steps" => defaults.steps = job::check_steps(whole(key, value)?).map_err(said)?,
         "guidance" => defaults.guidance = job::check_guidance(real(key, value)?).map_err(said)?,
-        _ => {
-            let source = part(parts, key).ok_or_else(|| format!("{key:?} is not known; there are {KEYS}"))?;
-            let path = path(key, value)?;
-            *source = Source::File(path.clone());
-            // A folder brings its own configuration, unless another is named.
-            let own = [path.join(CONFIG)].into_iter().find(|config| config.is_file());
-            let config = part(parts, &format!("{key}_config")).zip(own);
-            if let Some((config, own)) = config {
-                *config = Source::File(own);
-            }
+        "t5_tokens" => {
+            let tokens = whole(key, value)?;
+            let within = usize::try_from(tokens).ok().and_then(check_tokens);
+            info.limits.t5 =
+                within.ok_or_else(|| format!("t5_tokens {tokens} is out of range: {}", tokens_range()))?;
         }
+        _ => match Role::ALL.into_iter().find(|role| role.key() == key) {
+            Some(role) => weights(recipe, role, path(key, value)?),
+            None => {
+                let small =
+                    recipe.small_mut(key).ok_or_else(|| format!("{key:?} is not known; there are {KEYS}"))?;
+                *small = Source::File(path(key, value)?);
+            }
+        },
     }
     Ok(())
 }
 
-fn part<'p>(parts: &'p mut Parts, key: &str) -> Option<&'p mut Source> {
-    Some(match key {
-        "transformer" => &mut parts.transformer,
-        "vae" => &mut parts.vae,
-        "vae_config" => &mut parts.vae_config,
-        "clip" => &mut parts.clip,
-        "clip_config" => &mut parts.clip_config,
-        "clip_tokenizer" => &mut parts.clip_tokenizer,
-        "t5" => &mut parts.t5,
-        "t5_config" => &mut parts.t5_config,
-        "t5_tokenizer" => &mut parts.t5_tokenizer,
-        _ => return None,
-    })
+fn weights(recipe: &mut Recipe, role: Role, path: PathBuf) {
+    // A folder brings its own configuration, unless another is named.
+    let own = Some(path.join(CONFIG)).filter(|config| config.is_file());
+    if let Some((config, own)) = recipe.small_mut(&format!("{}_config", role.key())).zip(own) {
+        *config = Source::File(own);
+    }
+    *recipe.wanted_mut(role) = Wanted::Given(Source::File(path));
+}
+
+/// Folders to look in.
+fn paths(value: &Value<'_>) -> Result<Vec<PathBuf>, String> {
+    let list = value.get_ref().as_array().ok_or_else(|| wrong("folders", value, "a list of whole paths"))?;
+    list.iter().map(|value| path("folders", value)).collect()
 }
 
 fn wrong(key: &str, value: &Value<'_>, allowed: &str) -> String {
@@ -183,10 +202,10 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> (Vec<Entry>, Vec<String>) {
-        let mut entries = crate::catalog::built_in().to_vec();
-        let problems = parse(text, Path::new("models.toml"), &mut entries);
+        let mut catalog = Catalog::default();
+        let problems = parse(text, Path::new("models.toml"), &mut catalog);
         let problems = problems.iter().map(ToString::to_string).collect();
-        (entries.split_off(crate::catalog::built_in().len()), problems)
+        (catalog.entries.split_off(crate::catalog::built_in().len()), problems)
     }
 
     #[test]
@@ -197,12 +216,13 @@ mod tests {
         );
         assert_eq!(problems, [] as [String; 0]);
         let nano = &crate::catalog::built_in()[0];
-        assert_eq!(entries[0].parts.transformer, Source::File("/模 型/it.safetensors".into()));
-        assert_eq!(entries[0].parts.t5, nano.parts.t5);
+        let given = Wanted::Given(Source::File("/模 型/it.safetensors".into()));
+        assert_eq!(entries[0].recipe.transformer, given);
+        assert_eq!(entries[0].recipe.t5, nano.recipe.t5);
         let defaults = entries[0].info.defaults;
         assert_eq!((defaults.size.width(), defaults.size.height(), defaults.steps), (64, 128, 4));
         assert_eq!((defaults.guidance, entries[0].info.license.as_str()), (2.0, "mine"));
-        assert_eq!(entries[1].parts, entries[0].parts);
+        assert_eq!(entries[1].recipe, entries[0].recipe);
     }
 
     #[test]
@@ -215,7 +235,7 @@ mod tests {
              [[model]]\nname = \"good\"\nbase = \"nano\"\n",
         );
         let expected = [
-            ("line 3", "there is nano"),
+            ("line 3", "nano, flux1-dev"),
             ("line 5", "another name"),
             ("line 10", "from / on"),
             ("line 14", "1 to 200"),
@@ -227,6 +247,21 @@ mod tests {
             assert!(problem.contains(line) && problem.contains(what), "{line}, {what}: {problem}");
         }
         assert_eq!(entries.len(), 1);
+    }
+
+    #[test]
+    fn folders_and_the_length_of_text_are_read() {
+        let mut catalog = Catalog::default();
+        let text = "folders = [\"/data/模型 库\", \"/b\"]\n[[model]]\nname = \"long\"\nbase = \"flux1-schnell\"\n\
+                    t5_tokens = 512\n";
+        assert_eq!(parse(text, Path::new("models.toml"), &mut catalog), []);
+        assert_eq!(catalog.folders(), [Path::new("/data/模型 库"), Path::new("/b")]);
+        let long = catalog.find(&ModelName::new("long")).expect("it is there");
+        assert_eq!((long.info.limits.t5, long.info.defaults.steps), (512, 4));
+        let (_, problems) =
+            read("folders = [\"data\"]\n[[model]]\nname = \"a\"\nbase = \"nano\"\nt5_tokens = 1\n");
+        assert!(problems[0].contains("line 1") && problems[0].contains("from / on"), "{problems:?}");
+        assert!(problems[1].contains("line 5") && problems[1].contains("2 to 4096"), "{problems:?}");
     }
 
     #[test]

@@ -11,13 +11,12 @@ mod synthetic;
 use serde::Serialize;
 
 use super::failure::Failure;
-use super::generate::{catalog, model_name};
+use super::generate::{find, model_name};
 use super::{stdout, text};
 use crate::device::{DeviceChoice, PrecisionChoice};
 use crate::engine::{self, Placement};
 use crate::model::ModelName;
 use crate::paths::Paths;
-use crate::worker;
 use measure::{Measured, Spread};
 
 /// Measure the engine: load, encode, step, decode and the whole picture.
@@ -67,7 +66,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         return synthetic::run(args);
     }
     let name = model_name(&args.model);
-    let entry = worker::find(&catalog(&Paths::from_env()?.config), &name)?;
+    let entry = find(&Paths::from_env()?, &name)?;
     let defaults = entry.info.defaults;
     let on = Placement { device: args.device.best(&engine::devices())?, precision: args.precision };
     let load = |observer: &mut dyn engine::Observer| {

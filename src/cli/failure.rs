@@ -119,7 +119,8 @@ impl Failure {
             Self::WithoutCuda(_) => 2,
             #[cfg(feature = "cuda")]
             Self::Unmeasurable { .. } => 2,
-            Self::NoDevice(_) | Self::Client(ClientError::Refused(Refusal::NoDevice(_))) => 2,
+            Self::NoDevice(_)
+            | Self::Client(ClientError::Refused(Refusal::NoDevice(_) | Refusal::LackingModel(_))) => 2,
             Self::Cancelled { .. } | Self::Interrupted => 130,
             Self::ClosedPipe => 0,
             _ => 1,

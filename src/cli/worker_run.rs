@@ -11,5 +11,5 @@ use crate::worker::{self, Catalogued, Settings};
 /// # Errors
 /// When the worker cannot start, or ends badly.
 pub(super) fn run(paths: &Paths) -> Result<(), Failure> {
-    Ok(worker::run(paths, Arc::new(Catalogued::new(&paths.config)), Settings::default())?)
+    Ok(worker::run(paths, Arc::new(Catalogued::new(paths)), Settings::default())?)
 }

@@ -20,12 +20,9 @@ impl Files {
     pub fn open(name: &ModelName, parts: &Parts, limits: TextLimits) -> Result<Self, EngineError> {
         let open =
             |what, source, part| Weights::open_part(source, part).map_err(Self::failed(name, what, source));
+        let tokenizers = Counter::load(&parts.t5_tokenizer, &parts.clip_tokenizer, limits);
         let files = Self {
-            counter: Counter::load(parts, limits).map_err(Self::failed(
-                name,
-                "a tokenizer",
-                &parts.t5_tokenizer,
-            ))?,
+            counter: tokenizers.map_err(Self::failed(name, "a tokenizer", &parts.t5_tokenizer))?,
             t5: open("the T5 encoder", &parts.t5, Part::T5)?,
             clip: open("the CLIP encoder", &parts.clip, Part::Clip)?,
             vae: open("the VAE", &parts.vae, Part::Vae)?,

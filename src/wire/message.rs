@@ -15,7 +15,7 @@ pub use crate::job::{JobState, JobStatus};
 use crate::model::{ModelInfo, ModelName};
 
 /// The version of these messages. Peers of different versions say so and part.
-pub const PROTOCOL: u32 = 2;
+pub const PROTOCOL: u32 = 3;
 
 /// From a client: a request and the number its reply will carry.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -146,6 +146,9 @@ pub enum Refusal {
         /// The models that there are, for a person.
         known: String,
     },
+    /// A model that is known, and of which something is not here: what, and what to do.
+    #[error("{0}")]
+    LackingModel(String),
     /// The job asks for a device that this machine lacks.
     #[error(transparent)]
     NoDevice(NoDevice),

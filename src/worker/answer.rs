@@ -20,12 +20,7 @@ type Answer = Result<Response, Refusal>;
 
 /// Whether there is such a model. What a file holds is found out where it is opened.
 pub(super) fn known(shared: &Shared, model: &ModelName) -> Result<(), Refusal> {
-    let models = shared.hub.models();
-    if model.as_path().is_some() || models.iter().any(|info| info.name == *model) {
-        return Ok(());
-    }
-    let known = models.iter().map(|info| info.name.as_str()).collect::<Vec<_>>().join(", ");
-    Err(Refusal::UnknownModel { name: model.to_string(), known })
+    if model.as_path().is_some() { Ok(()) } else { shared.hub.check(model) }
 }
 
 /// Accepts a job. The library is asked at once, so that jobs keep the order they came in.

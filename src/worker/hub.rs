@@ -22,10 +22,11 @@ use super::{Models, WorkerError};
 use crate::device::{Device, PrecisionChoice};
 use crate::gpu::Readings;
 use crate::job::{JobId, JobState, JobStatus, Picture};
-use crate::model::ModelInfo;
+use crate::model::ModelName;
 use crate::wire::frame::{self, REPLY_MAX};
 use crate::wire::message::{
-    Drawing, EngineStatus, Event, Progress, Running, Snapshot, Stage, ToClient, WorkerInfo, WorkerStatus,
+    Drawing, EngineStatus, Event, Progress, Refusal, Running, Snapshot, Stage, ToClient, WorkerInfo,
+    WorkerStatus,
 };
 use crate::wire::replay::{self, shorten_failed, shorten_history};
 
@@ -136,10 +137,12 @@ impl Hub {
         &self.info
     }
 
-    /// Which models there are now: a person may have added one.
-    #[must_use]
-    pub fn models(&self) -> Vec<ModelInfo> {
-        self.models.infos()
+    /// Whether a job for a model can be taken now: a person may have added it.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn check(&self, model: &ModelName) -> Result<(), Refusal> {
+        self.models.check(model)
     }
 
     /// Which devices there are, the best first.

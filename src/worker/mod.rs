@@ -23,6 +23,7 @@ mod outbox;
 mod painter;
 mod queue;
 mod readings;
+mod recognise;
 mod serve;
 mod session;
 mod store;
@@ -34,7 +35,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use models::{Catalogued, NoModel, find};
+pub use models::{Catalogued, NoModel, Ready, find, search};
+pub use recognise::Recogniser;
 pub use serve::serve;
 
 use crate::device::Device;
@@ -43,12 +45,25 @@ use crate::job::TokenCount;
 use crate::library::LibraryError;
 use crate::model::{ModelInfo, ModelName};
 use crate::paths::Paths;
+use crate::wire::message::Refusal;
 
 /// Which models a worker has, and how they come into memory. The program's are [`Catalogued`];
 /// tests have their own.
 pub trait Models: Send + Sync {
-    /// Which there are now; the first is the default.
+    /// Which can be drawn with now; the first is the default.
     fn infos(&self) -> Vec<ModelInfo>;
+    /// Whether a job for a model can be taken.
+    ///
+    /// # Errors
+    /// Why not.
+    fn check(&self, name: &ModelName) -> Result<(), Refusal> {
+        let models = self.infos();
+        if models.iter().any(|info| info.name == *name) {
+            return Ok(());
+        }
+        let known = models.iter().map(|info| info.name.as_str()).collect::<Vec<_>>().join(", ");
+        Err(Refusal::UnknownModel { name: name.to_string(), known })
+    }
     /// The devices there are, the best first, and never none. Asked once, when the worker begins.
     fn devices(&self) -> Vec<Device>;
     /// Reads one into a device's memory. Called on the thread of that device's engine.

@@ -1,53 +1,97 @@
-//! The program's models and a person's: the catalogue says which there are, the engine reads them.
+//! The program's models and a person's: the catalogue says which there are and where they are, the engine reads them.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use super::recognise::{Recogniser, is_flux1, role};
 use super::{Count, Models};
-use crate::catalog::{Catalog, Entry};
+use crate::catalog::find::{Lacking, Search};
+use crate::catalog::places::Places;
+use crate::catalog::{self, Catalog, Entry, Wanted};
 use crate::device::Device;
-use crate::engine::weights::{self, Kind, Part, Variant, WeightsError};
+use crate::engine::weights::{self, Identity, Kind, Variant, WeightsError};
 use crate::engine::{self, Counter, Draw, EngineError, Observer, Placement};
 use crate::job::TokenCount;
-use crate::model::{ModelInfo, ModelName, Source};
+use crate::model::{ModelInfo, ModelName, Parts, Source};
+use crate::paths::Paths;
+use crate::wire::message::Refusal;
 
 /// What a model without guidance is made for.
 const STEPS_WITHOUT_GUIDANCE: u32 = 4;
 
+/// A model with all its parts.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ready {
+    /// What a client needs to know.
+    pub info: ModelInfo,
+    /// Where its parts are.
+    pub parts: Parts,
+}
+
 /// The models of the catalogue, read by the engine.
 #[derive(Debug, Clone)]
 pub struct Catalogued {
-    config: PathBuf,
+    paths: Paths,
+    recogniser: Arc<Recogniser>,
 }
 
 impl Catalogued {
-    /// With those of the configuration directory, whenever they were added.
+    /// With those of the configuration directory, whenever they were added, and with files wherever they are when they
+    /// are asked for.
     #[must_use]
-    pub fn new(config: &Path) -> Self {
-        Self { config: config.to_owned() }
+    pub fn new(paths: &Paths) -> Self {
+        Self { paths: paths.clone(), recogniser: Arc::default() }
     }
 
     fn catalog(&self) -> Catalog {
-        let (catalog, problems) = Catalog::load(&self.config);
+        let (catalog, problems) = Catalog::load(&self.paths.config);
         for problem in problems {
             tracing::warn!(%problem, "a model of yours is left out");
         }
         catalog
     }
 
+    fn searching<T>(&self, act: impl FnOnce(&Catalog, &Search<'_>) -> T) -> T {
+        let catalog = self.catalog();
+        search(&catalog, &self.paths, &self.recogniser, |search| act(&catalog, search))
+    }
+
     /// A job may be older than the catalogue, so its model may be gone.
-    fn find(&self, name: &ModelName) -> Result<Entry, EngineError> {
-        find(&self.catalog(), name).map_err(|reason| EngineError::Load {
+    fn gone(name: &ModelName, reason: &NoModel) -> EngineError {
+        EngineError::Load {
             model: name.clone(),
             part: "the entry",
             from: "the catalogue".to_owned(),
             reason: reason.to_string(),
-        })
+        }
     }
+}
+
+/// Looks for files with what the engine knows of them.
+pub fn search<T>(
+    catalog: &Catalog,
+    paths: &Paths,
+    recogniser: &Recogniser,
+    act: impl FnOnce(&Search<'_>) -> T,
+) -> T {
+    let recognise = |path: &Path| recogniser.roles(path);
+    act(&Search::new(Places::from_env(&paths.data, catalog.folders()), &recognise))
 }
 
 impl Models for Catalogued {
     fn infos(&self) -> Vec<ModelInfo> {
-        self.catalog().models()
+        self.searching(|catalog, search| {
+            let drawn = catalog.entries().iter().filter(|entry| search.missing(&entry.recipe).is_empty());
+            drawn.map(|entry| entry.info.clone()).collect()
+        })
+    }
+
+    fn check(&self, name: &ModelName) -> Result<(), Refusal> {
+        self.searching(|catalog, search| match find(catalog, search, name) {
+            Ok(_) => Ok(()),
+            Err(NoModel::Unknown { name, known }) => Err(Refusal::UnknownModel { name, known }),
+            Err(other) => Err(Refusal::LackingModel(other.to_string())),
+        })
     }
 
     fn devices(&self) -> Vec<Device> {
@@ -60,13 +104,23 @@ impl Models for Catalogued {
         on: &Placement,
         observer: &mut dyn Observer,
     ) -> Result<Box<dyn Draw>, EngineError> {
-        let entry = self.find(name)?;
-        engine::load(name, &entry.parts, entry.info.limits, on, observer)
+        let found = self.searching(|catalog, search| find(catalog, search, name));
+        let Ready { info, parts } = found.map_err(|reason| Self::gone(name, &reason))?;
+        engine::load(name, &parts, info.limits, on, observer)
     }
 
     fn counter(&self, name: &ModelName) -> Result<Box<dyn Count>, EngineError> {
-        let entry = self.find(name)?;
-        Ok(Box::new(Counter::load(&entry.parts, entry.info.limits).map_err(uncounted)?))
+        // Text can be counted before the weights are here.
+        let entry = match self.catalog().find(name) {
+            Some(Entry { info, recipe }) => (recipe.t5_tokenizer, recipe.clip_tokenizer, info.limits),
+            None => {
+                let found = self.searching(|catalog, search| find(catalog, search, name));
+                let Ready { info, parts } = found.map_err(|reason| Self::gone(name, &reason))?;
+                (parts.t5_tokenizer, parts.clip_tokenizer, info.limits)
+            }
+        };
+        let (t5, clip, limits) = entry;
+        Ok(Box::new(Counter::load(&t5, &clip, limits).map_err(uncounted)?))
     }
 
     fn describe(&self, device: Device) -> String {
@@ -107,6 +161,9 @@ pub enum NoModel {
         /// Why.
         reason: String,
     },
+    /// It is known, and something of it is not here.
+    #[error(transparent)]
+    Lacking(#[from] Lacking),
     /// The encoders and the VAE of no model go with it.
     #[error(
         "{path} is a transformer, and the encoders and the VAE of no model here fit it ({reasons}); name those that do \
@@ -121,52 +178,76 @@ pub enum NoModel {
 }
 
 /// The model that a name or a path means: by name from the catalogue; a file with the parts that are in it, and the
-/// rest of the first model of the catalogue that they fit.
+/// rest of the first model that they fit: FLUX.1's own where it has that size.
 ///
 /// # Errors
 /// [`NoModel`].
-pub fn find(catalog: &Catalog, name: &ModelName) -> Result<Entry, NoModel> {
+pub fn find(catalog: &Catalog, search: &Search<'_>, name: &ModelName) -> Result<Ready, NoModel> {
     if let Some(path) = name.as_path() {
-        return of_file(catalog, name, path);
+        return of_file(catalog, search, name, path);
     }
-    catalog.find(name).ok_or_else(|| {
+    let Some(Entry { info, recipe }) = catalog.find(name) else {
         let known: Vec<_> = catalog.entries().iter().map(|entry| entry.info.name.as_str()).collect();
-        NoModel::Unknown { name: name.to_string(), known: known.join(", ") }
-    })
+        return Err(NoModel::Unknown { name: name.to_string(), known: known.join(", ") });
+    };
+    match search.parts(&recipe) {
+        Ok(parts) => Ok(Ready { info, parts }),
+        Err(missing) => Err(Lacking { model: name.clone(), missing }.into()),
+    }
 }
 
-fn of_file(catalog: &Catalog, name: &ModelName, path: &Path) -> Result<Entry, NoModel> {
+fn of_file(catalog: &Catalog, search: &Search<'_>, name: &ModelName, path: &Path) -> Result<Ready, NoModel> {
     let path = path.to_owned();
     let identity = match weights::identify(&path) {
         Ok(identity) => identity,
         Err(source) => return Err(NoModel::File { path, source }),
     };
     identity.drawn().map_err(|reason| NoModel::NotDrawn { path: path.clone(), reason })?;
-    let mut reasons = Vec::new();
-    for base in catalog.entries() {
-        let mut entry = base.clone();
+    let (mut reasons, mut lacking) = (Vec::new(), None);
+    for base in bases(catalog, &identity) {
+        let mut recipe = base.recipe.clone();
         for found in &identity.parts {
-            let part = match found.part {
-                Part::Transformer => &mut entry.parts.transformer,
-                Part::Vae => &mut entry.parts.vae,
-                Part::Clip => &mut entry.parts.clip,
-                Part::T5 => &mut entry.parts.t5,
-            };
-            *part = Source::File(path.clone());
+            *recipe.wanted_mut(role(found.part)) = Wanted::Given(Source::File(path.clone()));
         }
-        match weights::fits(&entry.parts) {
-            Ok(()) => {
-                entry.info.name = name.clone();
-                entry.info.about = format!("a file, on top of {}", base.info.name);
-                if matches!(identity.kind, Kind::Transformer { variant: Variant::Schnell, .. }) {
-                    entry.info.defaults.steps = STEPS_WITHOUT_GUIDANCE;
-                }
-                return Ok(entry);
+        let parts = match search.parts(&recipe) {
+            Ok(parts) => parts,
+            Err(missing) => {
+                lacking = lacking.or(Some(Lacking { model: name.clone(), missing }));
+                continue;
             }
+        };
+        match weights::fits(&parts) {
+            Ok(()) => return Ok(Ready { info: named(base, name, &identity), parts }),
             Err(reason) => reasons.push(format!("{}: {reason}", base.info.name)),
         }
     }
-    Err(NoModel::NoBase { path, reasons: reasons.join("; ") })
+    match lacking {
+        Some(lacking) => Err(lacking.into()),
+        None => Err(NoModel::NoBase { path, reasons: reasons.join("; ") }),
+    }
+}
+
+/// The models whose encoders and VAE may go with a file, the likeliest first.
+fn bases<'c>(catalog: &'c Catalog, identity: &Identity) -> Vec<&'c Entry> {
+    let own = catalog.entries().iter().filter(|entry| catalog::find(&entry.info.name).is_none());
+    let name = if is_flux1(identity) { catalog::base_of(has_guidance(identity)) } else { ModelName::NANO };
+    let usual = catalog.entries().iter().filter(|entry| entry.info.name.as_str() == name);
+    usual.chain(own).collect()
+}
+
+fn has_guidance(identity: &Identity) -> bool {
+    !matches!(identity.kind, Kind::Transformer { variant: Variant::Schnell, .. })
+}
+
+/// What a client is told of a file on top of a model.
+fn named(base: &Entry, name: &ModelName, identity: &Identity) -> ModelInfo {
+    let mut info = base.info.clone();
+    info.about = format!("a file, on top of {}", info.name);
+    info.name = name.clone();
+    if !has_guidance(identity) {
+        info.defaults.steps = STEPS_WITHOUT_GUIDANCE;
+    }
+    info
 }
 
 fn uncounted(error: impl std::error::Error + Send + Sync + 'static) -> EngineError {

@@ -11,6 +11,20 @@ use std::time::Duration;
 /// How long any one command may take. A debug build on a busy machine loads and draws in seconds.
 const WITHIN: Duration = Duration::from_secs(120);
 
+/// What the tester's environment may say of another home.
+const OTHERS: [&str; 10] = [
+    "XDG_CONFIG_HOME",
+    "XDG_DATA_HOME",
+    "XDG_STATE_HOME",
+    "XDG_CACHE_HOME",
+    "HF_HOME",
+    "HF_HUB_CACHE",
+    "HUGGINGFACE_HUB_CACHE",
+    "MODELSCOPE_CACHE",
+    "TMUX",
+    "COLORTERM",
+];
+
 /// A home directory whose name has a space and Chinese characters. A worker started in it is ended
 /// when the test ends.
 pub struct Home {
@@ -46,7 +60,7 @@ impl Home {
     /// The program, to be run in this home.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_flux-tui"));
-        for name in ["XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "TMUX", "COLORTERM"] {
+        for name in OTHERS {
             command.env_remove(name);
         }
         command.env("HOME", &self.path).current_dir(&self.path).args(arguments).stdin(Stdio::null());

@@ -11,7 +11,7 @@ mod target;
 
 use std::path::PathBuf;
 
-pub(super) use request::{catalog, model_name};
+pub(super) use request::{catalog, find, model_name};
 pub(super) use target::TargetError;
 
 use super::failure::Failure;
@@ -85,7 +85,7 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     let display = !args.no_display && !args.json && stdout::is_terminal();
     let (json, output) = (args.json, args.output.clone());
     let paths = Paths::from_env()?;
-    let job = request::job(args, &paths.config)?;
+    let job = request::job(args, &paths)?;
     let targets = match output {
         Some(path) => Target::all(&path, job.count())?,
         None => Vec::new(),

@@ -9,13 +9,14 @@ use crate::cli::failure::Failure;
 use crate::cli::text;
 use crate::job::{self, Job, JobError, PROMPT_BYTES, Prompt, SIZE_MULTIPLE, Seed, Size};
 use crate::model::{ModelInfo, ModelName};
-use crate::worker;
+use crate::paths::Paths;
+use crate::worker::{self, NoModel, Ready, Recogniser};
 
 /// The job that was asked for; what was not said is the model's default.
-pub(super) fn job(args: Args, config: &Path) -> Result<Job, Failure> {
+pub(super) fn job(args: Args, paths: &Paths) -> Result<Job, Failure> {
     let text = if args.prompt == "-" { read_prompt(std::io::stdin().lock())? } else { args.prompt };
     let prompt = Prompt::new(text)?;
-    let model = model(args.model.as_deref(), config)?;
+    let model = model(args.model.as_deref(), paths)?;
     let defaults = model.defaults;
     let size = Size::new(
         args.width.unwrap_or(defaults.size.width()),
@@ -27,13 +28,18 @@ pub(super) fn job(args: Args, config: &Path) -> Result<Job, Failure> {
     Ok(job.placed(args.device, args.precision))
 }
 
-fn model(name: Option<&str>, config: &Path) -> Result<ModelInfo, Failure> {
-    let catalog = catalog(config);
+fn model(name: Option<&str>, paths: &Paths) -> Result<ModelInfo, Failure> {
     match name {
         // The program has a model of its own.
-        None => Ok(catalog.entries()[0].info.clone()),
-        Some(name) => Ok(worker::find(&catalog, &model_name(name))?.info),
+        None => Ok(catalog(&paths.config).entries()[0].info.clone()),
+        Some(name) => Ok(find(paths, &model_name(name))?.info),
     }
+}
+
+/// The model of a name or a path, with all its parts.
+pub(in crate::cli) fn find(paths: &Paths, name: &ModelName) -> Result<Ready, NoModel> {
+    let catalog = catalog(&paths.config);
+    worker::search(&catalog, paths, &Recogniser::default(), |search| worker::find(&catalog, search, name))
 }
 
 /// The models that there are; what is wrong with a person's own is told and stops nothing.
@@ -156,9 +162,9 @@ mod tests {
 
     #[test]
     fn an_unknown_model_is_answered_with_those_that_there_are() {
-        let nowhere = Path::new("/nowhere");
-        let message = model(Some("sdxl"), nowhere).expect_err("no such model").to_string();
+        let nowhere = Paths::under(Path::new("/nowhere"));
+        let message = model(Some("sdxl"), &nowhere).expect_err("no such model").to_string();
         assert!(message.contains("sdxl") && message.contains("nano"), "{message}");
-        assert_eq!(model(None, nowhere).expect("there is a default").name.as_str(), "nano");
+        assert_eq!(model(None, &nowhere).expect("there is a default").name.as_str(), "nano");
     }
 }

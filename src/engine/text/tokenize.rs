@@ -6,7 +6,7 @@
 use tokenizers::Tokenizer;
 
 use crate::job::{Encoder, TokenCount};
-use crate::model::{Parts, Source, TextLimits};
+use crate::model::{Source, TextLimits};
 
 /// Why a prompt could not be tokenized.
 #[derive(Debug, thiserror::Error)]
@@ -121,12 +121,14 @@ pub struct Counter {
 }
 
 impl Counter {
+    /// T5's tokenizer and CLIP's.
+    ///
     /// # Errors
     /// [`TokenizeError::Load`].
-    pub fn load(parts: &Parts, limits: TextLimits) -> Result<Self, TokenizeError> {
+    pub fn load(t5: &Source, clip: &Source, limits: TextLimits) -> Result<Self, TokenizeError> {
         Ok(Self {
-            t5: TextTokenizer::load(Encoder::T5, &parts.t5_tokenizer, limits.t5)?,
-            clip: TextTokenizer::load(Encoder::Clip, &parts.clip_tokenizer, limits.clip)?,
+            t5: TextTokenizer::load(Encoder::T5, t5, limits.t5)?,
+            clip: TextTokenizer::load(Encoder::Clip, clip, limits.clip)?,
         })
     }
 

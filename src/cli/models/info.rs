@@ -1,38 +1,29 @@
-//! `flux-tui models`: what a model file is.
+//! `flux-tui models info`: what a model file is.
 
 use std::path::{Path, PathBuf};
 
-use clap::Subcommand;
 use serde::Serialize;
 
-use super::failure::Failure;
-use super::{stdout, text};
+use crate::catalog::Bytes;
+use crate::cli::failure::Failure;
+use crate::cli::{stdout, text};
 use crate::engine::weights::{Found, Identity, Kind, Part, identify};
 
-/// Models: what a file is.
+/// Say what a file or folder is, what it lacks, and whether pictures can be drawn with it.
+///
+/// By names, shapes and types, never by the file's name, and from the header alone: it takes milliseconds however
+/// large the file is.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// Say what a file or folder is, what it lacks, and whether pictures can be drawn with it.
-    ///
-    /// By names, shapes and types, never by the file's name, and from the header alone: it takes milliseconds however
-    /// large the file is.
-    Info {
-        /// A weight file, an index of several, or a folder of diffusers.
-        file: PathBuf,
-        /// Print one JSON object instead.
-        #[arg(long)]
-        json: bool,
-    },
+    /// A weight file, an index of several, or a folder of diffusers.
+    file: PathBuf,
+    /// Print one JSON object instead.
+    #[arg(long)]
+    json: bool,
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
-    let Command::Info { file, json } = &args.command;
+    let Args { file, json } = args;
     let identity = identify(file).map_err(|source| Failure::Weights { path: file.clone(), source })?;
     let told = Told::new(file, &identity);
     if *json { stdout::json(&told) } else { stdout::write(&text::table(&rows(&told))) }
@@ -206,13 +197,8 @@ fn rows(told: &Told) -> Vec<(&'static str, String)> {
     rows
 }
 
-#[expect(clippy::cast_precision_loss, reason = "shown with two decimals at most")]
 fn size(bytes: u64) -> String {
-    match bytes {
-        0..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
-        1_000_000..1_000_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
-        _ => format!("{:.2} GB", bytes as f64 / 1e9),
-    }
+    Bytes(bytes).to_string()
 }
 
 #[cfg(test)]
