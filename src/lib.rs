@@ -30,10 +30,10 @@
 //! | module | may import |
 //! |---|---|
 //! | [`device`] | nothing of ours |
-//! | [`fetch`] | nothing of ours (which files make a model is told to it) |
 //! | [`job`], [`model`] | each other, device |
 //! | [`paths`], [`config`], [`gpu`] | device, job, model |
 //! | [`wire`], [`library`], [`catalog`] | device, job, model, paths, config, gpu |
+//! | [`fetch`] | catalog (which files make a model is told to it) |
 //! | [`engine`] | device, job, model (files and placements are handed to it) |
 //! | [`worker`] | all but client, ui and cli |
 //! | [`client`] | device, job, model, paths, gpu, wire |

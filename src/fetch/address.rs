@@ -1,65 +1,21 @@
-//! Which file is wanted: its hub, repository, revision and path, and how a person writes that.
+//! How a person writes a published file's place: `hf:ORG/NAME/PATH`, or with a revision `hf:ORG/NAME@REVISION/PATH`.
 //!
 //! Everything here ends up in URLs and in the names of files, so it is checked letter by letter before either is made.
 
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use crate::catalog::{Hub, Place};
 
 /// Longer names and paths are no hub's.
 const LENGTH_MAX: usize = 1024;
 
-/// Where files are published.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Hub {
-    /// huggingface.co, or a mirror of it.
-    HuggingFace,
-    /// modelscope.cn.
-    ModelScope,
-}
-
-impl Hub {
-    /// As its owner writes it.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::HuggingFace => "Hugging Face",
-            Self::ModelScope => "ModelScope",
-        }
+/// What an address on a hub begins with.
+fn prefix(hub: Hub) -> &'static str {
+    match hub {
+        Hub::HuggingFace => "hf",
+        Hub::ModelScope => "ms",
     }
-
-    /// What an address on it begins with.
-    #[must_use]
-    pub fn prefix(self) -> &'static str {
-        match self {
-            Self::HuggingFace => "hf",
-            Self::ModelScope => "ms",
-        }
-    }
-
-    /// The branch that is meant when none is named.
-    #[must_use]
-    pub fn branch(self) -> &'static str {
-        match self {
-            Self::HuggingFace => "main",
-            Self::ModelScope => "master",
-        }
-    }
-}
-
-/// One published file. Written `hf:ORG/NAME/PATH`, or `hf:ORG/NAME@REVISION/PATH`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Place {
-    /// Where it is published.
-    pub hub: Hub,
-    /// `ORG/NAME`.
-    pub repo: String,
-    /// A branch, a tag or a commit.
-    pub revision: String,
-    /// The file's path in the repository.
-    pub path: String,
 }
 
 /// An address that names no file that could be fetched.
@@ -103,8 +59,8 @@ impl Place {
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { hub, repo, revision, path } = self;
-        let at = if revision == hub.branch() { String::new() } else { format!("@{revision}") };
-        write!(f, "{}:{repo}{at}/{path}", hub.prefix())
+        let at = if revision == hub.usual_revision() { String::new() } else { format!("@{revision}") };
+        write!(f, "{}:{repo}{at}/{path}", prefix(*hub))
     }
 }
 
@@ -123,7 +79,7 @@ impl FromStr for Place {
         let (Some(owner), Some(name), Some(path)) = (parts.next(), parts.next(), parts.next()) else {
             return Err(form());
         };
-        let (name, revision) = name.split_once('@').unwrap_or((name, hub.branch()));
+        let (name, revision) = name.split_once('@').unwrap_or((name, hub.usual_revision()));
         let place = Self {
             hub,
             repo: format!("{owner}/{name}"),

@@ -16,10 +16,10 @@ use std::path::{Path, PathBuf};
 use hf_hub::{CacheRepo, Repo, RepoType};
 use sha2::{Digest as _, Sha256};
 
-use super::address::{Hub, Place};
 use super::error::FetchError;
 use super::hubs::{Hubs, Server};
 use super::remote::Remote;
+use crate::catalog::{Hub, Place};
 
 /// Where one file comes to.
 #[derive(Debug, Clone, PartialEq, Eq)]

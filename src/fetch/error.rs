@@ -3,7 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::address::{AddressError, Place};
+use super::address::AddressError;
+use crate::catalog::Place;
 
 /// Why a file could not be fetched.
 #[derive(Debug, thiserror::Error)]

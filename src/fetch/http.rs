@@ -6,10 +6,10 @@ use std::time::Duration;
 use ureq::http::{HeaderMap, Method, Request, Uri, header};
 use ureq::{Agent, Body, Error};
 
-use super::address::Hub;
 use super::error::FetchError;
 use super::hubs::Server;
 use super::network::Network;
+use crate::catalog::Hub;
 
 /// More redirects than any hub needs.
 const HOPS: usize = 10;

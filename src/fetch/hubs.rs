@@ -18,9 +18,9 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::address::Hub;
 use super::error::FetchError;
 use super::network::Network;
+use crate::catalog::Hub;
 
 /// How long a server may send nothing, unless `HF_HUB_DOWNLOAD_TIMEOUT` says otherwise.
 const STALL: Duration = Duration::from_secs(20);

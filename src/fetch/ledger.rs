@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::address::Place;
 use super::error::FetchError;
 use super::lock;
 use super::part::write_whole;
 use super::progress::Cancel;
 use super::pull::Fetched;
+use crate::catalog::Place;
 
 /// Larger records are not ours.
 const RECORD_MAX: u64 = 64 << 20;

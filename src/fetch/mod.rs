@@ -39,7 +39,7 @@ mod spans;
 mod transfer;
 mod verify;
 
-pub use address::{AddressError, Hub, Place};
+pub use address::AddressError;
 pub use error::FetchError;
 pub use hubs::{Hubs, Server, Token};
 pub use ledger::{Kept, Ledger};

@@ -241,6 +241,17 @@ mod tests {
     }
 
     #[test]
+    fn a_full_disk_is_told_as_such() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("x.flux-part");
+        std::os::unix::fs::symlink("/dev/full", &path).expect("room");
+        let part = Part::open(&path, "e", 10).expect("it can be opened");
+        let error = part.write(0, b"0123456789").expect_err("it is always full");
+        assert!(matches!(&error, FetchError::DiskFull { path: full } if *full == path), "{error:?}");
+        assert_eq!(part.have(), 0, "what was not written is not there");
+    }
+
+    #[test]
     fn a_record_that_cannot_be_true_is_worth_nothing() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("x");

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::address::Place;
 use super::error::FetchError;
 use super::progress::{Cancel, Notice, Observer};
 use super::pull::Options;
+use crate::catalog::Place;
 
 /// No pause between two tries is longer, unless the server asks for it.
 const PAUSE_MAX: Duration = Duration::from_secs(30);

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::address::Place;
 use super::error::FetchError;
+use crate::catalog::Place;
 
 /// Speed is that of the last seconds.
 const WINDOW: Duration = Duration::from_secs(6);

@@ -10,7 +10,6 @@ use std::sync::{Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::address::{Hub, Place};
 use super::cache::{self, Target};
 use super::digest::{self, Expected};
 use super::error::FetchError;
@@ -23,6 +22,7 @@ use super::progress::{Cancel, Meter, Notice, Observer};
 use super::remote::{self, Remote};
 use super::space::{self, Free, Need};
 use super::transfer::Transfer;
+use crate::catalog::{Hub, Place, Published};
 
 /// How often progress is told and a wish to stop is seen.
 const TICK: Duration = Duration::from_millis(100);
@@ -38,6 +38,12 @@ pub struct Wanted {
     pub bytes: Option<u64>,
     /// Its SHA-256, likewise; hexadecimal.
     pub sha256: Option<String>,
+}
+
+impl From<&Published> for Wanted {
+    fn from(file: &Published) -> Self {
+        Self { places: file.places.clone(), bytes: file.bytes, sha256: file.sha256.clone() }
+    }
 }
 
 impl From<Place> for Wanted {

@@ -5,11 +5,12 @@ use std::io::Read as _;
 use serde::Deserialize;
 use ureq::http::Method;
 
-use super::address::{Hub, Place, is_plain_name};
+use super::address::is_plain_name;
 use super::digest::Expected;
 use super::error::FetchError;
 use super::http::{ANSWER_MAX, Answer, Ask, Client, encode};
 use super::hubs::{Hubs, Server};
+use crate::catalog::{Hub, Place};
 
 /// A published file as its hub describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]

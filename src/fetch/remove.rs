@@ -3,11 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::address::{Hub, Place};
 use super::cache;
 use super::error::FetchError;
 use super::hubs::Hubs;
 use super::ledger::{Kept, Ledger};
+use crate::catalog::{Hub, Place};
 
 /// What would go, and what would stay.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::io::Read as _;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use ureq::http::Method;
@@ -31,8 +31,9 @@ pub(super) struct Transfer<'a> {
     part: &'a Part,
     counter: &'a Counter,
     patience: Patience<'a>,
-    /// What is still to be asked for.
-    pieces: Mutex<VecDeque<Range<u64>>>,
+    /// What is still to be asked for, in order. Pieces are cut off it one by one: a list of them would be as long as a
+    /// server says that the file is.
+    gaps: Mutex<VecDeque<Range<u64>>>,
     /// Where the hub sent us: asked directly from then on, until it refuses.
     direct: Mutex<Option<String>>,
     /// Set by the first connection that gives up; the others end then.
@@ -46,10 +47,8 @@ impl<'a> Transfer<'a> {
         counter: &'a Counter,
         patience: Patience<'a>,
     ) -> Self {
-        let pieces =
-            part.gaps().into_iter().flat_map(|gap| cut(gap, patience.options.piece.max(1))).collect();
-        let (pieces, direct, failed) = (Mutex::new(pieces), Mutex::new(None), AtomicBool::new(false));
-        Self { client, server, remote, part, counter, patience, pieces, direct, failed }
+        let (gaps, direct) = (Mutex::new(part.gaps().into()), Mutex::new(None));
+        Self { client, server, remote, part, counter, patience, gaps, direct, failed: AtomicBool::new(false) }
     }
 
     /// Fetches all that is missing.
@@ -62,7 +61,7 @@ impl<'a> Transfer<'a> {
         if answer.status == 200 {
             return self.whole(answer);
         }
-        let others = self.pieces().len().min(self.patience.options.connections.saturating_sub(1));
+        let others = self.left().min(self.patience.options.connections.saturating_sub(1));
         thread::scope(|scope| {
             let helpers: Vec<_> = (0..others).map(|_| scope.spawn(|| self.work(None))).collect();
             let mut result = self.work(Some((first, answer)));
@@ -242,15 +241,23 @@ impl<'a> Transfer<'a> {
         FetchError::Answer { host: answer.host(), what: what.to_owned() }
     }
 
+    /// The next piece to ask for.
     fn next(&self) -> Option<Range<u64>> {
-        self.pieces().pop_front()
+        take(&mut self.gaps(), self.patience.options.piece.max(1))
     }
 
-    fn pieces(&self) -> std::sync::MutexGuard<'_, VecDeque<Range<u64>>> {
-        self.pieces.lock().unwrap_or_else(PoisonError::into_inner)
+    /// How many pieces are left.
+    fn left(&self) -> usize {
+        let bytes: u64 = self.gaps().iter().map(|gap| gap.end - gap.start).sum();
+        let pieces = bytes.div_ceil(self.patience.options.piece.max(1));
+        usize::try_from(pieces).unwrap_or(usize::MAX)
     }
 
-    fn direct(&self) -> std::sync::MutexGuard<'_, Option<String>> {
+    fn gaps(&self) -> MutexGuard<'_, VecDeque<Range<u64>>> {
+        self.gaps.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn direct(&self) -> MutexGuard<'_, Option<String>> {
         self.direct.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -263,14 +270,14 @@ fn worse(one: Result<(), FetchError>, other: Result<(), FetchError>) -> Result<(
     }
 }
 
-/// A span in pieces, in order.
-fn cut(span: Range<u64>, piece: u64) -> impl Iterator<Item = Range<u64>> {
-    let mut start = span.start;
-    std::iter::from_fn(move || {
-        let next = start..start.saturating_add(piece).min(span.end);
-        start = next.end;
-        (!next.is_empty()).then_some(next)
-    })
+/// Cuts a piece off the first gap.
+fn take(gaps: &mut VecDeque<Range<u64>>, piece: u64) -> Option<Range<u64>> {
+    let gap = gaps.pop_front()?;
+    let end = gap.start.saturating_add(piece).min(gap.end);
+    if end < gap.end {
+        gaps.push_front(end..gap.end);
+    }
+    Some(gap.start..end)
 }
 
 /// First and last byte, and the size of the whole, of `bytes 0-9/100`; each may be unknown.
@@ -287,9 +294,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pieces_cover_a_span_once() {
-        assert_eq!(cut(5..12, 3).collect::<Vec<_>>(), [5..8, 8..11, 11..12]);
-        assert_eq!(cut(5..5, 3).count(), 0);
-        assert_eq!(cut(u64::MAX - 2..u64::MAX, 10).count(), 1);
+    fn pieces_cover_the_gaps_once_and_in_order() {
+        let mut gaps = VecDeque::from([5..12, 20..22]);
+        let pieces: Vec<_> = std::iter::from_fn(|| take(&mut gaps, 3)).collect();
+        assert_eq!(pieces, [5..8, 8..11, 11..12, 20..22]);
+        let mut hostile = VecDeque::from([0..u64::MAX]);
+        assert_eq!((take(&mut hostile, 10), hostile.len()), (Some(0..10), 1));
     }
 }
