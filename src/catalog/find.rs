@@ -101,12 +101,6 @@ impl<'r> Search<'r> {
         }
     }
 
-    /// Where a published file is.
-    #[must_use]
-    pub fn file(&self, file: &Published, role: Role) -> Option<PathBuf> {
-        self.published(file, role, &mut Vec::new())
-    }
-
     /// Transformers that are none of the published files, but fine-tunes: by path, to be drawn by their path.
     #[must_use]
     pub fn other_transformers(&self) -> Vec<PathBuf> {
@@ -225,8 +219,7 @@ impl std::error::Error for Lacking {}
 impl fmt::Display for Lacking {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let files = to_fetch(&self.missing);
-        let lacks: Vec<_> = self.missing.iter().map(ToString::to_string).collect();
-        write!(f, "{} cannot be drawn with yet; missing: {}", self.model, lacks.join(", "))?;
+        write!(f, "{} cannot be drawn with yet; missing: {}", self.model, self.missing_parts().join(", "))?;
         if !files.is_empty() {
             self.fetching(f, &files)?;
         }
@@ -238,6 +231,21 @@ impl fmt::Display for Lacking {
 }
 
 impl Lacking {
+    /// The parts, those that one file has together: `the CLIP encoder (clip_l.safetensors, 246.1 MB)`.
+    fn missing_parts(&self) -> Vec<String> {
+        let together =
+            self.missing.chunk_by(|a, b| !a.files.is_empty() && a.files.first() == b.files.first());
+        let parts = |missing: &[Missing]| {
+            let roles: Vec<_> = missing.iter().map(|missing| missing.role.to_string()).collect();
+            let roles = roles.join(" and ");
+            match missing.first().and_then(|missing| missing.files.first()) {
+                Some(file) => format!("{roles} ({}{})", file.file_name(), comma(file.bytes)),
+                None => roles,
+            }
+        };
+        together.map(parts).collect()
+    }
+
     /// How to get files, and under which terms.
     fn fetching(&self, f: &mut fmt::Formatter<'_>, files: &[&'static Published]) -> fmt::Result {
         let pull = match self.model.as_path() {
@@ -258,16 +266,9 @@ impl Lacking {
     }
 }
 
-impl fmt::Display for Missing {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.role)?;
-        let Some(file) = self.files.first() else { return Ok(()) };
-        write!(f, " ({}", file.file_name())?;
-        if let Some(bytes) = file.bytes {
-            write!(f, ", {}", Bytes(bytes))?;
-        }
-        write!(f, ")")
-    }
+/// `, 246.1 MB`, where the size is known.
+fn comma(bytes: Option<u64>) -> String {
+    bytes.map_or_else(String::new, |bytes| format!(", {}", Bytes(bytes)))
 }
 
 /// The size of files together, as far as it is known.

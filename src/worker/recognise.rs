@@ -13,8 +13,11 @@ use crate::model::Source;
 /// Remembers what files are as long as they do not change: a folder may have hundreds.
 #[derive(Debug, Default)]
 pub struct Recogniser {
-    seen: Mutex<HashMap<PathBuf, (Stamp, Vec<Role>)>>,
+    seen: Mutex<HashMap<PathBuf, (Stamp, Roles)>>,
 }
+
+/// What a file can be, or why it is of no use.
+type Roles = Result<Vec<Role>, String>;
 
 /// What changes when a file does: its size and when it was written.
 type Stamp = (u64, Option<SystemTime>);
@@ -23,8 +26,8 @@ impl Recogniser {
     /// The roles that a file can play.
     ///
     /// # Errors
-    /// Why it is of no use, where it is a file of weights.
-    pub fn roles(&self, path: &Path) -> Result<Vec<Role>, String> {
+    /// Why it is of no use.
+    pub fn roles(&self, path: &Path) -> Roles {
         // An index stays as it is when its shards come and go.
         if path.extension().is_some_and(|extension| extension == "json") {
             return roles(path);
@@ -33,19 +36,18 @@ impl Recogniser {
         let stamp = (metadata.len(), metadata.modified().ok());
         let lock = || self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, roles)) = lock().get(path).filter(|(known, _)| *known == stamp) {
-            return Ok(roles.clone());
+            return roles.clone();
         }
-        let roles = roles(path)?;
+        let roles = roles(path);
         lock().insert(path.to_owned(), (stamp, roles.clone()));
-        Ok(roles)
+        roles
     }
 }
 
 /// The roles that a file can play in a model of FLUX.1's size.
-fn roles(path: &Path) -> Result<Vec<Role>, String> {
+fn roles(path: &Path) -> Roles {
     let identity = identify(path).map_err(|error| error.to_string())?;
-    let transformer = identity.parts.iter().any(|found| found.part == Part::Transformer);
-    if transformer || matches!(identity.kind, Kind::Gguf { .. } | Kind::Incomplete(_)) {
+    if identity.kind != Kind::Parts {
         identity.drawn()?;
     }
     let source = Source::File(path.to_owned());

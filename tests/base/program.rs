@@ -22,6 +22,10 @@ fn without_files_a_model_says_what_is_missing_and_what_to_do() {
         "accept the terms (FLUX.1 [dev] Non-Commercial License) at https://huggingface.co/black-forest-labs/FLUX.1-dev",
         "folders = [",
     ]);
+    home.run(&["generate", "a cat", "--model", "flux1-schnell-fp8"]).refused_with(&[
+        "missing: the transformer and the T5 encoder and the CLIP encoder and the VAE (flux1-schnell-fp8.safetensors",
+        "fetches 17.24 GB",
+    ]);
     home.run(&["generate", "a cat", "--model", "flux9"])
         .refused_with(&["no model \"flux9\"", "flux1-schnell"]);
     assert!(!home.socket().exists(), "a worker was started");
@@ -38,7 +42,10 @@ fn the_list_has_every_model_with_what_it_lacks() {
         None,
     );
     let table = home.run(&["models", "list"]);
-    assert!(table.done().contains("majicflus_v1") && table.stdout.contains("调.safetensors"), "{table:?}");
+    for line in ["majicflus_v1  ", "missing: transformer, t5, vae (33.93 GB to fetch)", "unet/调.safetensors"]
+    {
+        assert!(table.done().contains(line), "{line} is not in {}", table.stdout);
+    }
     let json = home.run(&["models", "list", "--json"]).json();
     let models = json["models"].as_array().expect("models");
     let named = |name: &str| models.iter().find(|model| model["name"] == name).expect("it is listed");

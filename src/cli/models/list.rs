@@ -65,8 +65,6 @@ struct Lacks {
     id: Option<&'static str>,
     file: Option<&'static str>,
     bytes: Option<u64>,
-    #[serde(skip)]
-    sentence: String,
 }
 
 impl Told {
@@ -109,7 +107,6 @@ impl Lacks {
             id: file.map(|file| file.id.as_str()),
             file: file.map(Published::file_name),
             bytes: file.and_then(|file| file.bytes),
-            sentence: missing.to_string(),
         }
     }
 }
@@ -134,12 +131,9 @@ fn page(told: &Told) -> String {
         let state = if model.here {
             format!("here, {}", Bytes(model.bytes))
         } else {
-            let lacks: Vec<_> = model.missing.iter().map(|lacks| lacks.sentence.as_str()).collect();
-            let missing = format!("missing: {}", lacks.join(", "));
-            match &model.to_fetch {
-                Some(size) => format!("{missing}; `flux-tui models pull {}` fetches {size}", model.name),
-                None => missing,
-            }
+            let lacks: Vec<_> = model.missing.iter().map(|lacks| lacks.part).collect();
+            let size = model.to_fetch.as_ref().map_or_else(String::new, |size| format!(" ({size} to fetch)"));
+            format!("missing: {}{size}", lacks.join(", "))
         };
         format!("{}\n{}\n{state}", model.about, model.license)
     };
