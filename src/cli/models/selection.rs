@@ -163,6 +163,14 @@ fn files_here(search: &Search<'_>, recipe: &Recipe, kept: &[Kept]) -> Vec<(PathB
         let found = file.map_or_else(|| vec![(path.clone(), None)], |file| with_beside(file, &path, kept));
         all.extend(found.into_iter().filter(|one| !all.contains(one)).collect::<Vec<_>>());
     }
+    // What is too damaged to be found is known from when it was fetched.
+    let places = places_of(recipe);
+    let fetched = kept.iter().filter(|kept| places.contains(&kept.place));
+    for kept in fetched {
+        if all.iter().all(|(path, _)| *path != kept.file) {
+            all.push((kept.file.clone(), Some(kept.clone())));
+        }
+    }
     all
 }
 
