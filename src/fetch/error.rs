@@ -37,7 +37,7 @@ pub enum FetchError {
     #[error("{place} is not in the cache, and HF_HUB_OFFLINE forbids to fetch it: unset it")]
     Offline {
         /// Which file.
-        place: Place,
+        place: Box<Place>,
     },
     /// 401 without a token.
     #[error(
@@ -46,7 +46,7 @@ pub enum FetchError {
     )]
     NoToken {
         /// Which file.
-        place: Place,
+        place: Box<Place>,
         /// The page that has terms to accept, if it is gated.
         gate: Option<String>,
         /// Where to get a token and where to put it.
@@ -56,7 +56,7 @@ pub enum FetchError {
     #[error("{host} does not know the token that is set, so {place} was refused. {advice}")]
     BadToken {
         /// Which file.
-        place: Place,
+        place: Box<Place>,
         /// Whose token.
         host: String,
         /// Where to get a token and where to put it.
@@ -69,7 +69,7 @@ pub enum FetchError {
     )]
     Gated {
         /// Which file.
-        place: Place,
+        place: Box<Place>,
         /// Where its terms are.
         page: String,
         /// Whose token is set, if the hub told.
@@ -79,7 +79,7 @@ pub enum FetchError {
     #[error("{place} was forbidden by {host}: {why}. A token with too few permissions is the usual reason")]
     Forbidden {
         /// Which file.
-        place: Place,
+        place: Box<Place>,
         /// Who refused.
         host: String,
         /// What it said.
@@ -89,7 +89,7 @@ pub enum FetchError {
     #[error("{place}: there is no such {what} at {page}")]
     NotFound {
         /// Which file.
-        place: Place,
+        place: Box<Place>,
         /// Repository, revision or file.
         what: &'static str,
         /// Where to look.
@@ -107,7 +107,7 @@ pub enum FetchError {
     #[error("{host} answered {status} for {place}: run this again later; what is there is kept")]
     Status {
         /// Which file.
-        place: Place,
+        place: Box<Place>,
         /// Who.
         host: String,
         /// The status.
@@ -125,7 +125,7 @@ pub enum FetchError {
     #[error("{place}: {said} bytes were announced and {got} came; nothing was put in place")]
     Length {
         /// Which file.
-        place: Place,
+        place: Box<Place>,
         /// What was announced.
         said: u64,
         /// What came, or is now said.
@@ -137,7 +137,7 @@ pub enum FetchError {
     )]
     Cut {
         /// Which file.
-        place: Place,
+        place: Box<Place>,
         /// Bytes that are there.
         got: u64,
         /// Bytes of the file.
@@ -153,7 +153,7 @@ pub enum FetchError {
     )]
     Changed {
         /// Which file.
-        place: Place,
+        place: Box<Place>,
         /// Bytes or hash that the hub says.
         hub: String,
         /// Bytes or hash that the catalogue says.
@@ -163,7 +163,7 @@ pub enum FetchError {
     #[error("{place} came with the wrong content: its hash is {got} and should be {wanted}; it was removed")]
     Hash {
         /// Which file.
-        place: Place,
+        place: Box<Place>,
         /// What it should be.
         wanted: String,
         /// What it is.

@@ -82,7 +82,7 @@ impl Default for Options {
             piece: 32 << 20,
             tries: 6,
             backoff: Duration::from_millis(500),
-            patience: Duration::from_mins(5),
+            patience: Duration::from_secs(300),
             free: space::free,
         }
     }
@@ -204,7 +204,7 @@ impl Pull<'_> {
             return Ok(Planned::Present(self.adopted(place, file, wanted.sha256.clone())));
         }
         if self.hubs.offline {
-            return Err(FetchError::Offline { place: place.clone() });
+            return Err(FetchError::Offline { place: Box::new(place.clone()) });
         }
         let remote = match (self.describe(place), found) {
             // Without a network, what is there is better than nothing.
@@ -322,7 +322,7 @@ impl Pull<'_> {
         if let (Some(wanted), Some(got)) = (&expected, &hash)
             && wanted.as_str() != got
         {
-            let (place, wanted, got) = (place.clone(), wanted.as_str().to_owned(), got.clone());
+            let (place, wanted, got) = (Box::new(place.clone()), wanted.as_str().to_owned(), got.clone());
             part.remove();
             return Err(FetchError::Hash { place, wanted, got });
         }
@@ -376,8 +376,11 @@ fn expected(wanted: &Wanted, remote: &Remote) -> Option<Expected> {
 
 /// That the hub has the file that the catalogue means.
 fn agree(wanted: &Wanted, remote: &Remote) -> Result<(), FetchError> {
-    let changed =
-        |hub: String, wanted: String| FetchError::Changed { place: remote.place.clone(), hub, wanted };
+    let changed = |hub: String, wanted: String| FetchError::Changed {
+        place: Box::new(remote.place.clone()),
+        hub,
+        wanted,
+    };
     if let Some(bytes) = wanted.bytes.filter(|&bytes| bytes != remote.size) {
         return Err(changed(format!("{} bytes", remote.size), format!("{bytes} bytes")));
     }

@@ -107,7 +107,11 @@ fn modelscope(client: &Client, server: &Server, place: &Place) -> Result<Remote,
         serde_json::from_slice(&text).map_err(|error| unusable(format!("its list of files: {error}")))?;
     let files = listing.data.and_then(|data| data.files).unwrap_or_default();
     let Some(file) = files.into_iter().find(|file| file.path == *path) else {
-        return Err(FetchError::NotFound { place: place.clone(), what: "file", page: page(server, place) });
+        return Err(FetchError::NotFound {
+            place: Box::new(place.clone()),
+            what: "file",
+            page: page(server, place),
+        });
     };
     let size = file.size.ok_or_else(|| unusable("no size of the file".to_owned()))?;
     let hash = file.sha256.as_deref().and_then(Expected::sha256);
@@ -151,7 +155,7 @@ pub(super) fn refusal(client: &Client, server: &Server, place: &Place, answer: A
     let code = answer.header("x-error-code").unwrap_or_default().to_owned();
     let (host, status) = (answer.host(), answer.status);
     let gate = (code == "GatedRepo").then(|| page(server, place));
-    let place = place.clone();
+    let place = Box::new(place.clone());
     match (status, &server.token) {
         (401, _) if code == "RepoNotFound" && server.token.is_some() => not_found(server, place, &code),
         (401, None) => FetchError::NoToken { advice: advice(server, place.hub), place, gate },
@@ -182,7 +186,7 @@ fn retry_after(answer: &Answer) -> Option<u64> {
     })
 }
 
-fn not_found(server: &Server, place: Place, code: &str) -> FetchError {
+fn not_found(server: &Server, place: Box<Place>, code: &str) -> FetchError {
     let what = match code {
         "RepoNotFound" => "repository (or it is private)",
         "RevisionNotFound" => "revision",

@@ -19,6 +19,7 @@ use super::part::Part;
 use super::patience::Patience;
 use super::progress::Counter;
 use super::remote::{Remote, refusal};
+use crate::catalog::Place;
 
 /// How much is taken from a connection at a time.
 const BUFFER: usize = 256 * 1024;
@@ -194,7 +195,7 @@ impl<'a> Transfer<'a> {
     fn check_length(&self, answer: &Answer, length: u64) -> Result<(), FetchError> {
         match answer.number("content-length") {
             Some(told) if told != length => {
-                Err(FetchError::Length { place: self.remote.place.clone(), said: length, got: told })
+                Err(FetchError::Length { place: self.place(), said: length, got: told })
             }
             _ => Ok(()),
         }
@@ -230,11 +231,15 @@ impl<'a> Transfer<'a> {
 
     fn cut(&self, why: String) -> FetchError {
         let (got, of) = (self.part.have(), self.part.size());
-        FetchError::Cut { place: self.remote.place.clone(), got, of, tries: self.patience.options.tries, why }
+        FetchError::Cut { place: self.place(), got, of, tries: self.patience.options.tries, why }
     }
 
     fn wrong_length(&self, got: u64) -> FetchError {
-        FetchError::Length { place: self.remote.place.clone(), said: self.part.size(), got }
+        FetchError::Length { place: self.place(), said: self.part.size(), got }
+    }
+
+    fn place(&self) -> Box<Place> {
+        Box::new(self.remote.place.clone())
     }
 
     fn unusable(&self, answer: &Answer, what: &str) -> FetchError {
@@ -298,7 +303,8 @@ mod tests {
         let mut gaps = VecDeque::from([5..12, 20..22]);
         let pieces: Vec<_> = std::iter::from_fn(|| take(&mut gaps, 3)).collect();
         assert_eq!(pieces, [5..8, 8..11, 11..12, 20..22]);
-        let mut hostile = VecDeque::from([0..u64::MAX]);
+        let mut hostile = VecDeque::new();
+        hostile.push_back(0..u64::MAX);
         assert_eq!((take(&mut hostile, 10), hostile.len()), (Some(0..10), 1));
     }
 }

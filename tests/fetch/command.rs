@@ -209,3 +209,59 @@ fn words_that_mean_nothing_are_usage_errors() {
     command.env("HF_ENDPOINT", "gopher://x");
     finish(start(&mut command)).refused_with(&["HF_ENDPOINT", "gopher://x"]);
 }
+
+#[test]
+fn a_published_file_is_fetched_checked_and_removed_by_its_name() {
+    let site = Site::new();
+    let content = bytes(50_000);
+    site.server.publish("city96/FLUX.1-dev-gguf/flux1-dev-Q2_K.gguf", content.clone(), fast());
+    let told = site.run(&["models", "pull", "flux1-dev-q2", "--json"]).json();
+    assert_eq!(
+        (&told["files"][0]["asked"], &told["files"][0]["outcome"]),
+        (&"flux1-dev-q2".into(), &"fetched".into())
+    );
+    let path = told["files"][0]["file"].as_str().expect("a path").to_owned();
+    assert!(site.run(&["models", "verify", "flux1-dev-q2"]).done().contains(": right"));
+    std::fs::write(&path, &content[..40_000]).expect("room");
+    let cut = site.run(&["models", "verify", "flux1-dev-q2"]);
+    cut.ended_with(1, &["1 of 1 files"]);
+    assert!(cut.stdout.contains("40000 bytes and should have 50000"), "{cut:?}");
+    site.run(&["models", "remove", "flux1-dev-q2", "--yes"]).done();
+    assert!(!std::path::Path::new(&path).exists());
+    site.run(&["models", "verify", "flux1-dev-q2"]).refused_with(&["nothing of flux1-dev-q2 was fetched"]);
+}
+
+#[test]
+fn a_model_by_name_means_its_parts_and_the_catalogue_is_held_against_the_hub() {
+    let site = Site::new();
+    let gated =
+        Manner { refuse_head: Some((401, "X-Error-Code: GatedRepo\r\n".to_owned())), ..Manner::default() };
+    site.server.publish("black-forest-labs/FLUX.1-dev/flux1-dev.safetensors", bytes(10), gated);
+    site.server.publish("comfyanonymous/flux_text_encoders/clip_l.safetensors", bytes(20), fast());
+    let ran = site.run(&["models", "pull", "flux1-dev", "--source", "huggingface"]);
+    let page = format!("{}/black-forest-labs/FLUX.1-dev", site.server.endpoint());
+    ran.ended_with(1, &["HF_TOKEN", &page, "has 20 bytes on the hub and 246144152 bytes in the catalogue"]);
+    assert_eq!(site.server.gets().len(), 0, "nothing is fetched that is not the right file");
+}
+
+#[test]
+fn a_proxy_is_used_but_for_its_exceptions() {
+    let site = Site::new();
+    let proxy = Server::start();
+    proxy.publish("a/b/x.bin", bytes(100), fast());
+    site.server.publish("a/b/y.bin", bytes(100), fast());
+    let pull = |address: &str, endpoint: &str| {
+        let mut command = site.command(&["models", "pull", address]);
+        command
+            .env("HF_ENDPOINT", endpoint)
+            .env("HTTPS_PROXY", proxy.endpoint())
+            .env("NO_PROXY", "127.0.0.1");
+        finish(start(&mut command)).done();
+    };
+    pull("hf:a/b/x.bin", "http://hub.invalid");
+    let connects = || proxy.seen().into_iter().filter(|seen| seen.method == "CONNECT").collect::<Vec<_>>();
+    assert!(connects().iter().any(|seen| seen.path.starts_with("hub.invalid")), "{:?}", proxy.seen());
+    let before = connects().len();
+    pull("hf:a/b/y.bin", &site.server.endpoint());
+    assert_eq!(connects().len(), before);
+}

@@ -13,7 +13,7 @@ use crate::worker::{Recogniser, search};
 
 /// A word of the command line that is no path.
 enum Word {
-    Model(Entry),
+    Model(Box<Entry>),
     File(&'static Published),
     Address(Place),
 }
@@ -21,7 +21,7 @@ enum Word {
 impl Word {
     fn new(catalog: &Catalog, word: &str) -> Result<Self, Failure> {
         if let Some(entry) = catalog.find(&ModelName::new(word)) {
-            return Ok(Self::Model(entry));
+            return Ok(Self::Model(Box::new(entry)));
         }
         if let Some(file) = catalog::file(word) {
             return Ok(Self::File(file));
@@ -69,7 +69,7 @@ pub(super) fn to_verify(words: &[String], kept: &[Kept]) -> Result<Vec<(PathBuf,
                 Ok(Word::Model(entry)) => all.extend(files_here(search, &entry.recipe, kept)),
                 Ok(Word::File(file)) => all.extend(file_here(search, file, kept)),
                 Ok(Word::Address(place)) => {
-                    all.extend(kept.iter().filter(|kept| kept.place == place).map(of_kept))
+                    all.extend(kept.iter().filter(|kept| kept.place == place).map(of_kept));
                 }
                 Err(_) if path.exists() => {
                     let of = kept.iter().find(|kept| kept.file == path || kept.blob == path).cloned();
@@ -163,20 +163,28 @@ fn files_here(search: &Search<'_>, recipe: &Recipe, kept: &[Kept]) -> Vec<(PathB
         let found = file.map_or_else(|| vec![(path.clone(), None)], |file| with_beside(file, &path, kept));
         all.extend(found.into_iter().filter(|one| !all.contains(one)).collect::<Vec<_>>());
     }
-    // What is too damaged to be found is known from when it was fetched.
-    let places = places_of(recipe);
-    let fetched = kept.iter().filter(|kept| places.contains(&kept.place));
-    for kept in fetched {
-        if all.iter().all(|(path, _)| *path != kept.file) {
-            all.push((kept.file.clone(), Some(kept.clone())));
-        }
-    }
-    all
+    with_fetched(all, &places_of(recipe), kept)
 }
 
 fn file_here(search: &Search<'_>, file: &'static Published, kept: &[Kept]) -> Vec<(PathBuf, Option<Kept>)> {
     let path = Role::ALL.into_iter().find_map(|role| search.file(file, role));
-    path.map_or_else(Vec::new, |path| with_beside(file, &path, kept))
+    let found = path.map_or_else(Vec::new, |path| with_beside(file, &path, kept));
+    let places: Vec<_> = with_companions(file).iter().flat_map(|file| file.places.clone()).collect();
+    with_fetched(found, &places, kept)
+}
+
+/// What was found, and what was fetched from those places and is too damaged to be found.
+fn with_fetched(
+    mut found: Vec<(PathBuf, Option<Kept>)>,
+    places: &[Place],
+    kept: &[Kept],
+) -> Vec<(PathBuf, Option<Kept>)> {
+    for kept in kept.iter().filter(|kept| places.contains(&kept.place)) {
+        if found.iter().all(|(path, _)| *path != kept.file) {
+            found.push((kept.file.clone(), Some(kept.clone())));
+        }
+    }
+    found
 }
 
 /// A published file at its path and its companions beside it, as the catalogue knows them.
