@@ -18,7 +18,7 @@ const HEADERS_MAX: usize = 64 * 1024;
 /// Longer answers of an API are not read.
 pub(super) const ANSWER_MAX: u64 = 16 << 20;
 /// How long a connection may take to be made.
-const CONNECT: Duration = Duration::from_secs(15);
+const CONNECT: Duration = Duration::from_secs(10);
 
 /// The client. Clones share their connections.
 #[derive(Debug, Clone)]

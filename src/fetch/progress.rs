@@ -142,11 +142,14 @@ pub(super) struct Meter {
 }
 
 impl Meter {
-    /// Counts one more file, of which `done` bytes are there.
+    /// Counts a file, of which `done` bytes are there; anew if it was counted before.
     pub(super) fn add(&self, place: &Place, done: u64, total: u64) -> Arc<Counter> {
         let (done, running) = (AtomicU64::new(done), false.into());
         let counter = Arc::new(Counter { place: place.clone(), total, done, running });
-        self.counters.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&counter));
+        let mut counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
+        counters.retain(|other| other.place != *place);
+        counters.push(Arc::clone(&counter));
+        drop(counters);
         // What was there already is no speed.
         self.samples.lock().unwrap_or_else(PoisonError::into_inner).clear();
         counter

@@ -26,7 +26,7 @@ use crate::catalog::{Hub, Place, Published};
 
 /// How often progress is told and a wish to stop is seen.
 const TICK: Duration = Duration::from_millis(100);
-/// How often a hub is asked about a file before the next hub is.
+/// How often the last hub is asked about a file.
 const DESCRIBE_TRIES: u32 = 3;
 
 /// A file that is wanted: the same content wherever it is.
@@ -171,13 +171,16 @@ impl Pull<'_> {
     fn plan(&self, wanted: &Wanted, from: usize) -> Result<Planned, FetchError> {
         let mut failures = Vec::new();
         let allowed = |place: &Place| self.options.only.is_none_or(|hub| hub == place.hub);
-        for (index, place) in wanted.places.iter().enumerate().skip(from).filter(|(_, place)| allowed(place))
-        {
+        let places = wanted.places.iter().enumerate().skip(from).filter(|(_, place)| allowed(place));
+        let mut places = places.peekable();
+        while let Some((index, place)) = places.next() {
             if let Some(error) = failures.last() {
                 let why = ToString::to_string(error);
                 self.observer.notice(&Notice::Elsewhere { place: place.clone(), why });
             }
-            match self.plan_at(wanted, place) {
+            // A hub that some networks never reach is not waited for while another may answer.
+            let tries = if places.peek().is_some() { 1 } else { DESCRIBE_TRIES };
+            match self.plan_at(wanted, place, tries) {
                 Ok(Planned::Fetch { remote, target, .. }) => {
                     return Ok(Planned::Fetch { index, remote, target });
                 }
@@ -196,7 +199,7 @@ impl Pull<'_> {
         })
     }
 
-    fn plan_at(&self, wanted: &Wanted, place: &Place) -> Result<Planned, FetchError> {
+    fn plan_at(&self, wanted: &Wanted, place: &Place, tries: u32) -> Result<Planned, FetchError> {
         place.check()?;
         let found = cache::find(self.hubs, place);
         let fits = |file: &PathBuf| wanted.bytes.is_some_and(|bytes| size_of(file) == Some(bytes));
@@ -206,7 +209,7 @@ impl Pull<'_> {
         if self.hubs.offline {
             return Err(FetchError::Offline { place: Box::new(place.clone()) });
         }
-        let remote = match (self.describe(place), found) {
+        let remote = match (self.describe(place, tries), found) {
             // Without a network, what is there is better than nothing.
             (Err(FetchError::Unreachable { .. }), Some(file)) => {
                 return Ok(Planned::Present(self.adopted(place, &file, wanted.sha256.clone())));
@@ -221,7 +224,7 @@ impl Pull<'_> {
         Ok(Planned::Fetch { index: 0, remote, target })
     }
 
-    fn describe(&self, place: &Place) -> Result<Remote, FetchError> {
+    fn describe(&self, place: &Place, tries: u32) -> Result<Remote, FetchError> {
         let mut failures = 0;
         loop {
             match remote::describe(self.client, self.hubs, place) {
@@ -230,7 +233,7 @@ impl Pull<'_> {
                     failures += 1;
                     let tries = match error {
                         FetchError::Limited { .. } => self.options.tries,
-                        _ => DESCRIBE_TRIES.min(self.options.tries),
+                        _ => tries.min(self.options.tries),
                     };
                     self.patience(place).after(error, failures, tries)?;
                 }
@@ -312,26 +315,46 @@ impl Pull<'_> {
         if let Some(folder) = target.part.parent() {
             fs::create_dir_all(folder).map_err(FetchError::io(folder, "made"))?;
         }
-        let part = Part::open(&target.part, &remote.etag, remote.size)?;
-        let have = part.have();
-        if have > 0 {
-            self.observer.notice(&Notice::Resuming { place: place.clone(), have, size: remote.size });
-        }
         let expected = expected(wanted, remote);
-        let hash = self.transfer(remote, &part, expected.as_ref())?;
-        if let (Some(wanted), Some(got)) = (&expected, &hash)
-            && wanted.as_str() != got
-        {
-            let (place, wanted, got) = (Box::new(place.clone()), wanted.as_str().to_owned(), got.clone());
-            part.remove();
-            return Err(FetchError::Hash { place, wanted, got });
-        }
+        let (part, hash) = self.whole(remote, target, expected.as_ref())?;
         part.finish(&target.blob)?;
         cache::publish(self.hubs, remote, target)?;
         let (place, file) = (place.clone(), target.file.clone());
         self.observer.notice(&Notice::Done { place: place.clone(), file: file.clone(), present: false });
         let blob = fs::canonicalize(&file).unwrap_or_else(|_| target.blob.clone());
         Ok(Fetched { place, file, blob, bytes: remote.size, hash, present: false })
+    }
+
+    /// A whole part whose hash was compared, where one is known; its hash.
+    fn whole(
+        &self,
+        remote: &Remote,
+        target: &Target,
+        expected: Option<&Expected>,
+    ) -> Result<(Part, Option<String>), FetchError> {
+        let place = &remote.place;
+        loop {
+            let part = Part::open(&target.part, &remote.etag, remote.size)?;
+            let have = part.have();
+            if have > 0 {
+                self.observer.notice(&Notice::Resuming { place: place.clone(), have, size: remote.size });
+            }
+            let hash = self.transfer(remote, &part, expected)?;
+            let wrong = expected.zip(hash.as_ref()).filter(|(wanted, got)| wanted.as_str() != *got);
+            let Some((wanted, got)) = wrong else { return Ok((part, hash)) };
+            let (wanted, got) = (wanted.as_str().to_owned(), got.clone());
+            part.remove();
+            let error = FetchError::Hash { place: Box::new(place.clone()), wanted, got };
+            if have == 0 {
+                return Err(error);
+            }
+            // What an earlier attempt left may have been damaged, by a loss of power for one: once more from the beginning.
+            self.observer.notice(&Notice::Retrying {
+                place: place.clone(),
+                seconds: 0.0,
+                why: error.to_string(),
+            });
+        }
     }
 
     /// Fetches what is missing of a part, and hashes it meanwhile.

@@ -51,6 +51,21 @@ fn a_later_attempt_fetches_only_what_is_missing() {
 }
 
 #[test]
+fn a_damaged_part_is_fetched_once_more() {
+    let mut site = Site::new();
+    (site.options.tries, site.options.connections) = (1, 1);
+    let content = bytes(100_000);
+    site.server.publish("a/b/x.bin", content.clone(), Manner { cut: Some((50_000, 1)), ..lfs() });
+    site.failure("hf:a/b/x.bin");
+    let part = site.files(".flux-part").remove(0);
+    let mut damaged = std::fs::read(&part).expect("it is there");
+    damaged[10] ^= 1;
+    std::fs::write(&part, damaged).expect("room");
+    assert_eq!(site.content("hf:a/b/x.bin"), content);
+    assert_eq!(starts(&site).iter().filter(|&&start| start == 0).count(), 2, "{:?}", starts(&site));
+}
+
+#[test]
 fn another_content_on_the_hub_begins_anew() {
     let mut site = Site::new();
     site.options.tries = 1;
