@@ -33,6 +33,7 @@
 //! | [`job`], [`model`] | each other, device |
 //! | [`paths`], [`config`], [`gpu`] | device, job, model |
 //! | [`wire`], [`library`], [`catalog`] | device, job, model, paths, config, gpu |
+//! | [`fetch`] | catalog (which files make a model is told to it) |
 //! | [`engine`] | device, job, model (files and placements are handed to it) |
 //! | [`worker`] | all but client, ui and cli |
 //! | [`client`] | device, job, model, paths, gpu, wire |
@@ -58,6 +59,7 @@ pub mod client;
 pub mod config;
 pub mod device;
 pub mod engine;
+pub mod fetch;
 pub mod gpu;
 pub mod job;
 pub mod library;

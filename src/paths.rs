@@ -69,6 +69,12 @@ impl Paths {
         self.data.join("library.sqlite3")
     }
 
+    /// The record of what was fetched into the hubs' caches.
+    #[must_use]
+    pub fn fetched(&self) -> PathBuf {
+        self.data.join("fetched.json")
+    }
+
     /// The worker's socket.
     #[must_use]
     pub fn socket(&self) -> PathBuf {

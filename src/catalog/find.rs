@@ -107,6 +107,12 @@ impl<'r> Search<'r> {
         }
     }
 
+    /// Where a published file is.
+    #[must_use]
+    pub fn file(&self, file: &Published, role: Role) -> Option<PathBuf> {
+        self.published(file, role, &mut Vec::new())
+    }
+
     /// Transformers that are none of the published files, but fine-tunes: by path, to be drawn by their path.
     #[must_use]
     pub fn other_transformers(&self) -> Vec<PathBuf> {

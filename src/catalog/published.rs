@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::CatalogError;
 
@@ -23,7 +23,7 @@ impl fmt::Display for Bytes {
 }
 
 /// A site that models are published on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Hub {
     /// huggingface.co, or a mirror of it.
@@ -52,8 +52,8 @@ impl Hub {
     }
 }
 
-/// Where a file lies.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Where a file lies. `crate::fetch` reads and writes it as an address.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Place {
     /// On which site.
     pub hub: Hub,

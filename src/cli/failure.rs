@@ -10,6 +10,7 @@ use crate::client::ClientError;
 use crate::device::NoDevice;
 use crate::engine::EngineError;
 use crate::engine::weights::WeightsError;
+use crate::fetch::FetchError;
 use crate::job::{JobError, JobId};
 use crate::library::png::PngError;
 use crate::paths::NoHome;
@@ -79,6 +80,27 @@ pub(super) enum Failure {
     /// A file is no model, or not a whole one.
     #[error("{path}: {source}", path = path.display())]
     Weights { path: PathBuf, source: WeightsError },
+    /// A file could not be fetched, or a setting of the hubs is wrong.
+    #[error(transparent)]
+    Fetch(FetchError),
+    /// Several files could not be fetched; each was said.
+    #[error("{failed} of {of} files could not be fetched; the same command goes on from what is there")]
+    Unfetched { failed: usize, of: usize },
+    /// Files are not what was published; each was said.
+    #[error("{bad} of {of} files are not what was published, as said above")]
+    Unverified { bad: usize, of: usize },
+    /// A word that means no published file.
+    #[error(
+        "{word:?} is neither a model nor a published file that is known ({known}), nor an address: hf:ORG/NAME/PATH of \
+         Hugging Face, ms:ORG/NAME/PATH of ModelScope"
+    )]
+    NoFiles { word: String, known: String },
+    /// Something that was never fetched.
+    #[error("nothing of {0} was fetched by `flux-tui models pull`, so there is nothing to do")]
+    NotFetched(String),
+    /// Nobody agreed to a removal.
+    #[error("nothing was removed: nobody agreed. `--yes` removes without asking")]
+    NotAgreed,
     /// The worker could not start or go on (only in `worker run`).
     #[error(transparent)]
     Worker(#[from] WorkerError),
@@ -126,7 +148,9 @@ impl Failure {
             Self::Unmeasurable { .. } => 2,
             Self::NoDevice(_)
             | Self::Client(ClientError::Refused(Refusal::NoDevice(_) | Refusal::LackingModel(_))) => 2,
-            Self::Cancelled { .. } | Self::Interrupted => 130,
+            Self::Fetch(FetchError::Address(_) | FetchError::Setting { .. }) | Self::NotFetched(_) => 2,
+            Self::NoFiles { .. } => 2,
+            Self::Cancelled { .. } | Self::Interrupted | Self::Fetch(FetchError::Cancelled) => 130,
             Self::ClosedPipe => 0,
             _ => 1,
         }

@@ -1,14 +1,19 @@
-//! `flux-tui models`: which models there are, where their parts are, and what a file is.
+//! `flux-tui models`: which models there are, where their parts are, what a file is; fetching, checking and removing them.
 
+mod bar;
 mod info;
 mod list;
 mod locate;
+mod pull;
+mod remove;
+mod selection;
+mod verify;
 
 use clap::Subcommand;
 
 use super::failure::Failure;
 
-/// Models: which there are, where their parts are, what a file is.
+/// Models: which there are, where their parts are, what a file is; fetch, check and remove them.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(subcommand)]
@@ -20,6 +25,9 @@ enum Command {
     List(list::Args),
     Where(locate::Args),
     Info(info::Args),
+    Pull(pull::Args),
+    Verify(verify::Args),
+    Remove(remove::Args),
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
@@ -27,5 +35,8 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         Command::List(args) => list::run(args),
         Command::Where(args) => locate::run(args),
         Command::Info(args) => info::run(args),
+        Command::Pull(args) => pull::run(args),
+        Command::Verify(args) => verify::run(args),
+        Command::Remove(args) => remove::run(args),
     }
 }

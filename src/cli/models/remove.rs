@@ -1,0 +1,73 @@
+//! `flux-tui models remove`: fetched files go, after it was said which.
+
+use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+
+use serde::Serialize;
+
+use super::pull::ledger;
+use super::selection;
+use crate::catalog::Bytes;
+use crate::cli::failure::Failure;
+use crate::cli::{stdout, text};
+use crate::fetch::{Hubs, Removal, plan_removal};
+
+/// Remove fetched files from the caches.
+///
+/// Only what `models pull` fetched or found there; what another snapshot or model needs stays.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Models, published files by their ids, or addresses (hf:…, ms:…).
+    #[arg(required = true)]
+    names: Vec<String>,
+    /// Remove without asking.
+    #[arg(long)]
+    yes: bool,
+    /// Print one JSON object instead.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: &Args) -> Result<(), Failure> {
+    let ledger = ledger()?;
+    let hubs = Hubs::from_env().map_err(Failure::Fetch)?;
+    let kept = ledger.read();
+    let (places, shared) = selection::to_remove(&args.names, &kept)?;
+    let removal = plan_removal(&hubs, &kept, &places, &shared);
+    if !args.json {
+        stdout::write(&text::plain(&said(&removal)))?;
+    }
+    if !removal.files.is_empty() && !args.yes && !agreed()? {
+        return Err(Failure::NotAgreed);
+    }
+    let freed = removal.carry_out(&hubs, &ledger).map_err(Failure::Fetch)?;
+    if args.json {
+        let files = removal.files.iter().map(|file| file.file.display().to_string()).collect();
+        return stdout::json(&Told { files, freed });
+    }
+    stdout::line(&format!("{} removed, {} freed", text::count(removal.files.len(), "file"), Bytes(freed)))
+}
+
+#[derive(Serialize)]
+struct Told {
+    files: Vec<String>,
+    freed: u64,
+}
+
+/// What goes and what stays.
+fn said(removal: &Removal) -> String {
+    let goes =
+        removal.files.iter().map(|kept| format!("goes   {} ({})\n", kept.file.display(), Bytes(kept.bytes)));
+    let stays = removal.stays.iter().map(|(file, why)| format!("stays  {}: {why}\n", file.display()));
+    goes.chain(stays).collect()
+}
+
+/// Asks a person; without one, nobody has agreed.
+fn agreed() -> Result<bool, Failure> {
+    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        return Ok(false);
+    }
+    let _ = write!(io::stderr().lock(), "Remove? [y/N] ");
+    let mut line = String::new();
+    io::stdin().lock().read_line(&mut line).map_err(Failure::Stdin)?;
+    Ok(matches!(line.trim(), "y" | "Y" | "yes"))
+}

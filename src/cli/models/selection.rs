@@ -1,0 +1,206 @@
+//! What the words of `models pull`, `verify` and `remove` mean: a model, a published file by its id, an address, a path.
+
+use std::path::{Path, PathBuf};
+
+use crate::catalog::find::{Search, to_fetch as files_of};
+use crate::catalog::{self, Catalog, Entry, Place, Published, Recipe, Role, Wanted as Weights};
+use crate::cli::failure::Failure;
+use crate::cli::generate::catalog;
+use crate::fetch::{FetchError, Kept, Wanted};
+use crate::model::{ModelName, Source};
+use crate::paths::Paths;
+use crate::worker::{Recogniser, search};
+
+/// A word of the command line that is no path.
+enum Word {
+    Model(Box<Entry>),
+    File(&'static Published),
+    Address(Place),
+}
+
+impl Word {
+    fn new(catalog: &Catalog, word: &str) -> Result<Self, Failure> {
+        if let Some(entry) = catalog.find(&ModelName::new(word)) {
+            return Ok(Self::Model(Box::new(entry)));
+        }
+        if let Some(file) = catalog::file(word) {
+            return Ok(Self::File(file));
+        }
+        if word.contains(':') {
+            return word
+                .parse()
+                .map(Self::Address)
+                .map_err(|error| Failure::Fetch(FetchError::Address(error)));
+        }
+        let known: Vec<_> = catalog.entries().iter().map(|entry| entry.info.name.to_string()).collect();
+        Err(Failure::NoFiles { word: word.to_owned(), known: known.join(", ") })
+    }
+}
+
+/// The files to fetch, each with what it is called in a report. Of a model those that are not here.
+pub(super) fn to_fetch(words: &[String]) -> Result<Vec<(String, Wanted)>, Failure> {
+    with_catalog(|catalog, search| {
+        let mut all: Vec<(String, Wanted)> = Vec::new();
+        for word in words {
+            let files = match Word::new(catalog, word)? {
+                Word::Model(entry) => named(&files_of(&search.missing(&entry.recipe))),
+                Word::File(file) => named(&with_companions(file)),
+                Word::Address(place) => vec![(place.to_string(), known(place))],
+            };
+            let new: Vec<_> =
+                files.into_iter().filter(|(_, file)| all.iter().all(|(_, one)| one != file)).collect();
+            all.extend(new);
+        }
+        Ok(all)
+    })
+}
+
+/// The files to check, each with what is known of it. Without a word all that was fetched.
+pub(super) fn to_verify(words: &[String], kept: &[Kept]) -> Result<Vec<(PathBuf, Option<Kept>)>, Failure> {
+    let of_kept = |kept: &Kept| (kept.file.clone(), Some(kept.clone()));
+    if words.is_empty() {
+        return Ok(kept.iter().map(of_kept).collect());
+    }
+    with_catalog(|catalog, search| {
+        let mut all = Vec::new();
+        for word in words {
+            let path = std::path::absolute(word).unwrap_or_else(|_| PathBuf::from(word));
+            match Word::new(catalog, word) {
+                Ok(Word::Model(entry)) => all.extend(files_here(search, &entry.recipe, kept)),
+                Ok(Word::File(file)) => all.extend(file_here(search, file, kept)),
+                Ok(Word::Address(place)) => {
+                    all.extend(kept.iter().filter(|kept| kept.place == place).map(of_kept));
+                }
+                Err(_) if path.exists() => {
+                    let of = kept.iter().find(|kept| kept.file == path || kept.blob == path).cloned();
+                    all.push((path, of));
+                    continue;
+                }
+                Err(failure) => return Err(failure),
+            }
+            if all.is_empty() {
+                return Err(Failure::NotFetched(word.clone()));
+            }
+        }
+        Ok(all)
+    })
+}
+
+/// The places of the files to remove, and those of files that other models that are here need.
+pub(super) fn to_remove(words: &[String], kept: &[Kept]) -> Result<(Vec<Place>, Vec<Place>), Failure> {
+    with_catalog(|catalog, search| {
+        let (mut places, mut models) = (Vec::new(), Vec::new());
+        for word in words {
+            let meant: Vec<Place> = match Word::new(catalog, word)? {
+                Word::Model(entry) => {
+                    models.push(entry.info.name.clone());
+                    places_of(&entry.recipe)
+                }
+                Word::File(file) => {
+                    with_companions(file).iter().flat_map(|file| file.places.clone()).collect()
+                }
+                Word::Address(place) => vec![place],
+            };
+            if !kept.iter().any(|kept| meant.contains(&kept.place)) {
+                return Err(Failure::NotFetched(word.clone()));
+            }
+            places.extend(meant);
+        }
+        // Only a whole model is removed with care for others; a file that was named is meant.
+        let others = catalog.entries().iter().filter(|entry| !models.contains(&entry.info.name));
+        let here = others.filter(|entry| search.weights(&entry.recipe, Role::Transformer).is_ok());
+        let shared = if models.is_empty() {
+            Vec::new()
+        } else {
+            here.flat_map(|one| places_of(&one.recipe)).collect()
+        };
+        Ok((places, shared))
+    })
+}
+
+fn with_catalog<T>(act: impl FnOnce(&Catalog, &Search<'_>) -> Result<T, Failure>) -> Result<T, Failure> {
+    let paths = Paths::from_env()?;
+    let catalog = catalog(&paths.config);
+    search(&catalog, &paths, &Recogniser::default(), |search| act(&catalog, search))
+}
+
+fn named(files: &[&Published]) -> Vec<(String, Wanted)> {
+    files.iter().map(|file| (file.id.clone(), Wanted::from(*file))).collect()
+}
+
+/// A place with what the catalogue knows of the file there.
+fn known(place: Place) -> Wanted {
+    let file = catalog::published().iter().find(|file| file.places.contains(&place));
+    let (bytes, sha256) = file.map_or((None, None), |file| (file.bytes, file.sha256.clone()));
+    Wanted { places: vec![place], bytes, sha256 }
+}
+
+/// A file and those that it is of no use without.
+fn with_companions(file: &'static Published) -> Vec<&'static Published> {
+    std::iter::once(file).chain(file.with.iter().filter_map(|id| catalog::file(id))).collect()
+}
+
+/// All published files that would serve in a role.
+fn published(recipe: &Recipe, role: Role) -> Vec<&'static Published> {
+    match recipe.wanted(role) {
+        Weights::Given(_) => Vec::new(),
+        Weights::Published(ids) => ids.iter().filter_map(|id| catalog::file(id)).collect(),
+    }
+}
+
+fn places_of(recipe: &Recipe) -> Vec<Place> {
+    let files = Role::ALL.into_iter().flat_map(|role| published(recipe, role)).flat_map(with_companions);
+    files.flat_map(|file| file.places.clone()).collect()
+}
+
+/// The files of a model that are here, with what is known of those that are published.
+fn files_here(search: &Search<'_>, recipe: &Recipe, kept: &[Kept]) -> Vec<(PathBuf, Option<Kept>)> {
+    let mut all: Vec<(PathBuf, Option<Kept>)> = Vec::new();
+    for role in Role::ALL {
+        let Ok(Source::File(path)) = search.weights(recipe, role) else { continue };
+        let file =
+            published(recipe, role).into_iter().find(|file| search.file(file, role).as_ref() == Some(&path));
+        let found = file.map_or_else(|| vec![(path.clone(), None)], |file| with_beside(file, &path, kept));
+        all.extend(found.into_iter().filter(|one| !all.contains(one)).collect::<Vec<_>>());
+    }
+    with_fetched(all, &places_of(recipe), kept)
+}
+
+fn file_here(search: &Search<'_>, file: &'static Published, kept: &[Kept]) -> Vec<(PathBuf, Option<Kept>)> {
+    let path = Role::ALL.into_iter().find_map(|role| search.file(file, role));
+    let found = path.map_or_else(Vec::new, |path| with_beside(file, &path, kept));
+    let places: Vec<_> = with_companions(file).iter().flat_map(|file| file.places.clone()).collect();
+    with_fetched(found, &places, kept)
+}
+
+/// What was found, and what was fetched from those places and is too damaged to be found.
+fn with_fetched(
+    mut found: Vec<(PathBuf, Option<Kept>)>,
+    places: &[Place],
+    kept: &[Kept],
+) -> Vec<(PathBuf, Option<Kept>)> {
+    for kept in kept.iter().filter(|kept| places.contains(&kept.place)) {
+        if found.iter().all(|(path, _)| *path != kept.file) {
+            found.push((kept.file.clone(), Some(kept.clone())));
+        }
+    }
+    found
+}
+
+/// A published file at its path and its companions beside it, as the catalogue knows them.
+fn with_beside(file: &'static Published, path: &Path, kept: &[Kept]) -> Vec<(PathBuf, Option<Kept>)> {
+    let beside = |one: &Published| {
+        if one.id == file.id { path.to_owned() } else { path.with_file_name(one.file_name()) }
+    };
+    let files = with_companions(file).into_iter().map(|one| (one, beside(one)));
+    files.map(|(one, path)| (path.clone(), expected(one, path, kept))).collect()
+}
+
+/// What a file must be: by the catalogue, else by what its hub said when it was fetched.
+fn expected(file: &Published, path: PathBuf, kept: &[Kept]) -> Option<Kept> {
+    let fetched = kept.iter().find(|kept| kept.file == path);
+    let bytes = file.bytes.or(fetched.map(|kept| kept.bytes))?;
+    let hash = file.sha256.clone().or_else(|| fetched.and_then(|kept| kept.hash.clone()));
+    let place = file.places.first()?.clone();
+    Some(Kept { place, blob: path.clone(), file: path, bytes, hash })
+}

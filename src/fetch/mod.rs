@@ -1,0 +1,51 @@
+//! Getting published files: from Hugging Face and ModelScope into those hubs' own caches.
+//!
+//! ```text
+//! address ── what is wanted          hubs ── the environment: servers, tokens, caches
+//!     └──> pull ── remote   what the hub says: size, hash, commit      (http: redirects, tokens)
+//!               ├─ cache    where it is already, and where it comes to
+//!               ├─ space    whether the disk has room
+//!               ├─ lock     one writer a file
+//!               └─ transfer pieces over several connections ──> part  what is there of it
+//!                                                      digest <──┘    hashed behind the writing
+//! ```
+//!
+//! # Invariants
+//! 1. A file under its final name is whole and its hash, where one is known, was compared.
+//! 2. Whatever ends a transfer, what came of it is kept and gone on with, unless the hub has other content now or the
+//!    content turned out wrong.
+//! 3. A token goes to its hub's own address and to no other host.
+//! 4. Names from a hub become file names only after they were checked; lengths from a hub allocate nothing.
+//!
+//! Nothing here writes to a terminal: [`Observer`] is told. Everything blocks; callers give it a thread.
+
+mod address;
+mod cache;
+mod digest;
+mod error;
+mod http;
+mod hubs;
+mod ledger;
+mod lock;
+mod network;
+mod part;
+mod patience;
+mod progress;
+mod pull;
+mod remote;
+mod remove;
+mod space;
+mod spans;
+mod transfer;
+mod verify;
+
+pub use address::AddressError;
+pub use error::FetchError;
+pub use hubs::{Hubs, Server, Token};
+pub use ledger::{Kept, Ledger};
+pub use network::Network;
+pub use progress::{Cancel, FileProgress, Notice, Observer, Progress, Silent};
+pub use pull::{Fetched, Options, Wanted, pull};
+pub use remove::{Removal, plan as plan_removal};
+pub use space::{Free, free};
+pub use verify::{Checked, Verdict, check as verify};
