@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # Everything that only a card can show, in one go: checks first, then times, then the peers on the same card.
-#   benches/cuda/on_a_card.sh FLUX_TUI CUDA_TESTS OUT [check|draw|measure|budget|agree|peers|sanitize ...]
+#   benches/cuda/on_a_card.sh FLUX_TUI CUDA_TESTS OUT [check|draw|files|measure|budget|agree|peers|sanitize ...]
 # FLUX_TUI is the program built with --features cuda, CUDA_TESTS the binary of `cargo test --features cuda --test cuda
 # --no-run`. `agree` and `peers` want Python with torch and diffusers. Results go to OUT; a summary to standard output.
 set -uo pipefail
 program=$(realpath "$1") tests=$(realpath "$2") out=$(mkdir -p "$3" && realpath "$3")
 shift 3
-parts=${*:-check draw measure budget agree peers sanitize}
+parts=${*:-check draw files measure budget agree peers sanitize}
 here=$(cd "$(dirname "$0")/.." && pwd)
 
 check() {
@@ -28,6 +28,28 @@ draw() {
     cp "$HOME"/.local/share/flux-tui/pictures/*/*.png "$out"/
     "$program" worker stop
     "$program" bench --device cuda --repeat 10
+}
+
+# FLUX.1-dev's full size from files (17 GB, random values, in memory), as a person draws with it: what loading takes, what a
+# new prompt takes with T5 on the card and on the CPU, and within 8 GB. FULL names a folder to make them in.
+files() {
+    local models=${FULL:-/dev/shm/full}
+    export HOME=$(mktemp -d)
+    python3 "$here/cuda/full_size.py" "$models" || return
+    mkdir -p "$HOME/.config/flux-tui" && cp "$models/models.toml" "$HOME/.config/flux-tui/"
+    "$program" models info "$models/flux1-dev.safetensors"
+    for held in "" "--vram-budget 8GB"; do
+        "$program" plan --model full $held
+        for prompt in "a red fox" "a blue car"; do
+            "$program" generate "$prompt" --model full --seed 1 --steps 20 --json --no-display $held; echo
+        done
+        grep -E "VmHWM|RssAnon|RssFile" /proc/"$(pgrep -f "worker run" | head -1)"/status | tr '\n' ' '; echo
+    done
+    "$program" generate "a house" --model full --seed 1 --steps 20 --json --no-display --t5 cpu; echo
+    "$program" generate "a house" --model full --seed 1 --steps 4 --width 2048 --height 2048 --json --no-display --vram-budget 8GB; echo
+    "$program" worker status
+    "$program" worker stop
+    rm -r "$models"
 }
 
 measure() {

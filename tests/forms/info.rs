@@ -185,7 +185,7 @@ fn the_program_tells_it_as_a_table_and_as_json() {
     assert_eq!(json["kind"], "transformer");
     assert_eq!(json["precision"], serde_json::json!([{ "type": "bf16", "bytes": 23_802_816_640_u64 }]));
     assert_eq!(json["missing"], serde_json::json!(["t5", "clip", "vae"]));
-    assert_eq!((&json["draws"], &json["memory"]["cpu"]), (&true.into(), &47_605_633_280_u64.into()));
+    assert_eq!((&json["draws"], &json["memory"]["cpu"]), (&true.into(), &23_802_816_640_u64.into()));
 
     of_devs_size_in_q4_k(&file);
     let table = home.run(&["models", "info", path]);

@@ -75,8 +75,8 @@ pub struct Found {
     pub form: &'static str,
     /// Bytes of its tensors.
     pub bytes: u64,
-    /// Bytes that its weights take on the CPU, where a transformer's and T5's quantised ones stay so and all others
-    /// become fp32.
+    /// Bytes that its weights take on the CPU, where a transformer's and T5's stay as they are if they are quantised or
+    /// many ([`Weights::stay_stored`]) and all others become fp32.
     pub on_cpu: u64,
     /// … and on a card, where a transformer's fp8 and quantised ones stay so and all others become bf16.
     pub on_card: u64,
@@ -212,9 +212,11 @@ fn kind_of(weights: &Weights) -> Kind {
 
 fn found(part: Part, weights: &Weights) -> Found {
     let transformer = part == Part::Transformer;
-    let on_cpu = |dtype: Dtype, values, bytes| match dtype.is_quantised() {
-        true if transformer || part == Part::T5 => bytes,
-        _ => 4 * values,
+    let kept = transformer || part == Part::T5;
+    let large = weights.stay_stored();
+    let on_cpu = |dtype: Dtype, values, bytes| match kept && (large || dtype.is_quantised()) {
+        true => bytes,
+        false => 4 * values,
     };
     let on_card = |dtype: Dtype, values, bytes| match dtype {
         Dtype::F8E4M3 if transformer => values,

@@ -6,7 +6,7 @@ use super::origin::Origin;
 use crate::engine::cuda::error::{CudaError, Result};
 use crate::engine::cuda::gpu::Gpu;
 use crate::engine::cuda::memory::{Buffer, F8, Layout, Matrix};
-use crate::engine::cuda::weights::{block_on_card, blocks_on_card, narrowed};
+use crate::engine::cuda::weights::{block_on_card, blocks_on_card, visit};
 use crate::engine::weights::{Dtype, Stored};
 
 /// How a weight is kept.
@@ -123,12 +123,10 @@ impl Linear {
         }
         let mut rows = 0;
         for piece in &pieces {
-            let bytes = narrowed(piece, dtype);
-            let out = bytes.len() / (self.inner * size_of::<bf16>());
+            let out = piece.values(dtype) / self.inner;
             for (first, count) in scratch.pieces(out, self.inner) {
                 let wide = scratch.rows(count, self.inner);
-                let from = first * self.inner * size_of::<bf16>();
-                gpu.upload(wide.as_bytes(), &bytes[from..from + wide.bytes()])?;
+                gpu.load_values(wide.as_bytes(), piece, dtype, first * self.inner)?;
                 let at = rows + first;
                 gpu.quantize_rows(wide, weight.slice_rows(at, count), scales.slice_rows(at, count))?;
             }
@@ -150,6 +148,7 @@ impl Linear {
                     "{name:?} is quantised and has another scale beside it"
                 )));
             }
+            visit(piece.bytes);
             let bytes = blocks_on_card(piece);
             gpu.upload(to.slice_columns(at, bytes.len()), &bytes)?;
             at += bytes.len();
