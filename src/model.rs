@@ -115,6 +115,8 @@ pub struct Parts {
     pub t5_tokenizer: Source,
     /// The 16×3 projection from latent to colour, JSON.
     pub preview: Source,
+    /// A folder for what the encoders make of prompts, so that each is read once; `None` keeps nothing.
+    pub encoded: Option<PathBuf>,
 }
 
 /// What suits a model when the person does not say.

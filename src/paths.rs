@@ -5,13 +5,14 @@
 //! | configuration, themes, keymap | `$XDG_CONFIG_HOME/flux-tui` (`~/.config/flux-tui`) |
 //! | pictures, library | `$XDG_DATA_HOME/flux-tui` (`~/.local/share/flux-tui`) |
 //! | socket, lock, log, studio state | `$XDG_STATE_HOME/flux-tui` (`~/.local/state/flux-tui`) |
+//! | what can be made again | `$XDG_CACHE_HOME/flux-tui` (`~/.cache/flux-tui`) |
 //!
 //! The socket is not in `$XDG_RUNTIME_DIR`, because that goes at the last logout and the worker
 //! stays.
 
 use std::path::{Path, PathBuf};
 
-/// The three directories.
+/// The four directories.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Paths {
     /// Configuration, themes, keymap.
@@ -20,6 +21,8 @@ pub struct Paths {
     pub data: PathBuf,
     /// Socket, lock, log.
     pub state: PathBuf,
+    /// What can be made again.
+    pub cache: PathBuf,
 }
 
 /// No home directory.
@@ -48,13 +51,15 @@ impl Paths {
             config: base("CONFIG", ".config")?,
             data: base("DATA", ".local/share")?,
             state: base("STATE", ".local/state")?,
+            cache: base("CACHE", ".cache")?,
         })
     }
 
-    /// All three under one directory; for tests.
+    /// All of them under one directory; for tests.
     #[must_use]
     pub fn under(root: &Path) -> Self {
-        Self { config: root.join("config"), data: root.join("data"), state: root.join("state") }
+        let [config, data, state, cache] = ["config", "data", "state", "cache"].map(|name| root.join(name));
+        Self { config, data, state, cache }
     }
 
     /// Finished pictures, in one directory a day.
@@ -73,6 +78,12 @@ impl Paths {
     #[must_use]
     pub fn fetched(&self) -> PathBuf {
         self.data.join("fetched.json")
+    }
+
+    /// What the encoders made of prompts.
+    #[must_use]
+    pub fn prompts(&self) -> PathBuf {
+        self.cache.join("prompts")
     }
 
     /// The worker's socket.

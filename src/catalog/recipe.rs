@@ -141,6 +141,7 @@ impl Recipe {
             t5_config: self.t5_config.clone(),
             t5_tokenizer: self.t5_tokenizer.clone(),
             preview: self.preview.clone(),
+            encoded: None,
         })
     }
 }

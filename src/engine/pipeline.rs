@@ -3,7 +3,8 @@
 use std::cell::RefCell;
 use std::time::Instant;
 
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
+use safetensors::tensor::Dtype as Stored;
 
 use super::dit::model::{Flux, Watch};
 use super::files::{Files, Progress};
@@ -11,6 +12,7 @@ use super::preview::{Preview, Projection};
 use super::sample::euler;
 use super::sample::schedule::{Shift, sigmas};
 use super::text::encode::Clip;
+use super::text::kept::{Kept, KeptPrompts};
 use super::text::t5::T5;
 use super::text::tokenize::Counter;
 use super::vae::decoder::{Decoder, Scaling};
@@ -23,6 +25,7 @@ use crate::model::{ModelName, Parts, TextLimits};
 #[derive(Debug)]
 pub(super) struct Pipeline {
     counter: Counter,
+    kept: Option<KeptPrompts>,
     t5: T5,
     clip: Clip,
     flux: Flux,
@@ -65,17 +68,33 @@ impl Pipeline {
             LoadStop::Weights(error) => failed("the transformer", &parts.transformer)(error),
         })?;
         let precision = precision(&transformer);
-        Ok(Self { counter, t5: t5_model, clip: clip_model, flux, decoder, projection, precision })
+        let kept = KeptPrompts::new(parts, (&t5, &clip), &counter, ("CPU", Stored::F32));
+        Ok(Self { counter, kept, t5: t5_model, clip: clip_model, flux, decoder, projection, precision })
     }
 
     /// T5's sequence, CLIP's pooled vector, and what either did not read.
     fn encode(&self, prompt: &str) -> Result<(Tensor, Tensor, Vec<TokenCount>), EngineError> {
         let failed = compute("reading the prompt");
+        let known =
+            self.kept.as_ref().and_then(|kept| kept.read(prompt, [self.t5.width(), self.clip.width()]));
+        if let Some(Kept { text, pooled, cuts }) = known {
+            let tensor =
+                |bytes: &[u8], rows, width| Tensor::from_vec(from_bytes(bytes), (rows, width), &Device::Cpu);
+            let text = tensor(&text, self.counter.t5.limit(), self.t5.width()).map_err(&failed)?;
+            return Ok((text, tensor(&pooled, 1, self.clip.width()).map_err(&failed)?, cuts));
+        }
+        let begun = Instant::now();
         let t5 = self.counter.t5.tokenize(prompt).map_err(compute("reading the prompt"))?;
         let clip = self.counter.clip.tokenize(prompt).map_err(compute("reading the prompt"))?;
         let text = self.t5.encode(&t5).map_err(&failed)?;
         let pooled = self.clip.encode(&clip).map_err(&failed)?;
-        let cuts = [t5.count, clip.count].into_iter().filter(|count| count.cut_at.is_some()).collect();
+        let cuts: Vec<_> =
+            [t5.count, clip.count].into_iter().filter(|count| count.cut_at.is_some()).collect();
+        if let Some(kept) = &self.kept {
+            let bytes = |tensor: &Tensor| to_bytes(tensor).map_err(&failed);
+            let made = Kept { text: bytes(&text)?, pooled: bytes(&pooled)?, cuts: cuts.clone() };
+            kept.write(prompt, &made, begun.elapsed());
+        }
         Ok((text, pooled, cuts))
     }
 
@@ -191,6 +210,15 @@ impl From<WeightsError> for LoadStop {
 
 fn compute<E: std::error::Error + Send + Sync + 'static>(stage: &'static str) -> impl Fn(E) -> EngineError {
     move |error| EngineError::Compute { stage, source: Box::new(error) }
+}
+
+fn to_bytes(tensor: &Tensor) -> candle_core::Result<Vec<u8>> {
+    let values = tensor.flatten_all()?.to_vec1::<f32>()?;
+    Ok(values.into_iter().flat_map(f32::to_le_bytes).collect())
+}
+
+fn from_bytes(bytes: &[u8]) -> Vec<f32> {
+    bytes.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect()
 }
 
 /// What computes, and from which weights: `fp32 from fp8 e4m3 weights`.

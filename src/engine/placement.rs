@@ -215,6 +215,7 @@ mod tests {
         let parts = Parts {
             transformer: nano("flux1-nano-fp8.safetensors"),
             complete_from: None,
+            encoded: None,
             vae: nano("ae.safetensors"),
             vae_config: nano("vae_config.json"),
             clip: nano("clip.safetensors"),

@@ -106,6 +106,7 @@ impl Models for Catalogued {
     ) -> Result<Box<dyn Draw>, EngineError> {
         let found = self.searching(|catalog, search| find(catalog, search, name));
         let Ready { info, parts } = found.map_err(|reason| Self::gone(name, &reason))?;
+        let parts = Parts { encoded: Some(self.paths.prompts()), ..parts };
         engine::load(name, &parts, info.limits, on, observer)
     }
 

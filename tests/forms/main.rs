@@ -164,6 +164,7 @@ fn parts(of: impl Fn(&str, &'static str) -> Source) -> Parts {
     Parts {
         transformer: of("transformer", TRANSFORMER),
         complete_from: None,
+        encoded: None,
         vae: of("vae", "ae.safetensors"),
         vae_config: own("vae_config.json"),
         clip: of("text_encoder", "clip.safetensors"),

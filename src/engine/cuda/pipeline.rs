@@ -89,6 +89,7 @@ impl Pipeline {
         })
         .map_err(&on_card)?;
         progress.finish(&transformer)?;
+        let kept = Prompts::kept(parts, (&t5, &clip), &counter, t5_on_host);
         let (t5_bytes, clip_bytes) = (t5.size(), clip.size());
         let t5 = if t5_on_host {
             host::T5::load(&t5, &parts.t5_config).map(T5Reader::Host).map_err(CudaError::from)
@@ -108,7 +109,7 @@ impl Pipeline {
         progress.finish_bytes(clip_bytes)?;
         Ok(Self {
             gpu: Arc::clone(gpu),
-            prompts: Prompts::new(counter, t5, clip),
+            prompts: Prompts::new(counter, kept, t5, clip),
             flux,
             decoder,
             projection,

@@ -3,19 +3,25 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Instant;
 
 use half::bf16;
+use safetensors::tensor::Dtype;
 
 use super::error::{CudaError, Result};
 use super::gpu::Gpu;
 use super::memory::Buffer;
 use super::pipeline::during;
 use super::text::{Clip, T5};
+use super::weights::as_bf16;
 use crate::engine::EngineError;
 use crate::engine::budget;
+use crate::engine::text::kept::{Kept, KeptPrompts};
 use crate::engine::text::t5 as host;
 use crate::engine::text::tokenize::{Counter, Tokens};
+use crate::engine::weights::Weights;
 use crate::job::TokenCount;
+use crate::model::Parts;
 
 /// What the encoders made of a prompt, in host memory: 4 MB for FLUX.1-dev.
 #[derive(Debug)]
@@ -79,6 +85,7 @@ impl T5Reader {
 #[derive(Debug)]
 pub struct Prompts {
     counter: Counter,
+    kept: Option<KeptPrompts>,
     t5: T5Reader,
     clip: Clip,
     /// The newest first.
@@ -86,10 +93,22 @@ pub struct Prompts {
 }
 
 impl Prompts {
-    /// Of these encoders.
+    /// Of these encoders; `kept` as [`Prompts::kept`] gives it.
     #[must_use]
-    pub fn new(counter: Counter, t5: T5Reader, clip: Clip) -> Self {
-        Self { counter, t5, clip, last: VecDeque::new() }
+    pub fn new(counter: Counter, kept: Option<KeptPrompts>, t5: T5Reader, clip: Clip) -> Self {
+        Self { counter, kept, t5, clip, last: VecDeque::new() }
+    }
+
+    /// Where prompts of these encoders are kept on disk, if the parts name a folder.
+    #[must_use]
+    pub fn kept(
+        parts: &Parts,
+        weights: (&Weights, &Weights),
+        counter: &Counter,
+        t5_on_host: bool,
+    ) -> Option<KeptPrompts> {
+        let reading = if t5_on_host { "card, T5 on the CPU" } else { "card" };
+        KeptPrompts::new(parts, weights, counter, (reading, Dtype::BF16))
     }
 
     /// Tokens of every prompt.
@@ -127,13 +146,25 @@ impl Prompts {
 
     fn read_anew(&self, gpu: &Arc<Gpu>, prompt: &str) -> std::result::Result<Encoded, EngineError> {
         const STAGE: &str = "reading the prompt";
+        let known = self.kept.as_ref().and_then(|kept| kept.read(prompt, self.widths()));
+        if let Some(Kept { text, pooled, cuts }) = known {
+            let (text, pooled, tokens) = (as_bf16(&text), as_bf16(&pooled), self.tokens());
+            return Ok(Encoded { prompt: prompt.to_owned(), text, tokens, pooled, cuts });
+        }
+        let begun = Instant::now();
         let untokenized = |error| EngineError::Compute { stage: STAGE, source: Box::new(error) };
         let t5 = self.counter.t5.tokenize(prompt).map_err(untokenized)?;
         let clip = self.counter.clip.tokenize(prompt).map_err(untokenized)?;
         let read = || Ok((self.t5.read(gpu, &t5)?, self.pooled(gpu, &clip)?));
         let (text, pooled) = read().map_err(during(STAGE))?;
         let tokens = t5.ids.len();
-        let cuts = [t5.count, clip.count].into_iter().filter(|count| count.cut_at.is_some()).collect();
+        let cuts: Vec<_> =
+            [t5.count, clip.count].into_iter().filter(|count| count.cut_at.is_some()).collect();
+        if let Some(kept) = &self.kept {
+            let bytes = |values: &[bf16]| values.iter().flat_map(|value| value.to_le_bytes()).collect();
+            let made = Kept { text: bytes(&text), pooled: bytes(&pooled), cuts: cuts.clone() };
+            kept.write(prompt, &made, begun.elapsed());
+        }
         Ok(Encoded { prompt: prompt.to_owned(), text, tokens, pooled, cuts })
     }
 

@@ -12,6 +12,7 @@ use crate::model::Source;
 #[derive(Debug)]
 pub struct Clip {
     model: ClipTextTransformer,
+    width: usize,
 }
 
 /// The fields of `CLIPTextConfig` that a forward pass needs.
@@ -52,7 +53,14 @@ impl Clip {
             num_attention_heads: config.num_attention_heads,
             projection_dim: config.hidden_size,
         };
-        Ok(Self { model: ClipTextTransformer::new(builder, &config)? })
+        let width = config.embed_dim;
+        Ok(Self { model: ClipTextTransformer::new(builder, &config)?, width })
+    }
+
+    /// Columns of what it gives.
+    #[must_use]
+    pub fn width(&self) -> usize {
+        self.width
     }
 
     /// The last layer at the first end token: `[1, channels]`.

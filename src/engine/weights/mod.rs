@@ -20,6 +20,7 @@ mod header;
 mod identify;
 mod names;
 mod nf4;
+mod sample;
 mod stored;
 mod widen;
 
