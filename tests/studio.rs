@@ -15,7 +15,7 @@ fn open(home: &Home) -> Terminal {
 }
 
 fn at_home(home: &Home, mut command: CommandBuilder) -> CommandBuilder {
-    for name in ["XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "COLORTERM"] {
+    for name in ["XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "COLORTERM"] {
         command.env_remove(name);
     }
     command.env("HOME", home.path());
@@ -57,6 +57,19 @@ fn type_draw_watch_cancel_leave_and_come_back() {
     again.see("a red apple, 3d");
     again.type_keys("\x03");
     assert_eq!(again.ended(), 0);
+}
+
+#[test]
+fn what_is_wrong_in_models_toml_is_told_with_its_line() {
+    let home = Home::new();
+    let folder = home.path().join(".config/flux-tui");
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let text = "[[model]]\nname = \"mine\"\nbase = \"nano\"\nsteps = 0\n";
+    std::fs::write(folder.join("models.toml"), text).expect("there is room");
+    let mut studio = open(&home);
+    studio.see("line 4");
+    studio.type_keys("\x03");
+    assert_eq!(studio.ended(), 0);
 }
 
 /// Leaving does not stop work: the picture is finished by the worker and found by the next studio.

@@ -2,6 +2,7 @@
 
 use super::failure::Failure;
 use super::load;
+use crate::catalog::Catalog;
 use crate::config::{Graphics, JobDefaults};
 use crate::device::DeviceChoice;
 use crate::paths::Paths;
@@ -43,6 +44,9 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     let paths = Paths::from_env()?;
     let Args { theme, graphics, ascii, device, load } = args;
     let defaults = JobDefaults { device, ..load.defaults() };
-    let options = StudioOptions { paths: paths.clone(), theme, graphics, ascii, defaults };
+    // The worker leaves out what is wrong there; here is where a person looks.
+    let (_, problems) = Catalog::load(&paths.config);
+    let complaints = problems.iter().map(ToString::to_string).collect();
+    let options = StudioOptions { paths: paths.clone(), theme, graphics, ascii, defaults, complaints };
     super::block_on(async { Ok(ui::run(paths, options).await?) })
 }

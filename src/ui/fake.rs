@@ -293,6 +293,13 @@ fn studio(source: impl Connect) {
     let theme = std::env::var("FLUX_TUI_THEME").ok();
     let graphics = std::env::var("FLUX_TUI_GRAPHICS").ok().and_then(|name| name.parse().ok());
     let ascii = std::env::var_os("FLUX_TUI_ASCII").is_some();
-    let options = super::StudioOptions { paths, theme, graphics, ascii, defaults: JobDefaults::default() };
+    let options = super::StudioOptions {
+        paths,
+        theme,
+        graphics,
+        ascii,
+        defaults: JobDefaults::default(),
+        complaints: Vec::new(),
+    };
     runtime.block_on(super::run(source, options)).expect("it runs");
 }

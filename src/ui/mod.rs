@@ -62,6 +62,8 @@ pub struct StudioOptions {
     pub ascii: bool,
     /// What new jobs begin with.
     pub defaults: JobDefaults,
+    /// What was found wrong before it opened, each with its place.
+    pub complaints: Vec<String>,
 }
 
 /// Why the studio could not run.
@@ -96,6 +98,7 @@ pub async fn run<C: Connect>(source: C, options: StudioOptions) -> Result<(), St
 fn first_state(options: &StudioOptions, environment: Environment) -> State {
     let (config, problems) = Config::load(&options.paths.config);
     let mut complaints: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    complaints.extend(options.complaints.iter().cloned());
     let wanted = options.theme.clone().or(config.theme).filter(|name| name != "auto");
     let automatic = wanted.is_none() && !environment.is_plain();
     let name = wanted.unwrap_or_else(|| if environment.is_plain() { "ansi16" } else { "dark" }.to_owned());
