@@ -119,6 +119,28 @@ pub struct Parts {
     pub encoded: Option<PathBuf>,
 }
 
+#[cfg(test)]
+impl Parts {
+    /// The built-in model's, as files of the repository.
+    pub(crate) fn nano() -> Self {
+        let file = |name| Source::File(Path::new(env!("CARGO_MANIFEST_DIR")).join("models/nano").join(name));
+        Self {
+            transformer: file("flux1-nano-fp8.safetensors"),
+            complete_from: None,
+            vae: file("ae.safetensors"),
+            vae_config: file("vae_config.json"),
+            clip: file("clip.safetensors"),
+            clip_config: file("clip_config.json"),
+            clip_tokenizer: file("clip_tokenizer.json"),
+            t5: file("t5.safetensors"),
+            t5_config: file("t5_config.json"),
+            t5_tokenizer: file("t5_tokenizer.json"),
+            preview: file("preview.json"),
+            encoded: None,
+        }
+    }
+}
+
 /// What suits a model when the person does not say.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Defaults {

@@ -195,10 +195,8 @@ mod cards {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
 
     use super::*;
-    use crate::model::Source;
 
     struct Nobody;
 
@@ -211,24 +209,9 @@ mod tests {
     }
 
     fn refusal(device: Device, precision: PrecisionChoice) -> String {
-        let nano = |file| Source::File(Path::new(env!("CARGO_MANIFEST_DIR")).join("models/nano").join(file));
-        let parts = Parts {
-            transformer: nano("flux1-nano-fp8.safetensors"),
-            complete_from: None,
-            encoded: None,
-            vae: nano("ae.safetensors"),
-            vae_config: nano("vae_config.json"),
-            clip: nano("clip.safetensors"),
-            clip_config: nano("clip_config.json"),
-            clip_tokenizer: nano("clip_tokenizer.json"),
-            t5: nano("t5.safetensors"),
-            t5_config: nano("t5_config.json"),
-            t5_tokenizer: nano("t5_tokenizer.json"),
-            preview: nano("preview.json"),
-        };
         let (name, limits) = (ModelName::new(ModelName::NANO), TextLimits { t5: 32, clip: 77 });
         let on = Placement::new(device, precision.into());
-        match load(&name, &parts, limits, &on, &mut Nobody) {
+        match load(&name, &Parts::nano(), limits, &on, &mut Nobody) {
             Ok(engine) => panic!("it was loaded: {}", engine.precision()),
             Err(error) => error.to_string(),
         }

@@ -163,25 +163,8 @@ mod tests {
     const WIDTHS: [usize; 2] = [3, 2];
     const LONG: Duration = Duration::from_secs(1);
 
-    fn nano(file: &str) -> Source {
-        Source::File(Path::new(env!("CARGO_MANIFEST_DIR")).join("models/nano").join(file))
-    }
-
     fn parts(folder: &Path) -> Parts {
-        Parts {
-            transformer: nano("flux1-nano-fp8.safetensors"),
-            complete_from: None,
-            vae: nano("ae.safetensors"),
-            vae_config: nano("vae_config.json"),
-            clip: nano("clip.safetensors"),
-            clip_config: nano("clip_config.json"),
-            clip_tokenizer: nano("clip_tokenizer.json"),
-            t5: nano("t5.safetensors"),
-            t5_config: nano("t5_config.json"),
-            t5_tokenizer: nano("t5_tokenizer.json"),
-            preview: nano("preview.json"),
-            encoded: Some(folder.to_owned()),
-        }
+        Parts { encoded: Some(folder.to_owned()), ..Parts::nano() }
     }
 
     fn of(parts: &Parts, t5_tokens: usize, reading: &str) -> KeptPrompts {
