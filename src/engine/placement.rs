@@ -195,7 +195,6 @@ mod cards {
 
 #[cfg(test)]
 mod tests {
-
     use super::*;
 
     struct Nobody;
