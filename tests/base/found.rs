@@ -92,6 +92,19 @@ fn parts_are_found_in_the_caches_of_both_hubs_and_in_a_programs_folders() {
 }
 
 #[test]
+fn a_gguf_file_of_flux1_is_found_and_fine_tunes_in_that_form_are_known_by_path() {
+    let machine = Machine::new();
+    let at = |path: &str| machine.at(path);
+    let published = "hf/hub/models--city96--FLUX.1-dev-gguf/snapshots/abc/flux1-dev-Q4_K_S.gguf";
+    sparse::gguf(&at(published), &sparse::transformer(true));
+    let tuned = sparse::gguf(&at("ComfyUI/模型/unet/mine.gguf"), &sparse::transformer(true));
+    assert_eq!(machine.parts("flux1-dev-q4")[0], Ok(at(published)));
+    machine.lacks("flux1-dev-q8", Role::Transformer);
+    let others = |search: &Search<'_>| search.other_transformers();
+    assert_eq!(machine.search(others), [tuned]);
+}
+
+#[test]
 fn in_folders_a_files_name_says_nothing_and_its_size_everything_of_a_transformer() {
     let machine = Machine::new();
     let at = |path: &str| machine.at(path);

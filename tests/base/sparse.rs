@@ -38,6 +38,33 @@ pub fn write(path: &Path, dtype: &str, shapes: &Shapes, length: Option<u64>) -> 
     path.to_owned()
 }
 
+/// Writes a GGUF file of FLUX.1: Q4_K where rows are whole blocks, fp32 where they are not.
+pub fn gguf(path: &Path, shapes: &Shapes) -> PathBuf {
+    const Q4_K: (u32, u64, u64) = (12, 256, 144);
+    const F32: (u32, u64, u64) = (0, 1, 4);
+    let text = |text: &str| [&(text.len() as u64).to_le_bytes()[..], text.as_bytes()].concat();
+    let mut bytes = b"GGUF\x03\0\0\0".to_vec();
+    bytes.extend([shapes.len() as u64, 1].map(u64::to_le_bytes).concat());
+    bytes.extend([text("general.architecture"), 8u32.to_le_bytes().to_vec(), text("flux")].concat());
+    let mut at = 0u64;
+    for (name, shape) in shapes {
+        let columns = shape.last().copied().unwrap_or(1) as u64;
+        let quantised = shape.len() == 2 && columns.is_multiple_of(Q4_K.1);
+        let (number, values, block) = if quantised { Q4_K } else { F32 };
+        bytes.extend([text(name), (shape.len() as u32).to_le_bytes().to_vec()].concat());
+        shape.iter().rev().for_each(|side| bytes.extend((*side as u64).to_le_bytes()));
+        bytes.extend(number.to_le_bytes());
+        bytes.extend(at.to_le_bytes());
+        at = (at + shape.iter().product::<usize>() as u64 / values * block).next_multiple_of(32);
+    }
+    bytes.resize(bytes.len().next_multiple_of(32), 0);
+    std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder can be made");
+    let mut file = File::create(path).expect("it can be made");
+    file.write_all(&bytes).expect("it can be written");
+    file.set_len(bytes.len() as u64 + at).expect("a hole costs nothing");
+    path.to_owned()
+}
+
 /// A published file of its published size, at a path.
 pub fn published(id: &str, path: &Path) -> PathBuf {
     let (dtype, shapes) = match id {
