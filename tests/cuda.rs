@@ -6,6 +6,6 @@ mod card;
 #[allow(dead_code)] // what of it the tests of forms use
 #[path = "forms/make.rs"]
 mod make;
-#[allow(dead_code)]
+#[allow(dead_code)] // … and of their files
 #[path = "forms/make_gguf.rs"]
 mod make_gguf;

@@ -1,7 +1,9 @@
 //! How a model is loaded, as flags: the same of every command that draws.
 
-use crate::config::JobDefaults;
-use crate::device::{PrecisionChoice, T5Choice, VramBudget};
+use super::text;
+use crate::config::{Config, JobDefaults};
+use crate::device::{DeviceChoice, LoadOptions, PrecisionChoice, T5Choice, VramBudget};
+use crate::paths::Paths;
 
 /// What is not said is the configuration's.
 #[derive(Debug, Clone, Copy, Default, clap::Args)]
@@ -19,6 +21,14 @@ pub(super) struct Flags {
 }
 
 impl Flags {
+    /// Where and how jobs are drawn: what was not said is the configuration's, and what is wrong there is told.
+    pub fn placed(self, device: Option<DeviceChoice>, paths: &Paths) -> (DeviceChoice, LoadOptions) {
+        let (config, problems) = Config::load(&paths.config);
+        problems.iter().for_each(|problem| text::complain("warning", &problem.to_string()));
+        let defaults = JobDefaults { device, ..self.defaults() }.or(config.defaults);
+        (defaults.device.unwrap_or_default(), defaults.load())
+    }
+
     /// As the configuration would say it.
     pub fn defaults(self) -> JobDefaults {
         let Self { precision, vram_budget, t5 } = self;

@@ -5,7 +5,6 @@ use serde::Serialize;
 use super::failure::Failure;
 use super::generate::{find, model_name, request};
 use super::{load, stdout, text};
-use crate::config::{Config, JobDefaults};
 use crate::device::{DeviceChoice, VramBudget};
 use crate::engine::budget::{Limits, Plan};
 use crate::engine::{self, Forecast, Placement, Planned};
@@ -79,14 +78,12 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let size =
         Size::new(args.width.unwrap_or(usual.size.width()), args.height.unwrap_or(usual.size.height()))?;
     let picture = Planned { size, steps: args.steps.unwrap_or(usual.steps) };
-    let (config, problems) = Config::load(&paths.config);
-    problems.iter().for_each(|problem| text::complain("warning", &problem.to_string()));
-    let defaults = JobDefaults { device: args.device, ..args.load.defaults() }.or(config.defaults);
-    let device = defaults.device.unwrap_or_default().best(&engine::devices())?;
+    let (device, options) = args.load.placed(args.device, &paths);
+    let device = device.best(&engine::devices())?;
     if !device.is_gpu() {
         return Err(Failure::NoCard);
     }
-    let on = Placement::new(device, defaults.load()).for_pictures(picture);
+    let on = Placement::new(device, options).for_pictures(picture);
     let forecast = engine::plan(&name, &entry.parts, entry.info.limits, &on)?;
     let told = Told {
         version: env!("CARGO_PKG_VERSION"),

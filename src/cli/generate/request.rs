@@ -7,7 +7,6 @@ use super::Args;
 use crate::catalog::Catalog;
 use crate::cli::failure::Failure;
 use crate::cli::text;
-use crate::config::{Config, JobDefaults};
 use crate::job::{self, Job, JobError, PROMPT_BYTES, Prompt, SIZE_MULTIPLE, Seed, Size};
 use crate::model::{ModelInfo, ModelName};
 use crate::paths::Paths;
@@ -27,10 +26,8 @@ pub(super) fn job(args: Args, paths: &Paths) -> Result<Job, Failure> {
     let steps = args.steps.unwrap_or(defaults.steps);
     let guidance = args.guidance.unwrap_or(defaults.guidance);
     let job = Job::new(prompt, model.name, size, steps, guidance, args.seed, args.count)?;
-    let (config, problems) = Config::load(&paths.config);
-    problems.iter().for_each(|problem| text::complain("warning", &problem.to_string()));
-    let defaults = JobDefaults { device: args.device, ..args.load.defaults() }.or(config.defaults);
-    Ok(job.placed(defaults.device.unwrap_or_default(), defaults.load()))
+    let (device, options) = args.load.placed(args.device, paths);
+    Ok(job.placed(device, options))
 }
 
 fn model(name: Option<&str>, paths: &Paths) -> Result<ModelInfo, Failure> {
