@@ -71,11 +71,11 @@ TABLE
     done
 }
 
-# Whole pictures held to a budget, 12 GB of pinned host memory beside it.
+# Whole pictures held to a budget, 12 GB of pinned host memory beside it; SLOWER makes each step so many ms longer.
 budget() {
     for held in ${BUDGETS:-7.9GB:512x512 9.2GB:768x512 10.8GB:768x768 12GB:1024x1024 8GB:1024x1024 6GB:1024x1024 4GB:768x768}; do
         timeout 120 "$program" bench --model flux1-dev --synthetic --precision fp8 --vram-budget ${held%:*} --sizes ${held#*:} \
-            --repeat ${PICTURES:-3} --json >"$out/budget-${held%:*}-${held#*:}.json" || { echo "$held failed"; continue; }
+            --repeat ${PICTURES:-3} --slower-step ${SLOWER:-0} --json >"$out/budget-${held%:*}-${held#*:}.json" || { echo "$held failed"; continue; }
         echo "$held $(cat "$out/budget-${held%:*}-${held#*:}.json" | tr -d '\n' | cut -c1-1500)"
     done
 }

@@ -220,8 +220,8 @@ mod tests {
         let forecast = Forecast {
             precision: "fp8 tensor cores, because they are there".to_owned(),
             t5_on_cpu: false,
-            limits: Limits { budget, free: 11_000_000_000 },
-            speed: Speed { pinned: 5e10, mapped: 1e10, step: Some(0.07), decode: None },
+            limits: Limits { budget, free: 11_000_000_000, host: 60_000_000_000 },
+            speed: Speed { pinned: 5e10, mapped: 1e10, disk: 2e9, step: Some(0.07), decode: None },
             plan,
         };
         let predicted = predicted(&forecast.plan);

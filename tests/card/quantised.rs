@@ -7,9 +7,9 @@ use flux_tui::engine::cuda::flux::Flux;
 use flux_tui::engine::cuda::flux::origin::Origin;
 use flux_tui::engine::cuda::flux::precision::{Precision, Stored};
 use flux_tui::engine::cuda::memory::Buffer;
-use flux_tui::engine::cuda::weights::{block_on_card, blocks_on_card};
+use flux_tui::engine::cuda::weights::{as_bf16, block_on_card, blocks_on_card, narrow};
 use flux_tui::engine::dit::model;
-use flux_tui::engine::weights::{Dtype, Part, Weights, WeightsError};
+use flux_tui::engine::weights::{Dtype, Part, Piece, Weights, WeightsError};
 use flux_tui::model::Source;
 use half::bf16;
 
@@ -52,6 +52,32 @@ fn every_quantised_type_is_widened_to_the_cpus_values_rounded_to_bf16() {
         }
     }
     assert!(seen > 20, "{seen} matrices");
+}
+
+#[test]
+fn values_widened_on_the_card_are_those_that_the_host_makes() {
+    let Some(gpu) = gpu() else { return };
+    // 5 and a third of what is worth a kernel, and a tail that is none.
+    let count = (16 << 20) / 3 / 256 * 256 + 512;
+    for (dtype, scale) in
+        [(Dtype::F8E4M3, None), (Dtype::F8E4M3, Some(0.37)), (Dtype::Q8_0, None), (Dtype::Q4K, None)]
+    {
+        let block = dtype.block();
+        // Any bytes but infinities and NaN: of fp8 and of the blocks' fp16 scales.
+        let byte = |at: usize| (at.wrapping_mul(2_654_435_761) >> 7) as u8 & 0x3b;
+        let bytes: Vec<u8> = (0..count / block.values * block.bytes).map(byte).collect();
+        let piece = Piece { bytes: &bytes, scale, magnitudes: None };
+        for first in [0, 256] {
+            let to = Buffer::of::<bf16>(&gpu, 1, count - first, "a test").expect("there is memory");
+            to.fill(0xff).expect("it can be filled");
+            let to = to.matrix::<bf16>(0, 1, count - first);
+            gpu.load_values(to.as_bytes(), &piece, dtype, first).expect("it can be brought");
+            let found = gpu.download(to).expect("nothing went wrong");
+            let mut wanted = vec![0; 2 * (count - first)];
+            narrow(&piece, dtype, first, &mut wanted);
+            assert!(found == as_bf16(&wanted), "{dtype}, {scale:?}, from {first}");
+        }
+    }
 }
 
 #[test]

@@ -66,6 +66,8 @@ struct AtSize {
 struct Measured {
     /// Seconds that making the weights took, into host memory where they are streamed.
     made_in: f64,
+    /// What each step was made longer by, to stand for a slower card.
+    slower: f64,
     /// Single steps, one right after another.
     step: Spread,
     /// What the plan said.
@@ -123,11 +125,13 @@ pub(super) fn run(
         sizes: Vec::new(),
     };
     for &size in sizes {
-        let step = step_seconds(config, choice.precision, size.image_tokens() + TEXT, ceilings);
+        let slower = args.synthetic.slower();
+        let step = step_seconds(config, choice.precision, size.image_tokens() + TEXT, ceilings)
+            + slower.as_secs_f64();
         let speed = Speed { step: Some(step), ..speed };
         let (free, _) = gpu.free_and_total()?;
         let context = context.unwrap_or(plan::CONTEXT) + LATER;
-        let limits = Limits { budget, free: free + gpu.held() + context };
+        let limits = Limits { budget, free: free + gpu.held() + context, host: u64::MAX };
         let mut at_size = AtSize {
             width: size.width(),
             height: size.height(),
@@ -151,7 +155,7 @@ pub(super) fn run(
                 gpu.forget_peak();
                 let model = (config.clone(), choice.precision);
                 let (measured, vae) = watched(number, before, |peak| {
-                    measure(&gpu, model, plan, vae, (latent::grid(size), args.repeat), &speed, peak)
+                    measure(&gpu, model, plan, vae, (latent::grid(size), args.repeat), (&speed, slower), peak)
                 })?;
                 at_size.measured = Some(measured);
                 decoder = Some(vae);
@@ -206,19 +210,19 @@ fn measure(
     plan: Plan,
     decoder: Decoder,
     (grid, pictures): ((usize, usize), u32),
-    speed: &Speed,
+    (speed, slower): (&Speed, Duration),
     peak: &Peak,
 ) -> Result<(Measured, Decoder), CudaError> {
     let begun = Instant::now();
     let budgeted = Budgeted::new(gpu, model, plan, decoder, (grid, STEPS))?;
     let made_in = begun.elapsed().as_secs_f64();
-    let step = budgeted.measure(pictures as usize)?;
+    let step = budgeted.measure(pictures as usize, slower)?;
     let mut highest = peak.take();
     let (mut times, mut firsts, mut peaks) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..pictures {
         let begun = Instant::now();
         let mut marks = Vec::new();
-        budgeted.picture(|| marks.push(Instant::now()))?;
+        budgeted.picture(slower, || marks.push(Instant::now()))?;
         times.push(begun.elapsed().as_secs_f64() * 1e3);
         if let [begin, first, ..] = marks[..] {
             firsts.push((first - begin).as_secs_f64() * 1e3);
@@ -228,9 +232,10 @@ fn measure(
     highest = peaks.iter().copied().chain([highest]).max().flatten();
     let plan = &budgeted.plan;
     let floor = (plan.streamed_bytes as f64 / speed.pinned).max(speed.step.unwrap_or(0.0));
-    let (host, pinned) = budgeted.host_bytes();
+    let [host, pinned, _] = budgeted.host_bytes();
     let measured = Measured {
         made_in,
+        slower: slower.as_secs_f64() * 1e3,
         step: spread(&step.milliseconds),
         predicted_step: plan.step * 1e3,
         floor: floor * 1e3,

@@ -20,12 +20,23 @@ pub(super) struct Args {
         default_values = ["512x512", "768x512", "768x768", "1024x1024"]
     )]
     sizes: Vec<String>,
+    /// With --vram-budget, make each step so many milliseconds longer: a slower card, to see what streaming costs it.
+    #[arg(long, value_name = "MS", requires = "synthetic", default_value_t = 0)]
+    slower_step: u32,
     /// Use the attention kernel for every card although this one has a better one.
     #[arg(long, requires = "synthetic", hide = true)]
     portable_attention: bool,
     /// Write each size's velocity there, as little-endian fp32, for comparisons with other programs.
     #[arg(long, value_name = "DIR", requires = "synthetic", hide = true)]
     velocity_to: Option<PathBuf>,
+}
+
+#[cfg(feature = "cuda")]
+impl Args {
+    /// What each step is made longer by.
+    pub fn slower(&self) -> std::time::Duration {
+        std::time::Duration::from_millis(self.slower_step.into())
+    }
 }
 
 #[cfg(not(feature = "cuda"))]
@@ -40,6 +51,7 @@ pub(super) use on_a_card::{run, used};
 mod on_a_card {
     use std::fs;
     use std::path::Path;
+    use std::time::Duration;
 
     use serde::Serialize;
 
@@ -153,7 +165,7 @@ mod on_a_card {
         };
         for size in sizes {
             gpu.forget_peak();
-            let step = model_of_it.measure(latent::grid(size), bench.repeat as usize)?;
+            let step = model_of_it.measure(latent::grid(size), bench.repeat as usize, Duration::ZERO)?;
             let peak =
                 used(&mut readings, number).zip(before).map(|(now, before)| now.saturating_sub(before));
             if let Some(folder) = &args.velocity_to {

@@ -11,5 +11,5 @@ mod sizes;
 mod tests;
 pub mod turns;
 
-pub use plan::{Peaks, Plan, Residence, Unplannable, plan};
+pub use plan::{Peaks, Plan, Residence, Source, Unplannable, plan};
 pub use sizes::{Encoder, Kind, Limits, Modulation, Sizes, Speed, Tile, granted};

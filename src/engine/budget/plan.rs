@@ -6,6 +6,16 @@ use serde::Serialize;
 use super::sizes::{Limits, Sizes, Speed, Tile, granted};
 use super::turns::{self, Use};
 
+/// What weights that do not stay on the card are copied from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Source {
+    /// Pinned host memory: pages of the file where they are as the card wants them, else memory of their own.
+    Pinned,
+    /// The mapped file, by threads of the host: from the disk, where so much cannot be kept in memory.
+    File,
+}
+
 /// What of the transformer stays on the card.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Residence {
@@ -15,6 +25,8 @@ pub struct Residence {
     pub slots: usize,
     /// Whether the modulation layers stay; else they are brought for each picture.
     pub modulation_stays: bool,
+    /// What those that do not stay are copied from.
+    pub source: Source,
 }
 
 /// The most bytes that are held in each stage of a picture.
@@ -97,14 +109,14 @@ impl Residence {
     /// Everything stays.
     #[must_use]
     pub fn whole(blocks: usize) -> Self {
-        Self { streamed: vec![false; blocks], slots: 0, modulation_stays: true }
+        Self { streamed: vec![false; blocks], slots: 0, modulation_stays: true, source: Source::Pinned }
     }
 
     /// Every block is streamed, and the modulation layers are brought for each picture: for tests and for cards of
     /// almost no memory.
     #[must_use]
     pub fn nothing(blocks: usize, slots: usize) -> Self {
-        Self { streamed: vec![true; blocks], slots, modulation_stays: false }
+        Self { streamed: vec![true; blocks], slots, modulation_stays: false, source: Source::Pinned }
     }
 
     /// How many blocks are streamed.
@@ -181,7 +193,7 @@ impl Division {
         Self { doubles: 0, singles: 0, slots: 0, bytes, streamed: 0, step }
     }
 
-    fn of(sizes: &Sizes, speed: &Speed, (doubles, singles): (usize, usize), slots: usize) -> Self {
+    fn of(sizes: &Sizes, speed: &Speed, rate: f64, (doubles, singles): (usize, usize), slots: usize) -> Self {
         let (double, single) = (&sizes.double, &sizes.single);
         let slot = granted(slot_bytes(sizes, doubles, singles));
         let resident = (double.count - doubles) as u64 * granted(double.bytes)
@@ -194,7 +206,7 @@ impl Division {
             .enumerate()
             .map(|(index, streamed)| {
                 let bytes = if index < double.count { double.bytes } else { single.bytes };
-                Use { compute, copy: streamed.then(|| bytes as f64 / speed.pinned) }
+                Use { compute, copy: streamed.then(|| bytes as f64 / rate) }
             })
             .collect();
         // The sum of the blocks' times is the step's but for rounding, which must not make streaming look faster.
@@ -202,14 +214,14 @@ impl Division {
         Self { doubles, singles, slots, bytes: resident + slots as u64 * slot, streamed, step }
     }
 
-    /// All that stream anything, with few enough slots that streaming saves memory.
-    fn all(sizes: &Sizes, speed: &Speed) -> Vec<Self> {
+    /// All that stream anything at this rate, with few enough slots that streaming saves memory.
+    fn all(sizes: &Sizes, speed: &Speed, rate: f64) -> Vec<Self> {
         let mut all = Vec::new();
         for doubles in 0..=sizes.double.count {
             for singles in 0..=sizes.single.count {
                 for slots in 2..=3usize {
                     if doubles + singles > slots {
-                        all.push(Self::of(sizes, speed, (doubles, singles), slots));
+                        all.push(Self::of(sizes, speed, rate, (doubles, singles), slots));
                     }
                 }
             }
@@ -257,12 +269,18 @@ fn peaks(sizes: &Sizes, kept: Kept, division: &Division, tile: &Tile) -> Peaks {
     }
 }
 
-fn picture_seconds(sizes: &Sizes, speed: &Speed, kept: Kept, division: &Division, tile: &Tile) -> f64 {
+fn picture_seconds(
+    sizes: &Sizes,
+    (speed, rate): (&Speed, f64),
+    kept: Kept,
+    division: &Division,
+    tile: &Tile,
+) -> f64 {
     let bring = |stays: bool, bytes: u64, rate: f64| if stays { 0.0 } else { bytes as f64 / rate };
     let decode = speed.decode.or(speed.step.map(|step| step / 4.0)).unwrap_or(0.0);
     bring(kept.t5, sizes.t5.weights, speed.mapped)
         + bring(kept.clip, sizes.clip.weights, speed.mapped)
-        + bring(kept.modulation, sizes.modulation.layers, speed.pinned)
+        + bring(kept.modulation, sizes.modulation.layers, rate)
         + f64::from(sizes.steps) * division.step
         + decode * tile.work
 }
@@ -274,45 +292,22 @@ fn picture_seconds(sizes: &Sizes, speed: &Speed, kept: Kept, division: &Division
 /// [`Unplannable`] when nothing fits.
 pub fn plan(sizes: &Sizes, speed: &Speed, limits: Limits) -> Result<Plan, Unplannable> {
     let allowed = limits.budget.min(limits.free);
-    let streaming = Division::all(sizes, speed);
-    let whole = [Division::whole(sizes, speed)];
     let mut best: Option<Plan> = None;
     let mut least: Option<(u64, &'static str)> = None;
-    for kept in RUNGS {
-        // Blocks are streamed only where all else has gone: copies of theirs recur with every step.
-        let streaming = if kept.modulation { &[][..] } else { &streaming };
-        for division in whole.iter().chain(streaming) {
-            for tile in &sizes.tiles {
-                let peaks = peaks(sizes, kept, division, tile);
-                let (peak, stage) = peaks.highest();
-                if least.is_none_or(|(bytes, _)| peak < bytes) {
-                    least = Some((peak, stage));
-                }
-                if peak > allowed {
-                    continue;
-                }
-                let picture = picture_seconds(sizes, speed, kept, division, tile);
-                let order = (picture, division.streamed, tile.work);
-                if best
-                    .as_ref()
-                    .is_some_and(|best| (best.picture, best.streamed_bytes, best.tile.work) <= order)
-                {
-                    continue;
-                }
-                best = Some(Plan {
-                    transformer: Residence {
-                        streamed: spread(sizes, division.doubles, division.singles),
-                        slots: division.slots,
-                        modulation_stays: kept.modulation,
-                    },
-                    t5_stays: kept.t5,
-                    clip_stays: kept.clip,
-                    tile: *tile,
-                    peaks,
-                    streamed_bytes: division.streamed,
-                    step: division.step,
-                    picture,
-                });
+    for way in ways(sizes, speed, limits.host) {
+        for tile in &sizes.tiles {
+            let peaks = peaks(sizes, way.kept, &way.division, tile);
+            let (peak, stage) = peaks.highest();
+            if least.is_none_or(|(bytes, _)| peak < bytes) {
+                least = Some((peak, stage));
+            }
+            if peak > allowed {
+                continue;
+            }
+            let picture = picture_seconds(sizes, (speed, way.rate), way.kept, &way.division, tile);
+            let order = (picture, way.division.streamed, tile.work);
+            if best.as_ref().is_none_or(|best| order < (best.picture, best.streamed_bytes, best.tile.work)) {
+                best = Some(way.plan(sizes, *tile, peaks, picture));
             }
         }
     }
@@ -320,4 +315,54 @@ pub fn plan(sizes: &Sizes, speed: &Speed, limits: Limits) -> Result<Plan, Unplan
         let (least, stage) = least.unwrap_or((u64::MAX, "decoding"));
         Unplannable { least, limits, stage }
     })
+}
+
+/// A way to keep a model.
+struct Way {
+    kept: Kept,
+    division: Division,
+    source: Source,
+    /// Bytes a second from there.
+    rate: f64,
+}
+
+/// All ways that the host has memory for: from pinned memory, and from files where too much would have to be pinned.
+fn ways(sizes: &Sizes, speed: &Speed, host: u64) -> impl Iterator<Item = Way> {
+    let sources = [(Source::Pinned, speed.pinned), (Source::File, speed.disk)];
+    let sources = sources.into_iter().filter(|(source, _)| *source == Source::Pinned || sizes.in_files);
+    let all = sources.flat_map(move |(source, rate)| {
+        RUNGS.into_iter().flat_map(move |kept| {
+            // Blocks are streamed only where all else has gone: copies of theirs recur with every step.
+            let streaming = if kept.modulation { Vec::new() } else { Division::all(sizes, speed, rate) };
+            let all = std::iter::once(Division::whole(sizes, speed)).chain(streaming);
+            all.map(move |division| Way { kept, division, source, rate })
+        })
+    });
+    all.filter(move |way| (way.on_host(sizes) <= host) == (way.source == Source::Pinned))
+}
+
+impl Way {
+    /// Bytes that are copied again and again.
+    fn on_host(&self, sizes: &Sizes) -> u64 {
+        self.division.streamed + if self.kept.modulation { 0 } else { sizes.modulation.layers }
+    }
+
+    fn plan(&self, sizes: &Sizes, tile: Tile, peaks: Peaks, picture: f64) -> Plan {
+        let Self { kept, division, source, .. } = self;
+        Plan {
+            transformer: Residence {
+                streamed: spread(sizes, division.doubles, division.singles),
+                slots: division.slots,
+                modulation_stays: kept.modulation,
+                source: *source,
+            },
+            t5_stays: kept.t5,
+            clip_stays: kept.clip,
+            tile,
+            peaks,
+            streamed_bytes: division.streamed,
+            step: division.step,
+            picture,
+        }
+    }
 }

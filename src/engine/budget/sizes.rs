@@ -9,6 +9,8 @@ pub struct Limits {
     pub budget: u64,
     /// Device memory that nobody else holds: what is free, and what this process has already.
     pub free: u64,
+    /// Host memory that can be pinned for what is streamed.
+    pub host: u64,
 }
 
 /// Blocks of one kind.
@@ -80,6 +82,8 @@ pub struct Sizes {
     pub conditions: u64,
     /// What making the tables takes besides.
     pub embeddings: u64,
+    /// Whether all that can be streamed lies in its files as the card wants it, and can be copied from there.
+    pub in_files: bool,
     /// The activations of a step.
     pub workspace: u64,
     /// The finished latent.
@@ -93,8 +97,10 @@ pub struct Sizes {
 pub struct Speed {
     /// Bytes a second from pinned host memory.
     pub pinned: f64,
-    /// Bytes a second from a mapped file.
+    /// Bytes a second from a mapped file in the page cache, by threads of the host.
     pub mapped: f64,
+    /// Bytes a second from the disk.
+    pub disk: f64,
     /// Seconds of a step with everything resident; `None` where no step of this size has been seen: then nothing is
     /// taken to hide behind it.
     pub step: Option<f64>,

@@ -30,6 +30,7 @@ fn flux() -> Sizes {
         ],
         conditions: gb(0.08),
         embeddings: gb(0.001),
+        in_files: true,
         workspace: gb(0.37),
         latent: gb(0.001),
         steps: 20,
@@ -37,11 +38,11 @@ fn flux() -> Sizes {
 }
 
 fn h100() -> Speed {
-    Speed { pinned: 55e9, mapped: 9.7e9, step: Some(0.081), decode: Some(0.0186) }
+    Speed { pinned: 55e9, mapped: 44e9, disk: 2e9, step: Some(0.081), decode: Some(0.0186) }
 }
 
 fn at(budget: f64) -> Result<Plan, Unplannable> {
-    plan(&flux(), &h100(), Limits { budget: gb(budget), free: gb(80.0) })
+    plan(&flux(), &h100(), Limits { budget: gb(budget), free: gb(80.0), host: u64::MAX })
 }
 
 #[test]
@@ -84,7 +85,7 @@ fn the_budgets_of_a_12_gb_card_are_met_at_its_sizes() {
         let tiles = vec![Tile { rows, columns: rows, bytes: gb(decode), work: 1.0 }];
         let sizes = Sizes { tiles, workspace: gb(workspace), ..flux() };
         let speed = Speed { step: Some(step), decode: None, ..h100() };
-        let limits = Limits { budget: gb(budget), free: gb(80.0) };
+        let limits = Limits { budget: gb(budget), free: gb(80.0), host: u64::MAX };
         let plan = plan(&sizes, &speed, limits).expect("it can be drawn");
         eprintln!(
             "{budget} GB: {:.2} GB a step, {:.1} ms of {:.1} resident, peak {:.2} GB",
@@ -102,8 +103,8 @@ fn the_budgets_of_a_12_gb_card_are_met_at_its_sizes() {
 fn streaming_hides_where_a_step_computes_for_longer_than_its_bytes_take() {
     let slow = Speed { pinned: 12.5e9, step: Some(1.6), ..h100() };
     for budget in [2.0, 4.0, 6.0, 8.0] {
-        let plan =
-            plan(&flux(), &slow, Limits { budget: gb(budget), free: gb(12.0) }).expect("it can be streamed");
+        let plan = plan(&flux(), &slow, Limits { budget: gb(budget), free: gb(12.0), host: u64::MAX })
+            .expect("it can be streamed");
         assert!(plan.step <= 1.6 * 1.03, "{budget} GB: {} s", plan.step);
     }
 }
@@ -114,8 +115,8 @@ fn what_cannot_fit_says_what_would() {
     let text = none.to_string();
     assert!(text.contains("the budget is 1.00 GB") && text.contains("raise the budget"), "{text}");
     assert!(at(none.least as f64 / GB + 1e-6).is_ok());
-    let busy =
-        plan(&flux(), &h100(), Limits { budget: gb(8.0), free: gb(0.5) }).expect_err("the card is full");
+    let busy = plan(&flux(), &h100(), Limits { budget: gb(8.0), free: gb(0.5), host: u64::MAX })
+        .expect_err("the card is full");
     assert!(busy.to_string().contains("0.50 GB are free on the card: end what else uses"), "{busy}");
 }
 
@@ -138,12 +139,13 @@ prop_compose! {
         (conditions, workspace, whole) in (0u64..1 << 27, 1u64 << 20..2 << 30, 1u64 << 20..4 << 30),
         tiles in 1usize..4,
         steps in 1u32..50,
+        in_files in any::<bool>(),
     ) -> Sizes {
         let tiles = (0..tiles).map(|at| Tile {
             rows: 64 >> at, columns: 64 >> at, bytes: whole >> (2 * at), work: 1.0 + 0.4 * at as f64,
         });
         Sizes {
-            outside, ends, vae, conditions, workspace, steps, double, single, t5, clip,
+            outside, ends, vae, conditions, workspace, steps, double, single, t5, clip, in_files,
             modulation: Modulation { layers, largest: layers / 40, embedders: layers / 50 },
             tiles: tiles.collect(),
             embeddings: 1 << 20,
@@ -156,10 +158,11 @@ prop_compose! {
     fn speeds()(
         pinned in 1e9..60e9,
         mapped in 0.1..1.0,
+        disk in 0.01..1.0,
         step in prop::option::of(0.005..5.0),
         decode in prop::option::of(0.005..1.0),
     ) -> Speed {
-        Speed { pinned, mapped: pinned * mapped, step, decode }
+        Speed { pinned, mapped: pinned * mapped, disk: pinned * disk, step, decode }
     }
 }
 
@@ -173,9 +176,10 @@ proptest! {
         free in 1u64 << 28..40 << 30,
         budget in 1u64 << 28..40 << 30,
         more in 0u64..8 << 30,
+        host in 0u64..16 << 30,
     ) {
-        let small = plan(&sizes, &speed, Limits { budget, free });
-        let large = plan(&sizes, &speed, Limits { budget: budget + more, free });
+        let small = plan(&sizes, &speed, Limits { budget, free, host });
+        let large = plan(&sizes, &speed, Limits { budget: budget + more, free, host });
         match (&small, &large) {
             (Ok(small), Ok(large)) => {
                 for plan in [small, large] {
@@ -195,7 +199,12 @@ proptest! {
                     let held = held + if blocks.modulation_stays { sizes.modulation.layers } else { 0 };
                     let transient = sizes.workspace.max(plan.tile.bytes);
                     prop_assert!(held + transient + sizes.outside <= plan.peak());
-                    let floor = (plan.streamed_bytes as f64 / speed.pinned).max(speed.step.unwrap_or(0.0));
+                    let copied = plan.streamed_bytes
+                        + if blocks.modulation_stays { 0 } else { sizes.modulation.layers };
+                    prop_assert_eq!(blocks.source == Source::Pinned, copied <= host);
+                    prop_assert!(blocks.source == Source::Pinned || sizes.in_files);
+                    let rate = if blocks.source == Source::Pinned { speed.pinned } else { speed.disk };
+                    let floor = (plan.streamed_bytes as f64 / rate).max(speed.step.unwrap_or(0.0));
                     prop_assert!(plan.step >= floor * (1.0 - 1e-9), "{} under {floor}", plan.step);
                 }
                 prop_assert!(small.peak() <= budget.min(free));
@@ -204,7 +213,7 @@ proptest! {
             }
             (Ok(_), Err(_)) => prop_assert!(false, "more budget, and no plan"),
             (Err(none), _) => {
-                let limits = Limits { budget: none.least, free: none.least };
+                let limits = Limits { budget: none.least, free: none.least, host };
                 prop_assert!(plan(&sizes, &speed, limits).is_ok(), "what was said to do does not");
                 prop_assert!(none.least > budget.min(free));
             }

@@ -1,18 +1,19 @@
 //! A whole model of random weights held to a budget: what a plan promises, to be measured without any file.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use half::bf16;
 
 use super::error::Result;
+use super::flux::Conditions;
 use super::flux::origin::Origin;
 use super::flux::precision::Precision;
 use super::flux::workspace::Workspace;
-use super::flux::{Conditions, Flux};
 use super::gpu::Gpu;
 use super::memory::Buffer;
 use super::plan;
-use super::synthetic::{GUIDANCE, SEED, Step, Synthetic, TEXT};
+use super::synthetic::{GUIDANCE, SEED, Slower, Step, Synthetic, TEXT};
 use super::text::{Clip, T5, clip, t5};
 use super::vae::Decoder;
 use crate::engine::budget::{self, Limits, Plan, Speed, Unplannable};
@@ -84,9 +85,9 @@ impl Budgeted {
         self.decoder
     }
 
-    /// Bytes of host memory that streamed blocks lie in, and of them those that are pinned.
+    /// As [`super::flux::store::Store::host_bytes`].
     #[must_use]
-    pub fn host_bytes(&self) -> (usize, usize) {
+    pub fn host_bytes(&self) -> [usize; 3] {
         self.model.transformer().store().host_bytes()
     }
 
@@ -94,15 +95,16 @@ impl Budgeted {
     ///
     /// # Errors
     /// As [`Synthetic::measure`].
-    pub fn measure(&self, repeat: usize) -> Result<Step> {
-        self.model.measure(self.grid, repeat)
+    pub fn measure(&self, repeat: usize, slower: Duration) -> Result<Step> {
+        self.model.measure(self.grid, repeat, slower)
     }
 
-    /// Draws a picture of a new prompt, as [`super::pipeline`] does; `each` is told of the begin and of each step.
+    /// Draws a picture of a new prompt, as [`super::pipeline`] does, on a card that is so much slower at each step; `each`
+    /// is told of the begin and of each step.
     ///
     /// # Errors
     /// When there is no memory.
-    pub fn picture(&self, mut each: impl FnMut()) -> Result<()> {
+    pub fn picture(&self, slower: Duration, mut each: impl FnMut()) -> Result<()> {
         let (gpu, flux) = (&self.gpu, self.model.transformer());
         let image = self.grid.0 * self.grid.1;
         let text = Buffer::of::<bf16>(gpu, TEXT, self.t5.width(), "an encoded prompt")?;
@@ -120,7 +122,7 @@ impl Budgeted {
         let times = &sigmas[..sigmas.len() - 1];
         let conditions = flux.condition(text_out, pooled_out, self.grid, times, GUIDANCE)?;
         drop((text, pooled));
-        let latent = self.denoise(flux, &conditions, &sigmas, &mut each)?;
+        let latent = self.denoise(&conditions, &sigmas, &mut self.model.slower(slower), &mut each)?;
         drop(conditions);
         let tokens = latent.matrix::<f32>(0, image, flux.config.in_channels);
         self.decoder.picture(tokens, self.grid, (self.plan.tile.rows, self.plan.tile.columns))?;
@@ -129,11 +131,12 @@ impl Budgeted {
 
     fn denoise(
         &self,
-        flux: &Flux,
         conditions: &Conditions,
         sigmas: &[f32],
+        watch: &mut Slower<'_>,
         each: &mut impl FnMut(),
     ) -> Result<Buffer> {
+        let flux = self.model.transformer();
         let (gpu, config, image) = (&self.gpu, &flux.config, self.grid.0 * self.grid.1);
         let workspace = Workspace::new(gpu, config, flux.precision, TEXT, image)?;
         let input = workspace.input().slice_rows(0, image);
@@ -142,7 +145,7 @@ impl Budgeted {
         gpu.wait()?;
         each();
         for (step, pair) in sigmas.windows(2).enumerate() {
-            flux.evaluate(&workspace, conditions, step, &mut ())?;
+            flux.evaluate(&workspace, conditions, step, watch)?;
             let velocity = workspace.velocity(config.out_channels).slice_rows(0, image);
             gpu.euler_step(workspace.latent(), velocity, (pair[0], pair[1]), workspace.estimate(), input)?;
             gpu.wait()?;

@@ -62,6 +62,18 @@ pub enum CudaError {
         /// What they were wanted for.
         purpose: &'static str,
     },
+    /// Not enough host memory.
+    #[error(
+        "{} of host memory are wanted for weights on their way to the card ({reason}): end what else uses it, raise the \
+         VRAM budget so that less is streamed, or take a file in fp8, which is streamed from where it lies",
+        gigabytes(*.wanted)
+    )]
+    HostMemory {
+        /// Bytes.
+        wanted: u64,
+        /// What the system said.
+        reason: String,
+    },
     /// A precision that the card or the weights do not have.
     #[error("{asked} is not possible on {card}: {reason}")]
     Precision {

@@ -15,6 +15,7 @@ use cudarc::driver::{CudaContext, CudaEvent, CudaFunction, CudaModule, CudaStrea
 use super::card::{self, Card};
 use super::error::{CudaError, Result, driver};
 use super::product::Products;
+use super::staging::Staging;
 
 /// Carries the fat binary that `build.rs` made of `kernels/$name.cu`.
 macro_rules! fat_binary {
@@ -115,6 +116,7 @@ impl Grid {
 pub struct Gpu {
     // What lives in the context goes before it.
     products: Products,
+    staging: Mutex<Option<Staging>>,
     functions: Mutex<HashMap<Kernel, CudaFunction>>,
     modules: Mutex<HashMap<Module, Arc<CudaModule>>>,
     stream: Arc<CudaStream>,
@@ -163,6 +165,7 @@ impl Gpu {
             context,
             stream,
             card,
+            staging: Mutex::default(),
             modules: Mutex::default(),
             functions: Mutex::default(),
             products,
@@ -244,6 +247,14 @@ impl Gpu {
 
     pub(super) fn stream(&self) -> &CudaStream {
         &self.stream
+    }
+
+    pub(super) fn context(&self) -> &Arc<CudaContext> {
+        &self.context
+    }
+
+    pub(super) fn staging(&self) -> &Mutex<Option<Staging>> {
+        &self.staging
     }
 
     pub(super) fn products(&self) -> &Products {

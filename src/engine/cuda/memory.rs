@@ -257,6 +257,20 @@ impl<'a, T: Element> Matrix<'a, T> {
     }
 }
 
+impl<'a> Matrix<'a, u8> {
+    /// Bytes without gaps as rows of `width` values of another type.
+    ///
+    /// # Panics
+    /// When they are not whole rows, or do not begin where such a value may.
+    #[must_use]
+    pub fn as_values<T: Element>(self, width: usize) -> Matrix<'a, T> {
+        let (bytes, row) = (self.bytes(), width * T::BYTES);
+        let whole = self.is_dense() && bytes.is_multiple_of(row) && self.at.is_multiple_of(T::BYTES as u64);
+        assert!(whole, "{bytes} bytes are no rows of {width} values of {} bytes", T::BYTES);
+        Matrix { at: self.at, rows: bytes / row, width, stride: width, lifetime: PhantomData }
+    }
+}
+
 impl Gpu {
     /// Copies from the host. Returns when `values` may be changed, which may be before the copy is done.
     ///

@@ -11,7 +11,8 @@
 //! | [`card`] | which cards there are and what they can do |
 //! | [`gpu`] | an opened card: context, stream, kernels |
 //! | [`memory`] | device memory and matrices in it |
-//! | [`host`] | pinned host memory |
+//! | [`host`] | pinned host memory, and files that the card reads where they are |
+//! | `staging` | large copies, filled by all threads |
 //! | [`streaming`] | weights that take turns in slots of device memory |
 //! | [`product`] | matrix products by cublasLt, the algorithm chosen once a shape |
 //! | [`ops`], [`attention`], [`sampling`], [`dequantize`] | one safe function a kernel |
@@ -47,6 +48,7 @@ pub mod prepare;
 pub mod product;
 pub mod prompts;
 pub mod sampling;
+mod staging;
 pub mod streaming;
 pub mod synthetic;
 pub mod text;

@@ -366,7 +366,8 @@ impl Gpu {
         }
     }
 
-    /// fp8 weights `[N, K]` with scales `[N, 1]` to bf16; K is a multiple of 16, no gaps between rows.
+    /// fp8 weights `[N, K]` to bf16, with scales `[N, 1]` or one for all, `[1, 1]`; K is a multiple of 16, no gaps between
+    /// rows.
     ///
     /// # Errors
     /// When the shapes do not fit.
@@ -377,14 +378,15 @@ impl Gpu {
         out: Matrix<'_, bf16>,
     ) -> Result<()> {
         out.expect("the widened weight", weight.rows(), weight.width())?;
-        scales.expect("the weight's scales", weight.rows(), 1)?;
+        let per_row = scales.rows() != 1;
+        scales.expect("the weight's scales", if per_row { weight.rows() } else { 1 }, 1)?;
         if !weight.width().is_multiple_of(16) || !weight.is_dense() || !out.is_dense() {
             return Err(CudaError::Shape(format!(
                 "a weight of {} columns, not a multiple of 16",
                 weight.width()
             )));
         }
-        let (per_row, columns) = (1i32, weight.width() as i32);
+        let (per_row, columns) = (i32::from(per_row), weight.width() as i32);
         let threads = (weight.width() / 16).next_multiple_of(32).min(256) as u32;
         // SAFETY: as in `norm_modulate`.
         unsafe {

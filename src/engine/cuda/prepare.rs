@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
+use sysinfo::System;
+
 use super::error::{CudaError, Result};
 use super::flux::origin::Origin;
 use super::flux::precision::{self, Choice, Precision, Stored, asked};
@@ -102,7 +104,18 @@ fn limits(gpu: &Gpu, on: &Placement) -> Result<Limits> {
     let free = (before + gpu.held() + plan::CONTEXT).saturating_sub(MARGIN);
     // It has run out once: of memory that others took meanwhile, or by more than was planned for.
     let free = if on.cautious { free / 10 * 9 } else { free };
-    Ok(Limits { budget: on.options.vram_budget.map_or(u64::MAX, |VramBudget(bytes)| bytes), free })
+    let budget = on.options.vram_budget.map_or(u64::MAX, |VramBudget(bytes)| bytes);
+    Ok(Limits { budget, free, host: host_memory() })
+}
+
+/// Host memory that could be pinned: what is available, the page cache included, less what the system and its programs
+/// will want meanwhile; within a container, what it is allowed.
+fn host_memory() -> u64 {
+    const LEFT: u64 = 2 << 30;
+    let mut system = System::new();
+    system.refresh_memory();
+    let allowed = system.cgroup_limits().map_or(u64::MAX, |limits| limits.free_memory);
+    system.available_memory().min(allowed).saturating_sub(LEFT)
 }
 
 fn speed(gpu: &Arc<Gpu>, config: &Config, precision: Precision, tokens: usize) -> Result<Speed> {

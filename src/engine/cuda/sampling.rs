@@ -1,5 +1,7 @@
 //! One safe function for each kernel of `kernels/sampling.cu`: what a picture needs around the blocks.
 
+use std::time::Duration;
+
 use half::bf16;
 
 use super::error::{CudaError, Result};
@@ -132,6 +134,16 @@ impl Gpu {
         let count = (out.rows() * out.width()) as i64;
         // SAFETY: as in `norm_modulate`.
         unsafe { launch!(self, sampling("fill_f32"), flat(count as usize), out.at(), value, count) }
+    }
+
+    /// Nothing, for so long, in the order of everything that computes: a slower card, to measure what hides behind it.
+    ///
+    /// # Errors
+    /// What the driver says.
+    pub fn idle(&self, time: Duration) -> Result<()> {
+        let nanoseconds = i64::try_from(time.as_nanos()).unwrap_or(i64::MAX);
+        // SAFETY: it touches no memory.
+        unsafe { launch!(self, sampling("idle"), Grid::line(1, 1), nanoseconds) }
     }
 
     /// Normal values, the same for one seed on every card.

@@ -2,7 +2,8 @@
 //!
 //! Copies run in a stream of their own. A copy waits, by an event, for all computations that had been asked for when its
 //! slot was given to it, the slot's last use among them; a computation waits for the copy of what it reads. Nothing
-//! waits on the host, so copies run as far ahead as there are slots.
+//! waits on the host, so copies run as far ahead as there are slots. Only what the host must copy itself, out of a file
+//! that is not pinned, keeps it: that is begun when the card has the next computation to go on with.
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
@@ -11,12 +12,12 @@ use cudarc::driver::{CudaEvent, CudaStream};
 
 use super::error::{Result, driver};
 use super::gpu::Gpu;
-use super::host::HostMemory;
+use super::host::{Image, InPlace, Span};
 use super::memory::Buffer;
 use crate::engine::budget::turns::{Bring, Turns};
 
 /// The images of all pieces, in the order of use.
-pub type Images = Vec<HostMemory>;
+pub type Images = Vec<Image>;
 
 /// Slots of device memory, and what is in them.
 #[derive(Debug)]
@@ -25,6 +26,8 @@ pub struct Slots {
     copies: Arc<CudaStream>,
     slots: Vec<Slot>,
     turns: RefCell<Turns>,
+    /// What the host will copy once the next computation has been asked for.
+    pending: Cell<Option<Bring>>,
     brought: Cell<u64>,
 }
 
@@ -52,18 +55,25 @@ impl Slots {
             copies: gpu.another_stream()?,
             slots: (0..slots).map(slot).collect::<Result<_>>()?,
             turns: RefCell::new(Turns::new(pieces, slots, around)),
+            pending: Cell::new(None),
             brought: Cell::new(0),
         })
     }
 
-    /// Makes the image of a piece of `bytes` that `fill` writes into the first slot. Before anything is used.
+    /// Makes the image of a piece of `bytes` that `fill` writes into the first slot, but for what `spans` say of it: that
+    /// lies in `files`. Before anything is used.
     ///
     /// # Errors
-    /// What `fill` gives; what went wrong on the card.
-    pub fn image(&self, bytes: usize, fill: impl FnOnce(&Buffer) -> Result<()>) -> Result<HostMemory> {
+    /// What `fill` gives; as [`Image::new`].
+    pub fn image(
+        &self,
+        bytes: usize,
+        (spans, files): (Vec<Span<'_>>, Option<&Arc<InPlace>>),
+        fill: impl FnOnce(&Buffer) -> Result<()>,
+    ) -> Result<Image> {
         let memory = &self.slots[0].memory;
         fill(memory)?;
-        HostMemory::image_of(&self.gpu, memory.matrix(0, 1, bytes))
+        Image::new(&self.gpu, memory.matrix(0, 1, bytes), spans, files)
     }
 
     /// Asks for what `run` asks of the card with a piece in the memory it is given, and for the copies that may follow.
@@ -73,12 +83,34 @@ impl Slots {
     /// What `run` gives; what the driver says.
     pub fn with(&self, images: &Images, piece: usize, run: impl FnOnce(&Buffer) -> Result<()>) -> Result<()> {
         let (slot, bring) = self.turns.borrow_mut().begin(piece);
-        bring.into_iter().try_for_each(|one| self.bring(images, one))?;
+        if !bring.is_empty() {
+            // All slots begin anew.
+            self.pending.set(None);
+        }
+        for one in bring {
+            self.order(one)?;
+            self.bring(images, one)?;
+        }
+        if self.pending.get().is_some_and(|pending| pending.piece == piece) {
+            self.bring_pending(images)?;
+        }
         let slot = &self.slots[slot];
         self.gpu.stream().wait(&slot.arrived).map_err(driver("waiting for a block's copy"))?;
         run(&slot.memory)?;
-        let next = self.turns.borrow_mut().end(piece);
-        next.map_or(Ok(()), |one| self.bring(images, one))
+        self.bring_pending(images)?;
+        let Some(next) = self.turns.borrow_mut().end(piece) else { return Ok(()) };
+        self.order(next)?;
+        if images[next.piece].is_copied_by_host() {
+            self.pending.set(Some(next));
+            return Ok(());
+        }
+        self.bring(images, next)
+    }
+
+    fn bring_pending(&self, images: &Images) -> Result<()> {
+        let Some(one) = self.pending.take() else { return Ok(()) };
+        images[(one.piece + 1) % images.len()].read_ahead();
+        self.bring(images, one)
     }
 
     /// Bytes of device memory.
@@ -93,20 +125,31 @@ impl Slots {
         self.brought.get()
     }
 
+    /// Marks what a copy into a slot has to wait for: all computations that have been asked for so far.
+    fn order(&self, Bring { slot, .. }: Bring) -> Result<()> {
+        let left = self.slots[slot].left.record(self.gpu.stream());
+        left.map_err(driver("ordering a block's copy")).inspect_err(|_| self.forget())
+    }
+
+    /// Asks for a copy that has been ordered.
     fn bring(&self, images: &Images, Bring { piece, slot }: Bring) -> Result<()> {
         let Slot { memory, left, arrived } = &self.slots[slot];
         let image = &images[piece];
         let asked = || {
             let failed = driver("ordering a block's copy");
-            left.record(self.gpu.stream()).map_err(&failed)?;
             self.copies.wait(left).map_err(&failed)?;
             // SAFETY: images outlive this, which waits for its copies before it goes.
-            unsafe { image.bring(memory.matrix(0, 1, memory.bytes()), self.copies.cu_stream()) }?;
+            unsafe { image.bring(&self.gpu, memory.matrix(0, 1, memory.bytes()), &self.copies) }?;
             arrived.record(&self.copies).map_err(failed)
         };
         self.brought.set(self.brought.get() + image.bytes() as u64);
-        // What was not copied must not be taken for what is there.
-        asked().inspect_err(|_| self.turns.borrow_mut().forget())
+        asked().inspect_err(|_| self.forget())
+    }
+
+    /// What was not copied must not be taken for what is there.
+    fn forget(&self) {
+        self.pending.set(None);
+        self.turns.borrow_mut().forget();
     }
 }
 

@@ -2,7 +2,7 @@
 //! what the weights are, as long as the activations stay finite and of ordinary size.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use half::bf16;
 
@@ -10,6 +10,7 @@ use super::error::{CudaError, Result, driver};
 use super::flux::Flux;
 use super::flux::origin::{Origin, seed_of};
 use super::flux::precision::Precision;
+use super::flux::step::Watch;
 use super::flux::workspace::Workspace;
 use super::gpu::Gpu;
 use super::memory::{Buffer, F8};
@@ -84,11 +85,12 @@ impl Synthetic {
         &self.flux
     }
 
-    /// Evaluates a picture of `grid` rows and columns of tokens, `repeat` times after a few that do not count.
+    /// Evaluates a picture of `grid` rows and columns of tokens, `repeat` times after a few that do not count, on a card
+    /// that is so much slower at each step.
     ///
     /// # Errors
     /// When there is no memory; when the velocity is not finite.
-    pub fn measure(&self, grid: (usize, usize), repeat: usize) -> Result<Step> {
+    pub fn measure(&self, grid: (usize, usize), repeat: usize, slower: Duration) -> Result<Step> {
         let (gpu, config) = (&self.gpu, &self.flux.config);
         let image = grid.0 * grid.1;
         let text = self.input("text", TEXT, config.context_dim)?;
@@ -112,7 +114,7 @@ impl Synthetic {
                 brought = self.flux.store().brought();
             }
             let start = gpu.mark(true)?;
-            self.flux.evaluate(&workspace, &conditions, 0, &mut ())?;
+            self.flux.evaluate(&workspace, &conditions, 0, &mut self.slower(slower))?;
             let end = gpu.mark(true)?;
             let velocity = gpu.download(workspace.velocity(config.out_channels).slice_rows(0, image))?;
             if index >= WARM {
@@ -131,10 +133,30 @@ impl Synthetic {
         Ok(Step { milliseconds, tables, velocity, repeats, workspace: workspace.bytes() as u64, streamed })
     }
 
+    /// Makes a step longer, by as much before each block.
+    #[must_use]
+    pub fn slower(&self, step: Duration) -> Slower<'_> {
+        let blocks = self.flux.config.double_blocks + self.flux.config.single_blocks;
+        Slower { gpu: &self.gpu, block: step / blocks.max(1) as u32 }
+    }
+
     fn input(&self, name: &str, rows: usize, width: usize) -> Result<Buffer> {
         let buffer = Buffer::of::<bf16>(&self.gpu, rows, width, "an input")?;
         self.gpu.random(buffer.matrix(0, rows, width), seed_of(SEED, name), 0.0, 1.0)?;
         Ok(buffer)
+    }
+}
+
+/// A card that idles before each block.
+#[derive(Debug)]
+pub struct Slower<'a> {
+    gpu: &'a Gpu,
+    block: Duration,
+}
+
+impl Watch for Slower<'_> {
+    fn before_block(&mut self) -> Result<()> {
+        if self.block.is_zero() { Ok(()) } else { self.gpu.idle(self.block) }
     }
 }
 

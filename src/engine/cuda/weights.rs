@@ -1,7 +1,6 @@
 //! Weight files into device memory: as they are stored, or narrowed to bf16 on the way.
 
 use std::borrow::Cow;
-use std::cell::RefCell;
 
 use half::{bf16, f16};
 use rayon::prelude::*;
@@ -12,10 +11,11 @@ use super::memory::{F8, Matrix};
 use crate::engine::weights::{Block, Dtype, Magnitudes, Piece, Stored, Weights, WeightsError};
 
 /// Values of a tensor from number `first` on, in bf16, as many as `to` has room for: fp32, fp16 and what quantised ones
-/// stand for are rounded, fp8 without a scale is exact. All threads take part, each with a part that stays in its cache.
+/// stand for are rounded, fp8 without a scale is exact.
 pub fn narrow(piece: &Piece<'_>, dtype: Dtype, first: usize, to: &mut [u8]) {
     // Without a scale, nothing is multiplied: a NaN stays the NaN it was.
     let scaled = |value: f32| bf16::from_f32(piece.scale.map_or(value, |scale| value * scale)).to_le_bytes();
+    let to = to.as_chunks_mut().0;
     let pairs = || &piece.bytes.as_chunks().0[first..];
     match dtype {
         Dtype::F8E4M3 => {
@@ -26,59 +26,29 @@ pub fn narrow(piece: &Piece<'_>, dtype: Dtype, first: usize, to: &mut [u8]) {
         }
         Dtype::BF16 => by_pairs(pairs(), to, |bytes| scaled(bf16::from_le_bytes(bytes).to_f32())),
         Dtype::F16 => by_pairs(pairs(), to, |bytes| scaled(f16::from_le_bytes(bytes).to_f32())),
-        _ => in_parts(to, |at, to| {
-            let mut wide = [0.0; PART];
-            let wide = &mut wide[..to.len()];
-            piece.widen(dtype, first + at, wide);
-            to.iter_mut().zip(wide).for_each(|(to, value)| *to = bf16::from_f32(*value).to_le_bytes());
-        }),
+        _ => {
+            let mut wide = [0.0; WIDE];
+            for (part, to) in to.chunks_mut(WIDE).enumerate() {
+                let wide = &mut wide[..to.len()];
+                piece.widen(dtype, first + part * WIDE, wide);
+                to.iter_mut().zip(wide).for_each(|(to, value)| *to = bf16::from_f32(*value).to_le_bytes());
+            }
+        }
     }
 }
 
-/// Values that a thread narrows at a time.
-const PART: usize = 4096;
+/// Values that are in fp32 at a time.
+const WIDE: usize = 4096;
 
 /// bf16 of values of one byte.
-fn by_table(from: &[u8], to: &mut [u8], value: impl Fn(u8) -> [u8; 2]) {
+fn by_table(from: &[u8], to: &mut [[u8; 2]], value: impl Fn(u8) -> [u8; 2]) {
     let table: [[u8; 2]; 256] = std::array::from_fn(|bits| value(bits as u8));
-    in_parts(to, |at, to| {
-        let from = &from[at..][..to.len()];
-        to.iter_mut().zip(from).for_each(|(to, &bits)| *to = table[usize::from(bits)]);
-    });
+    to.iter_mut().zip(from).for_each(|(to, &bits)| *to = table[usize::from(bits)]);
 }
 
 /// bf16 of values of two.
-fn by_pairs(from: &[[u8; 2]], to: &mut [u8], value: impl Fn([u8; 2]) -> [u8; 2] + Sync) {
-    in_parts(to, |at, to| {
-        let from = &from[at..][..to.len()];
-        to.iter_mut().zip(from).for_each(|(to, &bytes)| *to = value(bytes));
-    });
-}
-
-/// All threads fill `to`: each call is given the number of its first value and up to [`PART`] of them.
-fn in_parts(to: &mut [u8], fill: impl Fn(usize, &mut [[u8; 2]]) + Sync) {
-    let parts = to.par_chunks_mut(PART * size_of::<bf16>()).enumerate();
-    parts.for_each(|(part, to)| fill(part * PART, to.as_chunks_mut().0));
-}
-
-thread_local! {
-    /// Where an engine's thread narrows to. It is kept: the system would hand out new pages each time, and clear them.
-    static NARROW: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-}
-
-/// Values that are narrowed before they are copied: the copy of 16 MB costs much more than asking for it.
-const AT_A_TIME: usize = 8 << 20;
-
-/// Has all threads look at every page of a mapped file before one copies from it: one after the other, the system would
-/// find pages of 4 KiB in its cache at 3 GB/s, or read a disk with one request at a time.
-pub(super) fn visit(bytes: &[u8]) {
-    const PAGE: usize = 4096;
-    const PART: usize = 256 * PAGE;
-    if bytes.len() >= 4 * PART {
-        bytes.par_chunks(PART).for_each(|part| {
-            std::hint::black_box(part.iter().step_by(PAGE).fold(0, |sum, byte| sum ^ byte));
-        });
-    }
+fn by_pairs(from: &[[u8; 2]], to: &mut [[u8; 2]], value: impl Fn([u8; 2]) -> [u8; 2]) {
+    to.iter_mut().zip(from).for_each(|(to, &bytes)| *to = value(bytes));
 }
 
 /// A block of a quantised type as it lies on a card: ggml's as in the file, NF4's with its magnitude before it.
@@ -150,22 +120,56 @@ impl Gpu {
     ) -> Result<()> {
         const VALUE: usize = size_of::<bf16>();
         if dtype == Dtype::BF16 && piece.scale.is_none() {
-            let bytes = &piece.bytes[first * VALUE..][..to.bytes()];
-            visit(bytes);
-            return self.upload(to, bytes);
+            return self.upload_bytes(to, &piece.bytes[first * VALUE..][..to.bytes()]);
         }
         let to = to.as_row();
-        NARROW.with_borrow_mut(|scratch| {
-            for at in (0..to.width()).step_by(AT_A_TIME * VALUE) {
-                let bytes = (to.width() - at).min(AT_A_TIME * VALUE);
-                if scratch.len() < bytes {
-                    scratch.resize(bytes, 0);
-                }
-                narrow(piece, dtype, first + at / VALUE, &mut scratch[..bytes]);
-                self.upload(to.slice_columns(at, bytes), &scratch[..bytes])?;
+        let there = self.widen_there(to, piece, dtype, first)?;
+        let rest = to.slice_columns(there * VALUE, to.width() - there * VALUE);
+        self.make(rest, |at, made| narrow(piece, dtype, first + there + at / VALUE, made))
+    }
+
+    /// Brings values of fp8 or of ggml's blocks as they are and widens them on the card, so that at most half as many
+    /// bytes cross the bus. They come to the end of `to`, and what they become to its front: as many at a time as leave
+    /// those two apart. Gives how many were widened; the rest is not worth a kernel, or has none.
+    fn widen_there(
+        &self,
+        to: Matrix<'_, u8>,
+        piece: &Piece<'_>,
+        dtype: Dtype,
+        first: usize,
+    ) -> Result<usize> {
+        const VALUE: usize = size_of::<bf16>();
+        /// Values of a row: whole blocks of every type.
+        const ROW: usize = 4096;
+        /// Fewer are made on the host.
+        const LEAST: usize = 1 << 20;
+        /// The scale lies before the values; both begin on a multiple of this.
+        const ALIGNED: usize = 16;
+        let block = dtype.block();
+        let blocks = dtype.is_quantised() && piece.magnitudes.is_none() && piece.scale.is_none();
+        let has_kernel = dtype == Dtype::F8E4M3 || blocks;
+        if !has_kernel || !first.is_multiple_of(block.values) || !to.at().is_multiple_of(ALIGNED as u64) {
+            return Ok(0);
+        }
+        let (count, row) = (to.width() / VALUE, ROW / block.values * block.bytes);
+        let mut done = 0;
+        while count - done >= LEAST {
+            let rows = (VALUE * (count - done) - 4 * ALIGNED) / (VALUE * ROW + row);
+            let from = (VALUE * count - rows * row) / ALIGNED * ALIGNED;
+            let stored = to.slice_columns(from, rows * row);
+            let wide = to.slice_columns(VALUE * done, VALUE * rows * ROW).as_values::<bf16>(ROW);
+            let bytes = &piece.bytes[(first + done) / block.values * block.bytes..][..rows * row];
+            self.upload_bytes(stored, bytes)?;
+            if blocks {
+                self.dequantize(dtype, stored.as_values(row), wide)?;
+            } else {
+                let scale = to.slice_columns(from - ALIGNED, size_of::<f32>()).as_values::<f32>(1);
+                self.upload(scale, &[piece.scale.unwrap_or(1.0)])?;
+                self.widen(stored.as_values::<F8>(row), scale, wide)?;
             }
-            Ok(())
-        })
+            done += rows * ROW;
+        }
+        Ok(done)
     }
 
     /// Copies a matrix that is stored in fp8 into `to` as it is, and the scale of each row into `scales`, `[rows, 1]`:
@@ -187,8 +191,7 @@ impl Gpu {
         let mut first = 0;
         for piece in pieces {
             let rows = piece.bytes.len() / to.width();
-            visit(piece.bytes);
-            self.upload(to.slice_rows(first, rows).as_bytes(), piece.bytes)?;
+            self.upload_bytes(to.slice_rows(first, rows).as_bytes(), piece.bytes)?;
             self.fill(scales.slice_rows(first, rows), piece.scale.unwrap_or(1.0))?;
             first += rows;
         }
@@ -206,6 +209,7 @@ fn check(room: usize, bytes: usize) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::cuda::staging::PART;
 
     fn of(bytes: &[u8], scale: Option<f32>, dtype: Dtype, first: usize) -> Vec<u8> {
         let piece = Piece { bytes, scale, magnitudes: None };
@@ -239,14 +243,14 @@ mod tests {
     }
 
     #[test]
-    fn parts_come_in_order_and_none_is_left_out_wherever_one_begins() {
-        let values: Vec<f32> = (0..3 * PART + 5).map(|value| (value % 251) as f32).collect();
+    fn values_begin_wherever_they_are_asked_for() {
+        let values: Vec<f32> = (0..3 * WIDE + 5).map(|value| (value % 251) as f32).collect();
         let doubled: Vec<f32> = values.iter().map(|value| 2.0 * value).collect();
-        let fp8: Vec<u8> = (0..2 * PART + 1).map(|value| (value % 127) as u8).collect();
+        let fp8: Vec<u8> = (0..2 * WIDE + 1).map(|value| (value % 127) as u8).collect();
         let of_fp8: Vec<f32> = fp8.iter().map(|bits| float8::F8E4M3::from_bits(*bits).to_f32()).collect();
         let fp16: Vec<u8> = values.iter().flat_map(|value| f16::from_f32(*value).to_le_bytes()).collect();
         let fp32: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        for first in [0, 1, PART, PART + 7] {
+        for first in [0, 1, WIDE, WIDE + 7] {
             assert!(
                 of(&bf16s(&values), Some(2.0), Dtype::BF16, first) == bf16s(&doubled[first..]),
                 "{first}"
@@ -263,11 +267,12 @@ mod tests {
     fn narrowing_takes() {
         let bytes = vec![0x38; 1 << 30];
         let piece = Piece { bytes: &bytes, scale: None, magnitudes: None };
-        let mut to = vec![0; 2 * AT_A_TIME];
+        let mut to = vec![0; 16 << 20];
         for _ in 0..3 {
             let begun = std::time::Instant::now();
-            for first in (0..bytes.len()).step_by(AT_A_TIME) {
-                narrow(&piece, Dtype::F8E4M3, first, &mut to);
+            for first in (0..bytes.len()).step_by(to.len() / 2) {
+                let parts = to.par_chunks_mut(PART).enumerate();
+                parts.for_each(|(part, to)| narrow(&piece, Dtype::F8E4M3, first + part * PART / 2, to));
             }
             eprintln!("{:.2} GB/s of fp8", bytes.len() as f64 / 1e9 / begun.elapsed().as_secs_f64());
         }

@@ -53,6 +53,12 @@ impl Bytes {
     }
 }
 
+/// Files that stay mapped.
+#[derive(Clone)]
+pub struct Mapping {
+    _files: Arc<[Bytes]>,
+}
+
 /// A tensor in one of the files.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Located {
@@ -119,6 +125,11 @@ impl Files {
     /// The same, to be kept.
     pub fn shared(&self) -> Arc<[Bytes]> {
         Arc::clone(&self.bytes)
+    }
+
+    /// The same, whatever is in them.
+    pub fn mapping(&self) -> Mapping {
+        Mapping { _files: self.shared() }
     }
 
     /// Takes the files of another source behind its own.

@@ -30,6 +30,7 @@ use candle_core::{Device, Tensor};
 
 pub use dtype::{Block, Dtype};
 pub use error::{HeaderError, WeightsError};
+pub use files::Mapping;
 pub use gguf::GgufError;
 pub(super) use identify::fit;
 pub use identify::{Found, Identity, Kind, Variant, fits, identify};
@@ -89,6 +90,12 @@ impl Weights {
     #[must_use]
     pub fn form(&self) -> Option<&'static str> {
         self.form
+    }
+
+    /// Keeps the files mapped for as long as it lives.
+    #[must_use]
+    pub fn mapping(&self) -> Mapping {
+        self.files.mapping()
     }
 
     /// Bytes of all tensors.

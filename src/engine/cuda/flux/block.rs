@@ -4,10 +4,10 @@
 use half::bf16;
 
 use super::forms::Forms;
-use super::linear::{Linear, Scratch};
+use super::linear::{Filling, Linear};
 use super::origin::Origin;
 use crate::engine::cuda::error::Result;
-use crate::engine::cuda::gpu::Gpu;
+use crate::engine::cuda::host::{InPlace, Span};
 use crate::engine::cuda::memory::{Buffer, Layout, Matrix};
 use crate::engine::dit::config::Config;
 
@@ -73,30 +73,44 @@ impl DoubleBlock {
         Self { bytes: layout.bytes(), streams, norms, dim }
     }
 
-    /// Brings `double_blocks.{index}` into `memory`.
+    /// Its layers and their names in `double_blocks.{index}`.
+    pub fn layers(&self, index: usize) -> impl Iterator<Item = (String, &Linear)> {
+        STREAMS.iter().zip(&self.streams).flat_map(move |(name, stream)| {
+            let (attn, mlp) =
+                (format!("double_blocks.{index}.{name}_attn"), format!("double_blocks.{index}.{name}_mlp"));
+            [
+                (format!("{attn}.qkv"), &stream.qkv),
+                (format!("{attn}.proj"), &stream.proj),
+                (format!("{mlp}.0"), &stream.mlp_in),
+                (format!("{mlp}.2"), &stream.mlp_out),
+            ]
+        })
+    }
+
+    /// Brings `double_blocks.{index}` into `memory`, but for what is read where it lies.
     ///
     /// # Errors
     /// When a tensor is missing or has another shape.
-    pub fn fill(
-        &self,
-        gpu: &Gpu,
-        memory: &Buffer,
-        origin: &Origin<'_>,
-        index: usize,
-        scratch: &Scratch<'_>,
-    ) -> Result<()> {
-        for (at, (name, stream)) in STREAMS.iter().zip(&self.streams).enumerate() {
-            let (attn, mlp) =
-                (format!("double_blocks.{index}.{name}_attn"), format!("double_blocks.{index}.{name}_mlp"));
-            let fill = |linear: &Linear, name: String| linear.fill(gpu, memory, origin, &name, scratch);
-            fill(&stream.qkv, format!("{attn}.qkv"))?;
-            fill(&stream.proj, format!("{attn}.proj"))?;
-            fill(&stream.mlp_in, format!("{mlp}.0"))?;
-            fill(&stream.mlp_out, format!("{mlp}.2"))?;
+    pub fn fill(&self, memory: &Buffer, index: usize, from: &Filling<'_>) -> Result<()> {
+        self.layers(index).try_for_each(|(name, layer)| layer.fill(memory, &name, from))?;
+        for (at, name) in STREAMS.iter().enumerate() {
             let norms = self.norms(memory).slice_columns(2 * self.dim * at, 2 * self.dim);
-            fill_norms(gpu, norms, origin, &format!("{attn}.norm"))?;
+            fill_norms(norms, &format!("double_blocks.{index}.{name}_attn.norm"), from)?;
         }
         Ok(())
+    }
+
+    /// Weights that lie in their file as the card wants them, and where they go; of `files` alone, if there are any.
+    ///
+    /// # Errors
+    /// As [`DoubleBlock::fill`].
+    pub fn spans<'w>(
+        &self,
+        index: usize,
+        origin: &Origin<'w>,
+        files: Option<&InPlace>,
+    ) -> Result<Vec<Span<'w>>> {
+        spans(self.layers(index), origin, files)
     }
 
     /// The norms of queries and keys, text's then image's: `[1, 4 · dim]`.
@@ -122,22 +136,32 @@ impl SingleBlock {
         Self { bytes: layout.bytes(), linear1, linear2, norms, dim }
     }
 
-    /// Brings `single_blocks.{index}` into `memory`.
+    /// Its layers and their names in `single_blocks.{index}`.
+    pub fn layers(&self, index: usize) -> impl Iterator<Item = (String, &Linear)> {
+        let name = |layer: &str| format!("single_blocks.{index}.{layer}");
+        [(name("linear1"), &self.linear1), (name("linear2"), &self.linear2)].into_iter()
+    }
+
+    /// Brings `single_blocks.{index}` into `memory`, but for what is read where it lies.
     ///
     /// # Errors
     /// As [`DoubleBlock::fill`].
-    pub fn fill(
+    pub fn fill(&self, memory: &Buffer, index: usize, from: &Filling<'_>) -> Result<()> {
+        self.layers(index).try_for_each(|(name, layer)| layer.fill(memory, &name, from))?;
+        fill_norms(self.norms(memory), &format!("single_blocks.{index}.norm"), from)
+    }
+
+    /// As [`DoubleBlock::spans`].
+    ///
+    /// # Errors
+    /// As [`DoubleBlock::fill`].
+    pub fn spans<'w>(
         &self,
-        gpu: &Gpu,
-        memory: &Buffer,
-        origin: &Origin<'_>,
         index: usize,
-        scratch: &Scratch<'_>,
-    ) -> Result<()> {
-        let name = format!("single_blocks.{index}");
-        self.linear1.fill(gpu, memory, origin, &format!("{name}.linear1"), scratch)?;
-        self.linear2.fill(gpu, memory, origin, &format!("{name}.linear2"), scratch)?;
-        fill_norms(gpu, self.norms(memory), origin, &format!("{name}.norm"))
+        origin: &Origin<'w>,
+        files: Option<&InPlace>,
+    ) -> Result<Vec<Span<'w>>> {
+        spans(self.layers(index), origin, files)
     }
 
     /// The norms of queries and keys, `[1, 2 · dim]`.
@@ -147,8 +171,23 @@ impl SingleBlock {
     }
 }
 
+fn spans<'w, 'l>(
+    layers: impl Iterator<Item = (String, &'l Linear)>,
+    origin: &Origin<'w>,
+    files: Option<&InPlace>,
+) -> Result<Vec<Span<'w>>> {
+    let mut spans = Vec::new();
+    for (name, layer) in layers {
+        spans.extend(match files {
+            Some(files) => layer.in_place(&name, origin, files)?,
+            None => layer.as_stored(&name, origin)?,
+        });
+    }
+    Ok(spans)
+}
+
 /// Query's norm, then key's.
-fn fill_norms(gpu: &Gpu, to: Matrix<'_, bf16>, origin: &Origin<'_>, prefix: &str) -> Result<()> {
+fn fill_norms(to: Matrix<'_, bf16>, prefix: &str, Filling { gpu, origin, .. }: &Filling<'_>) -> Result<()> {
     let dim = to.width() / 2;
     for (at, which) in ["query", "key"].iter().enumerate() {
         origin.bf16(gpu, to.slice_columns(at * dim, dim), &format!("{prefix}.{which}_norm.scale"), &[dim])?;

@@ -5,8 +5,9 @@ use half::bf16;
 use super::origin::Origin;
 use crate::engine::cuda::error::{CudaError, Result};
 use crate::engine::cuda::gpu::Gpu;
+use crate::engine::cuda::host::{InPlace, Span};
 use crate::engine::cuda::memory::{Buffer, F8, Layout, Matrix};
-use crate::engine::cuda::weights::{block_on_card, blocks_on_card, visit};
+use crate::engine::cuda::weights::{block_on_card, blocks_on_card};
 use crate::engine::weights::{Dtype, Stored};
 
 /// How a weight is kept.
@@ -35,6 +36,19 @@ pub struct Linear {
     out: usize,
     weight: Weight,
     bias: usize,
+}
+
+/// How layers come into their places.
+#[derive(Debug, Clone, Copy)]
+pub struct Filling<'a> {
+    /// The card.
+    pub gpu: &'a Gpu,
+    /// Where weights come from.
+    pub origin: &'a Origin<'a>,
+    /// Holds a bf16 weight on its way to fp8.
+    pub scratch: &'a Scratch<'a>,
+    /// What is read where it lies in its file, and is not brought.
+    pub in_place: Option<&'a InPlace>,
 }
 
 /// What a layer reads.
@@ -84,20 +98,20 @@ impl Linear {
         self.out
     }
 
-    /// Brings `{name}.weight` and `{name}.bias` into its place. `scratch` holds a bf16 weight on its way to fp8.
+    /// Brings `{name}.weight` and `{name}.bias` into its place, but for a weight that is read where it lies.
     ///
     /// # Errors
     /// When either is missing or has another shape.
-    pub fn fill(
-        &self,
-        gpu: &Gpu,
-        memory: &Buffer,
-        origin: &Origin<'_>,
-        name: &str,
-        scratch: &Scratch<'_>,
-    ) -> Result<()> {
+    pub fn fill(&self, memory: &Buffer, name: &str, from: &Filling<'_>) -> Result<()> {
+        let Filling { gpu, origin, scratch, in_place } = from;
         let (weight_name, bias_name) = (format!("{name}.weight"), format!("{name}.bias"));
+        let stays = match in_place {
+            Some(files) => !self.in_place(name, origin, files)?.is_empty(),
+            None => false,
+        };
         match self.weight(memory) {
+            Held::Bf16(_) | Held::Blocks(..) if stays => {}
+            Held::Fp8(_, scales) if stays => self.fill_scales(gpu, scales, origin, &weight_name)?,
             Held::Bf16(weight) => origin.bf16(gpu, weight, &weight_name, &[self.out, self.inner])?,
             Held::Fp8(weight, scales) => {
                 self.fill_fp8(gpu, (weight, scales), origin, &weight_name, scratch)?;
@@ -105,6 +119,53 @@ impl Linear {
             Held::Blocks(blocks, _) => self.fill_blocks(gpu, blocks, origin, &weight_name)?,
         }
         origin.bf16(gpu, self.bias(memory), &bias_name, &[self.out])
+    }
+
+    /// Where the bytes of `{name}.weight` lie in `files` and where they go in the memory of its block, if they are there
+    /// byte for byte as the card wants them.
+    ///
+    /// # Errors
+    /// When it is missing or has another shape.
+    pub fn in_place<'w>(&self, name: &str, origin: &Origin<'w>, files: &InPlace) -> Result<Vec<Span<'w>>> {
+        let spans = self.as_stored(name, origin)?;
+        Ok(if spans.iter().all(|span| files.covers(span.1)) { spans } else { Vec::new() })
+    }
+
+    /// The same for any file; nothing where the weight has to be made.
+    ///
+    /// # Errors
+    /// When it is missing or has another shape.
+    pub fn as_stored<'w>(&self, name: &str, origin: &Origin<'w>) -> Result<Vec<Span<'w>>> {
+        let Origin::File(weights) = origin else { return Ok(Vec::new()) };
+        let Stored { dtype, pieces } = weights.stored(&format!("{name}.weight"), &[self.out, self.inner])?;
+        let scaled = pieces.iter().any(|piece| piece.scale.is_some());
+        let at = match self.weight {
+            Weight::Bf16 { at } if dtype == Dtype::BF16 && !scaled => at,
+            Weight::Fp8 { at, .. } if dtype == Dtype::F8E4M3 => at,
+            // NF4's magnitudes lie elsewhere.
+            Weight::Blocks { at, dtype: kept } if dtype == kept && dtype != Dtype::NF4 && !scaled => at,
+            _ => return Ok(Vec::new()),
+        };
+        let mut to = at;
+        let spans = pieces.iter().map(|piece| {
+            let span = (to, piece.bytes);
+            to += piece.bytes.len();
+            span
+        });
+        Ok(spans.collect())
+    }
+
+    /// The scales of an fp8 weight alone.
+    fn fill_scales(&self, gpu: &Gpu, scales: Matrix<'_, f32>, origin: &Origin<'_>, name: &str) -> Result<()> {
+        let Origin::File(weights) = origin else { return Ok(()) };
+        let Stored { pieces, .. } = weights.stored(name, &[self.out, self.inner])?;
+        let mut first = 0;
+        for piece in pieces {
+            let rows = piece.bytes.len() / self.inner;
+            gpu.fill(scales.slice_rows(first, rows), piece.scale.unwrap_or(1.0))?;
+            first += rows;
+        }
+        Ok(())
     }
 
     /// fp8 files are taken as they are, with their scales; others are quantised row by row, in pieces.
@@ -148,9 +209,8 @@ impl Linear {
                     "{name:?} is quantised and has another scale beside it"
                 )));
             }
-            visit(piece.bytes);
             let bytes = blocks_on_card(piece);
-            gpu.upload(to.slice_columns(at, bytes.len()), &bytes)?;
+            gpu.upload_bytes(to.slice_columns(at, bytes.len()), &bytes)?;
             at += bytes.len();
         }
         if at == to.width() {

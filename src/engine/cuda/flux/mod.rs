@@ -25,14 +25,15 @@ use half::bf16;
 use super::attention::Attention;
 use super::error::{CudaError, Result};
 use super::gpu::Gpu;
+use super::host::InPlace;
 use super::memory::{Buffer, Layout, Matrix};
 use super::product::GRAIN;
-use crate::engine::budget::{Kind, Modulation, Residence};
+use crate::engine::budget::{Kind, Modulation, Residence, Source};
 use crate::engine::dit::config::Config;
 use crate::engine::dit::rope;
 use block::{DoubleBlock, SingleBlock};
 use forms::Forms;
-use linear::{Form, Input, Linear, SCRATCH, Scratch};
+use linear::{Filling, Form, Input, Linear, SCRATCH, Scratch};
 use modulation::{Modulator, Tables};
 use origin::Origin;
 use precision::Precision;
@@ -103,23 +104,32 @@ impl Flux {
             done += 1.0;
             progress(done / parts)
         };
-        let modulator = Modulator::load(gpu, &config, &forms, plan.modulation_stays, &scratch)?;
-        step()?;
         let (double, single) = place(&config, &forms);
+        let files = in_place(gpu, &config, &forms, plan, (&double, &single))?;
+        let filling = Filling { gpu, origin, scratch: &scratch, in_place: None };
+        let modulator =
+            Modulator::load(gpu, &config, &forms, plan.modulation_stays, &filling, files.as_ref())?;
+        step()?;
         let bytes: Vec<_> =
             double.iter().map(|block| block.bytes).chain(single.iter().map(|block| block.bytes)).collect();
-        let mut store = Store::new(gpu, plan, &bytes)?;
+        let mut store = Store::new(gpu, plan, &bytes, files)?;
         for (index, double) in double.iter().enumerate() {
-            let fill = |memory: &Buffer| double.fill(gpu, memory, origin, index, &scratch);
-            store.add(double.bytes, "a double block", fill)?;
+            let spans = |files: &InPlace| double.spans(index, origin, Some(files));
+            let fill = |memory: &Buffer, in_place: Option<&InPlace>| {
+                double.fill(memory, index, &Filling { in_place, ..filling })
+            };
+            store.add(double.bytes, "a double block", spans, fill)?;
             step()?;
         }
         for (index, single) in single.iter().enumerate() {
-            let fill = |memory: &Buffer| single.fill(gpu, memory, origin, index, &scratch);
-            store.add(single.bytes, "a single block", fill)?;
+            let spans = |files: &InPlace| single.spans(index, origin, Some(files));
+            let fill = |memory: &Buffer, in_place: Option<&InPlace>| {
+                single.fill(memory, index, &Filling { in_place, ..filling })
+            };
+            store.add(single.bytes, "a single block", spans, fill)?;
             step()?;
         }
-        let ends = Ends::load(gpu, &config, origin, &scratch)?;
+        let ends = Ends::load(gpu, &config, &filling)?;
         let attention = Attention::new(gpu, config.heads, config.head_dim())?;
         gpu.wait()?;
         Ok(Self {
@@ -149,6 +159,21 @@ impl Flux {
         let double = kind(double.iter().map(|block| block.bytes).collect());
         let single = kind(single.iter().map(|block| block.bytes).collect());
         (Ends::place(config).0.bytes() as u64, Modulator::sizes(config, &forms), [double, single])
+    }
+
+    /// Whether every block's weights, and those of the modulation layers, lie in their file as the card wants them.
+    #[must_use]
+    pub fn streams_from_files(config: &Config, precision: Precision, origin: &Origin<'_>) -> bool {
+        let forms = Forms { precision, origin: *origin };
+        let (double, single) = place(config, &forms);
+        let all = |layers: usize, spans: Result<usize>| spans.is_ok_and(|spans| spans >= layers);
+        let double = double.iter().enumerate().all(|(index, block)| {
+            all(block.layers(index).count(), block.spans(index, origin, None).map(|spans| spans.len()))
+        });
+        let single = single.iter().enumerate().all(|(index, block)| {
+            all(block.layers(index).count(), block.spans(index, origin, None).map(|spans| spans.len()))
+        });
+        double && single && Modulator::spans(config, &forms).is_ok_and(|spans| !spans.is_empty())
     }
 
     /// Bytes of [`Conditions`] before there are any.
@@ -247,12 +272,12 @@ impl Ends {
         (layout, layers)
     }
 
-    fn load(gpu: &Arc<Gpu>, config: &Config, origin: &Origin<'_>, scratch: &Scratch<'_>) -> Result<Self> {
+    fn load(gpu: &Arc<Gpu>, config: &Config, from: &Filling<'_>) -> Result<Self> {
         let (layout, [img_in, txt_in, last]) = Self::place(config);
         let memory = Buffer::new(gpu, layout.bytes(), "the first and last layers")?;
-        img_in.fill(gpu, &memory, origin, "img_in", scratch)?;
-        txt_in.fill(gpu, &memory, origin, "txt_in", scratch)?;
-        last.fill(gpu, &memory, origin, "final_layer.linear", scratch)?;
+        img_in.fill(&memory, "img_in", from)?;
+        txt_in.fill(&memory, "txt_in", from)?;
+        last.fill(&memory, "final_layer.linear", from)?;
         Ok(Self { memory, img_in, txt_in, last })
     }
 }
@@ -262,6 +287,38 @@ fn place(config: &Config, forms: &Forms<'_>) -> (Vec<DoubleBlock>, Vec<SingleBlo
     let double = (0..config.double_blocks).map(|index| DoubleBlock::place(config, forms, index));
     let single = (0..config.single_blocks).map(|index| SingleBlock::place(config, forms, index));
     (double.collect(), single.collect())
+}
+
+/// What of the weights that are streamed lies in its file as the card wants it: pinned there, or to be copied by the host
+/// where the plan says that so much cannot be.
+fn in_place(
+    gpu: &Arc<Gpu>,
+    config: &Config,
+    forms: &Forms<'_>,
+    plan: &Residence,
+    (double, single): (&[DoubleBlock], &[SingleBlock]),
+) -> Result<Option<Arc<InPlace>>> {
+    let Origin::File(weights) = forms.origin else { return Ok(None) };
+    let mut spans = Vec::new();
+    if !plan.modulation_stays {
+        spans.extend(Modulator::spans(config, forms)?);
+    }
+    let streamed = |block: usize| plan.streamed.get(block).copied().unwrap_or(false);
+    for (index, double) in double.iter().enumerate().filter(|(index, _)| streamed(*index)) {
+        spans.extend(double.spans(index, &forms.origin, None)?);
+    }
+    for (index, single) in single.iter().enumerate().filter(|(index, _)| streamed(double.len() + *index)) {
+        spans.extend(single.spans(index, &forms.origin, None)?);
+    }
+    if spans.is_empty() {
+        return Ok(None);
+    }
+    let bytes = spans.iter().map(|span| span.1);
+    let files = match plan.source {
+        Source::Pinned => InPlace::pinned(gpu, weights.mapping(), bytes)?,
+        Source::File => InPlace::mapped(gpu, weights.mapping(), bytes),
+    };
+    Ok(Some(Arc::new(files)))
 }
 
 /// What the kernels and fp8 products ask of the sizes.

@@ -11,11 +11,11 @@ use std::sync::Arc;
 use half::bf16;
 
 use super::forms::Forms;
-use super::linear::{Form, Linear, Scratch};
-use super::origin::Origin;
+use super::linear::{Filling, Form, Linear, Scratch};
 use crate::engine::budget;
 use crate::engine::cuda::error::Result;
 use crate::engine::cuda::gpu::Gpu;
+use crate::engine::cuda::host::{InPlace, Span};
 use crate::engine::cuda::memory::{Buffer, Element, Layout, Matrix, aligned};
 use crate::engine::cuda::ops::Modulation;
 use crate::engine::cuda::streaming::{Images, Slots};
@@ -144,12 +144,12 @@ impl Embedders {
         }
     }
 
-    fn fill(&self, gpu: &Gpu, memory: &Buffer, origin: &Origin<'_>, scratch: &Scratch<'_>) -> Result<()> {
+    fn fill(&self, memory: &Buffer, from: &Filling<'_>) -> Result<()> {
         let guidance = self.guidance.as_ref().map(|layers| ("guidance_in", layers));
         let embedders = [("time_in", &self.time), ("vector_in", &self.vector)];
         for (name, [in_layer, out_layer]) in embedders.into_iter().chain(guidance) {
-            in_layer.fill(gpu, memory, origin, &format!("{name}.in_layer"), scratch)?;
-            out_layer.fill(gpu, memory, origin, &format!("{name}.out_layer"), scratch)?;
+            in_layer.fill(memory, &format!("{name}.in_layer"), from)?;
+            out_layer.fill(memory, &format!("{name}.out_layer"), from)?;
         }
         Ok(())
     }
@@ -195,7 +195,7 @@ fn largest(layers: &[Layer]) -> usize {
 
 impl Modulator {
     /// Reads `time_in`, `vector_in`, `guidance_in` and every block's modulation: onto the card, or, where the layers do
-    /// not stay, into host memory.
+    /// not stay, into host memory, but for what lies in `files` as the card wants it.
     ///
     /// # Errors
     /// When one is missing or has another shape; when there is no memory.
@@ -204,31 +204,44 @@ impl Modulator {
         config: &Config,
         forms: &Forms<'_>,
         stays: bool,
-        scratch: &Scratch<'_>,
+        filling: &Filling<'_>,
+        files: Option<&Arc<InPlace>>,
     ) -> Result<Self> {
-        let origin = &forms.origin;
         let columns = Columns::of(config);
         let mut layout = Layout::default();
         let embedders = Embedders::place(config, &mut layout);
         let memory = Buffer::new(gpu, layout.bytes(), "the embedders")?;
-        embedders.fill(gpu, &memory, origin, scratch)?;
+        embedders.fill(&memory, filling)?;
         let layers = place_layers(&columns, forms);
         let weights = if stays {
             let bytes = layers.last().map_or(0, |layer| layer.range.end);
             let all = Buffer::new(gpu, bytes, "the modulation layers")?;
             for Layer { name, linear, .. } in &layers {
-                linear.fill(gpu, &all, origin, name, scratch)?;
+                linear.fill(&all, name, filling)?;
             }
             Weights::Resident(all)
         } else {
             let slots = Slots::new(gpu, layers.len(), 1, largest(&layers), false)?;
             let image = |layer: &Layer| {
-                let fill = |slot: &Buffer| layer.alone().fill(gpu, slot, origin, &layer.name, scratch);
-                slots.image(layer.bytes(), fill)
+                let (alone, name) = (layer.alone(), &layer.name);
+                let spans = files
+                    .map_or_else(|| Ok(Vec::new()), |files| alone.in_place(name, filling.origin, files))?;
+                let filling = Filling { in_place: files.map(|files| &**files), ..*filling };
+                slots.image(layer.bytes(), (spans, files), |slot| alone.fill(slot, name, &filling))
             };
             Weights::Streamed(layers.iter().map(image).collect::<Result<_>>()?)
         };
         Ok(Self { embedders, memory, layers, weights, columns })
+    }
+
+    /// Weights of the layers that lie in their file as the card wants them.
+    ///
+    /// # Errors
+    /// When one is missing or has another shape.
+    pub fn spans<'w>(config: &Config, forms: &Forms<'w>) -> Result<Vec<Span<'w>>> {
+        let layers = place_layers(&Columns::of(config), forms);
+        let spans = layers.iter().map(|layer| layer.alone().as_stored(&layer.name, &forms.origin));
+        Ok(spans.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
     }
 
     /// Bytes of the layers before they are loaded.

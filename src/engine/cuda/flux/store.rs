@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::engine::budget::Residence;
 use crate::engine::cuda::error::{CudaError, Result};
 use crate::engine::cuda::gpu::Gpu;
-use crate::engine::cuda::host::HostMemory;
+use crate::engine::cuda::host::{Image, InPlace, Span};
 use crate::engine::cuda::memory::Buffer;
 use crate::engine::cuda::streaming::{Images, Slots};
 
@@ -25,15 +25,22 @@ pub struct Store {
     // The slots wait for their copies before the images go.
     slots: Option<Slots>,
     images: Images,
+    /// Where images lie in files.
+    files: Option<Arc<InPlace>>,
     streamed: Vec<bool>,
 }
 
 impl Store {
-    /// Makes the slots. `bytes` are those of each block.
+    /// Makes the slots. `bytes` are those of each block; what of those that are streamed lies in `files` stays there.
     ///
     /// # Errors
     /// When the plan is for another model or has no slots for what it streams; when there is no memory.
-    pub fn new(gpu: &Arc<Gpu>, plan: &Residence, bytes: &[usize]) -> Result<Self> {
+    pub fn new(
+        gpu: &Arc<Gpu>,
+        plan: &Residence,
+        bytes: &[usize],
+        files: Option<Arc<InPlace>>,
+    ) -> Result<Self> {
         if plan.streamed.len() != bytes.len() {
             let (planned, there) = (plan.streamed.len(), bytes.len());
             return Err(CudaError::Shape(format!("a plan for {planned} blocks of a model of {there}")));
@@ -52,31 +59,38 @@ impl Store {
             blocks: Vec::with_capacity(bytes.len()),
             slots,
             images: Images::new(),
+            files,
             streamed: plan.streamed.clone(),
         })
     }
 
-    /// Takes the next block, of `bytes`, which `fill` brings into the memory it is given.
+    /// Takes the next block, of `bytes`, which `fill` brings into the memory it is given, but for what lies in the files
+    /// that are handed to it: that is what `spans` say of them.
     ///
     /// # Errors
     /// What `fill` gives; when there is no memory.
     ///
     /// # Panics
     /// When there are more blocks than planned for: a bug of the caller.
-    pub fn add(
+    pub fn add<'w>(
         &mut self,
         bytes: usize,
         purpose: &'static str,
-        fill: impl FnOnce(&Buffer) -> Result<()>,
+        spans: impl FnOnce(&InPlace) -> Result<Vec<Span<'w>>>,
+        fill: impl FnOnce(&Buffer, Option<&InPlace>) -> Result<()>,
     ) -> Result<()> {
         let held = match &self.slots {
             Some(slots) if self.streamed[self.blocks.len()] => {
-                self.images.push(slots.image(bytes, fill)?);
+                let files = self.files.as_ref();
+                let spans = files.map_or_else(|| Ok(Vec::new()), |files| spans(files))?;
+                let image =
+                    slots.image(bytes, (spans, files), |slot| fill(slot, files.map(|files| &**files)))?;
+                self.images.push(image);
                 Held::Streamed(self.images.len() - 1)
             }
             _ => {
                 let memory = Buffer::new(&self.gpu, bytes, purpose)?;
-                fill(&memory)?;
+                fill(&memory, None)?;
                 Held::Resident(memory)
             }
         };
@@ -112,13 +126,15 @@ impl Store {
         self.slots.as_ref().map_or(0, Slots::brought)
     }
 
-    /// Bytes of host memory, and of them those that are pinned.
+    /// Bytes of all images in host memory and in files; of them, those that the card copies by itself; of them, those
+    /// that take host memory beside the files.
     #[must_use]
-    pub fn host_bytes(&self) -> (usize, usize) {
-        let bytes = |pinned_only: bool| {
-            let images = self.images.iter().filter(|image| image.is_pinned() || !pinned_only);
-            images.map(HostMemory::bytes).sum()
-        };
-        (bytes(false), bytes(true))
+    pub fn host_bytes(&self) -> [usize; 3] {
+        let of = |bytes: fn(&Image) -> usize| self.images.iter().map(bytes).sum();
+        [
+            of(Image::bytes),
+            of(|image| if image.is_pinned() { image.bytes() } else { 0 }),
+            of(Image::own_bytes),
+        ]
     }
 }

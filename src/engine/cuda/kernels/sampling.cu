@@ -4,6 +4,7 @@
 //   euler_step           latent += (next - sigma) * velocity, the estimate at sigma = 0, and the next input in bf16
 //   embedding_sum_silu   silu(time + guidance + text), one row a step
 //   scale_rows           out = sums * row scale * column scale + bias, after an fp8 product without scales
+//   idle                 nothing, for so many nanoseconds: a slower card's computation, to measure what hides behind it
 //   random_bf16/_fp8     standard normal values times `deviation`, the same for one seed on every card
 //
 // All elementwise and bound by device memory; none is on the hot path but scale_rows on cards whose cublasLt has no
@@ -79,6 +80,15 @@ __global__ void scale_rows(bf16* out, long long out_stride, const float* row_sca
 
 __global__ void fill_f32(float* out, float value, long long count) {
     for (long long i = start(); i < count; i += step()) out[i] = value;
+}
+
+__global__ void idle(long long nanoseconds) {
+    unsigned long long begun, now;
+    asm volatile("mov.u64 %0, %globaltimer;" : "=l"(begun));
+    do {
+        __nanosleep(1000);
+        asm volatile("mov.u64 %0, %globaltimer;" : "=l"(now));
+    } while (now - begun < static_cast<unsigned long long>(nanoseconds));
 }
 
 __global__ void random_bf16(bf16* out, unsigned long long seed, float mean, float deviation, long long count) {
