@@ -115,7 +115,38 @@ fn snapshot() -> Snapshot {
         history: vec![picture()],
         history_total: 1,
         readings: Some(readings()),
+        fetches: fetches(),
     }
+}
+
+fn fetches() -> Vec<ModelFetch> {
+    let running = FetchProgress {
+        done: 1,
+        total: u64::MAX,
+        speed: 1.5,
+        remaining: Some(f64::MAX),
+        files_done: 1,
+        files: 4,
+        file: Some("测试 x.safetensors".into()),
+        waits: Some("another process".into()),
+    };
+    let states = [
+        FetchState::Running(running),
+        FetchState::Waiting,
+        FetchState::Done,
+        FetchState::Failed { reason: "gated".into() },
+        FetchState::Cancelled,
+    ];
+    states.into_iter().map(|state| ModelFetch { model: ModelName::new("mine"), state }).collect()
+}
+
+fn models() -> Vec<ModelState> {
+    let gate = Gate { page: "https://hub".into(), missing_token: Some("HF_TOKEN".into()) };
+    let fetch =
+        ToFetch { files: 4, of_unknown_size: 1, bytes: u64::MAX, have: 0, free: None, gate: Some(gate) };
+    let lacks = |fetch| Lacks { parts: vec!["vae".into()], fetch, reason: "missing: the VAE".into() };
+    let standings = [Standing::Ready, Standing::Lacks(lacks(None)), Standing::Lacks(lacks(Some(fetch)))];
+    standings.into_iter().map(|standing| ModelState { info: model(), bytes: 9, standing }).collect()
 }
 
 fn requests() -> Vec<Request> {
@@ -130,6 +161,9 @@ fn requests() -> Vec<Request> {
         Request::History(HistoryPage { before: None, limit: u32::MAX }),
         Request::History(HistoryPage { before: Some(PictureId(1)), limit: 0 }),
         Request::Fetch(PictureId(-1)),
+        Request::Models,
+        Request::FetchModel(ModelName::new("mine")),
+        Request::CancelFetch(ModelName::new("mine")),
         Request::Status,
         Request::Stop,
     ]
@@ -142,6 +176,8 @@ fn refusals() -> Vec<Refusal> {
         Refusal::NoHello,
         Refusal::UnknownModel { name: text.clone(), known: text.clone() },
         Refusal::LackingModel(text.clone()),
+        Refusal::NothingToFetch(ModelName::new("mine")),
+        Refusal::NotFetching(ModelName::new("mine")),
         Refusal::NoDevice(NoDevice {
             choice: DeviceChoice::CudaAt(3),
             known: vec![Device::Cuda(0), Device::Cpu],
@@ -180,6 +216,8 @@ fn responses() -> Vec<Response> {
         Response::History(vec![picture(), picture()]),
         Response::Png(Bytes::from(vec![0x89; 100_000])),
         Response::Status(Box::new(status_of_worker)),
+        Response::Models(models()),
+        Response::Fetching(fetches().remove(0)),
         Response::Stopping { queued: 3 },
     ]
 }
@@ -203,8 +241,10 @@ fn events() -> Vec<Event> {
         Event::Engine(EngineStatus::idle(Device::Cuda(1), String::new())),
         Event::Stopped { job: JobId(1), index: 2 },
         Event::Readings(readings()),
+        Event::Models(vec![model()]),
         Event::Ending,
     ]);
+    events.extend(fetches().into_iter().map(Event::Fetch));
     events
 }
 
@@ -248,6 +288,7 @@ fn the_lists_are_whole() {
             | Request::Fetch(_)
             | Request::Status
             | Request::Stop => {}
+            Request::Models | Request::FetchModel(_) | Request::CancelFetch(_) => {}
         }
     }
     for response in responses() {
@@ -255,6 +296,7 @@ fn the_lists_are_whole() {
             Response::Welcome(_) | Response::Snapshot(_) | Response::Accepted(_) | Response::Cancelled => {}
             Response::Tokens(_) | Response::History(_) | Response::Png(_) => {}
             Response::Status(_) | Response::Stopping { .. } => {}
+            Response::Models(_) | Response::Fetching(_) => {}
         }
     }
     for refusal in refusals() {
@@ -263,6 +305,8 @@ fn the_lists_are_whole() {
             | Refusal::NoHello
             | Refusal::UnknownModel { .. }
             | Refusal::LackingModel(_)
+            | Refusal::NothingToFetch(_)
+            | Refusal::NotFetching(_)
             | Refusal::NoDevice(_)
             | Refusal::UnknownJob(_) => {}
             Refusal::UnknownPicture(_)
@@ -276,6 +320,7 @@ fn the_lists_are_whole() {
         match event {
             Event::Job(_) | Event::Progress(_) | Event::Preview(_) | Event::Finished(_) => {}
             Event::Stopped { .. } | Event::Engine(_) | Event::Readings(_) | Event::Ending => {}
+            Event::Fetch(_) | Event::Models(_) => {}
         }
     }
 }

@@ -67,6 +67,7 @@ impl FakeWorker {
             history: shared.pictures.iter().rev().map(|(picture, _)| picture.clone()).collect(),
             history_total: shared.pictures.len() as u64,
             readings: Some(readings(0)),
+            fetches: Vec::new(),
         })
     }
 

@@ -79,6 +79,7 @@ fn snapshot() -> Snapshot {
         history: Vec::new(),
         history_total: 0,
         readings: None,
+        fetches: Vec::new(),
     }
 }
 
