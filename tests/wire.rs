@@ -1,5 +1,8 @@
 //! The wire: every message comes back as it was sent, and nothing else is taken for one.
 
+#[path = "samples/models.rs"]
+mod samples;
+
 use bytes::{Bytes, BytesMut};
 use flux_tui::device::{Device, DeviceChoice, NoDevice, PrecisionChoice};
 use flux_tui::gpu::{Gpu, Host, Readings};
@@ -13,6 +16,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::io::AsyncWriteExt;
 use tokio_util::codec::{Decoder, FramedRead};
+
+use samples::{fetches, models};
 
 fn job(seed: Seed) -> Job {
     let prompt = Prompt::new("一只红苹果 🍎\n\"on a table\"").expect("it is not empty");
@@ -119,36 +124,6 @@ fn snapshot() -> Snapshot {
     }
 }
 
-fn fetches() -> Vec<ModelFetch> {
-    let running = FetchProgress {
-        done: 1,
-        total: u64::MAX,
-        speed: 1.5,
-        remaining: Some(f64::MAX),
-        files_done: 1,
-        files: 4,
-        file: Some("测试 x.safetensors".into()),
-        waits: Some("another process".into()),
-    };
-    let states = [
-        FetchState::Running(running),
-        FetchState::Waiting,
-        FetchState::Done,
-        FetchState::Failed { reason: "gated".into() },
-        FetchState::Cancelled,
-    ];
-    states.into_iter().map(|state| ModelFetch { model: ModelName::new("mine"), state }).collect()
-}
-
-fn models() -> Vec<ModelState> {
-    let gate = Gate { page: "https://hub".into(), missing_token: Some("HF_TOKEN".into()) };
-    let fetch =
-        ToFetch { files: 4, of_unknown_size: 1, bytes: u64::MAX, have: 0, free: None, gate: Some(gate) };
-    let lacks = |fetch| Lacks { parts: vec!["vae".into()], fetch, reason: "missing: the VAE".into() };
-    let standings = [Standing::Ready, Standing::Lacks(lacks(None)), Standing::Lacks(lacks(Some(fetch)))];
-    standings.into_iter().map(|standing| ModelState { info: model(), bytes: 9, standing }).collect()
-}
-
 fn requests() -> Vec<Request> {
     vec![
         Request::Hello(Hello { protocol: 1, version: "0.1.0".into() }),
@@ -216,7 +191,7 @@ fn responses() -> Vec<Response> {
         Response::History(vec![picture(), picture()]),
         Response::Png(Bytes::from(vec![0x89; 100_000])),
         Response::Status(Box::new(status_of_worker)),
-        Response::Models(models()),
+        Response::Models(models(&model())),
         Response::Fetching(fetches().remove(0)),
         Response::Stopping { queued: 3 },
     ]

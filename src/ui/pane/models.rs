@@ -142,20 +142,29 @@ impl ModelsPane {
     pub fn take(&mut self) -> Taken {
         let Some(state) = self.chosen() else { return Taken::Nothing };
         let name = state.info.name.clone();
-        let open = self.fetch_of(&name).is_some_and(|fetch| !fetch.is_over());
-        match &state.standing {
-            Standing::Ready => {
-                self.picker = None;
-                Taken::Chosen(name)
-            }
-            Standing::Lacks(lacks) if lacks.fetch.is_some() && !open => {
-                let Some(picker) = &mut self.picker else { return Taken::Nothing };
+        if state.is_ready() {
+            self.picker = None;
+            return Taken::Chosen(name);
+        }
+        let can_fetch = self.can_fetch();
+        match &mut self.picker {
+            Some(picker) if can_fetch => {
                 picker.chosen = Some(name.clone());
                 picker.asking = !picker.asking;
                 if picker.asking { Taken::Nothing } else { Taken::Fetch(name) }
             }
-            Standing::Lacks(_) => Taken::Nothing,
+            _ => Taken::Nothing,
         }
+    }
+
+    /// Whether the chosen model can be fetched and is not yet.
+    #[must_use]
+    pub fn can_fetch(&self) -> bool {
+        let fetchable = |state: &ModelState| match &state.standing {
+            Standing::Lacks(lacks) => lacks.fetch.is_some(),
+            Standing::Ready => false,
+        };
+        self.chosen().is_some_and(fetchable) && self.to_cancel().is_none()
     }
 
     /// The chosen model, if it is being fetched or waits for it.
@@ -207,9 +216,9 @@ impl ModelsPane {
         Some(self.states.iter().filter(|state| state.is_ready()).map(|state| state.info.clone()).collect())
     }
 
-    /// Whether the list has not come yet.
+    /// How many models are known; none until the list has come.
     #[must_use]
-    pub fn is_unknown(&self) -> bool {
-        self.states.is_empty()
+    pub fn known(&self) -> usize {
+        self.states.len()
     }
 }

@@ -215,7 +215,7 @@ pub(super) fn move_in_list(state: &mut State, by: ListMove) {
         return;
     }
     if state.models.is_open() {
-        let page = crate::ui::view::models_page(state.view.window);
+        let page = crate::ui::view::models_page(state);
         return state.models.choose(by, page);
     }
     match state.view.focus {

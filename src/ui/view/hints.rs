@@ -72,11 +72,12 @@ fn actions(state: &State) -> Vec<(Action, &'static str)> {
     }
     if state.models.is_open() {
         let take = match state.models.chosen() {
-            _ if state.models.is_asking() => "fetch it",
-            Some(model) if model.is_ready() => "draw with it",
-            _ => "fetch",
+            _ if state.models.is_asking() => Some("fetch it"),
+            Some(model) if model.is_ready() => Some("draw with it"),
+            _ => state.models.can_fetch().then_some("fetch"),
         };
-        let mut actions = vec![(Action::TakeModel, take), (Action::List(ListMove::Down), "next")];
+        let take = take.map(|take| (Action::TakeModel, take));
+        let mut actions: Vec<_> = take.into_iter().chain([(Action::List(ListMove::Down), "next")]).collect();
         actions.extend(state.models.to_cancel().map(|_| (Action::CancelFetch, "fetch no more")));
         actions.extend([(Action::UnfilterModels, "letters filter"), (Action::Help, "help")]);
         return actions;

@@ -6,7 +6,6 @@ use ratatui::style::Style;
 use ratatui::widgets::{Clear, Widget};
 
 use super::{frame, text};
-use crate::ui::event::Window;
 use crate::ui::layout::padded;
 use crate::ui::state::State;
 use crate::ui::theme::Role;
@@ -29,10 +28,13 @@ struct Places {
     detail: Rect,
 }
 
-fn places(window: Window) -> Places {
+fn places(state: &State) -> Places {
+    let window = state.view.window;
     let width = window.columns.saturating_sub(4).min(WIDTH);
     // The first line, the notice and the hints stay in sight.
-    let height = window.rows.saturating_sub(3);
+    let free = state.layout().areas().map_or(window.rows, |areas| areas.notice.y).saturating_sub(2);
+    let needed = u16::try_from(state.models.known()).unwrap_or(u16::MAX).saturating_add(DETAIL + 3);
+    let height = free.min(needed);
     let area = Rect { x: (window.columns - width) / 2, y: 1, width, height };
     let inside = padded(area);
     let detail = DETAIL.min(inside.height / 2);
@@ -42,20 +44,20 @@ fn places(window: Window) -> Places {
 
 /// Rows of the list that are in view.
 #[must_use]
-pub fn models_page(window: Window) -> usize {
-    usize::from(places(window).list.height)
+pub fn models_page(state: &State) -> usize {
+    usize::from(places(state).list.height)
 }
 
 /// The row of the list at a cell.
 #[must_use]
 pub fn model_at(state: &State, position: Position) -> Option<usize> {
-    let list = places(state.view.window).list;
+    let list = places(state).list;
     let first = text::first_row(state.models.chosen_row(), state.models.rows().len(), list.height);
     list.contains(position).then(|| first + usize::from(position.y - list.y))
 }
 
 pub(super) fn draw(state: &State, buffer: &mut Buffer) {
-    let Places { area, list, detail } = places(state.view.window);
+    let Places { area, list, detail } = places(state);
     Clear.render(area, buffer);
     buffer.set_style(area, state.style(Role::Screen));
     let title = match state.models.filter() {
@@ -66,7 +68,7 @@ pub(super) fn draw(state: &State, buffer: &mut Buffer) {
     frame::highlight(state, area, buffer);
     let rows = state.models.rows();
     if rows.is_empty() {
-        let hint = if state.models.is_unknown() {
+        let hint = if state.models.known() == 0 {
             "looking for models"
         } else {
             "no model has these words; Backspace takes letters back"
@@ -81,9 +83,11 @@ pub(super) fn draw(state: &State, buffer: &mut Buffer) {
         draw_model(state, text::row(list, (index - first) as u16), model, index == chosen, buffer);
     }
     let mut row = 0;
-    for (line, role) in details(state, rows[chosen]) {
+    let said = details(state, rows[chosen]);
+    let lines = said.iter().flat_map(|(text, role)| text.lines().map(move |line| (line, *role)));
+    for (line, role) in lines {
         let left = usize::from(detail.height.saturating_sub(row));
-        for line in text::wrap(&line, detail.width, left, state.look.glyphs.ellipsis) {
+        for line in text::wrap(line, detail.width, left, state.look.glyphs.ellipsis) {
             text::put(buffer, text::row(detail, row), &[(&line, state.style(role))]);
             row += 1;
         }

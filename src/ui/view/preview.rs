@@ -27,8 +27,8 @@ pub(super) fn draw(state: &State, area: Rect, buffer: &mut Buffer) -> Option<Pix
     let place = drawable.place(room)?;
     frame::foot(state, area, &caption(state, shown.subject), buffer);
     let outlives = drawable.protocol().leaves_pixels();
-    // The help lies over the picture; graphics would shine through or be torn by it.
-    let covered = state.view.help.is_some();
+    // The help and the models lie over the picture; graphics would shine through or be torn by it.
+    let covered = state.view.help.is_some() || state.models.is_open();
     let blocks = drawable.protocol() == crate::ui::picture::Protocol::HalfBlocks;
     if covered && !blocks {
         return None;
@@ -82,7 +82,12 @@ fn nothing_yet(state: &State, room: Rect, buffer: &mut Buffer) {
         message(state, room, &[("The picture appears here, step by step.", Role::Dim)], buffer);
     } else if state.worker.link == Link::Up && state.history.total() == 0 {
         let ready = ("Nothing to set up: the built-in model draws right away.", Role::Text);
-        message(state, room, &[ready, draw], buffer);
+        message(
+            state,
+            room,
+            &[ready, draw, ("F2 chooses another model, or fetches one.", Role::Dim)],
+            buffer,
+        );
     } else {
         message(state, room, &[draw], buffer);
     }
