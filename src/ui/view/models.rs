@@ -193,7 +193,7 @@ fn so_far(state: &State, progress: &FetchProgress) -> String {
         format!("{} of {}", text::decimal(progress.done), text::decimal(progress.total)),
         format!("{}/s", text::decimal(progress.speed as u64)),
     ];
-    parts.extend(progress.remaining.filter(|left| left.is_finite()).map(|left| text::left(left)));
+    parts.extend(progress.remaining.filter(|left| left.is_finite()).map(text::left));
     let file = progress.file.as_ref().map_or_else(String::new, |file| format!(", now {file}"));
     parts.push(format!("{} of {} files{file}", progress.files_done, progress.files));
     parts.join(&format!(" {dot} "))
@@ -215,7 +215,10 @@ fn question(state: &State, name: &str, fetch: &ToFetch) -> Vec<(String, Role)> {
 /// The page on which terms must be accepted, and what is missing for it.
 fn terms(fetch: &ToFetch) -> Option<String> {
     let gate = fetch.gate.as_ref()?;
-    let token = gate.missing_token.as_ref().map_or_else(String::new, |name| format!("; {name} is not set"));
+    let token = gate
+        .missing_token
+        .as_ref()
+        .map_or_else(String::new, |name| format!("; the worker has no {name} and no token file"));
     Some(format!("its terms must be accepted first at {}{token}", gate.page))
 }
 

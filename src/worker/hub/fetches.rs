@@ -114,16 +114,16 @@ impl Hub {
                 tracing::info!(%model, ?end, "no longer fetched");
                 state.fetches.running = None;
                 let again = std::mem::take(&mut state.fetches.again) && end == FetchState::Cancelled;
-                let over = !again && !(state.stopping && end == FetchState::Cancelled);
+                let goes_on = again || (state.stopping && end == FetchState::Cancelled);
                 if again {
                     self.fetch_changed(&mut state, model.clone(), FetchState::Waiting);
                 }
-                if over {
+                if !goes_on {
                     self.fetch_changed(&mut state, model.clone(), end);
                 }
                 ready.into_iter().for_each(|ready| self.tell(&state, Event::Models(ready)));
                 self.settle(&mut state);
-                over.then_some(model)
+                (!goes_on).then_some(model)
             }
         }
     }

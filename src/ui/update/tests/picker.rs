@@ -55,7 +55,7 @@ fn what_is_not_here_is_fetched_after_one_question_and_its_end_is_told() {
     assert_eq!(asked(&desk.key(KeyCode::Enter)), [], "the question first");
     assert!(desk.state.models.is_asking());
     let fetch = Question::FetchModel(ModelName::new("flux1-dev"));
-    assert_eq!(asked(&desk.key(KeyCode::Enter)), [fetch.clone()]);
+    assert_eq!(asked(&desk.key(KeyCode::Enter)), *std::slice::from_ref(&fetch));
     desk.worker(message::Event::Fetch(fake::fetching("flux1-dev", 1, 2)));
     assert_eq!(asked(&desk.key(KeyCode::Enter)), [], "it comes already");
     assert!(!desk.state.models.is_asking());
