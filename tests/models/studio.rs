@@ -8,7 +8,7 @@ use crate::place::Place;
 use crate::server::{Manner, Server};
 use crate::sparse;
 use crate::terminal::Terminal;
-use crate::tiny::slow;
+use crate::tiny::{fast, slow};
 
 const PICKER: &str = "\x1bOQ"; // F2
 
@@ -114,13 +114,17 @@ fn a_gate_is_told_before_and_after() {
     assert_eq!(studio.ended(), 0);
 }
 
-/// The program's own catalogue and worker: encoders and VAE are here, the transformer is fetched.
-#[test]
-fn a_model_of_the_catalogue_is_ready_once_its_last_file_has_come() {
-    let (home, server) = (Home::new(), Server::start());
+/// Where the catalogue has the transformer of flux1-dev-q4.
+const Q4: &str = "city96/FLUX.1-dev-gguf/flux1-dev-Q4_K_S.gguf";
+
+fn all_but_the_transformer(home: &Home) {
     for id in ["t5-xxl-fp16", "clip-l", "flux1-vae"] {
         sparse::published(id, &home.path().join("ComfyUI/models").join(id));
     }
+}
+
+/// A transformer that takes what FLUX.1's encoders give, with one block of each kind.
+fn small_transformer(home: &Home) -> Vec<u8> {
     let few = Config {
         hidden: 256,
         heads: 2,
@@ -130,10 +134,15 @@ fn a_model_of_the_catalogue_is_ready_once_its_last_file_has_come() {
         ..Config::flux1_dev()
     };
     let shapes = few.tensors().into_iter().map(|(name, shape)| (name.to_string(), shape.to_vec())).collect();
-    let gguf = sparse::gguf(&home.path().join("small.gguf"), &shapes);
-    let content = std::fs::read(&gguf).expect("it is there");
-    let lfs = Manner { lfs: true, ..Manner::default() };
-    server.publish("city96/FLUX.1-dev-gguf/flux1-dev-Q4_K_S.gguf", content, lfs);
+    std::fs::read(sparse::gguf(&home.path().join("small.gguf"), &shapes)).expect("it is there")
+}
+
+/// The program's own catalogue and worker: encoders and VAE are here, the transformer is fetched.
+#[test]
+fn a_model_of_the_catalogue_is_ready_once_its_last_file_has_come() {
+    let (home, server) = (Home::new(), Server::start());
+    all_but_the_transformer(&home);
+    server.publish(Q4, small_transformer(&home), fast());
     let mut studio = open(&home, &server, None);
     studio.see("Nothing to set up");
     studio.type_keys(PICKER);
@@ -156,4 +165,35 @@ fn a_model_of_the_catalogue_is_ready_once_its_last_file_has_come() {
     let model =
         told["models"].as_array().and_then(|models| models.iter().find(|one| one["name"] == "flux1-dev-q4"));
     assert_eq!(model.map(|model| &model["here"]), Some(&true.into()), "{told}");
+}
+
+/// Nothing that was taken on is lost: the next worker goes on by itself, and the studio that is open sees it.
+#[test]
+fn a_killed_worker_is_followed_by_one_that_fetches_the_rest() {
+    let (home, server) = (Home::new(), Server::start());
+    all_but_the_transformer(&home);
+    let content = small_transformer(&home);
+    let drip = Manner { pace: Some((16 * 1024, std::time::Duration::from_millis(200))), ..fast() };
+    server.publish(Q4, content.clone(), drip);
+    let mut studio = open(&home, &server, None);
+    studio.see("Nothing to set up");
+    studio.type_keys(PICKER);
+    studio.type_keys("dev-q4");
+    read(&studio, "size not known, to fetch");
+    studio.type_keys("\r");
+    read(&studio, "⏎ fetches it");
+    studio.type_keys("\r");
+    studio.see("fetching flux1-dev-q4");
+    let status = home.run(&["worker", "status", "--json"]).json();
+    let pid = status["worker"]["pid"].as_i64().and_then(|pid| i32::try_from(pid).ok());
+    let pid = pid.and_then(rustix::process::Pid::from_raw).expect("a process");
+    server.publish(Q4, content, fast());
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("it can be killed");
+    studio.until("ready in the list", |screen| {
+        screen.rows(0, 80).any(|row| row.contains("flux1-dev-q4") && row.contains("ready ·")).then_some(())
+    });
+    let next = home.run(&["worker", "status", "--json"]).json();
+    assert_ne!(next["worker"]["pid"], status["worker"]["pid"]);
+    studio.type_keys("\x03");
+    assert_eq!(studio.ended(), 0);
 }
