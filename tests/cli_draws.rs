@@ -237,6 +237,7 @@ fn accept_and_end(listener: &UnixListener) {
                 history: Vec::new(),
                 history_total: 0,
                 readings: None,
+                fetches: Vec::new(),
             })),
             Request::Submit(job) => {
                 let (id, state) = (JobId(9), JobState::Queued);

@@ -1,5 +1,8 @@
 //! The wire: every message comes back as it was sent, and nothing else is taken for one.
 
+#[path = "samples/models.rs"]
+mod samples;
+
 use bytes::{Bytes, BytesMut};
 use flux_tui::device::{Device, DeviceChoice, NoDevice, PrecisionChoice};
 use flux_tui::gpu::{Gpu, Host, Readings};
@@ -13,6 +16,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::io::AsyncWriteExt;
 use tokio_util::codec::{Decoder, FramedRead};
+
+use samples::{fetches, models};
 
 fn job(seed: Seed) -> Job {
     let prompt = Prompt::new("一只红苹果 🍎\n\"on a table\"").expect("it is not empty");
@@ -115,6 +120,7 @@ fn snapshot() -> Snapshot {
         history: vec![picture()],
         history_total: 1,
         readings: Some(readings()),
+        fetches: fetches(),
     }
 }
 
@@ -130,6 +136,9 @@ fn requests() -> Vec<Request> {
         Request::History(HistoryPage { before: None, limit: u32::MAX }),
         Request::History(HistoryPage { before: Some(PictureId(1)), limit: 0 }),
         Request::Fetch(PictureId(-1)),
+        Request::Models,
+        Request::FetchModel(ModelName::new("mine")),
+        Request::CancelFetch(ModelName::new("mine")),
         Request::Status,
         Request::Stop,
     ]
@@ -142,6 +151,8 @@ fn refusals() -> Vec<Refusal> {
         Refusal::NoHello,
         Refusal::UnknownModel { name: text.clone(), known: text.clone() },
         Refusal::LackingModel(text.clone()),
+        Refusal::NothingToFetch(ModelName::new("mine")),
+        Refusal::NotFetching(ModelName::new("mine")),
         Refusal::NoDevice(NoDevice {
             choice: DeviceChoice::CudaAt(3),
             known: vec![Device::Cuda(0), Device::Cpu],
@@ -180,6 +191,8 @@ fn responses() -> Vec<Response> {
         Response::History(vec![picture(), picture()]),
         Response::Png(Bytes::from(vec![0x89; 100_000])),
         Response::Status(Box::new(status_of_worker)),
+        Response::Models(models(&model())),
+        Response::Fetching(fetches().remove(0)),
         Response::Stopping { queued: 3 },
     ]
 }
@@ -203,8 +216,10 @@ fn events() -> Vec<Event> {
         Event::Engine(EngineStatus::idle(Device::Cuda(1), String::new())),
         Event::Stopped { job: JobId(1), index: 2 },
         Event::Readings(readings()),
+        Event::Models(vec![model()]),
         Event::Ending,
     ]);
+    events.extend(fetches().into_iter().map(Event::Fetch));
     events
 }
 
@@ -248,6 +263,7 @@ fn the_lists_are_whole() {
             | Request::Fetch(_)
             | Request::Status
             | Request::Stop => {}
+            Request::Models | Request::FetchModel(_) | Request::CancelFetch(_) => {}
         }
     }
     for response in responses() {
@@ -255,6 +271,7 @@ fn the_lists_are_whole() {
             Response::Welcome(_) | Response::Snapshot(_) | Response::Accepted(_) | Response::Cancelled => {}
             Response::Tokens(_) | Response::History(_) | Response::Png(_) => {}
             Response::Status(_) | Response::Stopping { .. } => {}
+            Response::Models(_) | Response::Fetching(_) => {}
         }
     }
     for refusal in refusals() {
@@ -263,6 +280,8 @@ fn the_lists_are_whole() {
             | Refusal::NoHello
             | Refusal::UnknownModel { .. }
             | Refusal::LackingModel(_)
+            | Refusal::NothingToFetch(_)
+            | Refusal::NotFetching(_)
             | Refusal::NoDevice(_)
             | Refusal::UnknownJob(_) => {}
             Refusal::UnknownPicture(_)
@@ -276,6 +295,7 @@ fn the_lists_are_whole() {
         match event {
             Event::Job(_) | Event::Progress(_) | Event::Preview(_) | Event::Finished(_) => {}
             Event::Stopped { .. } | Event::Engine(_) | Event::Readings(_) | Event::Ending => {}
+            Event::Fetch(_) | Event::Models(_) => {}
         }
     }
 }

@@ -15,7 +15,7 @@ use tokio_util::codec::FramedRead;
 use super::{ClientError, Events};
 use crate::job::JobId;
 use crate::wire::frame::{self, FrameError, Frames, REPLY_MAX, REQUEST_MAX};
-use crate::wire::message::{Event, Refusal, Request, Response, ToClient, ToWorker};
+use crate::wire::message::{Event, FetchState, Refusal, Request, Response, ToClient, ToWorker};
 
 /// Events that wait in the channel; more wait in front of it.
 const CHANNEL: usize = 64;
@@ -200,6 +200,13 @@ impl Reading {
             Event::Stopped { job, index } => self.forget_previews(*job, *index),
             Event::Finished(picture) => self.forget_previews(picture.job, picture.index),
             Event::Readings(_) => self.waiting.retain(|it| !matches!(it, Event::Readings(_))),
+            Event::Fetch(fetch) => {
+                let progress = |it: &Event| match it {
+                    Event::Fetch(it) => it.model == fetch.model && matches!(it.state, FetchState::Running(_)),
+                    _ => false,
+                };
+                self.waiting.retain(|it| !progress(it));
+            }
             _ => {}
         }
         self.waiting.push_back(event);

@@ -85,6 +85,12 @@ pub(super) fn target(hubs: &Hubs, remote: &Remote) -> Target {
     }
 }
 
+/// The part of a file whose hash is known, where its hub names contents by that: Hugging Face does.
+pub(super) fn part_of(hubs: &Hubs, place: &Place, sha256: &str) -> Option<PathBuf> {
+    let named_by_hash = place.hub == Hub::HuggingFace;
+    named_by_hash.then(|| with_suffix(&repo(&hubs.huggingface, place).blob_path(sha256), ".flux-part"))
+}
+
 /// Makes what is around a content that is in place. May be done again.
 ///
 /// # Errors

@@ -37,6 +37,7 @@ mod remove;
 mod space;
 mod spans;
 mod transfer;
+mod unfinished;
 mod verify;
 
 pub use address::AddressError;
@@ -48,4 +49,5 @@ pub use progress::{Cancel, FileProgress, Notice, Observer, Progress, Silent};
 pub use pull::{Fetched, Options, Wanted, pull};
 pub use remove::{Removal, plan as plan_removal};
 pub use space::{Free, free};
+pub use unfinished::{room, unfinished};
 pub use verify::{Checked, Verdict, check as verify};

@@ -7,7 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::error::FetchError;
-use crate::catalog::Place;
+use crate::catalog::{Bytes, Place};
 
 /// Speed is that of the last seconds.
 const WINDOW: Duration = Duration::from_secs(6);
@@ -94,6 +94,22 @@ pub enum Notice {
         /// Whether it was there before.
         present: bool,
     },
+}
+
+impl Notice {
+    /// What a person is told of it, if anything.
+    #[must_use]
+    pub fn sentence(&self) -> Option<String> {
+        match self {
+            Self::Waiting(place) => Some(format!("another process is fetching {place}; waiting for it")),
+            Self::Retrying { seconds, why, .. } => Some(format!("{why}; trying again in {seconds:.1} s")),
+            Self::Elsewhere { place, why } => Some(format!("{why}; trying {place}")),
+            Self::Resuming { place, have, size } => {
+                Some(format!("going on with {place}: {} of {} are there", Bytes(*have), Bytes(*size)))
+            }
+            Self::Done { .. } => None,
+        }
+    }
 }
 
 /// Stops transfers from another thread. Clones stop together.

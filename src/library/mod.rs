@@ -1,4 +1,4 @@
-//! The library: jobs and pictures in SQLite, durable before they are acknowledged, and the PNG
+//! The library: jobs, pictures and models that are wanted in SQLite, durable before they are acknowledged, and the PNG
 //! files beside it. One worker has it open at a time and calls it from one thread.
 //!
 //! A picture is recorded in three moves: the name that it will have is noted ([`Library::intend`]),
@@ -14,6 +14,7 @@ pub mod lock;
 mod pictures;
 pub mod png;
 mod schema;
+mod wanted;
 
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};

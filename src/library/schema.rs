@@ -72,6 +72,13 @@ const MIGRATIONS: &[&str] = &[
     ALTER TABLE jobs ADD COLUMN vram_budget INTEGER;
     ALTER TABLE jobs ADD COLUMN t5 TEXT NOT NULL DEFAULT 'auto';
     ",
+    // 4: models that are being fetched or wait for it, in the order in which they were asked for.
+    "
+    CREATE TABLE IF NOT EXISTS wanted_models (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        name TEXT NOT NULL UNIQUE
+    ) STRICT;
+    ",
 ];
 
 /// The version that this program writes.

@@ -19,6 +19,14 @@ pub enum Action {
     PreviousPane,
     /// Show or hide the help.
     Help,
+    /// Show or hide the models.
+    Models,
+    /// Draw with the chosen model, or have it fetched after a question.
+    TakeModel,
+    /// Fetch the chosen model no more.
+    CancelFetch,
+    /// Take back a letter of what the models are filtered by.
+    UnfilterModels,
     /// Leave; the worker goes on.
     Quit,
     /// Back to the shell for now.

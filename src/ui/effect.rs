@@ -44,6 +44,12 @@ pub enum Question {
     Fetch(PictureId),
     /// Older pictures.
     Older(HistoryPage),
+    /// Every model that is known, and what there is of it.
+    Models,
+    /// Fetch what is missing of a model.
+    FetchModel(ModelName),
+    /// Fetch no more of it.
+    CancelFetch(ModelName),
 }
 
 impl Question {
@@ -56,6 +62,9 @@ impl Question {
             Self::Count { model, text, .. } => Request::CountTokens(CountTokens { model, text }),
             Self::Fetch(picture) => Request::Fetch(picture),
             Self::Older(page) => Request::History(page),
+            Self::Models => Request::Models,
+            Self::FetchModel(model) => Request::FetchModel(model),
+            Self::CancelFetch(model) => Request::CancelFetch(model),
         }
     }
 }

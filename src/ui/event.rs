@@ -7,7 +7,8 @@ use bytes::Bytes;
 use super::input::Input;
 use super::picture::Encoded;
 use crate::job::{JobId, Picture, PictureId, TokenCount};
-use crate::wire::message::{self, JobStatus, Snapshot};
+use crate::model::ModelName;
+use crate::wire::message::{self, JobStatus, ModelFetch, ModelState, Snapshot};
 
 /// Something happened.
 #[derive(Debug)]
@@ -96,4 +97,20 @@ pub enum Answer {
     },
     /// Older pictures.
     Older(Result<Vec<Picture>, String>),
+    /// Every model that is known, and what there is of it.
+    Models(Result<Vec<ModelState>, String>),
+    /// A model is being fetched, or waits for it.
+    FetchingModel {
+        /// Which.
+        model: ModelName,
+        /// What came of it.
+        result: Result<ModelFetch, String>,
+    },
+    /// A model is no longer fetched.
+    FetchCancelled {
+        /// Which.
+        model: ModelName,
+        /// What came of it.
+        result: Result<(), String>,
+    },
 }

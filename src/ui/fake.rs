@@ -16,8 +16,8 @@ use crate::gpu::{Host, Readings};
 use crate::job::{Encoder, Job, JobId, Picture, PictureId, Recipe, Seed, Size, Times, TokenCount};
 use crate::model::{Defaults, ModelInfo, ModelName, TextLimits};
 use crate::wire::message::{
-    EngineStatus, Event, JobState, JobStatus, Preview, Progress, Refusal, Request, Response, Snapshot, Stage,
-    WorkerInfo,
+    EngineStatus, Event, FetchProgress, FetchState, Gate, JobState, JobStatus, Lacks, ModelFetch, ModelState,
+    Preview, Progress, Refusal, Request, Response, Snapshot, Stage, Standing, ToFetch, WorkerInfo,
 };
 
 /// A worker whose steps take so long.
@@ -67,6 +67,7 @@ impl FakeWorker {
             history: shared.pictures.iter().rev().map(|(picture, _)| picture.clone()).collect(),
             history_total: shared.pictures.len() as u64,
             readings: Some(readings(0)),
+            fetches: Vec::new(),
         })
     }
 
@@ -171,6 +172,7 @@ impl Ask for FakeWorker {
             }
             Request::CountTokens(count) => Response::Tokens(tokens(&count.text)),
             Request::History(_) => Response::History(Vec::new()),
+            Request::Models => Response::Models(models()),
             Request::Fetch(id) => {
                 let found = self.shared(|shared| {
                     shared.pictures.iter().find(|(picture, _)| picture.id == id).map(|(_, png)| png.clone())
@@ -213,6 +215,59 @@ pub(crate) fn nano() -> ModelInfo {
         limits: TextLimits { t5: 32, clip: 20 },
         license: String::new(),
     }
+}
+
+/// Models as a person may find them: here, gated, begun, of unknown size, and one whose file is not there.
+pub(crate) fn models() -> Vec<ModelState> {
+    let model = |name: &str, about: &str, license: &str, bytes, standing| ModelState {
+        info: ModelInfo {
+            name: ModelName::new(name),
+            about: about.into(),
+            license: license.into(),
+            ..nano()
+        },
+        bytes,
+        standing,
+    };
+    let to_fetch = |bytes, have, of_unknown_size, page: Option<&str>| {
+        let gate = page.map(|page| Gate { page: page.into(), missing_token: Some("HF_TOKEN".into()) });
+        let fetch = ToFetch { files: 4, of_unknown_size, bytes, have, free: Some(61_000_000_000), gate };
+        let parts = ["transformer", "t5", "clip", "vae"].map(str::to_owned).into();
+        Standing::Lacks(Lacks { parts, fetch: Some(fetch), reason: "missing: all of it".into() })
+    };
+    let dev = "FLUX.1 [dev] Non-Commercial License";
+    let page = Some("https://huggingface.co/black-forest-labs/FLUX.1-dev");
+    let reason =
+        "mine cannot be drawn with yet; missing: the VAE\n/nowhere/ae was passed over: there is no such file";
+    let lost = Lacks { parts: vec!["vae".into()], fetch: None, reason: reason.into() };
+    vec![
+        model("nano", "the built-in model", "Apache-2.0", 21_487_342, Standing::Ready),
+        model("flux1-dev", "FLUX.1 [dev], bf16", dev, 0, to_fetch(34_172_000_000, 0, 0, page)),
+        model(
+            "flux1-schnell",
+            "FLUX.1 [schnell], bf16",
+            "Apache-2.0",
+            0,
+            to_fetch(34_151_000_000, 12_000_000_000, 0, None),
+        ),
+        model("majicflus_v1", "麦橘超然, a fine-tune of dev", dev, 0, to_fetch(10_369_000_000, 0, 1, None)),
+        model("mine", "yours, on top of nano", "Apache-2.0", 16_000_000, Standing::Lacks(lost)),
+    ]
+}
+
+/// A model that is being fetched.
+pub(crate) fn fetching(model: &str, done: u64, total: u64) -> ModelFetch {
+    let progress = FetchProgress {
+        done,
+        total,
+        speed: 110e6,
+        remaining: Some((total - done) as f64 / 110e6),
+        files_done: 1,
+        files: 4,
+        file: Some("flux1-dev.safetensors".into()),
+        waits: None,
+    };
+    ModelFetch { model: ModelName::new(model), state: FetchState::Running(progress) }
 }
 
 pub(crate) fn engine() -> EngineStatus {

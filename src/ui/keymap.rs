@@ -13,6 +13,8 @@ use super::editor::Motion;
 pub enum Context {
     /// While the help is open; nothing else applies then.
     Help,
+    /// While the models are open.
+    Models,
     /// The prompt.
     Prompt,
     /// The parameters.
@@ -29,13 +31,14 @@ pub enum Context {
 
 impl Context {
     /// Every context, in the order in which the help lists them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Everywhere,
         Self::Prompt,
         Self::Parameters,
         Self::Queue,
         Self::History,
         Self::OutsidePrompt,
+        Self::Models,
         Self::Help,
     ];
 
@@ -44,6 +47,7 @@ impl Context {
     pub fn title(self) -> &'static str {
         match self {
             Self::Help => "In this help",
+            Self::Models => "In the models",
             Self::Prompt => "In the prompt",
             Self::Parameters => "In the parameters",
             Self::Queue => "In the queue",
@@ -162,10 +166,12 @@ pub const KEYMAP: &[Binding] = &[
     bind(Context::Everywhere, &[plain(Tab)], Action::NextPane, "next pane"),
     bind(Context::Everywhere, &[plain(KeyCode::BackTab), shift(Tab)], Action::PreviousPane, "pane before"),
     bind(Context::Everywhere, &[plain(KeyCode::F(1))], Action::Help, "this help"),
+    bind(Context::Everywhere, &[plain(KeyCode::F(2))], Action::Models, "choose a model, or fetch one"),
     bind(Context::Everywhere, &[ctrl('c'), ctrl('q')], Action::Quit, "leave; the worker goes on drawing"),
     bind(Context::Everywhere, &[ctrl('z')], Action::Suspend, "back to the shell; fg returns"),
     bind(Context::Everywhere, &[ctrl('l')], Action::Repaint, "repaint, and ask the terminal again what it is"),
     bind(Context::OutsidePrompt, &[letter('?')], Action::Help, "this help"),
+    bind(Context::OutsidePrompt, &[letter('m')], Action::Models, "choose a model, or fetch one"),
     bind(Context::OutsidePrompt, &[letter('v')], Action::LessMemory, "less of the card's memory for new jobs"),
     bind(Context::OutsidePrompt, &[letter('V')], Action::MoreMemory, "more of it; at the end all that is free"),
     bind(Context::OutsidePrompt, &[letter('q')], Action::Quit, "leave; the worker goes on drawing"),
@@ -215,6 +221,16 @@ pub const KEYMAP: &[Binding] = &[
     bind(Context::History, &[plain(PageDown)], Action::List(ListMove::PageDown), "a page older"),
     bind(Context::History, &[plain(Home)], Action::List(ListMove::First), "newest"),
     bind(Context::History, &[plain(End)], Action::List(ListMove::Last), "oldest known"),
+
+    bind(Context::Models, &[plain(Enter)], Action::TakeModel, "draw with it; fetch it when it is not here"),
+    bind(Context::Models, &[ctrl('x'), plain(Delete)], Action::CancelFetch, "fetch it no more; what came is kept"),
+    bind(Context::Models, &[plain(Backspace)], Action::UnfilterModels, "take back a letter; letters filter"),
+    bind(Context::Models, &[plain(Up), ctrl('p')], Action::List(ListMove::Up), "model above"),
+    bind(Context::Models, &[plain(Down), ctrl('n')], Action::List(ListMove::Down), "model below"),
+    bind(Context::Models, &[plain(PageUp)], Action::List(ListMove::PageUp), "a page up"),
+    bind(Context::Models, &[plain(PageDown)], Action::List(ListMove::PageDown), "a page down"),
+    bind(Context::Models, &[plain(Home)], Action::List(ListMove::First), "first"),
+    bind(Context::Models, &[plain(End)], Action::List(ListMove::Last), "last"),
 
     bind(Context::Help, &[letter('q')], Action::Escape, "close"),
     bind(Context::Help, &[plain(Up), letter('k')], Action::List(ListMove::Up), "up"),

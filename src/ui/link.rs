@@ -161,6 +161,24 @@ fn answer(question: &Question, result: Result<Response, ClientError>) -> Answer 
             Response::History(pictures) => Ok(pictures),
             _ => Err(unexpected()),
         })),
+        Question::Models => Answer::Models(result.and_then(|response| match response {
+            Response::Models(states) => Ok(states),
+            _ => Err(unexpected()),
+        })),
+        Question::FetchModel(model) => Answer::FetchingModel {
+            model: model.clone(),
+            result: result.and_then(|response| match response {
+                Response::Fetching(fetch) => Ok(fetch),
+                _ => Err(unexpected()),
+            }),
+        },
+        Question::CancelFetch(model) => Answer::FetchCancelled {
+            model: model.clone(),
+            result: result.and_then(|response| match response {
+                Response::Cancelled => Ok(()),
+                _ => Err(unexpected()),
+            }),
+        },
     }
 }
 

@@ -30,6 +30,8 @@ pub enum Level {
     Error,
     /// Something was done otherwise than asked.
     Warning,
+    /// Something that was waited for is there.
+    News,
 }
 
 impl Notices {
@@ -41,6 +43,11 @@ impl Notices {
     /// Something was done otherwise than asked.
     pub fn warn(&mut self, text: impl Into<String>) {
         self.push(Level::Warning, &text.into());
+    }
+
+    /// Something that was waited for is there.
+    pub fn tell(&mut self, text: impl Into<String>) {
+        self.push(Level::News, &text.into());
     }
 
     /// The one in front, and how many are behind it.

@@ -11,6 +11,7 @@ use super::notice::Notices;
 use super::pane::Pane;
 use super::pane::history::HistoryPane;
 use super::pane::memory::MemoryPane;
+use super::pane::models::ModelsPane;
 use super::pane::parameters::ParametersPane;
 use super::pane::preview::PreviewPane;
 use super::pane::prompt::PromptPane;
@@ -35,6 +36,8 @@ pub struct State {
     pub queue: QueuePane,
     /// What was drawn.
     pub history: HistoryPane,
+    /// Which models there are, and which are being fetched.
+    pub models: ModelsPane,
     /// The connection, and who is at its other end.
     pub worker: Worker,
     /// What the person has to be told.
@@ -110,6 +113,7 @@ impl State {
             preview: PreviewPane::new(),
             queue: QueuePane::default(),
             history: HistoryPane::default(),
+            models: ModelsPane::default(),
             worker: Worker::default(),
             notices: Notices::default(),
             view: ViewState::default(),

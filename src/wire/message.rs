@@ -13,9 +13,12 @@ use crate::gpu::Readings;
 use crate::job::{Job, JobId, Picture, PictureId, Prompt, TokenCount};
 pub use crate::job::{JobState, JobStatus};
 use crate::model::{ModelInfo, ModelName};
+pub use crate::wire::models::{
+    FetchProgress, FetchState, Gate, Lacks, ModelFetch, ModelState, Standing, ToFetch,
+};
 
 /// The version of these messages. Peers of different versions say so and part.
-pub const PROTOCOL: u32 = 3;
+pub const PROTOCOL: u32 = 4;
 
 /// From a client: a request and the number its reply will carry.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -57,6 +60,12 @@ pub enum Request {
     History(HistoryPage),
     /// A finished picture's PNG.
     Fetch(PictureId),
+    /// Every model that is known, and what there is of it.
+    Models,
+    /// Fetch what is missing of a model. Answered once that is remembered on disk.
+    FetchModel(ModelName),
+    /// Fetch no more of it; what has come is kept.
+    CancelFetch(ModelName),
     /// Who the worker is and what it is doing.
     Status,
     /// End now; unfinished jobs stay queued for the next worker.
@@ -100,7 +109,7 @@ pub enum Response {
     Snapshot(Box<Snapshot>),
     /// To `Submit`: the job as it stands in the library.
     Accepted(Box<JobStatus>),
-    /// To `Cancel`.
+    /// To `Cancel` and `CancelFetch`.
     Cancelled,
     /// To `CountTokens`.
     Tokens(Vec<TokenCount>),
@@ -108,6 +117,10 @@ pub enum Response {
     History(Vec<Picture>),
     /// To `Fetch`: the PNG file.
     Png(Bytes),
+    /// To `Models`.
+    Models(Vec<ModelState>),
+    /// To `FetchModel`: how far it is; whoever asked before shares it.
+    Fetching(ModelFetch),
     /// To `Status`.
     Status(Box<WorkerStatus>),
     /// To `Stop`: how many jobs stay queued.
@@ -149,6 +162,12 @@ pub enum Refusal {
     /// A model that is known, and of which something is not here: what, and what to do.
     #[error("{0}")]
     LackingModel(String),
+    /// To `FetchModel`: all of it is here.
+    #[error("nothing is missing of {0}")]
+    NothingToFetch(ModelName),
+    /// To `CancelFetch`.
+    #[error("{0} is not being fetched")]
+    NotFetching(ModelName),
     /// The job asks for a device that this machine lacks.
     #[error(transparent)]
     NoDevice(NoDevice),
@@ -245,6 +264,9 @@ pub struct Snapshot {
     pub history_total: u64,
     /// The latest readings.
     pub readings: Option<Readings>,
+    /// Models that are being fetched and that wait for it, in order, then those that failed, the latest first.
+    #[serde(default)]
+    pub fetches: Vec<ModelFetch>,
 }
 
 /// What happened.
@@ -270,6 +292,10 @@ pub enum Event {
     Engine(EngineStatus),
     /// Memory, load and temperature. May be dropped.
     Readings(Readings),
+    /// The fetching of a model. May be dropped while it runs, its beginning and its end never.
+    Fetch(ModelFetch),
+    /// Which models can be drawn with has changed: all of them.
+    Models(Vec<ModelInfo>),
     /// The worker is ending; the connection closes next.
     Ending,
 }

@@ -2,6 +2,7 @@
 //! that applies every event to the snapshot it began with holds what a new snapshot would say.
 
 use super::message::{Event, JobState, JobStatus, Preview, Progress, Running, Snapshot};
+use super::models;
 use crate::job::{JobId, Picture};
 
 /// The most pictures that a snapshot holds.
@@ -28,6 +29,8 @@ impl Snapshot {
                     .for_each(|it| *it = engine.clone());
             }
             Event::Readings(readings) => self.readings = Some(readings),
+            Event::Fetch(fetch) => models::note(&mut self.fetches, fetch),
+            Event::Models(models) => self.models = models,
             Event::Ending => {}
         }
     }

@@ -2,6 +2,8 @@
 //! Every method is one step that nothing else comes between, so a snapshot and the events after it
 //! never disagree. Reading and writing (socket, library, engine) is done by others.
 
+mod fetches;
+
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
@@ -14,6 +16,7 @@ use tokio::sync::Notify;
 
 use super::engines::Engines;
 use super::estimate::{Estimate, Sort};
+use super::fetcher::Fetcher;
 use super::idle::{Due, Idle};
 use super::outbox::{Kind, Outbox};
 use super::painter::{Order, Report};
@@ -29,6 +32,7 @@ use crate::wire::message::{
     WorkerStatus,
 };
 use crate::wire::replay::{self, shorten_failed, shorten_history};
+use fetches::Fetches;
 
 /// What the library had when the worker began.
 #[derive(Debug, Default)]
@@ -41,6 +45,8 @@ pub struct Restored {
     pub history: Vec<Picture>,
     /// How many there are.
     pub history_total: u64,
+    /// Models that are still to be fetched, in order.
+    pub wanted: Vec<ModelName>,
 }
 
 /// What the hub reaches the rest by.
@@ -52,6 +58,8 @@ pub struct Lines {
     pub watched: Arc<AtomicBool>,
     /// Asks for readings now.
     pub nudge: mpsc::Sender<()>,
+    /// To the thread that fetches a model.
+    pub fetcher: Fetcher,
 }
 
 /// The shared state of a worker.
@@ -78,6 +86,7 @@ struct State {
     last_member: u64,
     estimate: Estimate,
     idle: Idle,
+    fetches: Fetches,
     /// Set to stop what a device draws.
     stops: BTreeMap<Device, Arc<AtomicBool>>,
     stopping: bool,
@@ -102,7 +111,7 @@ impl Hub {
         idle: Idle,
         lines: Lines,
     ) -> Self {
-        let Restored { jobs, mut failed, mut history, history_total } = restored;
+        let Restored { jobs, mut failed, mut history, history_total, wanted } = restored;
         shorten_failed(&mut failed);
         shorten_history(&mut history);
         let engine = |device: &Device| EngineStatus::idle(*device, models.describe(*device));
@@ -119,6 +128,7 @@ impl Hub {
             last_member: 0,
             estimate: Estimate::default(),
             idle,
+            fetches: Fetches::restore(wanted),
             stops: BTreeMap::new(),
             stopping: false,
             pending: 0,
@@ -185,6 +195,7 @@ impl Hub {
             history: state.history.clone(),
             history_total: state.history_total,
             readings: state.readings.clone(),
+            fetches: state.fetches.list().to_vec(),
         }
     }
 
@@ -383,6 +394,7 @@ impl Hub {
         let mut state = self.state.borrow_mut();
         state.stopping = true;
         state.stops.values().for_each(|stop| stop.store(true, Ordering::Relaxed));
+        state.fetches.stop();
         self.changed.notify_one();
         state.queue.len()
     }
@@ -393,11 +405,11 @@ impl Hub {
         self.state.borrow().stopping
     }
 
-    /// Whether nothing is being drawn and no request is being carried out.
+    /// Whether nothing is being drawn or fetched and no request is being carried out.
     #[must_use]
     pub fn is_quiet(&self) -> bool {
         let state = self.state.borrow();
-        state.queue.is_still() && state.pending == 0
+        state.queue.is_still() && state.fetches.is_still() && state.pending == 0
     }
 
     /// Has the engines' threads end, and gives what is to be waited for.
@@ -410,7 +422,7 @@ impl Hub {
     #[must_use]
     pub fn is_alone(&self) -> bool {
         let state = self.state.borrow();
-        state.queue.is_empty() && state.members.is_empty()
+        state.queue.is_empty() && state.fetches.open() == 0 && state.members.is_empty()
     }
 
     /// How many clients there are.
@@ -467,7 +479,9 @@ impl Hub {
         }
         let watched = state.members.values().any(|member| member.subscribed);
         self.lines.watched.store(watched, Ordering::Relaxed);
-        let clients = state.members.len();
+        self.begin_fetch(state);
+        // A model that is fetched keeps the worker as a client does.
+        let clients = state.members.len() + state.fetches.open();
         state.idle.observe(!state.queue.is_empty(), clients, !state.loaded.is_empty(), Instant::now());
         self.changed.notify_one();
     }

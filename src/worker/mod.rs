@@ -5,6 +5,7 @@
 //! session (one client) ──> hub (queue, what is shown) ──> painters (an engine's thread a device)
 //!        │                        ▲        reports ───────────────┘ │
 //!        └──> store (the library's thread) <──── note, record ──────┘
+//!   fetcher (a thread a model, one at a time) ──> reports ──> hub
 //! ```
 //!
 //! Sessions and the hub live on one thread and share plain state; each device's engine, the library
@@ -15,6 +16,8 @@ mod answer;
 mod daemon;
 mod engines;
 mod estimate;
+mod fetcher;
+mod fetching;
 mod hub;
 mod idle;
 mod log;
@@ -26,8 +29,10 @@ mod readings;
 mod recognise;
 mod serve;
 mod session;
+mod standing;
 mod store;
 mod tokens;
+mod wanted;
 
 use std::fs::File;
 use std::io;
@@ -35,17 +40,20 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use fetching::{Tell, Unfetched, fetch_files};
 pub use models::{Catalogued, NoModel, Ready, find, search};
 pub use recognise::Recogniser;
 pub use serve::serve;
+pub use standing::weight_bytes;
 
 use crate::device::Device;
 use crate::engine::{Draw, EngineError, Observer, Placement};
+use crate::fetch::Cancel;
 use crate::job::TokenCount;
 use crate::library::LibraryError;
 use crate::model::{ModelInfo, ModelName};
 use crate::paths::Paths;
-use crate::wire::message::Refusal;
+use crate::wire::message::{ModelState, Refusal, Standing};
 
 /// Which models a worker has, and how they come into memory. The program's are [`Catalogued`];
 /// tests have their own.
@@ -63,6 +71,18 @@ pub trait Models: Send + Sync {
         }
         let known = models.iter().map(|info| info.name.as_str()).collect::<Vec<_>>().join(", ");
         Err(Refusal::UnknownModel { name: name.to_string(), known })
+    }
+    /// Every model that is known, and what there is of it; it may look through folders.
+    fn states(&self) -> Vec<ModelState> {
+        let ready = |info| ModelState { info, bytes: 0, standing: Standing::Ready };
+        self.infos().into_iter().map(ready).collect()
+    }
+    /// Fetches what is missing of a model, until it is there or failed. Called on a thread of its own.
+    ///
+    /// # Errors
+    /// Why it did not come. What has come is kept, and gone on with the next time.
+    fn fetch(&self, name: &ModelName, _tell: &Tell<'_>, _cancel: &Cancel) -> Result<(), Unfetched> {
+        Err(Refusal::NothingToFetch(name.clone()).into())
     }
     /// The devices there are, the best first, and never none. Asked once, when the worker begins.
     fn devices(&self) -> Vec<Device>;
@@ -194,6 +214,7 @@ fn process(pid: Option<u32>) -> String {
 struct Shared {
     hub: hub::Hub,
     store: store::Store,
+    models: Arc<dyn Models>,
     counters: tokens::Counters,
     settings: Settings,
 }

@@ -4,17 +4,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::recognise::{Recogniser, is_flux1, role};
-use super::{Count, Models};
+use super::standing;
+use super::{Count, Models, Tell, Unfetched};
 use crate::catalog::find::{Lacking, Search};
 use crate::catalog::places::Places;
 use crate::catalog::{self, Catalog, Entry};
 use crate::device::Device;
 use crate::engine::weights::{self, Identity, Kind, Variant, WeightsError};
 use crate::engine::{self, Counter, Draw, EngineError, Observer, Placement};
+use crate::fetch::{Cancel, Hubs};
 use crate::job::TokenCount;
 use crate::model::{ModelInfo, ModelName, Parts, Source};
 use crate::paths::Paths;
-use crate::wire::message::Refusal;
+use crate::wire::message::{ModelState, Refusal};
 
 /// What a model without guidance is made for.
 const STEPS_WITHOUT_GUIDANCE: u32 = 4;
@@ -92,6 +94,22 @@ impl Models for Catalogued {
             Err(NoModel::Unknown { name, known }) => Err(Refusal::UnknownModel { name, known }),
             Err(other) => Err(Refusal::LackingModel(other.to_string())),
         })
+    }
+
+    fn states(&self) -> Vec<ModelState> {
+        let hubs = Hubs::from_env().ok();
+        let state = |entry: &Entry, search: &Search<'_>| standing::state(entry, search, hubs.as_ref());
+        self.searching(|catalog, search| catalog.entries().iter().map(|entry| state(entry, search)).collect())
+    }
+
+    fn fetch(&self, name: &ModelName, tell: &Tell<'_>, cancel: &Cancel) -> Result<(), Unfetched> {
+        // The search is over before the fetching begins: it lasts for hours.
+        let (entry, missing) = self.searching(|catalog, search| {
+            let entry = catalog.find(name).ok_or_else(|| unknown(catalog, name))?;
+            let missing = search.missing(&entry.recipe);
+            Ok::<_, Refusal>((entry, missing))
+        })?;
+        standing::fetch(&entry, missing, self.paths.fetched(), tell, cancel)
     }
 
     fn devices(&self) -> Vec<Device> {
@@ -188,13 +206,22 @@ pub fn find(catalog: &Catalog, search: &Search<'_>, name: &ModelName) -> Result<
         return of_file(catalog, search, name, path);
     }
     let Some(Entry { info, recipe }) = catalog.find(name) else {
-        let known: Vec<_> = catalog.entries().iter().map(|entry| entry.info.name.as_str()).collect();
-        return Err(NoModel::Unknown { name: name.to_string(), known: known.join(", ") });
+        return Err(NoModel::Unknown { name: name.to_string(), known: names(catalog) });
     };
     match search.parts(&recipe) {
         Ok(parts) => Ok(Ready { info, parts }),
         Err(missing) => Err(Lacking { model: name.clone(), missing }.into()),
     }
+}
+
+/// The names of all models, for a message.
+fn names(catalog: &Catalog) -> String {
+    let names: Vec<_> = catalog.entries().iter().map(|entry| entry.info.name.as_str()).collect();
+    names.join(", ")
+}
+
+fn unknown(catalog: &Catalog, name: &ModelName) -> Refusal {
+    Refusal::UnknownModel { name: name.to_string(), known: names(catalog) }
 }
 
 fn of_file(catalog: &Catalog, search: &Search<'_>, name: &ModelName, path: &Path) -> Result<Ready, NoModel> {

@@ -1,5 +1,5 @@
-//! What one client is still to be sent. Status is never dropped; of each device's previews and of
-//! readings only the latest is kept. Filling it never waits, so a slow client slows nobody: one that lets too
+//! What one client is still to be sent. Status is never dropped; of each device's previews, of a fetch's
+//! progress and of readings only the latest is kept. Filling it never waits, so a slow client slows nobody: one that lets too
 //! much pile up is given up instead.
 
 use std::cell::RefCell;
@@ -29,6 +29,7 @@ struct Inner {
     /// crowds another out.
     previews: Vec<(Device, Bytes)>,
     readings: Option<Bytes>,
+    fetch: Option<Bytes>,
     closed: bool,
 }
 
@@ -49,6 +50,8 @@ pub enum Kind {
     Preview(Device),
     /// Only the latest is sent.
     Readings,
+    /// Only the latest is sent: one model is fetched at a time.
+    Fetch,
 }
 
 impl Outbox {
@@ -59,6 +62,7 @@ impl Outbox {
             Kind::Status => return self.push(&mut inner, Out { frame, _permit: None }),
             Kind::Preview(device) => inner.preview(device, frame),
             Kind::Readings => inner.readings = Some(frame),
+            Kind::Fetch => inner.fetch = Some(frame),
         }
         self.filled.notify_one();
     }
@@ -87,6 +91,11 @@ impl Outbox {
     /// The picture that a device's waiting preview belongs to is over: it is not sent any more.
     pub fn forget_preview(&self, device: Device) {
         self.inner.borrow_mut().previews.retain(|(of, _)| *of != device);
+    }
+
+    /// The fetch whose progress waits is over: it is not sent any more.
+    pub fn forget_fetch(&self) {
+        self.inner.borrow_mut().fetch = None;
     }
 
     /// Nothing more will come; what waits is still sent.
@@ -134,7 +143,7 @@ impl Inner {
             return Some(out);
         }
         let preview = (!self.previews.is_empty()).then(|| self.previews.remove(0).1);
-        let frame = preview.or_else(|| self.readings.take())?;
+        let frame = preview.or_else(|| self.fetch.take()).or_else(|| self.readings.take())?;
         Some(Out { frame, _permit: None })
     }
 }
@@ -174,6 +183,18 @@ mod tests {
         outbox.tell(Kind::Preview(Device::Cpu), Bytes::from_static(b"another"));
         outbox.forget_preview(CARD);
         assert_eq!(waiting(&outbox), ["another"]);
+    }
+
+    #[test]
+    fn of_a_fetch_only_the_latest_progress_is_sent_and_none_after_its_end() {
+        let outbox = Outbox::default();
+        outbox.tell(Kind::Fetch, Bytes::from_static(b"1 %"));
+        outbox.tell(Kind::Fetch, Bytes::from_static(b"2 %"));
+        assert_eq!(waiting(&outbox), ["2 %"]);
+        outbox.tell(Kind::Fetch, Bytes::from_static(b"3 %"));
+        outbox.forget_fetch();
+        outbox.tell(Kind::Status, Bytes::from_static(b"done"));
+        assert_eq!(waiting(&outbox), ["done"]);
     }
 
     #[test]

@@ -18,13 +18,14 @@ use tokio::time::{sleep, sleep_until, timeout};
 
 use super::daemon::{Claim, Door};
 use super::engines::Engines;
+use super::fetcher::{FetchReport, Fetcher};
 use super::hub::{Hub, Lines, Restored};
 use super::idle::{Due, Idle};
 use super::painter::{Report, Supplies};
 use super::queue::Unfinished;
 use super::store::Store;
 use super::tokens::Counters;
-use super::{Models, Settings, Shared, WorkerError, readings, session};
+use super::{Models, Settings, Shared, WorkerError, readings, session, wanted};
 use crate::device::Device;
 use crate::gpu::Readings;
 use crate::job::{JobState, JobStatus};
@@ -80,6 +81,8 @@ pub(super) fn serve_claimed(
         reports: report,
         watched: Arc::clone(&watched),
     };
+    let (fetching, fetches) = unbounded_channel();
+    let fetcher = Fetcher::new(Arc::clone(&models), fetching);
     let (reading, readings) = unbounded_channel();
     let nudge = readings::start(settings.readings_every, Arc::clone(&watched), reading)
         .map_err(system("starting the thread that reads the sensors"))?;
@@ -92,11 +95,12 @@ pub(super) fn serve_claimed(
     let served = tasks.block_on(&runtime, async {
         let (listener, door) = claim.listen()?;
         let idle = Idle::new(settings.free_after, settings.end_after, Instant::now());
-        let lines = Lines { engines: Engines::new(supplies), watched, nudge };
+        let lines = Lines { engines: Engines::new(supplies), watched, nudge, fetcher };
         let hub = Hub::new(info(), Arc::clone(&models), devices, restored, idle, lines);
-        let shared = Rc::new(Shared { hub, store, counters: Counters::new(models), settings });
+        let counters = Counters::new(Arc::clone(&models));
+        let shared = Rc::new(Shared { hub, store, models, counters, settings });
         ready();
-        let inputs = Inputs { listener, door, reports, readings };
+        let inputs = Inputs { listener, door, reports, readings, fetches };
         attend(shared, inputs, end).await
     });
     // Sessions hold the store: they end before its thread can.
@@ -122,6 +126,7 @@ fn restore(library: &mut Library, devices: &[Device]) -> Result<Restored, Worker
         failed: library.failed(FAILED_MAX as u32)?,
         history: library.history(None, HISTORY_MAX as u32)?,
         history_total: library.pictures()?,
+        wanted: library.wanted_models()?,
     };
     tracing::info!(
         ?recovery,
@@ -173,6 +178,7 @@ struct Inputs {
     door: Door,
     reports: UnboundedReceiver<Report>,
     readings: UnboundedReceiver<Readings>,
+    fetches: UnboundedReceiver<FetchReport>,
 }
 
 /// The main loop. Returns the engines' threads if all have stopped by themselves, so that they can be
@@ -182,7 +188,7 @@ async fn attend(
     inputs: Inputs,
     end: impl Future<Output = ()>,
 ) -> Result<Option<Vec<JoinHandle<()>>>, WorkerError> {
-    let Inputs { listener, door, mut reports, mut readings } = inputs;
+    let Inputs { listener, door, mut reports, mut readings, mut fetches } = inputs;
     let doors = spawn_local(admit(Rc::clone(&shared), listener));
     let hub = &shared.hub;
     let mut end = pin!(end);
@@ -194,6 +200,7 @@ async fn attend(
             () = &mut end => { hub.stop(); }
             Some(report) = reports.recv() => take(&shared, report)?,
             Some(readings) = readings.recv() => hub.readings(readings),
+            Some(fetch) = fetches.recv() => wanted::take(&shared, fetch),
             () = until(hub.idle()) => rest(&shared),
             _ = look.tick() => {
                 if hub.is_alone() && !door.is_open() {
@@ -210,6 +217,7 @@ async fn attend(
         while !hub.is_quiet() {
             tokio::select! {
                 Some(report) = reports.recv() => take(&shared, report)?,
+                Some(fetch) = fetches.recv() => wanted::take(&shared, fetch),
                 () = hub.changed() => {}
             }
         }

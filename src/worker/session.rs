@@ -18,6 +18,7 @@ use tokio_util::codec::FramedRead;
 use super::Shared;
 use super::answer;
 use super::outbox::Outbox;
+use super::wanted;
 use crate::wire::frame::{self, FrameError, Frames, REPLY_MAX, REQUEST_MAX};
 use crate::wire::message::{
     CountTokens, Hello, PROTOCOL, Refusal, Request, Response, ToClient, ToWorker, WorkerInfo,
@@ -185,6 +186,9 @@ impl Session {
             Request::Cancel(id) => self.later(pending, answer::cancel(shared, id)),
             Request::History(page) => self.later(pending, answer::history(shared, page)),
             Request::Fetch(id) => self.later(pending, answer::fetch(shared, id)),
+            Request::Models => self.later(pending, wanted::models(shared)),
+            Request::FetchModel(model) => self.later(pending, wanted::fetch(shared, model)),
+            Request::CancelFetch(model) => self.later(pending, wanted::cancel(shared, model)),
         }
         After::GoOn
     }
@@ -248,7 +252,7 @@ impl Session {
 /// half of it, so that a client that asks and does not read holds two of them and no more.
 fn weight(request: &Request) -> u32 {
     match request {
-        Request::Subscribe | Request::History(_) | Request::Fetch(_) => ROOM / 2,
+        Request::Subscribe | Request::History(_) | Request::Fetch(_) | Request::Models => ROOM / 2,
         _ => 1,
     }
 }

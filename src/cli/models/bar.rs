@@ -44,7 +44,7 @@ impl Observer for Bar {
     }
 
     fn notice(&self, notice: &Notice) {
-        if let Some(said) = said(notice) {
+        if let Some(said) = notice.sentence() {
             self.0.suspend(|| text::complain("note", &said));
         }
     }
@@ -75,19 +75,6 @@ fn time(seconds: f64) -> String {
         0..60 => format!("{seconds} s"),
         60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
         _ => format!("{} h {} min", seconds / 3600, seconds / 60 % 60),
-    }
-}
-
-/// What is told of a notice, if anything.
-fn said(notice: &Notice) -> Option<String> {
-    match notice {
-        Notice::Waiting(place) => Some(format!("another process is fetching {place}; waiting for it")),
-        Notice::Retrying { seconds, why, .. } => Some(format!("{why}; trying again in {seconds:.1} s")),
-        Notice::Elsewhere { place, why } => Some(format!("{why}; trying {place}")),
-        Notice::Resuming { place, have, size: total } => {
-            Some(format!("going on with {place}: {} of {} are there", Bytes(*have), Bytes(*total)))
-        }
-        Notice::Done { .. } => None,
     }
 }
 

@@ -9,10 +9,8 @@ use crate::catalog::{Bytes, Catalog, Entry, Published, Role};
 use crate::cli::failure::Failure;
 use crate::cli::generate::catalog;
 use crate::cli::{stdout, text};
-use crate::engine::weights::identify;
-use crate::model::Source;
 use crate::paths::Paths;
-use crate::worker::{Recogniser, search};
+use crate::worker::{Recogniser, search, weight_bytes};
 
 /// Say which models there are: licence, size, and what is missing of those that cannot be drawn with yet.
 ///
@@ -89,7 +87,7 @@ impl Model {
             name: entry.info.name.to_string(),
             about: entry.info.about.clone(),
             license: entry.info.license.clone(),
-            bytes: here.iter().map(size).sum(),
+            bytes: here.iter().map(weight_bytes).sum(),
             here: missing.is_empty(),
             to_fetch: Some(to_fetch(&missing))
                 .filter(|files| !files.is_empty())
@@ -107,21 +105,6 @@ impl Lacks {
             id: file.map(|file| file.id.as_str()),
             file: file.map(Published::file_name),
             bytes: file.and_then(|file| file.bytes),
-        }
-    }
-}
-
-/// Bytes of weights; what cannot be read has none.
-fn size(source: &Source) -> u64 {
-    match source {
-        Source::Embedded { bytes, .. } => bytes.len() as u64,
-        Source::File(path) => {
-            let several = path.is_dir() || path.extension().is_some_and(|extension| extension == "json");
-            if several {
-                identify(path).map_or(0, |identity| identity.parts.iter().map(|found| found.bytes).sum())
-            } else {
-                std::fs::metadata(path).map_or(0, |metadata| metadata.len())
-            }
         }
     }
 }

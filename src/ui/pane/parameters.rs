@@ -314,6 +314,12 @@ impl ParametersPane {
         self.defaults.vram_budget = next.map(VramBudget);
     }
 
+    /// New jobs are drawn with this model; what nobody touched follows it.
+    pub fn choose_model(&mut self, name: &ModelName) {
+        self.type_in(FieldName::Model, name.to_string());
+        self.follow_model();
+    }
+
     /// Seeds are drawn at random again.
     pub fn random_seed(&mut self) {
         self.fields[FieldName::Seed as usize] = Field { text: Seed::Random.to_string(), ..Field::default() };
@@ -356,9 +362,8 @@ impl ParametersPane {
         }
         let index = self.models.iter().position(|model| model.name == self.model()).unwrap_or(0) as i64;
         let next = (index + by.signum()).rem_euclid(self.models.len() as i64) as usize;
-        let name = self.models[next].name.to_string();
-        self.type_in(FieldName::Model, name);
-        self.follow_model();
+        let name = self.models[next].name.clone();
+        self.choose_model(&name);
     }
 
     /// Fields that nobody touched take the person's defaults, or what suits the model.

@@ -2,7 +2,7 @@
 
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
-use super::focus;
+use super::{focus, models};
 use crate::ui::action::{Action, Edit, FieldAction, ListMove};
 use crate::ui::draft::{Draft, SeedWish};
 use crate::ui::effect::{Effect, Question};
@@ -31,13 +31,16 @@ pub(super) fn take_key(state: &mut State, key: &KeyEvent) -> Vec<Effect> {
 /// In the seed field a minus is the beginning of -1 and not "less".
 fn begins_seed(state: &State, key: &KeyEvent) -> bool {
     let in_seed = state.view.focus == Pane::Parameters && state.parameters.chosen() == FieldName::Seed;
-    in_seed && state.view.help.is_none() && key.code == KeyCode::Char('-')
+    in_seed && state.view.help.is_none() && !state.models.is_open() && key.code == KeyCode::Char('-')
 }
 
 /// Where the person is, the nearest first.
 pub(crate) fn contexts(state: &State) -> Vec<Context> {
     if state.view.help.is_some() {
         return vec![Context::Help, Context::OutsidePrompt, Context::Everywhere];
+    }
+    if state.models.is_open() {
+        return vec![Context::Models, Context::Everywhere];
     }
     let pane = match state.view.focus {
         Pane::Prompt => return vec![Context::Prompt, Context::Everywhere],
@@ -53,6 +56,9 @@ fn type_character(state: &mut State, key: &KeyEvent) {
     if state.view.help.is_some() || key.modifiers.intersects(KeyModifiers::CONTROL | KeyModifiers::ALT) {
         return;
     }
+    if state.models.is_open() {
+        return state.models.type_character(typed);
+    }
     match state.view.focus {
         Pane::Prompt => insert(state, typed.encode_utf8(&mut [0; 4]), 0),
         Pane::Parameters => drop(state.parameters.type_character(typed)),
@@ -63,6 +69,7 @@ fn type_character(state: &mut State, key: &KeyEvent) {
 pub(super) fn paste(state: &mut State, text: &str, dropped: usize) {
     match state.view.focus {
         _ if state.view.help.is_some() => {}
+        _ if state.models.is_open() => text.chars().for_each(|typed| state.models.type_character(typed)),
         Pane::Parameters => state.parameters.paste(text),
         // A list has no use for text; the prompt does.
         _ => {
@@ -91,6 +98,10 @@ fn act(state: &mut State, action: Action) -> Vec<Effect> {
         Action::NextPane => next_pane(state, true),
         Action::PreviousPane => next_pane(state, false),
         Action::Help => state.view.help = if state.view.help.is_some() { None } else { Some(0) },
+        Action::Models => models::toggle(state),
+        Action::TakeModel => return models::take(state),
+        Action::CancelFetch => return models::cancel(state),
+        Action::UnfilterModels => state.models.backspace(),
         Action::Quit => return vec![Effect::Quit],
         Action::Suspend => {
             // Giving the terminal back drops its pictures.
@@ -150,7 +161,7 @@ fn draw(state: &mut State, seed: SeedWish) -> Vec<Effect> {
 }
 
 fn escape(state: &mut State) -> Vec<Effect> {
-    if state.view.help.take().is_some() || state.notices.dismiss() {
+    if state.view.help.take().is_some() || state.models.escape() || state.notices.dismiss() {
         return Vec::new();
     }
     if state.view.focus == Pane::Parameters && state.parameters.is_editing() {
@@ -202,6 +213,10 @@ pub(super) fn move_in_list(state: &mut State, by: ListMove) {
         let rows = crate::ui::view::help_rows();
         state.view.help = Some(crate::ui::pane::moved(first, rows, window / 2, by));
         return;
+    }
+    if state.models.is_open() {
+        let page = crate::ui::view::models_page(state);
+        return state.models.choose(by, page);
     }
     match state.view.focus {
         Pane::Queue => state.queue.choose(by, page(Pane::Queue)),

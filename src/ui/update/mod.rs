@@ -4,6 +4,7 @@
 //! be replayed in a test.
 
 mod keys;
+mod models;
 mod mouse;
 mod worker;
 
@@ -99,7 +100,8 @@ fn settle(state: &mut State, effects: &mut Vec<Effect>) {
         let count = state.prompt.counts.question(&state.prompt.editor, &model, now);
         let fetch = state.preview.question().map(Question::Fetch);
         let older = state.history.wants().map(Question::Older);
-        effects.extend([count, fetch, older].into_iter().flatten().map(Effect::Ask));
+        let models = state.models.wants().then_some(Question::Models);
+        effects.extend([count, fetch, older, models].into_iter().flatten().map(Effect::Ask));
     }
     let room = picture_room(&layout);
     let means = state.terminal.means(state.view.window);

@@ -26,7 +26,7 @@ fn pane_at(state: &State, position: Position) -> Option<Pane> {
 }
 
 fn wheel(state: &mut State, event: &MouseEvent, by: ListMove) {
-    if state.view.help.is_some() {
+    if state.view.help.is_some() || state.models.is_open() {
         return keys::move_in_list(state, by);
     }
     match pane_at(state, Position::new(event.column, event.row)) {
@@ -42,6 +42,13 @@ fn wheel(state: &mut State, event: &MouseEvent, by: ListMove) {
 
 fn click(state: &mut State, position: Position) {
     if state.view.help.take().is_some() {
+        return;
+    }
+    if state.models.is_open() {
+        match view::model_at(state, position) {
+            Some(row) => state.models.choose_row(row),
+            None => drop(state.models.close()),
+        }
         return;
     }
     let Some(pane) = pane_at(state, position) else { return };

@@ -1,5 +1,7 @@
 //! Journeys: keys and the worker's words in, effects and state out. Time is made up.
 
+mod picker;
+
 use std::time::Duration;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
@@ -79,6 +81,7 @@ fn snapshot() -> Snapshot {
         history: Vec::new(),
         history_total: 0,
         readings: None,
+        fetches: Vec::new(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! What the worker says: news of the connection, events over it, answers to questions.
 
+use super::models;
 use crate::ui::draft::Draft;
 use crate::ui::effect::{Effect, Question};
 use crate::ui::event::{Answer, News};
@@ -27,6 +28,7 @@ fn connected(state: &mut State, snapshot: Snapshot) -> Vec<Effect> {
     state.notices.connection(None);
     state.worker.engines = snapshot.engines;
     state.parameters.offer(snapshot.models);
+    state.models.replace(snapshot.fetches);
     let (running, previews): (Vec<_>, Vec<_>) =
         snapshot.running.into_iter().map(|running| (running.progress, running.preview)).unzip();
     state.queue.replace(snapshot.jobs, running);
@@ -82,6 +84,8 @@ fn take_event(state: &mut State, event: Event) {
             engines.filter(|known| known.device == engine.device).for_each(|known| *known = engine.clone());
         }
         Event::Readings(readings) => state.memory.read(readings),
+        Event::Fetch(fetch) => models::fetched(state, fetch),
+        Event::Models(models) => state.parameters.offer(models),
         // The connection ends next, and that says it.
         Event::Ending => {}
     }
@@ -118,6 +122,15 @@ pub(super) fn take_answer(state: &mut State, answer: Answer) {
             let page = page
                 .map_err(|reason| state.notices.warn(format!("older pictures could not be had: {reason}")));
             state.history.older(page.ok());
+        }
+        Answer::Models(result) => models::listed(state, result),
+        // The worker has told all of it.
+        Answer::FetchingModel { result: Ok(_), .. } | Answer::FetchCancelled { result: Ok(()), .. } => {}
+        Answer::FetchingModel { model, result: Err(reason) } => {
+            state.notices.error(format!("{model} is not fetched: {reason}"));
+        }
+        Answer::FetchCancelled { model, result: Err(reason) } => {
+            state.notices.error(format!("the fetching of {model} was not cancelled: {reason}"));
         }
     }
 }

@@ -53,6 +53,10 @@ pub(super) fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
 fn escape(state: &State) -> Option<&'static str> {
     if state.view.help.is_some() {
         Some("close")
+    } else if state.models.is_asking() {
+        Some("do not")
+    } else if state.models.is_open() {
+        Some("close")
     } else if state.notices.current().is_some() {
         Some("dismiss")
     } else if state.queue.to_cancel().is_some() || !state.worker.unsent.is_empty() {
@@ -66,6 +70,18 @@ fn actions(state: &State) -> Vec<(Action, &'static str)> {
     if state.view.help.is_some() {
         return vec![(Action::List(ListMove::Down), "down"), (Action::List(ListMove::PageDown), "page down")];
     }
+    if state.models.is_open() {
+        let take = match state.models.chosen() {
+            _ if state.models.is_asking() => Some("fetch it"),
+            Some(model) if model.is_ready() => Some("draw with it"),
+            _ => state.models.can_fetch().then_some("fetch"),
+        };
+        let take = take.map(|take| (Action::TakeModel, take));
+        let mut actions: Vec<_> = take.into_iter().chain([(Action::List(ListMove::Down), "next")]).collect();
+        actions.extend(state.models.to_cancel().map(|_| (Action::CancelFetch, "fetch no more")));
+        actions.extend([(Action::UnfilterModels, "letters filter"), (Action::Help, "help")]);
+        return actions;
+    }
     let mut actions = match state.view.focus {
         Pane::Prompt => vec![
             (Action::Draw, "draw"),
@@ -78,6 +94,7 @@ fn actions(state: &State) -> Vec<(Action, &'static str)> {
             (Action::Field(FieldAction::Down), "field"),
             (Action::Field(FieldAction::Less), "less"),
             (Action::Field(FieldAction::More), "more"),
+            (Action::Models, "models"),
             (Action::NextPane, "pane"),
         ],
         Pane::Queue => vec![

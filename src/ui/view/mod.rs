@@ -8,6 +8,7 @@ mod help;
 mod hints;
 mod history;
 mod memory;
+mod models;
 mod notice;
 mod parameters;
 mod preview;
@@ -17,6 +18,7 @@ mod status;
 pub(super) mod text;
 
 pub use help::help_rows;
+pub use models::{model_at, models_page};
 pub use parameters::field_at;
 pub use text::first_row;
 
@@ -52,7 +54,7 @@ impl State {
 
     /// Whether a pane has the keys.
     fn has_keys(&self, pane: Pane) -> bool {
-        self.view.focus == pane && self.view.help.is_none()
+        self.view.focus == pane && self.view.help.is_none() && !self.models.is_open()
     }
 }
 
@@ -70,10 +72,14 @@ fn panes(state: &State, areas: &Areas, drawn: &mut Frame) {
     if hidden != Some(Pane::History) {
         history::draw(state, areas.history, buffer);
     }
-    if state.view.help.is_none() {
+    if state.view.help.is_none() && !state.models.is_open() {
         frame::highlight(state, areas.of(state.view.focus), buffer);
     }
     drawn.pixels = preview::draw(state, areas.preview, buffer);
+    if state.models.is_open() {
+        models::draw(state, buffer);
+        drawn.cursor = None;
+    }
     notice::draw(state, areas.notice, buffer);
     hints::draw(state, areas.hints, buffer);
     if let Some(first) = state.view.help {

@@ -12,15 +12,16 @@ use crate::ui::theme::Role;
 
 pub(super) fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
     let Some((level, _)) = state.notices.front() else { return };
-    let role = match level {
-        Level::Error => Role::Error,
-        Level::Warning => Role::Warning,
-    };
     let glyphs = &state.look.glyphs;
+    let (role, sign) = match level {
+        Level::Error => (Role::Error, glyphs.warning),
+        Level::Warning => (Role::Warning, glyphs.warning),
+        Level::News => (Role::Accent, glyphs.active),
+    };
     Clear.render(area, buffer);
     buffer.set_style(area, state.style(Role::Screen));
-    let sign = Rect { x: area.x + 1, width: area.width.saturating_sub(1).min(2), ..area };
-    text::put(buffer, sign, &[(glyphs.warning, state.style(role))]);
+    let place = Rect { x: area.x + 1, width: area.width.saturating_sub(1).min(2), ..area };
+    text::put(buffer, place, &[(sign, state.style(role))]);
     let inner = Rect { x: area.x + 3, width: area.width.saturating_sub(4), ..area };
     for (index, line) in (0..).zip(state.notices.lines(area.width, glyphs.ellipsis)) {
         text::put(buffer, text::row(inner, index), &[(&line, state.style(role))]);

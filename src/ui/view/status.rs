@@ -3,7 +3,7 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use super::text;
+use super::{models, text};
 use crate::ui::state::{Link, State};
 use crate::ui::theme::Role;
 use crate::wire::message::{EngineStatus, Progress, Stage};
@@ -69,9 +69,17 @@ fn doing(state: &State) -> (bool, Role, String) {
         }
         Link::Up => {}
     }
+    let fetching = models::fetching(state);
     match (state.queue.progress().first(), state.queue.waiting()) {
-        (Some(progress), waiting) => (true, Role::Accent, drawing(state, progress, waiting)),
-        (None, 0) => (false, Role::Dim, "ready".to_owned()),
+        (Some(progress), waiting) => {
+            let drawing = drawing(state, progress, waiting);
+            let also = fetching.map(|also| format!(" {} {also}", state.look.glyphs.dot));
+            (true, Role::Accent, drawing + &also.unwrap_or_default())
+        }
+        (None, 0) => match fetching {
+            Some(fetching) => (true, Role::Accent, fetching),
+            None => (false, Role::Dim, "ready".to_owned()),
+        },
         (None, waiting) => (true, Role::Accent, format!("{waiting} waiting")),
     }
 }

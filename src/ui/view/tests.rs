@@ -1,5 +1,7 @@
 //! Layouts by snapshot, and every size with a busy state.
 
+mod picker;
+
 use std::time::{Duration, Instant};
 
 use ratatui::Terminal;
@@ -47,6 +49,7 @@ fn snapshot(jobs: Vec<JobStatus>, pictures: i64) -> Snapshot {
         history,
         history_total: pictures as u64 * 10,
         readings: Some(fake::readings(0)),
+        fetches: Vec::new(),
     }
 }
 
@@ -326,12 +329,14 @@ fn no_size_panics_or_hides_the_cursor() {
             }
             state.view.focus = Pane::ALL[usize::from(columns) % 4];
             state.view.help = (columns % 5 == 0).then_some(usize::from(rows));
+            picker::open(&mut state, columns % 3 == 0);
             let frame = draw(&state);
             assert_eq!((frame.buffer.area.width, frame.buffer.area.height), (columns, rows));
             if let Some(cursor) = frame.cursor {
                 assert!(frame.buffer.area.contains(cursor), "{columns}x{rows}: {cursor:?}");
             }
-            let wants_cursor = state.view.focus == Pane::Prompt && state.view.help.is_none();
+            let over = state.view.help.is_some() || state.models.is_open();
+            let wants_cursor = state.view.focus == Pane::Prompt && !over;
             assert_eq!(
                 frame.cursor.is_some(),
                 wants_cursor && state.layout().areas().is_some(),

@@ -118,6 +118,25 @@ pub(super) fn gigabytes(bytes: u64) -> String {
     format!("{:.1}", bytes as f64 / f64::from(1_u32 << 30))
 }
 
+/// A size on disk or on the way, in powers of ten as hubs and shops count: `21.5 MB`, `34.2 GB`.
+pub(super) fn decimal(bytes: u64) -> String {
+    let bytes = bytes as f64;
+    match bytes {
+        ..1e6 => format!("{:.1} kB", bytes / 1e3),
+        ..1e9 => format!("{:.1} MB", bytes / 1e6),
+        _ => format!("{:.1} GB", bytes / 1e9),
+    }
+}
+
+/// How long something takes yet: `42 s left`, `3 min left`, `2 h 10 min left`.
+pub(super) fn left(seconds: f64) -> String {
+    match seconds.max(0.0) as u64 {
+        seconds @ 0..60 => format!("{seconds} s left"),
+        seconds @ 60..3600 => format!("{} min left", seconds.div_ceil(60)),
+        seconds => format!("{} h {} min left", seconds / 3600, seconds / 60 % 60),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -156,5 +175,13 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn sizes_and_times_are_short() {
+        let sizes = [0, 21_487_342, 34_172_000_000].map(decimal);
+        assert_eq!(sizes, ["0.0 kB", "21.5 MB", "34.2 GB"]);
+        let times = [0.4, 59.9, 60.0, 211.0, 7_812.0].map(left);
+        assert_eq!(times, ["0 s left", "59 s left", "1 min left", "4 min left", "2 h 10 min left"]);
     }
 }

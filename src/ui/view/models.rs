@@ -1,0 +1,232 @@
+//! The picker of models, over the panes: a row a model, and below what there is to say of the chosen one.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::{Position, Rect};
+use ratatui::style::Style;
+use ratatui::widgets::{Clear, Widget};
+
+use super::{frame, text};
+use crate::ui::layout::padded;
+use crate::ui::state::State;
+use crate::ui::theme::Role;
+use crate::wire::message::{FetchProgress, FetchState, Lacks, ModelState, Standing, ToFetch};
+
+/// The widest that the picker becomes.
+const WIDTH: u16 = 112;
+/// Rows below the list, for the chosen model.
+const DETAIL: u16 = 5;
+/// Cells for the name and for the licence.
+const NAME: u16 = 26;
+const LICENCE: u16 = 26;
+/// From so many cells on the licence has a column.
+const WITH_LICENCE: u16 = 96;
+
+/// Where the picker is: its border, its list, and what is said of the chosen model.
+struct Places {
+    area: Rect,
+    list: Rect,
+    detail: Rect,
+}
+
+fn places(state: &State) -> Places {
+    let window = state.view.window;
+    let width = window.columns.saturating_sub(4).min(WIDTH);
+    // The first line, the notice and the hints stay in sight.
+    let free = state.layout().areas().map_or(window.rows, |areas| areas.notice.y).saturating_sub(2);
+    let needed = u16::try_from(state.models.known()).unwrap_or(u16::MAX).saturating_add(DETAIL + 3);
+    let height = free.min(needed);
+    let area = Rect { x: (window.columns - width) / 2, y: 1, width, height };
+    let inside = padded(area);
+    let detail = DETAIL.min(inside.height / 2);
+    let list = Rect { height: inside.height.saturating_sub(detail + 1), ..inside };
+    Places { area, list, detail: Rect { y: list.bottom() + 1, height: detail, ..inside } }
+}
+
+/// Rows of the list that are in view.
+#[must_use]
+pub fn models_page(state: &State) -> usize {
+    usize::from(places(state).list.height)
+}
+
+/// The row of the list at a cell.
+#[must_use]
+pub fn model_at(state: &State, position: Position) -> Option<usize> {
+    let list = places(state).list;
+    let first = text::first_row(state.models.chosen_row(), state.models.rows().len(), list.height);
+    list.contains(position).then(|| first + usize::from(position.y - list.y))
+}
+
+pub(super) fn draw(state: &State, buffer: &mut Buffer) {
+    let Places { area, list, detail } = places(state);
+    Clear.render(area, buffer);
+    buffer.set_style(area, state.style(Role::Screen));
+    let title = match state.models.filter() {
+        "" => "Models".to_owned(),
+        filter => format!("Models: {filter}"),
+    };
+    frame::draw(state, area, None, &title, buffer);
+    frame::highlight(state, area, buffer);
+    let rows = state.models.rows();
+    if rows.is_empty() {
+        let hint = if state.models.known() == 0 {
+            "looking for models"
+        } else {
+            "no model has these words; Backspace takes letters back"
+        };
+        let hint = text::clip(hint, list.width, state.look.glyphs.ellipsis);
+        text::put(buffer, list, &[(&hint, state.style(Role::Dim))]);
+        return;
+    }
+    let chosen = state.models.chosen_row();
+    let first = text::first_row(chosen, rows.len(), list.height);
+    for (index, model) in rows.iter().enumerate().skip(first).take(usize::from(list.height)) {
+        draw_model(state, text::row(list, (index - first) as u16), model, index == chosen, buffer);
+    }
+    let mut row = 0;
+    let said = details(state, rows[chosen]);
+    let lines = said.iter().flat_map(|(text, role)| text.lines().map(move |line| (line, *role)));
+    for (line, role) in lines {
+        let left = usize::from(detail.height.saturating_sub(row));
+        for line in text::wrap(line, detail.width, left, state.look.glyphs.ellipsis) {
+            text::put(buffer, text::row(detail, row), &[(&line, state.style(role))]);
+            row += 1;
+        }
+    }
+}
+
+fn draw_model(state: &State, row: Rect, model: &ModelState, chosen: bool, buffer: &mut Buffer) {
+    let glyphs = &state.look.glyphs;
+    let over = |role| {
+        let style = state.style(role);
+        if chosen { style.patch(state.style(Role::Selection)) } else { style }
+    };
+    if chosen {
+        buffer.set_style(row, state.style(Role::Selection));
+    }
+    let drawn_with = state.parameters.model() == model.info.name;
+    let sign = if drawn_with { glyphs.pointer } else { " " };
+    let (words, role) = standing(state, model);
+    let taken = text::put_right(buffer, row, &words, over(role));
+    let left = Rect { width: row.width.saturating_sub(taken + 2), ..row };
+    let name = text::clip(model.info.name.as_str(), NAME.min(left.width / 2), glyphs.ellipsis);
+    text::put(buffer, left, &[(sign, over(Role::Accent)), (" ", Style::new()), (&name, over(Role::Text))]);
+    let mut about = Rect { x: left.x + 2 + NAME, width: left.width.saturating_sub(2 + NAME), ..left };
+    if row.width >= WITH_LICENCE {
+        about.width = about.width.min(row.width - 2 - NAME - LICENCE - 26);
+        let licence = Rect { x: about.right() + 2, width: LICENCE - 2, ..row };
+        let words = text::clip(&model.info.license, licence.width, glyphs.ellipsis);
+        text::put(buffer, licence, &[(&words, over(Role::Dim))]);
+    }
+    let what = text::clip(&model.info.about, about.width, glyphs.ellipsis);
+    text::put(buffer, about, &[(&what, over(Role::Dim))]);
+}
+
+/// What there is of a model, in a few words.
+fn standing(state: &State, model: &ModelState) -> (String, Role) {
+    match (state.models.fetch_of(&model.info.name), &model.standing) {
+        (Some(FetchState::Running(progress)), _) => (running(state, progress), Role::Accent),
+        (Some(FetchState::Waiting), _) => ("waits to be fetched".to_owned(), Role::Accent),
+        (_, Standing::Ready) => {
+            (format!("ready {} {}", state.look.glyphs.dot, text::decimal(model.bytes)), Role::Text)
+        }
+        (Some(FetchState::Failed { .. }), _) => ("not fetched".to_owned(), Role::Error),
+        (_, Standing::Lacks(Lacks { fetch: None, .. })) => ("a file is missing".to_owned(), Role::Warning),
+        (_, Standing::Lacks(Lacks { fetch: Some(fetch), .. })) => {
+            let gated = if fetch.gate.is_some() { ", gated" } else { "" };
+            (format!("{}{gated}", to_fetch(fetch)), Role::Dim)
+        }
+    }
+}
+
+/// `12 % · 110.0 MB/s`.
+fn running(state: &State, progress: &FetchProgress) -> String {
+    format!("{} {} {}/s", percent(progress), state.look.glyphs.dot, text::decimal(progress.speed as u64))
+}
+
+fn percent(progress: &FetchProgress) -> String {
+    match progress.total {
+        0 => "asking".to_owned(),
+        total => format!("{} %", u128::from(progress.done) * 100 / u128::from(total)),
+    }
+}
+
+/// `34.2 GB to fetch`; what an earlier attempt has left need not come again.
+fn to_fetch(fetch: &ToFetch) -> String {
+    let bytes = text::decimal(fetch.bytes.saturating_sub(fetch.have));
+    match (fetch.bytes, fetch.of_unknown_size) {
+        (0, _) => "size not known, to fetch".to_owned(),
+        (_, 0) => format!("{bytes} to fetch"),
+        (_, _) => format!("over {bytes} to fetch"),
+    }
+}
+
+/// What there is to say of the chosen model, each with its role.
+fn details(state: &State, model: &ModelState) -> Vec<(String, Role)> {
+    let dot = state.look.glyphs.dot;
+    let info = &model.info;
+    let what = format!("{} {dot} {}", info.about, info.license);
+    let fetch = state.models.fetch_of(&info.name);
+    match (fetch, &model.standing) {
+        (Some(FetchState::Running(progress)), _) => {
+            let waits = progress.waits.clone().map(|waits| (waits, Role::Warning));
+            std::iter::once((so_far(state, progress), Role::Accent)).chain(waits).collect()
+        }
+        (Some(FetchState::Waiting), _) => vec![("another model is fetched first".to_owned(), Role::Accent)],
+        (_, Standing::Ready) => vec![(what, Role::Text)],
+        (_, Standing::Lacks(Lacks { fetch: Some(fetch), .. })) if state.models.is_asking() => {
+            question(state, info.name.as_str(), fetch)
+        }
+        (Some(FetchState::Failed { reason }), _) => vec![(reason.clone(), Role::Error)],
+        (_, Standing::Lacks(Lacks { fetch: None, reason, .. })) => vec![(reason.clone(), Role::Warning)],
+        (_, Standing::Lacks(Lacks { parts, fetch: Some(fetch), .. })) => {
+            let missing = format!("not here: {}", parts.join(", "));
+            let terms = terms(fetch).map(|terms| (terms, Role::Dim));
+            [(what, Role::Text), (missing, Role::Dim)].into_iter().chain(terms).collect()
+        }
+    }
+}
+
+/// `1.0 GB of 34.2 GB · 110.0 MB/s · 5 min left · file 2 of 4, t5xxl_fp16.safetensors`.
+fn so_far(state: &State, progress: &FetchProgress) -> String {
+    let dot = state.look.glyphs.dot;
+    let mut parts = vec![
+        format!("{} of {}", text::decimal(progress.done), text::decimal(progress.total)),
+        format!("{}/s", text::decimal(progress.speed as u64)),
+    ];
+    parts.extend(progress.remaining.filter(|left| left.is_finite()).map(text::left));
+    let file = progress.file.as_ref().map_or_else(String::new, |file| format!(", now {file}"));
+    parts.push(format!("{} of {} files{file}", progress.files_done, progress.files));
+    parts.join(&format!(" {dot} "))
+}
+
+/// Whether a model is to be fetched.
+fn question(state: &State, name: &str, fetch: &ToFetch) -> Vec<(String, Role)> {
+    let enough = fetch.free.is_none_or(|free| free >= fetch.bytes.saturating_sub(fetch.have));
+    let free = fetch.free.map_or_else(String::new, |free| {
+        format!(", {}{} free", if enough { "" } else { "only " }, text::decimal(free))
+    });
+    let enter = state.look.glyphs.enter;
+    let asked = format!("{name}: {}{free}. {enter} fetches it, Esc does not.", to_fetch(fetch));
+    let role = if enough { Role::Accent } else { Role::Warning };
+    let terms = terms(fetch).map(|terms| (terms, Role::Warning));
+    std::iter::once((asked, role)).chain(terms).collect()
+}
+
+/// The page on which terms must be accepted, and what is missing for it.
+fn terms(fetch: &ToFetch) -> Option<String> {
+    let gate = fetch.gate.as_ref()?;
+    let token = gate
+        .missing_token
+        .as_ref()
+        .map_or_else(String::new, |name| format!("; the worker has no {name} and no token file"));
+    Some(format!("its terms must be accepted first at {}{token}", gate.page))
+}
+
+/// What is being fetched, for the first line: `fetching flux1-dev 12 % · 5 min left`.
+pub(super) fn fetching(state: &State) -> Option<String> {
+    let (model, progress) = state.models.running()?;
+    let left = progress.remaining.filter(|left| left.is_finite() && progress.done < progress.total);
+    let left =
+        left.map_or_else(String::new, |left| format!(" {} {}", state.look.glyphs.dot, text::left(left)));
+    Some(format!("fetching {model} {}{left}", percent(progress)))
+}
