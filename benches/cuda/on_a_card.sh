@@ -38,11 +38,13 @@ files() {
     python3 "$here/cuda/full_size.py" "$models" || return
     mkdir -p "$HOME/.config/flux-tui" && cp "$models/models.toml" "$HOME/.config/flux-tui/"
     "$program" models info "$models/flux1-dev.safetensors"
+    for held in "" "--vram-budget 8GB"; do "$program" bench --model full --device cuda --repeat 3 $held; done
     for held in "" "--vram-budget 8GB"; do
         "$program" plan --model full $held
         for prompt in "a red fox" "a blue car"; do
             "$program" generate "$prompt" --model full --seed 1 --steps 20 --json --no-display $held; echo
         done
+        grep -h "read part" "$HOME"/.local/state/flux-tui/*.log | tail -5 | cut -c1-160
         grep -E "VmHWM|RssAnon|RssFile" /proc/"$(pgrep -f "worker run" | head -1)"/status | tr '\n' ' '; echo
     done
     "$program" generate "a house" --model full --seed 1 --steps 20 --json --no-display --t5 cpu; echo

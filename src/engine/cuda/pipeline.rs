@@ -69,11 +69,13 @@ impl Pipeline {
                 error => Files::failed(name, part, from)(error),
             }
         };
+        let mut took = Laps::begin();
         let files = Files::open(name, parts, limits)?;
         let mut progress =
             Progress::begin(observer, [&files.t5, &files.clip, &files.vae, &files.transformer])?;
         let Prepared { config, choice, t5_on_host, limits, plan, .. } =
             Prepared::new(gpu, name, (&files, parts), limits, on)?;
+        took.lap("planning", 0);
         let Files { counter, t5, clip, vae, transformer } = files;
         let projection = Projection::read(&parts.preview)
             .map_err(|error| failed("the preview projection", &parts.preview)(error.into()))?;
@@ -82,6 +84,7 @@ impl Pipeline {
             .and_then(|scaling| Decoder::load(gpu, &vae, scaling))
             .map_err(failed("the VAE", &parts.vae))?;
         progress.finish(&vae)?;
+        took.lap("the VAE", vae.size());
         let (origin, on_card) = (Origin::File(&transformer), failed("the transformer", &parts.transformer));
         let flux = Flux::load(gpu, config, choice.precision, &origin, &plan.transformer, |share| {
             // Only the observer's wish ends a load here.
@@ -89,6 +92,7 @@ impl Pipeline {
         })
         .map_err(&on_card)?;
         progress.finish(&transformer)?;
+        took.lap("the transformer", transformer.size());
         let kept = Prompts::kept(parts, (&t5, &clip), &counter, t5_on_host);
         let (t5_bytes, clip_bytes) = (t5.size(), clip.size());
         let t5 = if t5_on_host {
@@ -100,6 +104,7 @@ impl Pipeline {
         };
         let t5 = t5.map_err(failed("the T5 encoder", &parts.t5))?;
         progress.finish_bytes(t5_bytes)?;
+        took.lap("T5", t5_bytes);
         let clip = if plan.clip_stays {
             Clip::load(gpu, &clip, &parts.clip_config)
         } else {
@@ -107,6 +112,7 @@ impl Pipeline {
         };
         let clip = clip.map_err(failed("the CLIP encoder", &parts.clip))?;
         progress.finish_bytes(clip_bytes)?;
+        took.lap("CLIP", clip_bytes);
         Ok(Self {
             gpu: Arc::clone(gpu),
             prompts: Prompts::new(counter, kept, t5, clip),
@@ -259,6 +265,20 @@ impl Draw for Pipeline {
 
     fn memory(&self) -> Option<String> {
         Some(self.plan.in_words())
+    }
+}
+
+/// Says in the log how long each part of a load took.
+struct Laps(Instant);
+
+impl Laps {
+    fn begin() -> Self {
+        Self(Instant::now())
+    }
+
+    fn lap(&mut self, part: &'static str, bytes: u64) {
+        let seconds = std::mem::replace(&mut self.0, Instant::now()).elapsed().as_secs_f64();
+        tracing::info!(part, seconds, gigabytes = bytes as f64 / 1e9, "read");
     }
 }
 
