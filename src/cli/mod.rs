@@ -15,6 +15,7 @@ mod show;
 mod stdout;
 mod studio;
 mod text;
+mod unit;
 mod worker;
 mod worker_run;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Subcommand;
 
 use super::failure::Failure;
-use super::{block_on, stdout, text, worker_run};
+use super::{block_on, stdout, text, unit, worker_run};
 use crate::client::{Client, ClientError};
 use crate::gpu::{Gpu, Host};
 use crate::paths::Paths;
@@ -28,6 +28,8 @@ enum Command {
     },
     /// End the worker. Unfinished jobs stay queued for the next one.
     Stop,
+    /// Print a unit for `systemd --user` that runs the worker.
+    Unit,
     /// Be the worker.
     #[command(hide = true)]
     Run,
@@ -39,6 +41,7 @@ const STOP_WITHIN: Duration = Duration::from_secs(20);
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let paths = Paths::from_env()?;
     match args.command {
+        Command::Unit => unit::run(),
         Command::Status { json } => report(block_on(status(&paths))?.as_ref(), json),
         Command::Stop => stdout::line(&block_on(stop(&paths))?),
         Command::Run => worker_run::run(&paths),

@@ -93,7 +93,11 @@ impl Library {
                 params![id.0, name, reason, ended_at],
             )
             .map_err(self.fault("changing a job"))?;
-        self.state(id)
+        let state = self.state(id)?;
+        if state.as_ref().is_none_or(JobState::is_over) {
+            self.checkpoints.clear(|job, _| job == id);
+        }
+        Ok(state)
     }
 
     /// The state that a job is in.

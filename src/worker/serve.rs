@@ -79,6 +79,7 @@ pub(super) fn serve_claimed(
         folder,
         reports: report,
         watched: Arc::clone(&watched),
+        checkpoint_every: settings.checkpoint_every,
     };
     let (reading, readings) = unbounded_channel();
     let nudge = readings::start(settings.readings_every, Arc::clone(&watched), reading)

@@ -3,6 +3,7 @@
 mod scripted;
 mod support;
 
+mod checkpoints;
 mod crash;
 mod daemon;
 mod devices;
