@@ -113,6 +113,7 @@ fn snapshot() -> Snapshot {
             Running { progress: progress(Stage::Encoding), preview: None },
         ],
         history: vec![picture()],
+        paused: true,
         history_total: 1,
         readings: Some(readings()),
     }
@@ -163,6 +164,7 @@ fn responses() -> Vec<Response> {
         worker: worker(),
         engines: vec![engine()],
         queued: 2,
+        paused: true,
         running: vec![Drawing {
             progress: progress(Stage::Loading { done: 1, total: u64::MAX }),
             prompt: job(Seed::Random).prompt,

@@ -210,6 +210,7 @@ mod tests {
             worker: WorkerInfo { protocol: 1, version: "0.1.0".to_owned(), pid: 42, started_at: 0 },
             engines: vec![EngineStatus::idle(Device::Cpu, "CPU, 2 threads".to_owned())],
             queued: 1,
+            paused: false,
             running: Vec::new(),
             pictures: 212,
             clients: 1,

@@ -15,6 +15,7 @@ mod error;
 mod folder;
 mod jobs;
 pub mod lock;
+mod order;
 mod pictures;
 pub mod png;
 mod schema;

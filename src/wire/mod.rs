@@ -1,7 +1,8 @@
-//! What the studio and the worker say to each other: [`message`], what it changes: [`replay`], how
+//! What the studio and the worker say to each other: [`message`], [`queue`], what it changes: [`replay`], how
 //! it is framed: [`frame`], and where: [`socket`].
 
 pub mod frame;
 pub mod message;
+pub mod queue;
 pub mod replay;
 pub mod socket;

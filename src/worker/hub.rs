@@ -2,6 +2,8 @@
 //! Every method is one step that nothing else comes between, so a snapshot and the events after it
 //! never disagree. Reading and writing (socket, library, engine) is done by others.
 
+mod changes;
+
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
@@ -35,6 +37,8 @@ use crate::wire::replay::{self, shorten_failed, shorten_history};
 pub struct Restored {
     /// Jobs that are not over, and can be drawn here.
     pub jobs: Vec<Unfinished>,
+    /// Whether nothing is to be begun.
+    pub paused: bool,
     /// Jobs that failed, the latest first.
     pub failed: Vec<JobStatus>,
     /// The newest pictures.
@@ -102,12 +106,14 @@ impl Hub {
         idle: Idle,
         lines: Lines,
     ) -> Self {
-        let Restored { jobs, mut failed, mut history, history_total } = restored;
+        let Restored { jobs, paused, mut failed, mut history, history_total } = restored;
         shorten_failed(&mut failed);
         shorten_history(&mut history);
         let engine = |device: &Device| EngineStatus::idle(*device, models.describe(*device));
+        let mut queue = Queue::restore(devices.clone(), jobs);
+        queue.pause(paused);
         let state = State {
-            queue: Queue::restore(devices.clone(), jobs),
+            queue,
             failed,
             running: Vec::new(),
             history,
@@ -181,6 +187,7 @@ impl Hub {
             models: self.models.infos(),
             engines: state.engines.clone(),
             jobs: state.queue.jobs().chain(&state.failed).cloned().collect(),
+            paused: state.queue.is_paused(),
             running: state.running.clone(),
             history: state.history.clone(),
             history_total: state.history_total,
@@ -201,6 +208,7 @@ impl Hub {
             worker: self.info.clone(),
             engines: state.engines.clone(),
             queued: state.queue.jobs().filter(|job| job.state == JobState::Queued).count(),
+            paused: state.queue.is_paused(),
             running: state.running.iter().filter_map(drawing).collect(),
             pictures: state.history_total,
             clients: state.members.len(),
@@ -468,7 +476,9 @@ impl Hub {
         let watched = state.members.values().any(|member| member.subscribed);
         self.lines.watched.store(watched, Ordering::Relaxed);
         let clients = state.members.len();
-        state.idle.observe(!state.queue.is_empty(), clients, !state.loaded.is_empty(), Instant::now());
+        // A paused queue is no work: its jobs wait in the library.
+        let busy = !state.queue.is_still() || !state.queue.is_empty() && !state.queue.is_paused();
+        state.idle.observe(busy, clients, !state.loaded.is_empty(), Instant::now());
         self.changed.notify_one();
     }
 }

@@ -12,6 +12,7 @@
 //! are pure.
 
 mod answer;
+mod change;
 mod checkpoint;
 mod daemon;
 mod engines;
@@ -22,6 +23,7 @@ mod log;
 mod models;
 mod outbox;
 mod painter;
+mod peer;
 mod queue;
 mod readings;
 mod recognise;
@@ -214,6 +216,8 @@ struct Shared {
     hub: hub::Hub,
     store: store::Store,
     counters: tokens::Counters,
+    /// Held while the queue is changed.
+    changing: tokio::sync::Mutex<()>,
     settings: Settings,
 }
 

@@ -95,7 +95,8 @@ pub(super) fn serve_claimed(
         let idle = Idle::new(settings.free_after, settings.end_after, Instant::now());
         let lines = Lines { engines: Engines::new(supplies), watched, nudge };
         let hub = Hub::new(info(), Arc::clone(&models), devices, restored, idle, lines);
-        let shared = Rc::new(Shared { hub, store, counters: Counters::new(models), settings });
+        let (counters, changing) = (Counters::new(models), tokio::sync::Mutex::default());
+        let shared = Rc::new(Shared { hub, store, counters, changing, settings });
         ready();
         let inputs = Inputs { listener, door, reports, readings };
         attend(shared, inputs, end).await
@@ -120,6 +121,7 @@ fn restore(library: &mut Library, devices: &[Device]) -> Result<Restored, Worker
     let jobs = unfinished(library, devices)?;
     let restored = Restored {
         jobs,
+        paused: library.is_paused()?,
         failed: library.failed(FAILED_MAX as u32)?,
         history: library.history(None, HISTORY_MAX as u32)?,
         history_total: library.pictures()?,

@@ -5,6 +5,7 @@
 
 mod keys;
 mod mouse;
+mod queue;
 mod worker;
 
 pub(crate) use keys::contexts;
