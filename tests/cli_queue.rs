@@ -89,3 +89,71 @@ fn newest(home: &Home, width: u32) -> PathBuf {
         assert!(Instant::now() < until, "no picture {width} wide in {}", folder.display());
     }
 }
+
+/// The ids and prompts of the jobs that are listed, and whether the queue is paused.
+fn listed(home: &Home) -> (Vec<(i64, String, String)>, bool) {
+    let listed = home.run(&["queue", "list", "--json"]).json();
+    let jobs = listed["jobs"].as_array().expect("a worker runs").iter();
+    let state = |job: &serde_json::Value| match &job["state"] {
+        serde_json::Value::String(state) => state.clone(),
+        other => other.as_object().and_then(|state| state.keys().next().cloned()).expect("a state"),
+    };
+    let fact = |job: &serde_json::Value| {
+        let prompt = job["job"]["prompt"].as_str().expect("a prompt").to_owned();
+        (job["id"].as_i64().expect("a number"), prompt, state(job))
+    };
+    (jobs.map(fact).collect(), listed["paused"].as_bool().expect("paused or not"))
+}
+
+fn add(home: &Home, prompt: &str) -> String {
+    let arguments = ["queue", "add", prompt, "--width", "32", "--height", "32", "--steps", "2", "--json"];
+    home.run(&arguments).json()["job"]["id"].to_string()
+}
+
+#[test]
+fn the_queue_is_ordered_edited_and_paused_by_commands_and_stays_so_over_a_kill() {
+    let home = home();
+    home.run(&["queue", "pause"]).done();
+    let [a, b, c] = ["a", "b", "c"].map(|prompt| add(&home, prompt));
+    home.run(&["queue", "move", &c, "first"]).done();
+    home.run(&["queue", "move", &a, "last"]).done();
+    home.run(&["queue", "edit", &b, "--prompt", "a blue bird", "--seed", "9"]).done();
+    let copy = home.run(&["queue", "duplicate", &b, "--json"]).json();
+    assert_eq!(
+        (&copy["job"]["job"]["prompt"], &copy["job"]["first_seed"]),
+        (&"a blue bird".into(), &9.into())
+    );
+    home.run(&["queue", "cancel", &c]).done();
+    let (before, paused) = listed(&home);
+    let prompts: Vec<_> = before.iter().map(|(_, prompt, state)| (prompt.as_str(), state.as_str())).collect();
+    assert_eq!(prompts, [("a blue bird", "Queued"), ("a", "Queued"), ("a blue bird", "Queued")]);
+    assert!(paused);
+
+    for (arguments, reason) in [
+        (&["queue", "retry", &a][..], "has not failed"),
+        (&["queue", "move", "99", "up"], "neither queued nor running"),
+        (&["queue", "edit", "99", "--steps", "3"], "neither queued nor running"),
+        (&["queue", "duplicate", "99"], "no job 99"),
+    ] {
+        home.run(arguments).ended_with(1, &[reason]);
+    }
+    home.run(&["queue", "move", &a, "sideways"]).ended_with(2, &["first, last, up, down"]);
+
+    let pid = home.run(&["worker", "status", "--json"]).json()["worker"]["pid"].as_u64().expect("a process");
+    kill(pid);
+    home.status_when("no worker", |status| status["worker"].is_null());
+    home.run(&["queue", "pause"]).done();
+    assert_eq!(listed(&home), (before, true), "as it was before the kill");
+    let said = home.run(&["worker", "status"]);
+    assert!(said.done().contains("3 jobs, paused"), "{said:?}");
+
+    home.run(&["queue", "resume"]).done();
+    let done = |status: &serde_json::Value| status["queued"] == 0 && status["pictures"] == 3;
+    home.status_when("three pictures", done);
+    assert_eq!(listed(&home), (Vec::new(), false));
+    let log = log(&home);
+    for change in ["paused", "moved in the queue", "edited", "duplicated", "to be cancelled", "resumed"] {
+        let line = log.lines().find(|line| line.contains(change) && line.contains("by="));
+        assert!(line.is_some_and(|line| line.contains("process ")), "nobody is named for {change:?}:\n{log}");
+    }
+}

@@ -7,6 +7,7 @@ use flux_tui::job::*;
 use flux_tui::model::{Defaults, ModelInfo, ModelName, TextLimits};
 use flux_tui::wire::frame::{self, FrameError, Frames, REPLY_MAX, REQUEST_MAX};
 use flux_tui::wire::message::*;
+use flux_tui::wire::queue::{QueueChange, QueuePlace};
 use futures::StreamExt;
 use proptest::prelude::*;
 use serde::Serialize;
@@ -127,6 +128,12 @@ fn requests() -> Vec<Request> {
         Request::Submit(job(Seed::Fixed(u64::MAX))),
         Request::Submit(job(Seed::Random).placed(DeviceChoice::CudaAt(1), PrecisionChoice::Fp8Storage)),
         Request::Cancel(JobId(3)),
+        Request::Queue(QueueChange::Move { job: JobId(3), to: QueuePlace::Before(JobId(1)) }),
+        Request::Queue(QueueChange::Edit { job: JobId(3), to: Box::new(job(Seed::Random)) }),
+        Request::Queue(QueueChange::Pause),
+        Request::Queue(QueueChange::Resume),
+        Request::Queue(QueueChange::Retry(JobId(3))),
+        Request::Queue(QueueChange::Duplicate(JobId(3))),
         Request::CountTokens(CountTokens { model: ModelName::new("nano"), text: String::new() }),
         Request::History(HistoryPage { before: None, limit: u32::MAX }),
         Request::History(HistoryPage { before: Some(PictureId(1)), limit: 0 }),
@@ -148,6 +155,9 @@ fn refusals() -> Vec<Refusal> {
             known: vec![Device::Cuda(0), Device::Cpu],
         }),
         Refusal::UnknownJob(JobId(1)),
+        Refusal::Begun(JobId(1)),
+        Refusal::NotFailed(JobId(1)),
+        Refusal::NoJob(JobId(1)),
         Refusal::UnknownPicture(PictureId(1)),
         Refusal::Library(text.clone()),
         Refusal::File { path: text.clone(), reason: text.clone() },
@@ -178,6 +188,7 @@ fn responses() -> Vec<Response> {
         Response::Snapshot(Box::new(snapshot())),
         Response::Accepted(Box::new(status(JobState::Queued))),
         Response::Cancelled,
+        Response::Changed,
         Response::Tokens(picture().recipe.cuts),
         Response::History(vec![picture(), picture()]),
         Response::Png(Bytes::from(vec![0x89; 100_000])),
@@ -204,6 +215,8 @@ fn events() -> Vec<Event> {
         Event::Engine(engine()),
         Event::Engine(EngineStatus::idle(Device::Cuda(1), String::new())),
         Event::Stopped { job: JobId(1), index: 2 },
+        Event::Moved { job: JobId(1), before: Some(JobId(2)) },
+        Event::Paused(true),
         Event::Readings(readings()),
         Event::Ending,
     ]);

@@ -103,7 +103,7 @@ fn rows(status: &WorkerStatus) -> Vec<(&'static str, String)> {
     rows.extend(engines(status));
     rows.extend(drawings(status).into_iter().map(|drawing| ("drawing", drawing)));
     rows.extend([
-        ("queued", text::count(status.queued, "job")),
+        ("queued", text::count(status.queued, "job") + if status.paused { ", paused" } else { "" }),
         ("library", text::count(usize::try_from(status.pictures).unwrap_or(usize::MAX), "picture")),
         ("clients", status.clients.to_string()),
     ]);

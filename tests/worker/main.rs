@@ -11,5 +11,6 @@ mod drawing;
 mod full;
 mod hostile;
 mod library;
+mod order;
 mod process;
 mod replay;
