@@ -46,7 +46,7 @@ fn step(status: &serde_json::Value) -> Option<u64> {
 
 /// What is drawn: large enough for the built-in model to take a while.
 const LARGE: [&str; 10] =
-    ["a red apple", "--seed", "11", "--width", "512", "--height", "512", "--steps", "24", "--json"];
+    ["a red apple", "--seed", "11", "--width", "384", "--height", "384", "--steps", "24", "--json"];
 
 #[test]
 fn a_worker_killed_in_the_middle_of_a_picture_is_followed_by_one_that_draws_the_same() {
@@ -70,7 +70,7 @@ fn a_worker_killed_in_the_middle_of_a_picture_is_followed_by_one_that_draws_the_
     let line = line.unwrap_or_else(|| panic!("it began anew:\n{log}"));
     let from = line.rsplit_once("step=").and_then(|(_, step)| step.trim().parse::<u32>().ok());
     assert!(from.is_some_and(|step| (4..=24).contains(&step)), "{line}");
-    let picture = newest(&home, 512);
+    let picture = newest(&home, 384);
     assert!(pixels(&picture) == expected, "{} differs", picture.display());
     assert_eq!(checkpoints(&home), [] as [PathBuf; 0], "it is done");
 }

@@ -262,6 +262,7 @@ fn the_lists_are_whole() {
             | Request::History(_)
             | Request::Fetch(_)
             | Request::Status
+            | Request::Queue(_)
             | Request::Stop => {}
         }
     }
@@ -269,7 +270,7 @@ fn the_lists_are_whole() {
         match response {
             Response::Welcome(_) | Response::Snapshot(_) | Response::Accepted(_) | Response::Cancelled => {}
             Response::Tokens(_) | Response::History(_) | Response::Png(_) => {}
-            Response::Status(_) | Response::Stopping { .. } => {}
+            Response::Changed | Response::Status(_) | Response::Stopping { .. } => {}
         }
     }
     for refusal in refusals() {
@@ -279,7 +280,10 @@ fn the_lists_are_whole() {
             | Refusal::UnknownModel { .. }
             | Refusal::LackingModel(_)
             | Refusal::NoDevice(_)
-            | Refusal::UnknownJob(_) => {}
+            | Refusal::UnknownJob(_)
+            | Refusal::Begun(_)
+            | Refusal::NotFailed(_)
+            | Refusal::NoJob(_) => {}
             Refusal::UnknownPicture(_)
             | Refusal::Library(_)
             | Refusal::File { .. }
@@ -290,7 +294,8 @@ fn the_lists_are_whole() {
     for event in events() {
         match event {
             Event::Job(_) | Event::Progress(_) | Event::Preview(_) | Event::Finished(_) => {}
-            Event::Stopped { .. } | Event::Engine(_) | Event::Readings(_) | Event::Ending => {}
+            Event::Stopped { .. } | Event::Moved { .. } | Event::Paused(_) => {}
+            Event::Engine(_) | Event::Readings(_) | Event::Ending => {}
         }
     }
 }
