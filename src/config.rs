@@ -15,16 +15,25 @@
 //! precision = "auto"   # auto, fp8, fp8-storage, bf16
 //! vram_budget = "8GiB" # of a card's memory; without it, what is free
 //! t5        = "auto"   # auto, card, cpu: where T5 reads prompts
+//!
+//! [worker]             # times: 500ms, 10s, 5m, 8h, never
+//! checkpoint_every = "10s" # how often it is kept how far a picture is
+//! free_after = "10m"   # without work the device's memory is freed after so long
+//! end_after  = "8h"    # without work and clients the worker ends after so long
 //! ```
 //!
 //! A file that is wrong never stops the program: each [`ConfigProblem`] names the line and what is
 //! allowed, and only that value falls back to its default. What a theme holds is not here.
+
+mod worker;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
+
+pub use worker::{Lapse, NoLapse, WorkerConfig};
 
 use crate::device::{DeviceChoice, LoadOptions, PrecisionChoice, T5Choice, VramBudget};
 use crate::job::{Size, check_guidance, check_steps};
@@ -44,6 +53,8 @@ pub struct Config {
     pub ascii: bool,
     /// What new jobs begin with.
     pub defaults: JobDefaults,
+    /// How the worker behaves.
+    pub worker: WorkerConfig,
 }
 
 /// What new jobs begin with, where it differs from what suits the model.
@@ -231,7 +242,7 @@ impl Reading<'_> {
     }
 
     fn entry(&mut self, section: &str, key: &str, value: &Value<'_>) -> Result<(), String> {
-        let defaults = &mut self.config.defaults;
+        let (defaults, worker) = (&mut self.config.defaults, &mut self.config.worker);
         match (section, key) {
             ("", "theme") => self.config.theme = Some(string(key, value)?).filter(|name| name != "auto"),
             ("", "graphics") => {
@@ -246,6 +257,19 @@ impl Reading<'_> {
                 let table =
                     value.get_ref().as_table().ok_or_else(|| wrong(key, value, "a section, [defaults]"))?;
                 self.table("defaults", table);
+            }
+            ("", "worker") => {
+                let table =
+                    value.get_ref().as_table().ok_or_else(|| wrong(key, value, "a section, [worker]"))?;
+                self.table("worker", table);
+            }
+            ("worker", "checkpoint_every") => worker.checkpoint_every = Some(named(key, value)?),
+            ("worker", "free_after") => worker.free_after = Some(named(key, value)?),
+            ("worker", "end_after") => worker.end_after = Some(named(key, value)?),
+            ("worker", _) => {
+                return Err(format!(
+                    "{key:?} is not known in [worker]; there are checkpoint_every, free_after, end_after"
+                ));
             }
             ("defaults", "model") => defaults.model = Some(ModelName::new(string(key, value)?)),
             ("defaults", "width") => defaults.width = Some(side(key, value)?),
@@ -263,7 +287,7 @@ impl Reading<'_> {
             ("defaults", "t5") => defaults.t5 = Some(named(key, value)?),
             ("", _) => {
                 return Err(format!(
-                    "{key:?} is not known here; there are theme, graphics, ascii, [defaults]"
+                    "{key:?} is not known here; there are theme, graphics, ascii, [defaults], [worker]"
                 ));
             }
             (section, _) => {
@@ -313,6 +337,7 @@ fn side(key: &str, value: &Value<'_>) -> Result<u32, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     fn parse(text: &str) -> (Config, Vec<String>) {
         let (config, problems) = Config::parse(text, Path::new("config.toml"));
@@ -324,7 +349,8 @@ mod tests {
         let (config, problems) = parse(
             "theme = \"light\"\ngraphics = \"sixel\"\nascii = true\n\n[defaults]\nmodel = \"nano\"\n\
              width = 256\nheight = 128\nsteps = 12\nguidance = 4\ndevice = \"cuda:1\"\n\
-             precision = \"fp8-storage\"\nvram_budget = \"7.9GB\"\nt5 = \"cpu\"\n",
+             precision = \"fp8-storage\"\nvram_budget = \"7.9GB\"\nt5 = \"cpu\"\n[worker]\nfree_after = \"5m\"\n\
+             end_after = \"never\"\n",
         );
         assert_eq!(problems, [] as [String; 0]);
         assert_eq!(config.theme.as_deref(), Some("light"));
@@ -335,6 +361,8 @@ mod tests {
         let vram_budget = Some(VramBudget(7_900_000_000));
         let load = LoadOptions { precision: PrecisionChoice::Fp8Storage, vram_budget, t5: T5Choice::Cpu };
         assert_eq!(config.defaults.load(), load);
+        let (free_after, end_after) = (Some(Lapse::After(Duration::from_secs(300))), Some(Lapse::Never));
+        assert_eq!(config.worker, WorkerConfig { checkpoint_every: None, free_after, end_after });
     }
 
     #[test]
@@ -342,7 +370,7 @@ mod tests {
         let (config, problems) = parse(
             "theme = \"light\"\ngraphics = \"sixels\"\ncolour = 3\n[defaults]\nwidth = 100\nsteps = 0\n\
              guidance = nan\nheight = \"tall\"\ndevice = \"gpu\"\nprecision = 8\nvram_budget = \"8\"\n\
-             t5 = \"gpu\"\n",
+             t5 = \"gpu\"\n[worker]\nend_after = \"10\"\nfree_after = 3\n",
         );
         assert_eq!(config.theme.as_deref(), Some("light"));
         assert_eq!(config.graphics, Graphics::Auto);
@@ -358,6 +386,8 @@ mod tests {
             ("line 10", "text in quotes"),
             ("line 11", "like 8GiB"),
             ("line 12", "card or cpu"),
+            ("line 14", "10s"),
+            ("line 15", "text in quotes"),
         ];
         for (line, allowed) in expect {
             assert!(

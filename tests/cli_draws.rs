@@ -235,6 +235,7 @@ fn accept_and_end(listener: &UnixListener) {
                 jobs: Vec::new(),
                 running: Vec::new(),
                 history: Vec::new(),
+                paused: false,
                 history_total: 0,
                 readings: None,
                 fetches: Vec::new(),

@@ -10,6 +10,7 @@ use flux_tui::job::*;
 use flux_tui::model::{Defaults, ModelInfo, ModelName, TextLimits};
 use flux_tui::wire::frame::{self, FrameError, Frames, REPLY_MAX, REQUEST_MAX};
 use flux_tui::wire::message::*;
+use flux_tui::wire::queue::{QueueChange, QueuePlace};
 use futures::StreamExt;
 use proptest::prelude::*;
 use serde::Serialize;
@@ -118,6 +119,7 @@ fn snapshot() -> Snapshot {
             Running { progress: progress(Stage::Encoding), preview: None },
         ],
         history: vec![picture()],
+        paused: true,
         history_total: 1,
         readings: Some(readings()),
         fetches: fetches(),
@@ -132,6 +134,12 @@ fn requests() -> Vec<Request> {
         Request::Submit(job(Seed::Fixed(u64::MAX))),
         Request::Submit(job(Seed::Random).placed(DeviceChoice::CudaAt(1), PrecisionChoice::Fp8Storage)),
         Request::Cancel(JobId(3)),
+        Request::Queue(QueueChange::Move { job: JobId(3), to: QueuePlace::Before(JobId(1)) }),
+        Request::Queue(QueueChange::Edit { job: JobId(3), to: Box::new(job(Seed::Random)) }),
+        Request::Queue(QueueChange::Pause),
+        Request::Queue(QueueChange::Resume),
+        Request::Queue(QueueChange::Retry(JobId(3))),
+        Request::Queue(QueueChange::Duplicate(JobId(3))),
         Request::CountTokens(CountTokens { model: ModelName::new("nano"), text: String::new() }),
         Request::History(HistoryPage { before: None, limit: u32::MAX }),
         Request::History(HistoryPage { before: Some(PictureId(1)), limit: 0 }),
@@ -158,6 +166,9 @@ fn refusals() -> Vec<Refusal> {
             known: vec![Device::Cuda(0), Device::Cpu],
         }),
         Refusal::UnknownJob(JobId(1)),
+        Refusal::Begun(JobId(1)),
+        Refusal::NotFailed(JobId(1)),
+        Refusal::NoJob(JobId(1)),
         Refusal::UnknownPicture(PictureId(1)),
         Refusal::Library(text.clone()),
         Refusal::File { path: text.clone(), reason: text.clone() },
@@ -174,6 +185,7 @@ fn responses() -> Vec<Response> {
         worker: worker(),
         engines: vec![engine()],
         queued: 2,
+        paused: true,
         running: vec![Drawing {
             progress: progress(Stage::Loading { done: 1, total: u64::MAX }),
             prompt: job(Seed::Random).prompt,
@@ -187,6 +199,7 @@ fn responses() -> Vec<Response> {
         Response::Snapshot(Box::new(snapshot())),
         Response::Accepted(Box::new(status(JobState::Queued))),
         Response::Cancelled,
+        Response::Changed,
         Response::Tokens(picture().recipe.cuts),
         Response::History(vec![picture(), picture()]),
         Response::Png(Bytes::from(vec![0x89; 100_000])),
@@ -215,6 +228,8 @@ fn events() -> Vec<Event> {
         Event::Engine(engine()),
         Event::Engine(EngineStatus::idle(Device::Cuda(1), String::new())),
         Event::Stopped { job: JobId(1), index: 2 },
+        Event::Moved { job: JobId(1), before: Some(JobId(2)) },
+        Event::Paused(true),
         Event::Readings(readings()),
         Event::Models(vec![model()]),
         Event::Ending,
@@ -262,6 +277,7 @@ fn the_lists_are_whole() {
             | Request::History(_)
             | Request::Fetch(_)
             | Request::Status
+            | Request::Queue(_)
             | Request::Stop => {}
             Request::Models | Request::FetchModel(_) | Request::CancelFetch(_) => {}
         }
@@ -270,7 +286,7 @@ fn the_lists_are_whole() {
         match response {
             Response::Welcome(_) | Response::Snapshot(_) | Response::Accepted(_) | Response::Cancelled => {}
             Response::Tokens(_) | Response::History(_) | Response::Png(_) => {}
-            Response::Status(_) | Response::Stopping { .. } => {}
+            Response::Changed | Response::Status(_) | Response::Stopping { .. } => {}
             Response::Models(_) | Response::Fetching(_) => {}
         }
     }
@@ -283,7 +299,10 @@ fn the_lists_are_whole() {
             | Refusal::NothingToFetch(_)
             | Refusal::NotFetching(_)
             | Refusal::NoDevice(_)
-            | Refusal::UnknownJob(_) => {}
+            | Refusal::UnknownJob(_)
+            | Refusal::Begun(_)
+            | Refusal::NotFailed(_)
+            | Refusal::NoJob(_) => {}
             Refusal::UnknownPicture(_)
             | Refusal::Library(_)
             | Refusal::File { .. }
@@ -294,7 +313,8 @@ fn the_lists_are_whole() {
     for event in events() {
         match event {
             Event::Job(_) | Event::Progress(_) | Event::Preview(_) | Event::Finished(_) => {}
-            Event::Stopped { .. } | Event::Engine(_) | Event::Readings(_) | Event::Ending => {}
+            Event::Stopped { .. } | Event::Moved { .. } | Event::Paused(_) => {}
+            Event::Engine(_) | Event::Readings(_) | Event::Ending => {}
             Event::Fetch(_) | Event::Models(_) => {}
         }
     }

@@ -11,10 +11,12 @@ mod load;
 mod models;
 mod picture;
 mod plan;
+mod queue;
 mod show;
 mod stdout;
 mod studio;
 mod text;
+mod unit;
 mod worker;
 mod worker_run;
 
@@ -47,6 +49,7 @@ enum Command {
     Plan(plan::Args),
     Doctor(doctor::Args),
     Models(models::Args),
+    Queue(queue::Args),
     Worker(worker::Args),
 }
 
@@ -83,6 +86,7 @@ fn carry_out(cli: Cli) -> Result<(), Failure> {
         Some(Command::Plan(args)) => plan::run(&args),
         Some(Command::Doctor(args)) => doctor::run(&args),
         Some(Command::Models(args)) => models::run(&args),
+        Some(Command::Queue(args)) => queue::run(args),
         Some(Command::Worker(args)) => worker::run(&args),
     }
 }

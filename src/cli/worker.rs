@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Subcommand;
 
 use super::failure::Failure;
-use super::{block_on, stdout, text, worker_run};
+use super::{block_on, stdout, text, unit, worker_run};
 use crate::client::{Client, ClientError};
 use crate::gpu::{Gpu, Host};
 use crate::paths::Paths;
@@ -28,6 +28,8 @@ enum Command {
     },
     /// End the worker. Unfinished jobs stay queued for the next one.
     Stop,
+    /// Print a unit for `systemd --user` that runs the worker.
+    Unit,
     /// Be the worker.
     #[command(hide = true)]
     Run,
@@ -39,6 +41,7 @@ const STOP_WITHIN: Duration = Duration::from_secs(20);
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let paths = Paths::from_env()?;
     match args.command {
+        Command::Unit => unit::run(),
         Command::Status { json } => report(block_on(status(&paths))?.as_ref(), json),
         Command::Stop => stdout::line(&block_on(stop(&paths))?),
         Command::Run => worker_run::run(&paths),
@@ -100,7 +103,7 @@ fn rows(status: &WorkerStatus) -> Vec<(&'static str, String)> {
     rows.extend(engines(status));
     rows.extend(drawings(status).into_iter().map(|drawing| ("drawing", drawing)));
     rows.extend([
-        ("queued", text::count(status.queued, "job")),
+        ("queued", text::count(status.queued, "job") + if status.paused { ", paused" } else { "" }),
         ("library", text::count(usize::try_from(status.pictures).unwrap_or(usize::MAX), "picture")),
         ("clients", status.clients.to_string()),
     ]);
@@ -207,6 +210,7 @@ mod tests {
             worker: WorkerInfo { protocol: 1, version: "0.1.0".to_owned(), pid: 42, started_at: 0 },
             engines: vec![EngineStatus::idle(Device::Cpu, "CPU, 2 threads".to_owned())],
             queued: 1,
+            paused: false,
             running: Vec::new(),
             pictures: 212,
             clients: 1,

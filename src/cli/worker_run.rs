@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use super::failure::Failure;
+use super::text;
+use crate::config::Config;
 use crate::paths::Paths;
 use crate::worker::{self, Catalogued, Settings};
 
@@ -11,5 +13,8 @@ use crate::worker::{self, Catalogued, Settings};
 /// # Errors
 /// When the worker cannot start, or ends badly.
 pub(super) fn run(paths: &Paths) -> Result<(), Failure> {
-    Ok(worker::run(paths, Arc::new(Catalogued::new(paths)), Settings::default())?)
+    let (config, problems) = Config::load(&paths.config);
+    problems.iter().for_each(|problem| text::complain("warning", &problem.to_string()));
+    let settings = Settings::default().configured(config.worker);
+    Ok(worker::run(paths, Arc::new(Catalogued::new(paths)), settings)?)
 }

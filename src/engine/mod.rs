@@ -9,6 +9,7 @@ pub mod latent;
 mod pipeline;
 mod placement;
 mod preview;
+pub mod resume;
 
 #[cfg(feature = "cuda")]
 pub mod cuda;
@@ -21,6 +22,7 @@ pub mod vae;
 pub mod weights;
 
 pub use placement::{Forecast, describe, devices, load, plan};
+pub use resume::{LatentValues, StepLatent};
 pub use text::tokenize::{Counter, TokenizeError};
 
 use crate::device::{Device, LoadOptions};
@@ -108,7 +110,8 @@ pub enum Report<'a> {
     },
     /// The text encoders begin.
     Encoding,
-    /// A step of the sampler is done (with `step` 0: the first is about to begin).
+    /// A step of the sampler is done. The first of these comes before any step: with `step` 0, or with that which the
+    /// picture is gone on with from.
     Step(Step<'a>),
     /// The VAE begins.
     Decoding,
@@ -125,6 +128,8 @@ pub struct Step<'a> {
     pub sigma: f32,
     /// How the picture looks by the model's linear preview: an estimate of the finished latent.
     pub preview: &'a dyn LatentPreview,
+    /// Where the sampler is: what [`Draw::draw_from`] goes on from.
+    pub latent: &'a dyn LatentValues,
 }
 
 /// A preview that is computed only if somebody wants it.
@@ -139,8 +144,8 @@ pub trait LatentPreview: std::fmt::Debug {
 pub trait Observer: Send {
     /// Called at each [`Report`]; must return soon.
     fn report(&mut self, report: Report<'_>);
-    /// Asked before every block of the transformer and every part of a load; `true` ends the work
-    /// with [`EngineError::Stopped`].
+    /// Asked before every block of the transformer, of T5 and the VAE on the CPU, and every part of a load; `true`
+    /// ends the work with [`EngineError::Stopped`].
     fn wants_stop(&self) -> bool;
 }
 
@@ -181,6 +186,14 @@ pub enum EngineError {
         /// What was wanted and what was there.
         reason: String,
     },
+    /// The latent that a picture was to be gone on with from is not one of this picture.
+    #[error("drawing cannot go on from step {step}: {reason}")]
+    Resume {
+        /// Steps that it says were done.
+        step: u32,
+        /// What does not fit.
+        reason: String,
+    },
     /// A computation failed: a bug, or no memory.
     #[error("{stage} failed: {source}")]
     Compute {
@@ -203,7 +216,22 @@ pub trait Draw: Send {
     ///
     /// # Errors
     /// [`EngineError::Stopped`] when the observer wants it; otherwise what failed.
-    fn draw(&mut self, brief: &Brief, observer: &mut dyn Observer) -> Result<Drawn, EngineError>;
+    fn draw(&mut self, brief: &Brief, observer: &mut dyn Observer) -> Result<Drawn, EngineError> {
+        self.draw_from(brief, None, observer)
+    }
+    /// The same, going on from a latent that a [`Step`] of the same picture had, if there is one.
+    ///
+    /// # Errors
+    /// [`EngineError::Resume`] when the latent does not fit the brief; otherwise as [`draw`](Self::draw).
+    fn draw_from(
+        &mut self,
+        brief: &Brief,
+        begun: Option<&StepLatent>,
+        observer: &mut dyn Observer,
+    ) -> Result<Drawn, EngineError>;
+    /// What the numbers of a picture depend on besides its brief, on one line: weights, what computes, schedule. A
+    /// latent is gone on with only where this is the same.
+    fn numerics(&self, brief: &Brief) -> String;
     /// What computes, for a person: `fp32 from fp8 e4m3 weights`.
     fn precision(&self) -> String;
     /// How the model is kept on a card, in a few words; `None` where there is nothing to divide.

@@ -9,6 +9,7 @@ use safetensors::tensor::Dtype as Stored;
 use super::dit::model::{Flux, Watch};
 use super::files::{Files, Progress};
 use super::preview::{Preview, Projection};
+use super::resume::{self, OnCpu};
 use super::sample::euler;
 use super::sample::schedule::{Shift, sigmas};
 use super::text::encode::Clip;
@@ -17,7 +18,7 @@ use super::text::t5::T5;
 use super::text::tokenize::Counter;
 use super::vae::decoder::{Decoder, Scaling};
 use super::weights::{Dtype, Weights, WeightsError};
-use super::{Brief, Draw, Drawn, EngineError, Observer, Report, Step, latent};
+use super::{Brief, Draw, Drawn, EngineError, Observer, Report, Step, StepLatent, latent};
 use crate::job::{Size, Times, TokenCount};
 use crate::model::{ModelName, Parts, TextLimits};
 
@@ -32,6 +33,8 @@ pub(super) struct Pipeline {
     decoder: Decoder,
     projection: Projection,
     precision: String,
+    /// Of all weights.
+    digest: String,
 }
 
 impl Pipeline {
@@ -68,12 +71,27 @@ impl Pipeline {
             LoadStop::Weights(error) => failed("the transformer", &parts.transformer)(error),
         })?;
         let precision = precision(&transformer);
+        let digest = resume::digest([&t5, &clip, &vae, &transformer]);
         let kept = KeptPrompts::new(parts, (&t5, &clip), &counter, ("CPU", Stored::F32));
-        Ok(Self { counter, kept, t5: t5_model, clip: clip_model, flux, decoder, projection, precision })
+        Ok(Self {
+            counter,
+            kept,
+            t5: t5_model,
+            clip: clip_model,
+            flux,
+            decoder,
+            projection,
+            precision,
+            digest,
+        })
     }
 
     /// T5's sequence, CLIP's pooled vector, and what either did not read.
-    fn encode(&self, prompt: &str) -> Result<(Tensor, Tensor, Vec<TokenCount>), EngineError> {
+    fn encode(
+        &self,
+        prompt: &str,
+        observer: &dyn Observer,
+    ) -> Result<(Tensor, Tensor, Vec<TokenCount>), EngineError> {
         let failed = compute("reading the prompt");
         let known =
             self.kept.as_ref().and_then(|kept| kept.read(prompt, [self.t5.width(), self.clip.width()]));
@@ -86,7 +104,9 @@ impl Pipeline {
         let begun = Instant::now();
         let t5 = self.counter.t5.tokenize(prompt).map_err(compute("reading the prompt"))?;
         let clip = self.counter.clip.tokenize(prompt).map_err(compute("reading the prompt"))?;
-        let text = self.t5.encode(&t5).map_err(&failed)?;
+        let text = watched(observer, "reading the prompt", |before_block| {
+            self.t5.encode_watched(&t5, before_block)
+        })?;
         let pooled = self.clip.encode(&clip).map_err(&failed)?;
         let cuts: Vec<_> =
             [t5.count, clip.count].into_iter().filter(|count| count.cut_at.is_some()).collect();
@@ -98,31 +118,42 @@ impl Pipeline {
         Ok((text, pooled, cuts))
     }
 
+    /// The noise levels of a picture.
+    fn sigmas(&self, brief: &Brief) -> Vec<f32> {
+        let shift = if self.flux.config.guidance { Shift::BySize } else { Shift::None };
+        sigmas(brief.steps, brief.size.image_tokens(), shift)
+    }
+
     /// The finished latent, as tokens.
     fn denoise(
         &self,
-        brief: &Brief,
+        (brief, begun): (&Brief, Option<&StepLatent>),
         text: &Tensor,
         pooled: &Tensor,
         observer: &mut dyn Observer,
     ) -> Result<Tensor, EngineError> {
         let failed = compute("drawing");
         let grid = latent::grid(brief.size);
-        let shift = if self.flux.config.guidance { Shift::BySize } else { Shift::None };
-        let sigmas = sigmas(brief.steps, brief.size.image_tokens(), shift);
+        let sigmas = self.sigmas(brief);
         let times = &sigmas[..sigmas.len() - 1];
         let conditions = self.flux.condition(text, pooled, grid, times, brief.guidance).map_err(&failed)?;
-        let noise = latent::noise(brief.seed, brief.size).map_err(&failed)?;
+        let (done, latent) = match begun {
+            Some(begun) => (begun.step as usize, begun.tensor().map_err(&failed)?),
+            None => (0, latent::noise(brief.seed, brief.size).map_err(&failed)?),
+        };
         let observer = RefCell::new(observer);
-        let tell = |step: usize, sigma: f32, tokens: &Tensor| {
-            let preview = Preview::new(&self.projection, tokens, grid).map_err(&failed)?;
-            let step = Step { step: step as u32, steps: brief.steps, sigma, preview: &preview };
+        let tell = |step: usize, sigma: f32, latent: &Tensor, estimate: &Tensor| {
+            let preview = Preview::new(&self.projection, estimate, grid).map_err(&failed)?;
+            let step = step as u32;
+            let latent = OnCpu { step, latent };
+            let step = Step { step, steps: brief.steps, sigma, preview: &preview, latent: &latent };
             observer.borrow_mut().report(Report::Step(step));
             Ok(())
         };
-        tell(0, 1.0, &noise)?;
+        tell(done, sigmas[done], &latent, &latent)?;
         euler::run(
-            noise,
+            latent,
+            done,
             &sigmas,
             |latent, step| {
                 let mut watch = StopBetweenBlocks { observer: &observer, stopped: false };
@@ -130,15 +161,16 @@ impl Pipeline {
                     .forward(latent, &conditions, step, &mut watch)
                     .map_err(|error| if watch.stopped { EngineError::Stopped } else { failed(error) })
             },
-            |stepped| tell(stepped.step, stepped.sigma, stepped.estimate),
+            |stepped| tell(stepped.step, stepped.sigma, stepped.latent, stepped.estimate),
         )
     }
 
     /// 8-bit RGB.
-    fn decode(&self, tokens: &Tensor, size: Size) -> Result<Vec<u8>, EngineError> {
+    fn decode(&self, tokens: &Tensor, size: Size, observer: &dyn Observer) -> Result<Vec<u8>, EngineError> {
         let failed = compute("decoding");
         let latent = latent::unpack(tokens, latent::grid(size)).map_err(&failed)?;
-        let picture = self.decoder.decode(&latent).map_err(&failed)?;
+        let picture =
+            watched(observer, "decoding", |before_block| self.decoder.decode_watched(&latent, before_block))?;
         let values = picture.flatten_all().and_then(|flat| flat.to_vec1::<f32>()).map_err(&failed)?;
         if values.iter().any(|value| !value.is_finite()) {
             return Err(EngineError::NotFinite { stage: "decoding" });
@@ -151,22 +183,28 @@ impl Pipeline {
 }
 
 impl Pipeline {
-    fn draw_here(&mut self, brief: &Brief, observer: &mut dyn Observer) -> Result<Drawn, EngineError> {
+    fn draw_here(
+        &mut self,
+        brief: &Brief,
+        begun: Option<&StepLatent>,
+        observer: &mut dyn Observer,
+    ) -> Result<Drawn, EngineError> {
         let mut lap = Instant::now();
         let mut seconds = || std::mem::replace(&mut lap, Instant::now()).elapsed().as_secs_f64();
         let check = |observer: &dyn Observer| {
             if observer.wants_stop() { Err(EngineError::Stopped) } else { Ok(()) }
         };
         check(observer)?;
+        begun.map_or(Ok(()), |begun| begun.check(brief, self.flux.config.in_channels))?;
         observer.report(Report::Encoding);
-        let (text, pooled, cuts) = self.encode(brief.prompt.as_str())?;
+        let (text, pooled, cuts) = self.encode(brief.prompt.as_str(), observer)?;
         let encode = seconds();
         check(observer)?;
-        let tokens = self.denoise(brief, &text, &pooled, observer)?;
+        let tokens = self.denoise((brief, begun), &text, &pooled, observer)?;
         let denoise = seconds();
         check(observer)?;
         observer.report(Report::Decoding);
-        let rgb = self.decode(&tokens, brief.size)?;
+        let rgb = self.decode(&tokens, brief.size, observer)?;
         Ok(Drawn { rgb, cuts, times: Times { load: 0.0, encode, denoise, decode: seconds() } })
     }
 }
@@ -174,8 +212,18 @@ impl Pipeline {
 impl Draw for Pipeline {
     /// Runs on a thread of the pool, so that dividing an op wakes the others and does not also put
     /// the caller to sleep: a picture has thousands of such ops.
-    fn draw(&mut self, brief: &Brief, observer: &mut dyn Observer) -> Result<Drawn, EngineError> {
-        rayon::scope(|_| self.draw_here(brief, observer))
+    fn draw_from(
+        &mut self,
+        brief: &Brief,
+        begun: Option<&StepLatent>,
+        observer: &mut dyn Observer,
+    ) -> Result<Drawn, EngineError> {
+        rayon::scope(|_| self.draw_here(brief, begun, observer))
+    }
+
+    fn numerics(&self, brief: &Brief) -> String {
+        let computes = format!("CPU, {}", self.precision);
+        resume::numerics(&computes, &self.digest, self.counter.t5.limit(), &self.sigmas(brief))
     }
 
     fn precision(&self) -> String {
@@ -194,6 +242,21 @@ impl Watch for StopBetweenBlocks<'_, '_> {
         self.stopped = self.observer.borrow().wants_stop();
         if self.stopped { Err(candle_core::Error::msg("stopped")) } else { Ok(()) }
     }
+}
+
+/// Runs what is made of blocks, until the observer wants it to end.
+fn watched<T>(
+    observer: &dyn Observer,
+    stage: &'static str,
+    run: impl FnOnce(&mut dyn FnMut() -> candle_core::Result<()>) -> candle_core::Result<T>,
+) -> Result<T, EngineError> {
+    let mut stopped = false;
+    let mut before_block = || {
+        stopped = observer.wants_stop();
+        if stopped { Err(candle_core::Error::msg("stopped")) } else { Ok(()) }
+    };
+    let done = run(&mut before_block);
+    done.map_err(|error| if stopped { EngineError::Stopped } else { compute(stage)(error) })
 }
 
 /// Why reading the transformer ended early.

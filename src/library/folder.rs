@@ -105,7 +105,7 @@ impl Folder {
 }
 
 /// Makes a directory and makes its name durable.
-fn make_directory(path: &Path) -> Result<(), LibraryError> {
+pub(super) fn make_directory(path: &Path) -> Result<(), LibraryError> {
     if path.is_dir() {
         return Ok(());
     }
@@ -124,7 +124,7 @@ fn sync_directory(path: &Path) -> io::Result<()> {
     }
 }
 
-fn failure(path: &Path, what: &'static str, needed: u64, source: io::Error) -> LibraryError {
+pub(super) fn failure(path: &Path, what: &'static str, needed: u64, source: io::Error) -> LibraryError {
     match source.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
             LibraryError::Full { path: path.to_owned(), needed }

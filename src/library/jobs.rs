@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::types::Value;
+use rusqlite::{OptionalExtension, Row, params, params_from_iter};
 
 use super::{Library, LibraryError};
 use crate::device::{DeviceError, LoadOptions, VramBudget};
@@ -41,32 +42,14 @@ impl Library {
     /// # Errors
     /// Nothing was kept then.
     pub fn accept(&mut self, job: &Job, first_seed: u64, now: i64) -> Result<JobStatus, LibraryError> {
-        let seed = match job.seed {
-            Seed::Random => None,
-            Seed::Fixed(seed) => Some(seed.cast_signed()),
-        };
-        let row = params![
-            job.prompt.as_str(),
-            job.model.as_str(),
-            job.size.width(),
-            job.size.height(),
-            job.steps(),
-            f64::from(job.guidance()),
-            seed,
-            first_seed.cast_signed(),
-            job.count(),
-            now,
-            job.device.to_string(),
-            job.load.precision.to_string(),
-            job.load.vram_budget.map(|VramBudget(bytes)| bytes.cast_signed()),
-            job.load.t5.to_string(),
-        ];
+        let row = columns_of(job, first_seed);
         self.db
             .execute(
                 "INSERT INTO jobs (prompt, model, width, height, steps, guidance, seed, first_seed, count, \
-                 state, accepted_at, device, precision, vram_budget, t5) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 'queued', ?10, ?11, ?12, ?13, ?14)",
-                row,
+                 device, precision, vram_budget, t5, state, accepted_at, rank) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, 'queued', ?14, \
+                 (SELECT COALESCE(MAX(rank), 0) + 1 FROM jobs))",
+                params_from_iter(row.into_iter().chain([now.into()])),
             )
             .map_err(self.fault("accepting a job"))?;
         let id = JobId(self.db.last_insert_rowid());
@@ -93,7 +76,11 @@ impl Library {
                 params![id.0, name, reason, ended_at],
             )
             .map_err(self.fault("changing a job"))?;
-        self.state(id)
+        let state = self.state(id)?;
+        if state.as_ref().is_none_or(JobState::is_over) {
+            self.checkpoints.clear(|job, _| job == id);
+        }
+        Ok(state)
     }
 
     /// The state that a job is in.
@@ -107,12 +94,12 @@ impl Library {
             .map(|row| row.and_then(|(name, reason)| from_columns(&name, reason).ok()))
     }
 
-    /// Jobs that are not over, in the order they were accepted.
+    /// Jobs that are not over, in the order in which they are drawn.
     ///
     /// # Errors
     /// When the library cannot be read.
     pub fn unfinished(&self) -> Result<Vec<JobStatus>, LibraryError> {
-        self.jobs("WHERE state IN ('queued', 'running') ORDER BY id", u32::MAX)
+        self.jobs("WHERE state IN ('queued', 'running') ORDER BY rank, id", u32::MAX)
     }
 
     /// Which pictures of a job there are, from 0.
@@ -134,6 +121,14 @@ impl Library {
         self.jobs("WHERE state = 'failed' ORDER BY ended_at DESC, id DESC", limit)
     }
 
+    /// One job, whatever has become of it.
+    ///
+    /// # Errors
+    /// When the library cannot be read.
+    pub fn job(&self, id: JobId) -> Result<Option<JobStatus>, LibraryError> {
+        Ok(self.jobs(&format!("WHERE id = {}", id.0), 1)?.pop())
+    }
+
     fn jobs(&self, which: &str, limit: u32) -> Result<Vec<JobStatus>, LibraryError> {
         let fault = self.fault("reading jobs");
         let mut query =
@@ -149,6 +144,29 @@ impl Library {
         }
         Ok(jobs)
     }
+}
+
+/// What a job asks for, in the order of the columns from `prompt` to `count`, then from `device` to `t5`.
+pub(super) fn columns_of(job: &Job, first_seed: u64) -> [Value; 13] {
+    let seed = match job.seed {
+        Seed::Random => None,
+        Seed::Fixed(seed) => Some(seed.cast_signed()),
+    };
+    [
+        job.prompt.as_str().to_owned().into(),
+        job.model.as_str().to_owned().into(),
+        job.size.width().into(),
+        job.size.height().into(),
+        job.steps().into(),
+        f64::from(job.guidance()).into(),
+        seed.into(),
+        first_seed.cast_signed().into(),
+        job.count().into(),
+        job.device.to_string().into(),
+        job.load.precision.to_string().into(),
+        job.load.vram_budget.map(|VramBudget(bytes)| bytes.cast_signed()).into(),
+        job.load.t5.to_string().into(),
+    ]
 }
 
 fn status(row: &Row<'_>) -> Result<JobStatus, RowError> {

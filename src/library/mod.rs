@@ -6,11 +6,16 @@
 //! ([`Library::record`]). After a crash between any two of them [`Library::recover`] finds the note:
 //! if the file is there it is whole and is recorded, otherwise the picture is drawn again. So no
 //! picture is lost, none is there twice, and no directory is searched.
+//!
+//! What a picture has reached before it is finished is kept too, as files ([`Checkpoint`]); they go when it is
+//! finished, or its job is over.
 
+mod checkpoint;
 mod error;
 mod folder;
 mod jobs;
 pub mod lock;
+mod order;
 mod pictures;
 pub mod png;
 mod schema;
@@ -22,10 +27,12 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode};
 
+pub use checkpoint::{Checkpoint, CheckpointKey};
 pub use error::LibraryError;
 pub use folder::Folder;
 
 use crate::paths::Paths;
+use checkpoint::Checkpoints;
 
 /// How long another program that looks into the database is waited for.
 const BUSY: Duration = Duration::from_secs(5);
@@ -36,6 +43,7 @@ pub struct Library {
     db: Connection,
     path: PathBuf,
     folder: Folder,
+    checkpoints: Checkpoints,
     /// Held for as long as the library is open.
     _lock: File,
 }
@@ -74,7 +82,8 @@ impl Library {
         if version < schema::VERSION {
             schema::migrate(&mut db, version).map_err(fault("bringing it up to date"))?;
         }
-        Ok(Self { db, path: path.to_owned(), folder, _lock: lock })
+        let checkpoints = Checkpoints::beside(path);
+        Ok(Self { db, path: path.to_owned(), folder, checkpoints, _lock: lock })
     }
 
     /// Where its pictures are.

@@ -1,6 +1,7 @@
 //! The pictures of the library: noting that one is about to be written, recording it, paging
 //! through them, and finding after a crash what became of the ones that were noted.
 
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use jiff::Zoned;
@@ -77,6 +78,7 @@ impl Library {
         let change = self.db.transaction().map_err(&fault)?;
         let id = PictureId(record(&change, job, index).map_err(&fault)?);
         change.commit().map_err(&fault)?;
+        self.checkpoints.clear(|of, picture| (of, picture) == (job, index));
         let missing = || fault(rusqlite::Error::QueryReturnedNoRows);
         let picture = self.picture(id)?.ok_or_else(missing)?;
         let state = self.state(job)?.ok_or_else(missing)?;
@@ -117,7 +119,22 @@ impl Library {
         recovery.requeued =
             change.execute("UPDATE jobs SET state = 'queued' WHERE state = 'running'", []).map_err(&fault)?;
         change.commit().map_err(&fault)?;
+        let open = self.missing().map_err(&fault)?;
+        self.checkpoints.clear(|job, index| open.get(&job).is_none_or(|drawn| drawn.contains(&index)));
         Ok(recovery)
+    }
+
+    /// The jobs that are not over, and the pictures that they have.
+    fn missing(&self) -> rusqlite::Result<HashMap<JobId, BTreeSet<u32>>> {
+        let mut query = self.db.prepare(
+            "SELECT jobs.id, idx FROM jobs LEFT JOIN pictures ON job = jobs.id WHERE state IN ('queued', 'running')",
+        )?;
+        let mut rows = query.query([])?;
+        let mut open: HashMap<JobId, BTreeSet<u32>> = HashMap::new();
+        while let Some(row) = rows.next()? {
+            open.entry(JobId(row.get(0)?)).or_default().extend(row.get::<_, Option<u32>>(1)?);
+        }
+        Ok(open)
     }
 
     /// One picture.

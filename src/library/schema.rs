@@ -79,6 +79,17 @@ const MIGRATIONS: &[&str] = &[
         name TEXT NOT NULL UNIQUE
     ) STRICT;
     ",
+    // 5: in which order jobs are drawn, the lowest rank first, and whether nothing is begun.
+    "
+    ALTER TABLE jobs ADD COLUMN rank INTEGER NOT NULL DEFAULT 0;
+    UPDATE jobs SET rank = id;
+    CREATE INDEX jobs_rank ON jobs (rank);
+    CREATE TABLE queue (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        paused INTEGER NOT NULL CHECK (paused IN (0, 1))
+    ) STRICT;
+    INSERT INTO queue VALUES (1, 0);
+    ",
 ];
 
 /// The version that this program writes.

@@ -45,6 +45,20 @@ pub enum Action {
     MoreMemory,
     /// Cancel the chosen job.
     DropJob,
+    /// Draw the chosen job before the one before it.
+    MoveJobUp,
+    /// Draw it after the one after it.
+    MoveJobDown,
+    /// Draw it before all others.
+    MoveJobFirst,
+    /// Draw it after all others.
+    MoveJobLast,
+    /// Draw what is missing of the chosen job, which failed.
+    RetryJob,
+    /// Add a job like the chosen one.
+    DuplicateJob,
+    /// Begin nothing more, or go on.
+    PauseQueue,
     /// Take prompt and parameters of the chosen picture.
     RestoreAll,
     /// Take only its seed.

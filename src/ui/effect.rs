@@ -4,6 +4,7 @@ use super::picture::Order;
 use crate::job::{Job, JobId, PictureId};
 use crate::model::ModelName;
 use crate::wire::message::{CountTokens, HistoryPage, Request};
+use crate::wire::queue::QueueChange;
 
 /// Something to be done outside of the state.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,6 +32,8 @@ pub enum Question {
     Submit(Job),
     /// Stop drawing this.
     Cancel(JobId),
+    /// Change the queue.
+    Queue(QueueChange),
     /// How a prompt fits.
     Count {
         /// The prompt's version; the answer carries it.
@@ -59,6 +62,7 @@ impl Question {
         match self.clone() {
             Self::Submit(job) => Request::Submit(job),
             Self::Cancel(job) => Request::Cancel(job),
+            Self::Queue(change) => Request::Queue(change),
             Self::Count { model, text, .. } => Request::CountTokens(CountTokens { model, text }),
             Self::Fetch(picture) => Request::Fetch(picture),
             Self::Older(page) => Request::History(page),

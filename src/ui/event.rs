@@ -81,6 +81,8 @@ pub enum Answer {
         /// What came of it.
         result: Result<(), String>,
     },
+    /// The queue was changed; what came of it is told as an event.
+    QueueChanged(Result<(), String>),
     /// A prompt was counted.
     Counted {
         /// The version of the prompt that was counted.

@@ -65,6 +65,7 @@ impl FakeWorker {
             jobs: shared.jobs.clone(),
             running: Vec::new(),
             history: shared.pictures.iter().rev().map(|(picture, _)| picture.clone()).collect(),
+            paused: false,
             history_total: shared.pictures.len() as u64,
             readings: Some(readings(0)),
             fetches: Vec::new(),

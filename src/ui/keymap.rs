@@ -211,7 +211,18 @@ pub const KEYMAP: &[Binding] = &[
 
     bind(Context::Queue, &[plain(Up), letter('k')], Action::List(ListMove::Up), "job before"),
     bind(Context::Queue, &[plain(Down), letter('j')], Action::List(ListMove::Down), "next job"),
+    bind(Context::Queue, &[plain(PageUp)], Action::List(ListMove::PageUp), "a page up"),
+    bind(Context::Queue, &[plain(PageDown)], Action::List(ListMove::PageDown), "a page down"),
+    bind(Context::Queue, &[plain(Home)], Action::List(ListMove::First), "first job"),
+    bind(Context::Queue, &[plain(End)], Action::List(ListMove::Last), "last job"),
     bind(Context::Queue, &[letter('d'), plain(Delete)], Action::DropJob, "cancel this job"),
+    bind(Context::Queue, &[letter('K'), shift(Up)], Action::MoveJobUp, "draw this job sooner"),
+    bind(Context::Queue, &[letter('J'), shift(Down)], Action::MoveJobDown, "draw it later"),
+    bind(Context::Queue, &[letter('t')], Action::MoveJobFirst, "draw it first"),
+    bind(Context::Queue, &[letter('b')], Action::MoveJobLast, "draw it last"),
+    bind(Context::Queue, &[letter('r')], Action::RetryJob, "try a failed job again"),
+    bind(Context::Queue, &[letter('c')], Action::DuplicateJob, "add a copy of this job"),
+    bind(Context::Queue, &[letter('p')], Action::PauseQueue, "pause the queue, or go on"),
 
     bind(Context::History, &[plain(Enter)], Action::RestoreAll, "restore prompt and parameters"),
     bind(Context::History, &[letter('s')], Action::RestoreSeed, "restore only the seed"),

@@ -143,6 +143,10 @@ fn answer(question: &Question, result: Result<Response, ClientError>) -> Answer 
                 _ => Err(unexpected()),
             }),
         },
+        Question::Queue(_) => Answer::QueueChanged(result.and_then(|response| match response {
+            Response::Changed | Response::Accepted(_) => Ok(()),
+            _ => Err(unexpected()),
+        })),
         Question::Count { version, .. } => Answer::Counted {
             version: *version,
             result: result.and_then(|response| match response {

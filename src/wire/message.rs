@@ -16,9 +16,10 @@ use crate::model::{ModelInfo, ModelName};
 pub use crate::wire::models::{
     FetchProgress, FetchState, Gate, Lacks, ModelFetch, ModelState, Standing, ToFetch,
 };
+use crate::wire::queue::QueueChange;
 
 /// The version of these messages. Peers of different versions say so and part.
-pub const PROTOCOL: u32 = 4;
+pub const PROTOCOL: u32 = 5;
 
 /// From a client: a request and the number its reply will carry.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -54,6 +55,8 @@ pub enum Request {
     Submit(Job),
     /// Stop drawing this job, or take it from the queue.
     Cancel(JobId),
+    /// Change the queue.
+    Queue(QueueChange),
     /// How a prompt fits a model's encoders.
     CountTokens(CountTokens),
     /// Older pictures.
@@ -107,10 +110,12 @@ pub enum Response {
     Welcome(WorkerInfo),
     /// To `Subscribe`.
     Snapshot(Box<Snapshot>),
-    /// To `Submit`: the job as it stands in the library.
+    /// To `Submit`, and to the changes of the queue that make or change a job: how it stands in the library.
     Accepted(Box<JobStatus>),
     /// To `Cancel` and `CancelFetch`.
     Cancelled,
+    /// To the other changes of the queue.
+    Changed,
     /// To `CountTokens`.
     Tokens(Vec<TokenCount>),
     /// To `History`.
@@ -174,6 +179,15 @@ pub enum Refusal {
     /// No such job, or one that has ended.
     #[error("job {0} is neither queued nor running")]
     UnknownJob(JobId),
+    /// To `Edit`: a picture of it is there or being drawn, and says what the job says.
+    #[error("job {0} has been begun, so it stays what it is; duplicate it, or cancel it and add another")]
+    Begun(JobId),
+    /// To `Retry`.
+    #[error("job {0} has not failed, so there is nothing to try again")]
+    NotFailed(JobId),
+    /// To `Duplicate`.
+    #[error("there is no job {0} in the library")]
+    NoJob(JobId),
     /// No such picture.
     #[error("there is no picture {0} in the library")]
     UnknownPicture(PictureId),
@@ -256,6 +270,9 @@ pub struct Snapshot {
     pub engines: Vec<EngineStatus>,
     /// Queued and running jobs in the order they are drawn, then up to 20 that failed, the latest first.
     pub jobs: Vec<JobStatus>,
+    /// Whether nothing more is begun until a person says so.
+    #[serde(default)]
+    pub paused: bool,
     /// The pictures that are being drawn, at most one a device, the oldest first.
     pub running: Vec<Running>,
     /// The newest pictures, newest first.
@@ -274,6 +291,15 @@ pub struct Snapshot {
 pub enum Event {
     /// A job is new or has changed; the whole of it.
     Job(JobStatus),
+    /// A job is drawn at another time than before.
+    Moved {
+        /// Which.
+        job: JobId,
+        /// Right before this one; `None`: after all others.
+        before: Option<JobId>,
+    },
+    /// The queue is paused, or goes on.
+    Paused(bool),
     /// A picture has got further.
     Progress(Progress),
     /// How a running picture looks. May be dropped.
@@ -441,6 +467,9 @@ pub struct WorkerStatus {
     pub engines: Vec<EngineStatus>,
     /// Jobs waiting.
     pub queued: usize,
+    /// Whether they wait until a person says that it goes on.
+    #[serde(default)]
+    pub paused: bool,
     /// What is being drawn, the oldest first.
     pub running: Vec<Drawing>,
     /// Pictures in the library.

@@ -18,6 +18,8 @@ impl Snapshot {
     pub fn apply(&mut self, event: Event) {
         match event {
             Event::Job(status) => self.job(status),
+            Event::Moved { job, before } => shift(&mut self.jobs, job, before),
+            Event::Paused(paused) => self.paused = paused,
             Event::Progress(progress) => drop(advance(&mut self.running, progress)),
             Event::Preview(preview) => show(&mut self.running, preview),
             Event::Stopped { job, index } => leave(&mut self.running, job, index),
@@ -40,7 +42,11 @@ impl Snapshot {
         let place = self.jobs[..open].iter().position(|job| job.id == status.id);
         match (place, &status.state) {
             (Some(place), JobState::Queued | JobState::Running) => self.jobs[place] = status,
-            (None, JobState::Queued | JobState::Running) => self.jobs.insert(open, status),
+            (None, JobState::Queued | JobState::Running) => {
+                // It may have failed and be tried again.
+                self.jobs.retain(|job| job.id != status.id);
+                self.jobs.insert(open, status);
+            }
             (place, over) => {
                 let failed = matches!(over, JobState::Failed { .. });
                 let open = open - usize::from(place.map(|place| self.jobs.remove(place)).is_some());
@@ -60,6 +66,16 @@ impl Snapshot {
         shorten_history(&mut self.history);
         self.history_total += 1;
     }
+}
+
+/// A job is drawn before another now, or after all others.
+pub fn shift(jobs: &mut Vec<JobStatus>, id: JobId, before: Option<JobId>) {
+    let open = |jobs: &[JobStatus]| jobs.iter().take_while(|job| !job.state.is_over()).count();
+    let place = |jobs: &[JobStatus], id| jobs[..open(jobs)].iter().position(|job| job.id == id);
+    let Some(from) = place(jobs, id) else { return };
+    let job = jobs.remove(from);
+    let to = before.and_then(|before| place(jobs, before)).unwrap_or_else(|| open(jobs));
+    jobs.insert(to, job);
 }
 
 /// A picture has got further. Whether it is new: then whatever its device drew before is over.

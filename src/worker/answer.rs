@@ -8,7 +8,9 @@ use futures::FutureExt;
 use tokio::io::AsyncReadExt;
 
 use super::Shared;
-use crate::job::{Job, JobId, JobState, JobStatus, PictureId, Seed};
+use super::change::first_seed;
+use super::peer::Peer;
+use crate::job::{Job, JobId, JobState, JobStatus, PictureId};
 use crate::model::ModelName;
 use crate::wire::frame::REPLY_MAX;
 use crate::wire::message::{HistoryPage, Refusal, Response};
@@ -16,15 +18,26 @@ use crate::wire::message::{HistoryPage, Refusal, Response};
 /// What an answer adds to a PNG in its frame.
 const AROUND_PNG: u64 = 1 << 10;
 
-type Answer = Result<Response, Refusal>;
+pub(super) type Answer = Result<Response, Refusal>;
 
 /// Whether there is such a model. What a file holds is found out where it is opened.
 pub(super) fn known(shared: &Shared, model: &ModelName) -> Result<(), Refusal> {
     if model.as_path().is_some() { Ok(()) } else { shared.hub.check(model) }
 }
 
+/// Accepts a job of this client's.
+pub(super) fn submit(shared: &Rc<Shared>, by: &Rc<Peer>, job: Job) -> impl Future<Output = Answer> + use<> {
+    let (by, accepted) = (Rc::clone(by), accept(shared, job));
+    accepted.inspect(move |accepted| {
+        if let Ok(Response::Accepted(status)) = accepted {
+            let JobStatus { id, job, .. } = &**status;
+            tracing::info!(job = id.0, model = %job.model, device = %job.device, count = job.count(), %by, "accepted");
+        }
+    })
+}
+
 /// Accepts a job. The library is asked at once, so that jobs keep the order they came in.
-pub(super) fn submit(shared: &Rc<Shared>, job: Job) -> impl Future<Output = Answer> + use<> {
+pub(super) fn accept(shared: &Rc<Shared>, job: Job) -> impl Future<Output = Answer> + use<> {
     let shared = Rc::clone(shared);
     let asked = acceptable(&shared, &job).map(|first_seed| {
         let now = now();
@@ -32,8 +45,6 @@ pub(super) fn submit(shared: &Rc<Shared>, job: Job) -> impl Future<Output = Answ
     });
     async move {
         let status = asked?.await.map_err(|error| Refusal::Library(error.to_string()))?;
-        let JobStatus { id, job, .. } = &status;
-        tracing::info!(job = id.0, model = %job.model, device = %job.device, count = job.count(), "accepted");
         shared.hub.accepted(status.clone());
         Ok(Response::Accepted(Box::new(status)))
     }
@@ -44,23 +55,22 @@ fn acceptable(shared: &Shared, job: &Job) -> Result<u64, Refusal> {
     if shared.hub.is_stopping() {
         return Err(Refusal::Stopping);
     }
+    shared.hub.has_room(job.prompt.as_str().len()).map_err(|jobs| Refusal::QueueFull { jobs })?;
+    drawable(shared, job)
+}
+
+/// The first seed of a job that can be drawn here.
+pub(super) fn drawable(shared: &Shared, job: &Job) -> Result<u64, Refusal> {
     known(shared, &job.model)?;
     job.device.best(shared.hub.devices()).map_err(Refusal::NoDevice)?;
-    shared.hub.has_room(job.prompt.as_str().len()).map_err(|jobs| Refusal::QueueFull { jobs })?;
-    match job.seed {
-        Seed::Fixed(seed) => Ok(seed),
-        // As many as the noise tells apart.
-        Seed::Random => getrandom::u32()
-            .map(u64::from)
-            .map_err(|error| Refusal::Library(format!("the system gave no random seed: {error}"))),
-    }
+    first_seed(job.seed)
 }
 
 /// Cancels a job: first so that it is not begun, then on disk, then for all to see.
-pub(super) fn cancel(shared: &Rc<Shared>, id: JobId) -> impl Future<Output = Answer> + use<> {
+pub(super) fn cancel(shared: &Rc<Shared>, by: &Peer, id: JobId) -> impl Future<Output = Answer> + use<> {
     let shared = Rc::clone(shared);
     let asked = shared.hub.withhold(id).map(|place| {
-        tracing::info!(job = id.0, ?place, "to be cancelled");
+        tracing::info!(job = id.0, ?place, %by, "to be cancelled");
         let now = now();
         shared.store.ask(move |library| library.set_state(id, &JobState::Cancelled, now))
     });
@@ -114,6 +124,6 @@ async fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn now() -> i64 {
+pub(super) fn now() -> i64 {
     jiff::Timestamp::now().as_millisecond()
 }

@@ -40,7 +40,8 @@ struct Running {
     steps: u32,
     begun: Instant,
     encoding: Option<Instant>,
-    first_step: Option<Instant>,
+    /// The first step that was told of, and when: none is done, or as many as a checkpoint had.
+    first_step: Option<(u32, Instant)>,
     latest: Option<(u32, Instant)>,
 }
 
@@ -66,7 +67,7 @@ impl Estimate {
         match stage {
             Stage::Encoding => running.encoding = Some(now),
             Stage::Drawing { step, .. } => {
-                running.first_step.get_or_insert(now);
+                running.first_step.get_or_insert((*step, now));
                 running.latest = Some((*step, now));
             }
             Stage::Loading { .. } | Stage::Decoding | Stage::Saving => {}
@@ -78,7 +79,7 @@ impl Estimate {
     /// A device's picture is in the library: what it took is what the next is expected to take.
     pub fn finish(&mut self, device: Device, now: Instant) {
         let Some(running) = self.running.remove(&device) else { return };
-        let (Some(first), Some((_, last)), Some(step)) =
+        let (Some((_, first)), Some((_, last)), Some(step)) =
             (running.first_step, running.latest, running.step_time())
         else {
             return;
@@ -97,8 +98,8 @@ impl Estimate {
 impl Running {
     /// The mean of the steps so far; the observer is also told that none is done.
     fn step_time(&self) -> Option<f64> {
-        let ((step, at), first) = (self.latest?, self.first_step?);
-        (step > 0).then(|| seconds(at.duration_since(first)) / f64::from(step))
+        let ((step, at), (before, first)) = (self.latest?, self.first_step?);
+        (step > before).then(|| seconds(at.duration_since(first)) / f64::from(step - before))
     }
 
     fn remaining(&self, stage: &Stage, pace: Option<&Pace>) -> Option<f64> {

@@ -2,7 +2,9 @@
 //! Every method is one step that nothing else comes between, so a snapshot and the events after it
 //! never disagree. Reading and writing (socket, library, engine) is done by others.
 
+mod changes;
 mod fetches;
+mod reports;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
@@ -14,22 +16,21 @@ use std::time::Instant;
 
 use tokio::sync::Notify;
 
+use super::Models;
 use super::engines::Engines;
-use super::estimate::{Estimate, Sort};
+use super::estimate::Estimate;
 use super::fetcher::Fetcher;
 use super::idle::{Due, Idle};
 use super::outbox::{Kind, Outbox};
-use super::painter::{Order, Report};
+use super::painter::Order;
 use super::queue::{Loaded, Place, Queue, Unfinished, Work};
-use super::{Models, WorkerError};
-use crate::device::{Device, LoadOptions};
+use crate::device::Device;
 use crate::gpu::Readings;
 use crate::job::{JobId, JobState, JobStatus, Picture};
 use crate::model::ModelName;
 use crate::wire::frame::{self, REPLY_MAX};
 use crate::wire::message::{
-    Drawing, EngineStatus, Event, Progress, Refusal, Running, Snapshot, Stage, ToClient, WorkerInfo,
-    WorkerStatus,
+    Drawing, EngineStatus, Event, Refusal, Running, Snapshot, ToClient, WorkerInfo, WorkerStatus,
 };
 use crate::wire::replay::{self, shorten_failed, shorten_history};
 use fetches::Fetches;
@@ -39,6 +40,8 @@ use fetches::Fetches;
 pub struct Restored {
     /// Jobs that are not over, and can be drawn here.
     pub jobs: Vec<Unfinished>,
+    /// Whether nothing is to be begun.
+    pub paused: bool,
     /// Jobs that failed, the latest first.
     pub failed: Vec<JobStatus>,
     /// The newest pictures.
@@ -111,12 +114,14 @@ impl Hub {
         idle: Idle,
         lines: Lines,
     ) -> Self {
-        let Restored { jobs, mut failed, mut history, history_total, wanted } = restored;
+        let Restored { jobs, paused, mut failed, mut history, history_total, wanted } = restored;
         shorten_failed(&mut failed);
         shorten_history(&mut history);
         let engine = |device: &Device| EngineStatus::idle(*device, models.describe(*device));
+        let mut queue = Queue::restore(devices.clone(), jobs);
+        queue.pause(paused);
         let state = State {
-            queue: Queue::restore(devices.clone(), jobs),
+            queue,
             failed,
             running: Vec::new(),
             history,
@@ -191,6 +196,7 @@ impl Hub {
             models: self.models.infos(),
             engines: state.engines.clone(),
             jobs: state.queue.jobs().chain(&state.failed).cloned().collect(),
+            paused: state.queue.is_paused(),
             running: state.running.clone(),
             history: state.history.clone(),
             history_total: state.history_total,
@@ -212,6 +218,7 @@ impl Hub {
             worker: self.info.clone(),
             engines: state.engines.clone(),
             queued: state.queue.jobs().filter(|job| job.state == JobState::Queued).count(),
+            paused: state.queue.is_paused(),
             running: state.running.iter().filter_map(drawing).collect(),
             pictures: state.history_total,
             clients: state.members.len(),
@@ -267,95 +274,6 @@ impl Hub {
     pub fn request_ended(&self) {
         self.state.borrow_mut().pending -= 1;
         self.changed.notify_one();
-    }
-
-    /// An engine's thread has something to tell. Returns the job that went back into the queue.
-    ///
-    /// # Errors
-    /// When the thread cannot go on.
-    pub fn report(&self, report: Report) -> Result<Option<JobId>, WorkerError> {
-        let mut state = self.state.borrow_mut();
-        let mut back = None;
-        match report {
-            // A picture that goes on changes nothing for the others: there is nothing to settle.
-            Report::Reached { work, stage, at } => {
-                self.reached(&mut state, &work, stage, at);
-                return Ok(None);
-            }
-            Report::Preview(device, preview) => {
-                replay::show(&mut state.running, preview.clone());
-                self.tell_of(&state, Kind::Preview(device), Event::Preview(preview));
-                return Ok(None);
-            }
-            Report::Engine(engine, options) => self.engine(&mut state, engine, options),
-            Report::Drew(work, picture, standing) => self.drew(&mut state, &work, *picture, standing),
-            Report::Stopped(work) => {
-                self.end_picture(&mut state, &work);
-                if let Some(status) = state.queue.stopped(work.device) {
-                    back = (!status.state.is_over()).then_some(status.id);
-                    self.job(&mut state, status);
-                }
-            }
-            Report::Ended(work, standing) => {
-                self.end_picture(&mut state, &work);
-                if let Some(status) = state.queue.ended(work.device, standing) {
-                    self.job(&mut state, status);
-                }
-            }
-            Report::Lost(error) => return Err(error),
-        }
-        self.settle(&mut state);
-        Ok(back)
-    }
-
-    fn engine(&self, state: &mut State, engine: EngineStatus, options: LoadOptions) {
-        match &engine.loaded {
-            Some(model) => state.loaded.insert(engine.device, (model.clone(), options)),
-            None => state.loaded.remove(&engine.device),
-        };
-        state.engines.iter_mut().filter(|it| it.device == engine.device).for_each(|it| *it = engine.clone());
-        self.tell(state, Event::Engine(engine));
-    }
-
-    fn reached(&self, state: &mut State, work: &Work, stage: Stage, at: Instant) {
-        let Work { device, id, job, index, seed } = work;
-        let known = |running: &Running| (running.progress.job, running.progress.index) == (*id, *index);
-        if !state.running.iter().any(known) {
-            let (model, load, size) = (job.model.clone(), job.load, job.size);
-            state.estimate.begin(Sort { device: *device, model, load, size }, job.steps(), at);
-        }
-        let (elapsed, remaining) = state.estimate.reach(*device, &stage, at);
-        let progress =
-            Progress { device: *device, job: *id, index: *index, seed: *seed, stage, elapsed, remaining };
-        replay::advance(&mut state.running, progress.clone());
-        self.tell(state, Event::Progress(progress));
-    }
-
-    fn drew(&self, state: &mut State, work: &Work, picture: Picture, standing: JobState) {
-        state.estimate.finish(work.device, Instant::now());
-        state.leave(work);
-        state.history.insert(0, picture.clone());
-        shorten_history(&mut state.history);
-        state.history_total += 1;
-        self.tell(state, Event::Finished(Box::new(picture)));
-        if let Some(status) = state.queue.drew(work.device, standing) {
-            self.job(state, status);
-        }
-    }
-
-    /// A picture is not drawn any more, and there is none.
-    fn end_picture(&self, state: &mut State, work: &Work) {
-        state.leave(work);
-        self.tell(state, Event::Stopped { job: work.id, index: work.index });
-    }
-
-    /// A job has changed.
-    fn job(&self, state: &mut State, status: JobStatus) {
-        if matches!(status.state, JobState::Failed { .. }) {
-            state.failed.insert(0, status.clone());
-            shorten_failed(&mut state.failed);
-        }
-        self.tell(state, Event::Job(status));
     }
 
     /// New readings.
@@ -482,7 +400,9 @@ impl Hub {
         self.begin_fetch(state);
         // A model that is fetched keeps the worker as a client does.
         let clients = state.members.len() + state.fetches.open();
-        state.idle.observe(!state.queue.is_empty(), clients, !state.loaded.is_empty(), Instant::now());
+        // A paused queue is no work: its jobs wait in the library.
+        let busy = !state.queue.is_still() || !state.queue.is_empty() && !state.queue.is_paused();
+        state.idle.observe(busy, clients, !state.loaded.is_empty(), Instant::now());
         self.changed.notify_one();
     }
 }

@@ -15,17 +15,17 @@ pub enum Due {
 /// Follows how long there has been no work, and how long neither work nor clients.
 #[derive(Debug)]
 pub struct Idle {
-    free_after: Duration,
-    end_after: Duration,
+    free_after: Option<Duration>,
+    end_after: Option<Duration>,
     loaded: bool,
     without_work: Option<Instant>,
     alone: Option<Instant>,
 }
 
 impl Idle {
-    /// A worker that has just started.
+    /// A worker that has just started; a time that is `None` never comes.
     #[must_use]
-    pub fn new(free_after: Duration, end_after: Duration, now: Instant) -> Self {
+    pub fn new(free_after: Option<Duration>, end_after: Option<Duration>, now: Instant) -> Self {
         Self { free_after, end_after, loaded: false, without_work: Some(now), alone: Some(now) }
     }
 
@@ -39,9 +39,9 @@ impl Idle {
     /// What is to be done next, and when.
     #[must_use]
     pub fn next(&self) -> Option<(Due, Instant)> {
-        let free =
-            self.without_work.filter(|_| self.loaded).map(|since| (Due::Free, since + self.free_after));
-        let end = self.alone.map(|since| (Due::End, since + self.end_after));
+        let due = |what, since: Option<Instant>, after: Option<Duration>| Some((what, since? + after?));
+        let free = due(Due::Free, self.without_work.filter(|_| self.loaded), self.free_after);
+        let end = due(Due::End, self.alone, self.end_after);
         free.into_iter().chain(end).min_by_key(|(_, at)| *at)
     }
 }
@@ -50,8 +50,8 @@ impl Idle {
 mod tests {
     use super::*;
 
-    const FREE: Duration = Duration::from_secs(10);
-    const END: Duration = Duration::from_secs(100);
+    const FREE: Option<Duration> = Some(Duration::from_secs(10));
+    const END: Option<Duration> = Some(Duration::from_secs(100));
 
     #[test]
     fn a_model_is_freed_after_work_even_while_a_client_watches() {
@@ -79,5 +79,16 @@ mod tests {
         assert_eq!(idle.next(), Some((Due::Free, at(10))), "there was no work since the beginning");
         idle.observe(false, 0, false, at(61));
         assert_eq!(idle.next(), Some((Due::End, at(160))));
+    }
+
+    #[test]
+    fn what_is_never_to_be_does_not_come() {
+        let zero = Instant::now();
+        let mut idle = Idle::new(None, END, zero);
+        idle.observe(false, 0, true, zero);
+        assert_eq!(idle.next(), Some((Due::End, zero + Duration::from_secs(100))));
+        let mut idle = Idle::new(None, None, zero);
+        idle.observe(false, 0, true, zero);
+        assert_eq!(idle.next(), None);
     }
 }

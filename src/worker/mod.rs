@@ -13,6 +13,8 @@
 //! are pure.
 
 mod answer;
+mod change;
+mod checkpoint;
 mod daemon;
 mod engines;
 mod estimate;
@@ -24,6 +26,7 @@ mod log;
 mod models;
 mod outbox;
 mod painter;
+mod peer;
 mod queue;
 mod readings;
 mod recognise;
@@ -46,6 +49,7 @@ pub use recognise::Recogniser;
 pub use serve::serve;
 pub use standing::weight_bytes;
 
+use crate::config::{Lapse, WorkerConfig};
 use crate::device::Device;
 use crate::engine::{Draw, EngineError, Observer, Placement};
 use crate::fetch::Cancel;
@@ -117,10 +121,12 @@ pub trait Count: Send + Sync {
 /// How a worker behaves.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// The model is freed after so long without work.
-    pub free_after: Duration,
+    /// The model is freed after so long without work; `None` for never, as below.
+    pub free_after: Option<Duration>,
     /// The worker ends after so long without work and without clients.
-    pub end_after: Duration,
+    pub end_after: Option<Duration>,
+    /// How often it is kept how far a picture is: at most once in so long, after a step; `None` for never.
+    pub checkpoint_every: Option<Duration>,
     /// How often memory, load and temperature are read while a client watches.
     pub readings_every: Duration,
     /// A client that takes nothing of what it is sent for so long is given up.
@@ -141,8 +147,9 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            free_after: Duration::from_secs(10 * 60),
-            end_after: Duration::from_secs(8 * 60 * 60),
+            free_after: Some(Duration::from_secs(10 * 60)),
+            end_after: Some(Duration::from_secs(8 * 60 * 60)),
+            checkpoint_every: Some(Duration::from_secs(10)),
             readings_every: Duration::from_secs(1),
             stall: Duration::from_secs(30),
             greet_within: Duration::from_secs(10),
@@ -150,6 +157,20 @@ impl Default for Settings {
             look_every: Duration::from_secs(30),
             clients_max: 256,
             create: |path| File::create(path),
+        }
+    }
+}
+
+impl Settings {
+    /// The same with what a person has set.
+    #[must_use]
+    pub fn configured(self, config: WorkerConfig) -> Self {
+        let set = |set: Option<Lapse>, usual| set.map_or(usual, Lapse::duration);
+        Self {
+            free_after: set(config.free_after, self.free_after),
+            end_after: set(config.end_after, self.end_after),
+            checkpoint_every: set(config.checkpoint_every, self.checkpoint_every),
+            ..self
         }
     }
 }
@@ -216,6 +237,8 @@ struct Shared {
     store: store::Store,
     models: Arc<dyn Models>,
     counters: tokens::Counters,
+    /// Held while the queue is changed.
+    changing: tokio::sync::Mutex<()>,
     settings: Settings,
 }
 

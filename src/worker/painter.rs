@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use jiff::Zoned;
 use tokio::sync::mpsc::UnboundedSender;
 
+use super::checkpoint::Keeper;
 use super::queue::Work;
 use super::store::Store;
 use super::{Models, WorkerError};
@@ -75,6 +76,8 @@ pub struct Supplies {
     pub reports: UnboundedSender<Report>,
     /// Whether anybody wants previews.
     pub watched: Arc<AtomicBool>,
+    /// How often it is kept how far a picture is; `None` for never.
+    pub checkpoint_every: Option<Duration>,
 }
 
 /// One thread, and its device.
@@ -222,7 +225,7 @@ impl Painter {
         drop(self.supplies.store.ask(move |library| library.set_state(id, &JobState::Running, now)));
         // Found out now rather than after minutes of drawing.
         self.supplies.folder.prepare(&Zoned::now(), work.job.size)?;
-        let mut watcher = Watcher { painter: self, work, stop, told: None };
+        let mut watcher = Watcher { painter: self, work, stop, told: None, keeper: None, begun: 0 };
         self.load(loaded, &work.job, &mut watcher)?;
         let brief = Brief {
             prompt: work.job.prompt.clone(),
@@ -241,7 +244,8 @@ impl Painter {
     }
 
     /// Draws. Where memory does not suffice the model is loaded again, once: planned for this size, if it was planned
-    /// for a smaller one, and otherwise with more left to whoever else uses the card.
+    /// for a smaller one, and otherwise with more left to whoever else uses the card. The picture goes on from its
+    /// last checkpoint then.
     fn draw_or_plan_again(
         &self,
         loaded: &mut Option<Loaded>,
@@ -250,7 +254,7 @@ impl Painter {
         watcher: &mut Watcher<'_>,
     ) -> Result<Drawn, Failure> {
         let Some(engine) = loaded else { return Err(Failure::Stopped) };
-        let error = match engine.draw.draw(brief, watcher) {
+        let error = match watcher.draw(engine, brief) {
             Err(error @ EngineError::OutOfMemory { .. }) => error,
             drawn => return Ok(drawn?),
         };
@@ -264,7 +268,7 @@ impl Painter {
         self.free(loaded);
         self.load_for(loaded, job, picture, foreseen, watcher)?;
         let Some(engine) = loaded else { return Err(Failure::Stopped) };
-        Ok(engine.draw.draw(brief, watcher)?)
+        Ok(watcher.draw(engine, brief)?)
     }
 
     /// Makes sure that the model is the one that is loaded, as it is asked for.
@@ -359,9 +363,29 @@ struct Watcher<'a> {
     stop: &'a AtomicBool,
     /// When the progress of a load was last told.
     told: Option<Instant>,
+    keeper: Option<Keeper<'a>>,
+    /// The step that the picture is gone on with from.
+    begun: u32,
 }
 
 impl Watcher<'_> {
+    /// Draws, from the last checkpoint if there is one that fits.
+    fn draw(&mut self, engine: &mut Loaded, brief: &Brief) -> Result<Drawn, EngineError> {
+        let Supplies { store, checkpoint_every, .. } = &self.painter.supplies;
+        self.keeper =
+            checkpoint_every.map(|every| Keeper::new(store, every, self.work, engine.draw.numerics(brief)));
+        let begun = self.keeper.as_ref().and_then(Keeper::find);
+        self.begun = begun.as_ref().map_or(0, |begun| begun.step);
+        match engine.draw.draw_from(brief, begun.as_ref(), self) {
+            Err(error @ EngineError::Resume { .. }) => {
+                tracing::warn!(job = self.work.id.0, %error, "the picture is begun anew");
+                self.begun = 0;
+                engine.draw.draw(brief, self)
+            }
+            drawn => drawn,
+        }
+    }
+
     fn reached(&self, stage: Stage) {
         self.painter.supplies.tell(Report::Reached { work: self.work.clone(), stage, at: Instant::now() });
     }
@@ -383,7 +407,14 @@ impl Observer for Watcher<'_> {
             Reached::Decoding => self.reached(Stage::Decoding),
             Reached::Step(at) => {
                 self.reached(Stage::Drawing { step: at.step, steps: at.steps, sigma: at.sigma });
-                if at.step == 0 || !self.painter.supplies.watched.load(Ordering::Relaxed) {
+                if at.step == self.begun {
+                    // As it was begun there is nothing to see and nothing to keep.
+                    return;
+                }
+                if let Some(keeper) = &mut self.keeper {
+                    keeper.step(&at);
+                }
+                if !self.painter.supplies.watched.load(Ordering::Relaxed) {
                     return;
                 }
                 let rgb = at.preview.rgb().into();

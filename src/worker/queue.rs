@@ -6,12 +6,13 @@
 //! and several devices draw for one job. A job that waits for a device holds back only those behind
 //! it that want the same one.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use crate::device::{Device, LoadOptions};
 use crate::job::{Job, JobId, JobState, JobStatus};
 use crate::model::ModelName;
+use crate::wire::queue::QueuePlace;
 
 /// The most jobs that wait.
 pub const JOBS_MAX: usize = 10_000;
@@ -72,21 +73,23 @@ pub struct Queue {
     entries: VecDeque<Entry>,
     /// Which picture of which job each device draws.
     drawing: BTreeMap<Device, (JobId, u32)>,
+    /// Nothing is begun.
+    paused: bool,
 }
 
 impl Queue {
     /// A queue for these devices, the best first.
     #[must_use]
     pub fn new(devices: Vec<Device>) -> Self {
-        Self { devices, entries: VecDeque::new(), drawing: BTreeMap::new() }
+        Self { devices, entries: VecDeque::new(), drawing: BTreeMap::new(), paused: false }
     }
 
-    /// The same with what the library has as unfinished, all of it waiting.
+    /// The same with what the library has as unfinished, in this order, all of it waiting.
     #[must_use]
     pub fn restore(devices: Vec<Device>, jobs: Vec<Unfinished>) -> Self {
         let mut queue = Self::new(devices);
         for Unfinished { status, drawn } in jobs {
-            queue.insert(JobStatus { state: JobState::Queued, ..status }, drawn);
+            queue.retry(JobStatus { state: JobState::Queued, ..status }, drawn);
         }
         queue
     }
@@ -98,20 +101,23 @@ impl Queue {
         self.entries.len() < JOBS_MAX && waiting + prompt <= PROMPTS_MAX
     }
 
-    /// Adds a job that is on disk. Jobs are drawn in the order they were accepted.
+    /// Adds a job that is on disk. Unless they are moved, jobs are drawn in the order they were accepted, whichever is
+    /// told of first.
     pub fn accept(&mut self, status: JobStatus) {
-        self.insert(status, BTreeSet::new());
+        let later = self.entries.iter().rev().take_while(|entry| entry.status.id > status.id).count();
+        let entry = Entry { status, drawn: BTreeSet::new(), withheld: false, ending: None };
+        self.entries.insert(self.entries.len() - later, entry);
     }
 
-    fn insert(&mut self, status: JobStatus, drawn: BTreeSet<u32>) {
-        let place = self.entries.partition_point(|entry| entry.status.id < status.id);
-        self.entries.insert(place, Entry { status, drawn, withheld: false, ending: None });
+    /// Adds a job of which these pictures are there, after all others.
+    pub fn retry(&mut self, status: JobStatus, drawn: BTreeSet<u32>) {
+        self.entries.push_back(Entry { status, drawn, withheld: false, ending: None });
     }
 
     /// The next picture to be drawn, if one waits for a device that is free; and its job, if that has
     /// now begun. To be asked until there is none.
     pub fn begin(&mut self, loaded: &Loaded) -> Option<(Work, Option<JobStatus>)> {
-        if self.drawing.len() == self.devices.len() {
+        if self.paused || self.drawing.len() == self.devices.len() {
             return None;
         }
         let next = self.entries.iter().enumerate().find_map(|(place, entry)| {
@@ -249,6 +255,62 @@ impl Queue {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
+    }
+
+    /// Whether nothing is begun until a person says so.
+    #[must_use]
+    pub fn is_paused(&self) -> bool {
+        self.paused
+    }
+
+    /// Begins nothing more, or goes on.
+    pub fn pause(&mut self, paused: bool) {
+        self.paused = paused;
+    }
+
+    /// The order of all jobs once one has been moved; `None` when there is no such job.
+    #[must_use]
+    pub fn order_with(&self, id: JobId, to: QueuePlace) -> Option<Vec<JobId>> {
+        let mut order: Vec<JobId> = self.jobs().map(|job| job.id).collect();
+        let place = |order: &[JobId], id| order.iter().position(|job| *job == id);
+        let from = place(&order, id)?;
+        order.remove(from);
+        let to = match to {
+            QueuePlace::First => 0,
+            QueuePlace::Last => order.len(),
+            QueuePlace::Up => from.saturating_sub(1),
+            QueuePlace::Down => (from + 1).min(order.len()),
+            QueuePlace::Before(other) if other == id => from,
+            QueuePlace::Before(other) => place(&order, other)?,
+        };
+        order.insert(to, id);
+        Some(order)
+    }
+
+    /// Brings the jobs into this order; those that it does not name come after the others as they were.
+    pub fn arrange(&mut self, order: &[JobId]) {
+        let ranks: HashMap<JobId, usize> = order.iter().enumerate().map(|(rank, id)| (*id, rank)).collect();
+        let rank = |entry: &Entry| ranks.get(&entry.status.id).copied().unwrap_or(usize::MAX);
+        self.entries.make_contiguous().sort_by_key(rank);
+    }
+
+    /// The job that comes after one.
+    #[must_use]
+    pub fn after(&self, id: JobId) -> Option<JobId> {
+        self.jobs().skip_while(|job| job.id != id).nth(1).map(|job| job.id)
+    }
+
+    /// Whether nothing was begun of a job, so that it can be made another; `None` when there is no such job.
+    #[must_use]
+    pub fn is_untouched(&self, id: JobId) -> Option<bool> {
+        let entry = self.entries.iter().find(|entry| entry.status.id == id)?;
+        let waits = entry.status.state == JobState::Queued && entry.drawn.is_empty();
+        Some(waits && !entry.withheld && entry.ending.is_none() && !self.is_drawn(id))
+    }
+
+    /// The library has a job that waits as another. Whether there is such a job.
+    pub fn edited(&mut self, status: JobStatus) -> bool {
+        self.entry(status.id).map(|entry| entry.status = status).is_some()
     }
 
     fn is_drawn(&self, id: JobId) -> bool {

@@ -80,6 +80,7 @@ pub(super) fn serve_claimed(
         folder,
         reports: report,
         watched: Arc::clone(&watched),
+        checkpoint_every: settings.checkpoint_every,
     };
     let (fetching, fetches) = unbounded_channel();
     let fetcher = Fetcher::new(Arc::clone(&models), fetching);
@@ -97,8 +98,8 @@ pub(super) fn serve_claimed(
         let idle = Idle::new(settings.free_after, settings.end_after, Instant::now());
         let lines = Lines { engines: Engines::new(supplies), watched, nudge, fetcher };
         let hub = Hub::new(info(), Arc::clone(&models), devices, restored, idle, lines);
-        let counters = Counters::new(Arc::clone(&models));
-        let shared = Rc::new(Shared { hub, store, models, counters, settings });
+        let (counters, changing) = (Counters::new(Arc::clone(&models)), tokio::sync::Mutex::default());
+        let shared = Rc::new(Shared { hub, store, models, counters, changing, settings });
         ready();
         let inputs = Inputs { listener, door, reports, readings, fetches };
         attend(shared, inputs, end).await
@@ -123,6 +124,7 @@ fn restore(library: &mut Library, devices: &[Device]) -> Result<Restored, Worker
     let jobs = unfinished(library, devices)?;
     let restored = Restored {
         jobs,
+        paused: library.is_paused()?,
         failed: library.failed(FAILED_MAX as u32)?,
         history: library.history(None, HISTORY_MAX as u32)?,
         history_total: library.pictures()?,

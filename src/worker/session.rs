@@ -16,9 +16,9 @@ use tokio::time::timeout;
 use tokio_util::codec::FramedRead;
 
 use super::Shared;
-use super::answer;
 use super::outbox::Outbox;
-use super::wanted;
+use super::peer::Peer;
+use super::{answer, change, wanted};
 use crate::wire::frame::{self, FrameError, Frames, REPLY_MAX, REQUEST_MAX};
 use crate::wire::message::{
     CountTokens, Hello, PROTOCOL, Refusal, Request, Response, ToClient, ToWorker, WorkerInfo,
@@ -34,6 +34,7 @@ pub(super) struct Session {
     outbox: Rc<Outbox>,
     room: Arc<Semaphore>,
     counting: RefCell<Counting>,
+    peer: Rc<Peer>,
 }
 
 /// The client's texts that are to be counted: one at a time, and of those that wait the newest.
@@ -59,10 +60,11 @@ enum After {
 /// Serves one connection until it ends.
 pub(super) async fn serve(shared: Rc<Shared>, stream: UnixStream) {
     let (number, outbox) = shared.hub.join();
+    let peer = Rc::new(Peer::of(&stream));
     let (reader, writer) = stream.into_split();
     let writing = spawn_local(write(writer, Rc::clone(&outbox), Rc::clone(&shared)));
     let room = Arc::new(Semaphore::new(ROOM as usize));
-    let session = Session { number, shared, outbox, room, counting: RefCell::default() };
+    let session = Session { number, shared, outbox, room, counting: RefCell::default(), peer };
     let session = Rc::new(session);
     session.read(reader).await;
     session.outbox.close();
@@ -177,13 +179,16 @@ impl Session {
             }
             Request::Status => self.reply(pending, Ok(Response::Status(Box::new(shared.hub.status())))),
             Request::Stop => {
-                tracing::info!("told to end by a client");
+                tracing::info!(by = %self.peer, "told to end by a client");
                 let queued = shared.hub.stop();
                 self.reply(pending, Ok(Response::Stopping { queued }));
             }
             Request::CountTokens(asked) => self.count(asked, pending),
-            Request::Submit(job) => self.later(pending, answer::submit(shared, job)),
-            Request::Cancel(id) => self.later(pending, answer::cancel(shared, id)),
+            Request::Submit(job) => self.later(pending, answer::submit(shared, &self.peer, job)),
+            Request::Cancel(id) => self.later(pending, answer::cancel(shared, &self.peer, id)),
+            Request::Queue(asked) => {
+                self.later(pending, change::carry_out(Rc::clone(shared), Rc::clone(&self.peer), asked));
+            }
             Request::History(page) => self.later(pending, answer::history(shared, page)),
             Request::Fetch(id) => self.later(pending, answer::fetch(shared, id)),
             Request::Models => self.later(pending, wanted::models(shared)),

@@ -2,7 +2,7 @@
 
 use flux_tui::device::{Device, LoadOptions, PrecisionChoice, T5Choice};
 use flux_tui::engine::cuda::pipeline::Pipeline;
-use flux_tui::engine::{self, Brief, Draw, EngineError, Observer, Placement, Report};
+use flux_tui::engine::{self, Brief, Draw, EngineError, Observer, Placement, Report, StepLatent};
 use flux_tui::job::{Prompt, Size};
 use flux_tui::model::{ModelName, Parts, TextLimits};
 
@@ -173,4 +173,39 @@ fn fifty_pictures_in_a_row_are_the_same_and_leave_no_memory_behind() {
     drop(card);
     // What cublasLt works in stays.
     assert!(gpu.held() <= before + (64 << 20), "{} bytes are still held", gpu.held() - before);
+}
+
+/// Keeps the latent of every step.
+#[derive(Default)]
+struct Keeper(Vec<StepLatent>);
+
+impl Observer for Keeper {
+    fn report(&mut self, report: Report<'_>) {
+        if let Report::Step(step) = report {
+            self.0.push(step.latent.copy().expect("it can be brought from the card"));
+        }
+    }
+
+    fn wants_stop(&self) -> bool {
+        false
+    }
+}
+
+#[test]
+fn a_picture_gone_on_with_from_any_step_is_the_same_picture() {
+    let Some(gpu) = gpu() else { return };
+    for precision in [PrecisionChoice::Bf16, PrecisionChoice::Fp8Storage] {
+        let (mut card, brief) = (on_card(&gpu, precision), brief("a red apple", (192, 128), 42));
+        let mut all = Keeper::default();
+        let whole = card.draw(&brief, &mut all).expect("it draws").rgb;
+        for begun in [&all.0[1], &all.0[9], &all.0[19], &all.0[20]] {
+            let mut rest = Keeper::default();
+            let drawn = card.draw_from(&brief, Some(begun), &mut rest).expect("it goes on").rgb;
+            assert_eq!(rest.0, all.0[begun.step as usize..], "{precision}, from step {}", begun.step);
+            assert!(drawn == whole, "{precision}, from step {}", begun.step);
+        }
+        let other = StepLatent { tokens: 64, ..all.0[1].clone() };
+        let refused = card.draw_from(&brief, Some(&other), &mut Keeper::default());
+        assert!(matches!(refused, Err(EngineError::Resume { step: 1, .. })), "{refused:?}");
+    }
 }

@@ -170,7 +170,7 @@ async fn a_failure_says_what_to_do_stays_to_be_read_and_can_be_tried_again() {
 #[tokio::test]
 async fn the_worker_does_not_end_by_idleness_while_it_fetches() {
     let mut place = Place::new(&slow());
-    place.settings.end_after = Duration::from_millis(50);
+    place.settings.end_after = Some(Duration::from_millis(50));
     place.start();
     let mut watch = place.watch().await;
     watch.fetch("other").await;

@@ -270,8 +270,8 @@ async fn a_stop_puts_the_running_job_back_and_the_next_worker_draws_it() {
 #[tokio::test]
 async fn an_idle_worker_frees_its_model_and_then_ends() {
     let mut place = Place::new();
-    place.settings.free_after = Duration::from_millis(50);
-    place.settings.end_after = Duration::from_millis(100);
+    place.settings.free_after = Some(Duration::from_millis(50));
+    place.settings.end_after = Some(Duration::from_millis(100));
     place.start().await;
     let mut watch = place.watch().await;
     watch.draw(job("a")).await;

@@ -109,26 +109,43 @@ fn pictures_may_come_in_any_order_and_the_last_to_come_ends_the_job() {
     assert_eq!(states, [JobState::Queued, JobState::Queued, JobState::Done]);
 }
 
-/// The library of 0.1.0, before jobs had a device: its jobs are drawn wherever it suits.
+/// What takes a file back to each earlier version, and the version.
+const EARLIER: [(&str, i64); 3] = [
+    ("DROP INDEX jobs_rank; ALTER TABLE jobs DROP COLUMN rank; DROP TABLE queue;", 3),
+    ("ALTER TABLE jobs DROP COLUMN vram_budget; ALTER TABLE jobs DROP COLUMN t5;", 2),
+    ("ALTER TABLE jobs DROP COLUMN device; ALTER TABLE jobs DROP COLUMN precision;", 1),
+];
+
+/// That of 0.1.0 is the first, before jobs had a device: its jobs are drawn wherever it suits.
 #[test]
-fn a_library_of_the_first_version_is_brought_up_to_date() {
+fn a_library_of_any_earlier_version_is_brought_up_to_date() {
+    for steps in 1..=EARLIER.len() {
+        brought_up_to_date(&EARLIER[..steps]);
+    }
+}
+
+fn brought_up_to_date(back: &[(&str, i64)]) {
     let place = Place::new();
     let job = job_of("alpha", "a", Seed::Fixed(7), 3);
     {
         let mut library = place.open();
         let status = library.accept(&job, 7, 0).expect("it is accepted");
         draw(&mut library, &status, 0, &noon());
+        library.accept(&job_of("alpha", "b", Seed::Fixed(7), 1), 7, 0).expect("it is accepted");
     }
     let db = rusqlite::Connection::open(place.root.path().join("library.sqlite3")).expect("it is there");
-    db.execute_batch(
-        "ALTER TABLE jobs DROP COLUMN device; ALTER TABLE jobs DROP COLUMN precision;
-         ALTER TABLE jobs DROP COLUMN vram_budget; ALTER TABLE jobs DROP COLUMN t5; PRAGMA user_version = 1;",
-    )
-    .expect("as it was");
+    for (statements, version) in back {
+        db.execute_batch(&format!("{statements} PRAGMA user_version = {version};")).expect("as it was");
+    }
     drop(db);
-    let library = place.open();
+    let mut library = place.open();
     let open = library.unfinished().expect("it can be read");
-    assert_eq!((open.len(), open[0].done, &open[0].job), (1, 1, &job));
+    assert_eq!((open.len(), open[0].done, &open[0].job), (2, 1, &job));
+    assert!(!library.is_paused().expect("it can be read"));
+    library.arrange(&[open[1].id, open[0].id]).expect("it can be written");
+    let turned: Vec<_> =
+        library.unfinished().expect("it can be read").into_iter().map(|job| job.id).collect();
+    assert_eq!(turned, [open[1].id, open[0].id]);
     let history = library.history(None, 9).expect("it can be read");
     assert_eq!((history.len(), &*history[0].recipe.precision), (1, "fp32"), "the picture's, not the job's");
 }

@@ -3,6 +3,7 @@
 mod scripted;
 mod support;
 
+mod checkpoints;
 mod crash;
 mod daemon;
 mod devices;
@@ -10,5 +11,6 @@ mod drawing;
 mod full;
 mod hostile;
 mod library;
+mod order;
 mod process;
 mod replay;

@@ -26,7 +26,7 @@ fn child() {
     let Some(root) = std::env::var_os(ROOT) else { return };
     let paths = Paths::under(Path::new(&root));
     // One that a failed test leaves behind ends soon.
-    let settings = Settings { end_after: std::time::Duration::from_secs(5), ..Settings::default() };
+    let settings = Settings { end_after: Some(std::time::Duration::from_secs(5)), ..Settings::default() };
     if let Err(error) = run(&paths, std::sync::Arc::new(Scripted::default()), settings) {
         eprintln!("error: {error}");
         std::process::exit(1);

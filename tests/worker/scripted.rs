@@ -10,7 +10,10 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use flux_tui::device::{Device, PrecisionChoice};
-use flux_tui::engine::{Brief, Draw, Drawn, EngineError, LatentPreview, Observer, Placement, Report, Step};
+use flux_tui::engine::{
+    Brief, Draw, Drawn, EngineError, LatentPreview, LatentValues, Observer, Placement, Report, Step,
+    StepLatent,
+};
 use flux_tui::job::{Encoder, Size, Times, TokenCount};
 use flux_tui::model::{Defaults, ModelInfo, ModelName, TextLimits};
 use flux_tui::worker::{Count, Models};
@@ -180,6 +183,14 @@ struct Flat<'a> {
     models: &'a Scripted,
     size: Size,
     seed: u64,
+    step: u32,
+}
+
+impl LatentValues for Flat<'_> {
+    fn copy(&self) -> Result<StepLatent, EngineError> {
+        let tokens = self.size.image_tokens();
+        Ok(StepLatent { step: self.step, tokens, channels: 1, values: vec![self.seed as f32; tokens] })
+    }
 }
 
 impl LatentPreview for Flat<'_> {
@@ -195,13 +206,21 @@ impl LatentPreview for Flat<'_> {
 }
 
 impl Draw for Engine {
-    fn draw(&mut self, brief: &Brief, observer: &mut dyn Observer) -> Result<Drawn, EngineError> {
+    fn draw_from(
+        &mut self,
+        brief: &Brief,
+        begun: Option<&StepLatent>,
+        observer: &mut dyn Observer,
+    ) -> Result<Drawn, EngineError> {
+        begun.map_or(Ok(()), |begun| begun.check(brief, 1))?;
         let says = |word: &str| brief.prompt.as_str().split_whitespace().any(|said| said == word);
-        let preview = Flat { models: &self.models, size: brief.size, seed: brief.seed };
         observer.report(Report::Encoding);
-        for step in 0..=brief.steps {
+        for step in begun.map_or(0, |begun| begun.step)..=brief.steps {
+            let (models, size, seed) = (&self.models, brief.size, brief.seed);
+            let flat = Flat { models, size, seed, step };
             let sigma = 1.0 - step as f32 / brief.steps as f32;
-            observer.report(Report::Step(Step { step, steps: brief.steps, sigma, preview: &preview }));
+            let (preview, latent) = (&flat, &flat);
+            observer.report(Report::Step(Step { step, steps: brief.steps, sigma, preview, latent }));
             if step == 1 {
                 let here = match self.on.device {
                     Device::Cpu => String::new(),
@@ -241,5 +260,9 @@ impl Draw for Engine {
 
     fn precision(&self) -> String {
         format!("words of {}", self.name)
+    }
+
+    fn numerics(&self, _: &Brief) -> String {
+        self.precision()
     }
 }

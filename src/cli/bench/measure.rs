@@ -164,7 +164,7 @@ pub(super) fn spread(seconds: &[f64]) -> Spread {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::{Drawn, LatentPreview, Step};
+    use crate::engine::{Drawn, LatentPreview, LatentValues, Step, StepLatent};
     use crate::job::{Size, Times};
 
     #[derive(Debug)]
@@ -180,17 +180,29 @@ mod tests {
         }
     }
 
+    impl LatentValues for NoPreview {
+        fn copy(&self) -> Result<StepLatent, EngineError> {
+            panic!("a bench keeps nothing")
+        }
+    }
+
     /// Draws nothing, says what it is told to say, and counts.
     struct Scripted {
         drawn: u32,
     }
 
     impl Draw for Scripted {
-        fn draw(&mut self, brief: &Brief, observer: &mut dyn Observer) -> Result<Drawn, EngineError> {
+        fn draw_from(
+            &mut self,
+            brief: &Brief,
+            _: Option<&StepLatent>,
+            observer: &mut dyn Observer,
+        ) -> Result<Drawn, EngineError> {
             self.drawn += 1;
             observer.report(Report::Encoding);
             for step in 0..=brief.steps {
-                let step = Step { step, steps: brief.steps, sigma: 1.0, preview: &NoPreview };
+                let (preview, latent) = (&NoPreview, &NoPreview);
+                let step = Step { step, steps: brief.steps, sigma: 1.0, preview, latent };
                 observer.report(Report::Step(step));
             }
             observer.report(Report::Decoding);
@@ -202,6 +214,10 @@ mod tests {
 
         fn precision(&self) -> String {
             "scripted".to_owned()
+        }
+
+        fn numerics(&self, _: &Brief) -> String {
+            self.precision()
         }
     }
 

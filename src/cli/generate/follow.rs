@@ -37,6 +37,9 @@ pub(super) async fn draw(paths: &Paths, job: &Job, report: &mut Report) -> Resul
         return Err(ClientError::Unexpected.into());
     };
     bar.say(&waiting(&status, before));
+    if snapshot.paused {
+        bar.suspend(|| text::complain("note", "the queue is paused: `flux-tui queue resume` goes on"));
+    }
     // Told now and not with the picture, which may take minutes.
     if let Some(counts) = line.count(job).await? {
         bar.suspend(|| report.warn(&counts, job.prompt.as_str()));

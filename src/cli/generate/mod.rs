@@ -15,9 +15,7 @@ pub(super) use request::{catalog, find, model_name};
 pub(super) use target::TargetError;
 
 use super::failure::Failure;
-use super::{block_on, load, stdout};
-use crate::device::DeviceChoice;
-use crate::job::Seed;
+use super::{block_on, stdout};
 use crate::paths::Paths;
 use report::Report;
 use target::Target;
@@ -29,34 +27,8 @@ use target::Target;
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP, after_long_help = AFTER_LONG_HELP)]
 pub(super) struct Args {
-    /// What to draw; `-` reads it from standard input.
-    prompt: String,
-    /// The model's name, or a path with / in it: a transformer's file or folder [default: the first there is].
-    #[arg(long, value_name = "M")]
-    model: Option<String>,
-    /// Pixels across, a multiple of 16 up to 2048 [default: the model's].
-    #[arg(long, value_name = "W", value_parser = request::width, allow_negative_numbers = true)]
-    width: Option<u32>,
-    /// Pixels down, a multiple of 16 up to 2048 [default: the model's].
-    #[arg(long, value_name = "H", value_parser = request::height, allow_negative_numbers = true)]
-    height: Option<u32>,
-    /// Steps, 1 to 200 [default: the model's].
-    #[arg(long, value_name = "N", value_parser = request::steps, allow_negative_numbers = true)]
-    steps: Option<u32>,
-    /// The embedded guidance, 0 to 100 [default: the model's].
-    #[arg(long, value_name = "G", value_parser = request::guidance, allow_negative_numbers = true)]
-    guidance: Option<f32>,
-    /// The seed of the first picture, each further one has the next; -1 draws one at random.
-    #[arg(long, value_name = "N", default_value = "-1", value_parser = request::seed, allow_negative_numbers = true)]
-    seed: Seed,
-    /// How many pictures, 1 to 1000.
-    #[arg(long, value_name = "K", default_value = "1", value_parser = request::count, allow_negative_numbers = true)]
-    count: u32,
-    /// Where to draw: auto, cpu, cuda for any card, cuda:N for one; auto takes a card where there is one.
-    #[arg(long, value_name = "D")]
-    device: Option<DeviceChoice>,
     #[command(flatten)]
-    load: load::Flags,
+    asked: request::Asked,
     /// Also write the PNG here; with --count K, FILE gets -1 to -K before its extension.
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -84,7 +56,7 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     let display = !args.no_display && !args.json && stdout::is_terminal();
     let (json, output) = (args.json, args.output.clone());
     let paths = Paths::from_env()?;
-    let job = request::job(args, &paths)?;
+    let job = request::job(args.asked, &paths)?;
     let targets = match output {
         Some(path) => Target::all(&path, job.count())?,
         None => Vec::new(),

@@ -3,18 +3,51 @@
 use std::io::Read;
 use std::path::Path;
 
-use super::Args;
 use crate::catalog::Catalog;
 use crate::cli::failure::Failure;
-use crate::cli::text;
+use crate::cli::{load, text};
+use crate::device::DeviceChoice;
 use crate::job::{self, Job, JobError, PROMPT_BYTES, Prompt, SIZE_MULTIPLE, Seed, Size};
 use crate::model::{ModelInfo, ModelName};
 use crate::paths::Paths;
 use crate::worker::{self, NoModel, Ready, Recogniser};
 
+/// What a job can be asked for by.
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Asked {
+    /// What to draw; `-` reads it from standard input.
+    prompt: String,
+    /// The model's name, or a path with / in it: a transformer's file or folder [default: the first there is].
+    #[arg(long, value_name = "M")]
+    model: Option<String>,
+    /// Pixels across, a multiple of 16 up to 2048 [default: the model's].
+    #[arg(long, value_name = "W", value_parser = width, allow_negative_numbers = true)]
+    width: Option<u32>,
+    /// Pixels down, a multiple of 16 up to 2048 [default: the model's].
+    #[arg(long, value_name = "H", value_parser = height, allow_negative_numbers = true)]
+    height: Option<u32>,
+    /// Steps, 1 to 200 [default: the model's].
+    #[arg(long, value_name = "N", value_parser = steps, allow_negative_numbers = true)]
+    steps: Option<u32>,
+    /// The embedded guidance, 0 to 100 [default: the model's].
+    #[arg(long, value_name = "G", value_parser = guidance, allow_negative_numbers = true)]
+    guidance: Option<f32>,
+    /// The seed of the first picture, each further one has the next; -1 draws one at random.
+    #[arg(long, value_name = "N", default_value = "-1", value_parser = seed, allow_negative_numbers = true)]
+    seed: Seed,
+    /// How many pictures, 1 to 1000.
+    #[arg(long, value_name = "K", default_value = "1", value_parser = count, allow_negative_numbers = true)]
+    count: u32,
+    /// Where to draw: auto, cpu, cuda for any card, cuda:N for one; auto takes a card where there is one.
+    #[arg(long, value_name = "D")]
+    device: Option<DeviceChoice>,
+    #[command(flatten)]
+    load: load::Flags,
+}
+
 /// The job that was asked for; what was not said is the model's default. Where and how it is drawn is the
 /// configuration's when it was not said.
-pub(super) fn job(args: Args, paths: &Paths) -> Result<Job, Failure> {
+pub(in crate::cli) fn job(args: Asked, paths: &Paths) -> Result<Job, Failure> {
     let text = if args.prompt == "-" { read_prompt(std::io::stdin().lock())? } else { args.prompt };
     let prompt = Prompt::new(text)?;
     let model = model(args.model.as_deref(), paths)?;
@@ -89,16 +122,16 @@ pub(in crate::cli) fn steps(text: &str) -> Result<u32, String> {
     job::check_steps(whole(text)?).map_err(|error| error.to_string())
 }
 
-pub(super) fn count(text: &str) -> Result<u32, String> {
+pub(in crate::cli) fn count(text: &str) -> Result<u32, String> {
     job::check_count(whole(text)?).map_err(|error| error.to_string())
 }
 
-pub(super) fn guidance(text: &str) -> Result<f32, String> {
+pub(in crate::cli) fn guidance(text: &str) -> Result<f32, String> {
     let value = text.trim().parse().map_err(|_| format!("{text:?} is not a number"))?;
     job::check_guidance(value).map_err(|error| error.to_string())
 }
 
-pub(super) fn seed(text: &str) -> Result<Seed, JobError> {
+pub(in crate::cli) fn seed(text: &str) -> Result<Seed, JobError> {
     text.parse()
 }
 

@@ -24,12 +24,14 @@ use super::vae::Decoder;
 use crate::engine::budget::Plan;
 use crate::engine::files::{Files, Progress};
 use crate::engine::preview::Projection;
+use crate::engine::resume;
 use crate::engine::sample::noise;
 use crate::engine::sample::schedule::{Shift, sigmas};
 use crate::engine::text::t5 as host;
 use crate::engine::vae::decoder::Scaling;
 use crate::engine::{
-    Brief, Draw, Drawn, EngineError, LatentPreview, Observer, Placement, Report, Step, latent,
+    Brief, Draw, Drawn, EngineError, LatentPreview, LatentValues, Observer, Placement, Report, Step,
+    StepLatent, latent,
 };
 use crate::job::{Size, Times};
 use crate::model::{ModelName, Parts, TextLimits};
@@ -46,6 +48,8 @@ pub struct Pipeline {
     plan: Plan,
     /// Bytes that may be held, the context included.
     allowed: u64,
+    /// Of all weights.
+    digest: String,
 }
 
 impl Pipeline {
@@ -77,6 +81,7 @@ impl Pipeline {
             Prepared::new(gpu, name, (&files, parts), limits, on)?;
         took.lap("planning", 0);
         let Files { counter, t5, clip, vae, transformer } = files;
+        let digest = resume::digest([&t5, &clip, &vae, &transformer]);
         let projection = Projection::read(&parts.preview)
             .map_err(|error| failed("the preview projection", &parts.preview)(error.into()))?;
         let decoder = Scaling::read(&parts.vae_config)
@@ -122,6 +127,7 @@ impl Pipeline {
             choice,
             plan,
             allowed: limits.budget.min(limits.free),
+            digest,
         })
     }
 
@@ -131,31 +137,47 @@ impl Pipeline {
         &self.plan
     }
 
+    /// The noise levels of a picture.
+    fn sigmas(&self, brief: &Brief) -> Vec<f32> {
+        let shift = if self.flux.config.guidance { Shift::BySize } else { Shift::None };
+        sigmas(brief.steps, brief.size.image_tokens(), shift)
+    }
+
     /// Draws; the finished latent is in the workspace.
-    fn denoise(&self, brief: &Brief, encoded: &Encoded, observer: &mut dyn Observer) -> Result<Workspace> {
+    fn denoise(
+        &self,
+        (brief, begun): (&Brief, Option<&StepLatent>),
+        encoded: &Encoded,
+        observer: &mut dyn Observer,
+    ) -> Result<Workspace> {
         let (gpu, config) = (&self.gpu, &self.flux.config);
         let grid = latent::grid(brief.size);
-        let shift = if config.guidance { Shift::BySize } else { Shift::None };
-        let sigmas = sigmas(brief.steps, brief.size.image_tokens(), shift);
+        let sigmas = self.sigmas(brief);
         let times = &sigmas[..sigmas.len() - 1];
         let conditions = self.condition(encoded, grid, times, brief.guidance)?;
         let image = brief.size.image_tokens();
         let workspace = Workspace::new(gpu, config, self.flux.precision, encoded.tokens, image)?;
-        let noise = latent::packed(&noise::randn(brief.seed, image * config.in_channels), grid);
-        gpu.upload(workspace.latent(), &noise)?;
-        gpu.upload(workspace.estimate(), &noise)?;
-        let input: Vec<bf16> = noise.into_iter().map(bf16::from_f32).collect();
+        let (done, first) = match begun {
+            Some(begun) => (begun.step as usize, begun.values.clone()),
+            None => (0, latent::packed(&noise::randn(brief.seed, image * config.in_channels), grid)),
+        };
+        gpu.upload(workspace.latent(), &first)?;
+        gpu.upload(workspace.estimate(), &first)?;
+        // Narrowed as a step narrows it.
+        let input: Vec<bf16> = first.into_iter().map(bf16::from_f32).collect();
         gpu.upload(workspace.input().slice_rows(0, image), &input)?;
 
         let observer = RefCell::new(observer);
         let tell = |step: usize, sigma: f32| {
             let preview = OnCard { pipeline: self, estimate: workspace.estimate(), grid };
-            let step = Step { step: step as u32, steps: brief.steps, sigma, preview: &preview };
+            let step = step as u32;
+            let latent = LatentOnCard { pipeline: self, latent: workspace.latent(), step };
+            let step = Step { step, steps: brief.steps, sigma, preview: &preview, latent: &latent };
             observer.borrow_mut().report(Report::Step(step));
         };
-        tell(0, 1.0);
+        tell(done, sigmas[done]);
         let mut watch = Throttle { gpu, observer: &observer, ahead: VecDeque::new() };
-        for (step, pair) in sigmas.windows(2).enumerate() {
+        for (step, pair) in sigmas.windows(2).enumerate().skip(done) {
             self.flux.evaluate(&workspace, &conditions, step, &mut watch)?;
             let velocity = workspace.velocity(config.out_channels).slice_rows(0, image);
             let input = workspace.input().slice_rows(0, image);
@@ -226,9 +248,10 @@ impl Pipeline {
 }
 
 impl Draw for Pipeline {
-    fn draw(
+    fn draw_from(
         &mut self,
         brief: &Brief,
+        begun: Option<&StepLatent>,
         observer: &mut dyn Observer,
     ) -> std::result::Result<Drawn, EngineError> {
         let mut lap = Instant::now();
@@ -237,13 +260,14 @@ impl Draw for Pipeline {
             if observer.wants_stop() { Err(EngineError::Stopped) } else { Ok(()) }
         };
         check(observer)?;
+        begun.map_or(Ok(()), |begun| begun.check(brief, self.flux.config.in_channels))?;
         self.gpu.bind().map_err(during("taking the card"))?;
         let tile = self.check(brief.size, brief.steps).map_err(during("planning"))?;
         observer.report(Report::Encoding);
         let encoded = self.prompts.read(&self.gpu, brief.prompt.as_str())?;
         let encode = seconds();
         check(observer)?;
-        let workspace = self.denoise(brief, &encoded, observer).map_err(during("drawing"))?;
+        let workspace = self.denoise((brief, begun), &encoded, observer).map_err(during("drawing"))?;
         let latent = self.latent(workspace).map_err(during("drawing"))?;
         let denoise = seconds();
         check(observer)?;
@@ -256,6 +280,12 @@ impl Draw for Pipeline {
             cuts: encoded.cuts.clone(),
             times: Times { load: 0.0, encode, denoise, decode: seconds() },
         })
+    }
+
+    /// Where T5 reads is not part of it: a plan for less memory may move it, and the picture goes on then.
+    fn numerics(&self, brief: &Brief) -> String {
+        let computes = format!("CUDA, {}", self.choice.precision.name());
+        resume::numerics(&computes, &self.digest, self.prompts.tokens(), &self.sigmas(brief))
     }
 
     fn precision(&self) -> String {
@@ -347,5 +377,29 @@ impl LatentPreview for OnCard<'_> {
                 vec![0; 3 * (width * height) as usize]
             }
         }
+    }
+}
+
+/// The latent where it is.
+struct LatentOnCard<'a> {
+    pipeline: &'a Pipeline,
+    latent: Matrix<'a, f32>,
+    step: u32,
+}
+
+impl std::fmt::Debug for LatentOnCard<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LatentOnCard")
+            .field("latent", &self.latent)
+            .field("step", &self.step)
+            .finish_non_exhaustive()
+    }
+}
+
+impl LatentValues for LatentOnCard<'_> {
+    fn copy(&self) -> std::result::Result<StepLatent, EngineError> {
+        let (step, tokens, channels) = (self.step, self.latent.rows(), self.latent.width());
+        let values = self.pipeline.gpu.download(self.latent).map_err(during("keeping the latent"))?;
+        Ok(StepLatent { step, tokens, channels, values })
     }
 }

@@ -15,19 +15,19 @@ pub struct Stepped<'a> {
     pub estimate: &'a Tensor,
 }
 
-/// Follows `sigmas` from `noise` (`[tokens, channels]`, at σ = 1) to the last level. `velocity` is
-/// asked for `v(x, step)`; `observe` sees every step. Either may end the run with its error.
+/// Follows `sigmas` to the last level from the latent (`[tokens, channels]`) after `done` steps: with none done it is
+/// the noise, at σ = 1. `velocity` is asked for `v(x, step)`; `observe` sees every step. Either may end the run with its error.
 ///
 /// # Errors
 /// Whatever `velocity` or `observe` give.
 pub fn run<E: From<candle_core::Error>>(
-    noise: Tensor,
+    mut latent: Tensor,
+    done: usize,
     sigmas: &[f32],
     mut velocity: impl FnMut(&Tensor, usize) -> Result<Tensor, E>,
     mut observe: impl FnMut(Stepped<'_>) -> Result<(), E>,
 ) -> Result<Tensor, E> {
-    let mut latent = noise;
-    for (step, pair) in sigmas.windows(2).enumerate() {
+    for (step, pair) in sigmas.windows(2).enumerate().skip(done) {
         let (sigma, next) = (f64::from(pair[0]), f64::from(pair[1]));
         let velocity = velocity(&latent, step)?;
         let estimate = (&latent - (&velocity * sigma)?)?;
@@ -51,6 +51,7 @@ mod tests {
         let mut steps = Vec::new();
         let end = run(
             noise,
+            0,
             &[1.0, 0.7, 0.2, 0.0],
             |_, _| Ok::<_, candle_core::Error>(flow.clone()),
             |stepped| {

@@ -84,19 +84,37 @@ impl Decoder {
     /// # Errors
     /// When the shapes do not fit.
     pub fn decode(&self, latent: &Tensor) -> candle_core::Result<Tensor> {
+        self.decode_watched(latent, &mut || Ok(()))
+    }
+
+    /// The same; `before_block` is called before each block and may end it.
+    ///
+    /// # Errors
+    /// When the shapes do not fit; what `before_block` gives.
+    pub fn decode_watched(
+        &self,
+        latent: &Tensor,
+        before_block: &mut dyn FnMut() -> candle_core::Result<()>,
+    ) -> candle_core::Result<Tensor> {
+        before_block()?;
         let latent = latent.affine(1.0 / self.scaling.scale, self.scaling.shift)?;
         let mut x = self.conv_in.forward(&latent)?;
         x = self.mid.0.forward(&x)?;
+        before_block()?;
         x = self.mid.1.forward(&x)?;
+        before_block()?;
         x = self.mid.2.forward(&x)?;
         for level in &self.levels {
             for block in &level.blocks {
+                before_block()?;
                 x = block.forward(&x)?;
             }
             if let Some(upsample) = &level.upsample {
+                before_block()?;
                 x = upsample.forward(&x)?;
             }
         }
+        before_block()?;
         self.conv_out.forward(&self.norm_out.forward_silu(&x)?)
     }
 }

@@ -3,6 +3,7 @@
 use crate::job::JobId;
 use crate::ui::action::ListMove;
 use crate::wire::message::{JobState, JobStatus, Progress};
+use crate::wire::replay;
 
 /// Failed jobs that are kept in sight.
 const FAILED: usize = 20;
@@ -13,6 +14,8 @@ const ENDED: usize = 100;
 #[derive(Debug, Clone, Default)]
 pub struct QueuePane {
     jobs: Vec<JobStatus>,
+    /// Nothing is begun until a person says so.
+    pub paused: bool,
     /// The pictures that are being drawn, the oldest first.
     progress: Vec<Progress>,
     chosen: Option<JobId>,
@@ -114,13 +117,20 @@ impl QueuePane {
                 let first = self.jobs.iter().position(|job| job.state.is_over()).unwrap_or(self.jobs.len());
                 self.jobs.insert(first, status);
             }
-            (Some(index), _) => self.jobs[index] = status,
-            (None, _) => {
+            (Some(index), _) if !self.jobs[index].state.is_over() => self.jobs[index] = status,
+            (known, _) => {
+                // One that failed and is tried again comes after the others.
+                known.map(|index| self.jobs.remove(index));
                 let end = self.jobs.iter().position(|job| job.state.is_over()).unwrap_or(self.jobs.len());
                 self.jobs.insert(end, status);
             }
         }
         self.settle();
+    }
+
+    /// A job is drawn before another now, or after all others.
+    pub fn moved(&mut self, job: JobId, before: Option<JobId>) {
+        replay::shift(&mut self.jobs, job, before);
     }
 
     /// The answer to a submission. Events about the same job may have come first and know more.

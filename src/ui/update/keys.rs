@@ -11,6 +11,7 @@ use crate::ui::layout::inside;
 use crate::ui::pane::Pane;
 use crate::ui::pane::parameters::FieldName;
 use crate::ui::state::{Link, State};
+use crate::wire::queue::QueuePlace;
 
 /// Steps that the "much" keys take at once.
 const MUCH: i64 = 10;
@@ -119,6 +120,13 @@ fn act(state: &mut State, action: Action) -> Vec<Effect> {
         Action::LessMemory => change_budget(state, false),
         Action::MoreMemory => change_budget(state, true),
         Action::DropJob => return drop_job(state),
+        Action::MoveJobUp => return super::queue::shift(state, QueuePlace::Up),
+        Action::MoveJobDown => return super::queue::shift(state, QueuePlace::Down),
+        Action::MoveJobFirst => return super::queue::shift(state, QueuePlace::First),
+        Action::MoveJobLast => return super::queue::shift(state, QueuePlace::Last),
+        Action::RetryJob => return super::queue::retry(state),
+        Action::DuplicateJob => return super::queue::duplicate(state),
+        Action::PauseQueue => return super::queue::pause(state),
         Action::RestoreAll => restore(state, true),
         Action::RestoreSeed => restore(state, false),
     }

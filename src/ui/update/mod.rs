@@ -6,6 +6,7 @@
 mod keys;
 mod models;
 mod mouse;
+mod queue;
 mod worker;
 
 pub(crate) use keys::contexts;

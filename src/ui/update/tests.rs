@@ -79,6 +79,7 @@ fn snapshot() -> Snapshot {
         jobs: Vec::new(),
         running: Vec::new(),
         history: Vec::new(),
+        paused: false,
         history_total: 0,
         readings: None,
         fetches: Vec::new(),

@@ -32,6 +32,7 @@ fn connected(state: &mut State, snapshot: Snapshot) -> Vec<Effect> {
     let (running, previews): (Vec<_>, Vec<_>) =
         snapshot.running.into_iter().map(|running| (running.progress, running.preview)).unzip();
     state.queue.replace(snapshot.jobs, running);
+    state.queue.paused = snapshot.paused;
     state.history.replace(snapshot.history, snapshot.history_total);
     if state.parameters.last_seed.is_none() {
         state.parameters.last_seed = state.history.pictures().first().map(|picture| picture.recipe.seed);
@@ -61,6 +62,8 @@ fn lose(state: &mut State) {
 fn take_event(state: &mut State, event: Event) {
     match event {
         Event::Job(status) => job_changed(state, status),
+        Event::Moved { job, before } => state.queue.moved(job, before),
+        Event::Paused(paused) => state.queue.paused = paused,
         Event::Progress(progress) => {
             let seed = progress.seed;
             // Several may run: the last seed is that of the picture that was begun last.
@@ -111,6 +114,10 @@ pub(super) fn take_answer(state: &mut State, answer: Answer) {
         Answer::Cancelled { result: Ok(()), .. } => {}
         Answer::Cancelled { job, result: Err(reason) } => {
             state.notices.error(format!("job {job} was not cancelled: {reason}"));
+        }
+        Answer::QueueChanged(Ok(())) => {}
+        Answer::QueueChanged(Err(reason)) => {
+            state.notices.error(format!("the queue stays as it was: {reason}"));
         }
         Answer::Counted { version, result } => {
             let counts =

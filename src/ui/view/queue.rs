@@ -13,7 +13,8 @@ use crate::wire::message::{JobState, JobStatus, Stage};
 pub(super) fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
     let jobs = state.queue.jobs();
     let open = jobs.iter().filter(|job| !job.state.is_over()).count();
-    frame::draw(state, area, Some(Pane::Queue), &format!("Queue {open}"), buffer);
+    let paused = if state.queue.paused { ", paused" } else { "" };
+    frame::draw(state, area, Some(Pane::Queue), &format!("Queue {open}{paused}"), buffer);
     let rows = inside(area);
     if jobs.is_empty() {
         let hint = text::clip("nothing waits", padded(area).width, state.look.glyphs.ellipsis);

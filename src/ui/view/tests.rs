@@ -47,6 +47,7 @@ fn snapshot(jobs: Vec<JobStatus>, pictures: i64) -> Snapshot {
         jobs,
         running: Vec::new(),
         history,
+        paused: false,
         history_total: pictures as u64 * 10,
         readings: Some(fake::readings(0)),
         fetches: Vec::new(),

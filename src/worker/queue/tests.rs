@@ -207,3 +207,67 @@ fn room_is_counted_in_jobs_and_in_bytes_of_prompts() {
     assert_eq!(accepted, 24);
     assert!(!queue.has_room(1));
 }
+
+#[test]
+fn a_job_is_moved_and_the_others_keep_their_order() {
+    use QueuePlace::{Before, Down, First, Last, Up};
+    let queue = queue(&[CPU], (1..=4).map(|id| status(id, 1)));
+    let moved =
+        |id, to| queue.order_with(JobId(id), to).map(|order| order.iter().map(|id| id.0).collect::<Vec<_>>());
+    for (id, to, order) in [
+        (3, First, [3, 1, 2, 4]),
+        (2, Last, [1, 3, 4, 2]),
+        (3, Up, [1, 3, 2, 4]),
+        (1, Up, [1, 2, 3, 4]),
+        (2, Down, [1, 3, 2, 4]),
+        (4, Down, [1, 2, 3, 4]),
+        (4, Before(JobId(2)), [1, 4, 2, 3]),
+        (1, Before(JobId(4)), [2, 3, 1, 4]),
+        (2, Before(JobId(2)), [1, 2, 3, 4]),
+    ] {
+        assert_eq!(moved(id, to), Some(order.to_vec()), "{id} {to:?}");
+    }
+    assert_eq!((moved(9, First), moved(1, Before(JobId(9)))), (None, None));
+}
+
+#[test]
+fn jobs_that_came_after_an_order_was_asked_for_stay_behind() {
+    let mut queue = queue(&[CPU], (1..=3).map(|id| status(id, 1)));
+    let order = queue.order_with(JobId(3), QueuePlace::First).expect("it is there");
+    queue.accept(status(5, 1));
+    queue.accept(status(4, 1));
+    queue.cancelled(JobId(1));
+    queue.arrange(&order);
+    assert_eq!(states(&queue).iter().map(|(id, _)| *id).collect::<Vec<_>>(), [3, 2, 4, 5]);
+    assert_eq!((queue.after(JobId(2)), queue.after(JobId(5))), (Some(JobId(4)), None));
+}
+
+#[test]
+fn a_paused_queue_finishes_what_is_drawn_and_begins_nothing() {
+    let mut queue = queue(&[CPU], [status(1, 2), status(2, 1)]);
+    assert_eq!(begun(&mut queue), [(CPU, 1, 0)]);
+    queue.pause(true);
+    queue.drew(CPU, JobState::Running);
+    assert_eq!(
+        (begun(&mut queue), queue.is_paused()),
+        (vec![], true),
+        "not even the next picture of the same job"
+    );
+    queue.pause(false);
+    assert_eq!(begun(&mut queue), [(CPU, 1, 1)]);
+}
+
+#[test]
+fn only_a_job_of_which_nothing_was_begun_can_be_made_another() {
+    let mut queue = queue(&[CPU], [status(1, 2), status(2, 1), status(3, 1)]);
+    begun(&mut queue);
+    queue.withhold(JobId(3));
+    let untouched = [1, 2, 3, 9].map(|id| queue.is_untouched(JobId(id)));
+    assert_eq!(untouched, [Some(false), Some(true), Some(false), None]);
+    queue.drew(CPU, JobState::Queued);
+    assert_eq!(queue.is_untouched(JobId(1)), Some(false), "it has a picture");
+    assert!(queue.edited(status(2, 5)) && !queue.edited(status(9, 1)));
+    assert_eq!(queue.job(JobId(2)).map(|job| job.job.count()), Some(5));
+    queue.retry(status(7, 2), BTreeSet::from([0]));
+    assert_eq!(queue.is_untouched(JobId(7)), Some(false));
+}

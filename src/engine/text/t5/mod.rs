@@ -148,9 +148,22 @@ impl T5 {
     /// # Errors
     /// When an id is beyond the vocabulary, or candle fails.
     pub fn encode(&self, tokens: &Tokens) -> Computed<Tensor> {
+        self.encode_watched(tokens, &mut || Ok(()))
+    }
+
+    /// The same; `before_block` is called before each block and may end it.
+    ///
+    /// # Errors
+    /// As [`encode`](Self::encode), and what `before_block` gives.
+    pub fn encode_watched(
+        &self,
+        tokens: &Tokens,
+        before_block: &mut dyn FnMut() -> Computed<()>,
+    ) -> Computed<Tensor> {
         let mut x = self.embedded(&tokens.ids)?;
         let biases = self.biases(tokens.ids.len())?;
         for block in &self.block {
+            before_block()?;
             x = block.forward(&x, &biases)?;
         }
         self.final_layer_norm.forward(&x)

@@ -17,11 +17,19 @@ enum Step {
     Withhold(usize),
     Refused(usize),
     Cancelled(usize),
+    Move(usize, QueuePlace),
+    Pause(bool),
 }
 
 fn choice() -> impl Strategy<Value = DeviceChoice> {
     use DeviceChoice::{Auto, Cpu, Cuda, CudaAt};
     prop_oneof![3 => Just(Auto), 1 => Just(Cpu), 1 => Just(Cuda), 1 => Just(CudaAt(0)), 1 => Just(CudaAt(1))]
+}
+
+fn place() -> impl Strategy<Value = QueuePlace> {
+    use QueuePlace::{Before, Down, First, Last, Up};
+    let before = (1..8i64).prop_map(|id| Before(JobId(id)));
+    prop_oneof![Just(First), Just(Last), Just(Up), Just(Down), before]
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -34,6 +42,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..6usize).prop_map(Step::Withhold),
         1 => (0..6usize).prop_map(Step::Refused),
         1 => (0..6usize).prop_map(Step::Cancelled),
+        2 => (0..6usize, place()).prop_map(|(nth, to)| Step::Move(nth, to)),
+        1 => any::<bool>().prop_map(Step::Pause),
     ]
 }
 
@@ -166,6 +176,15 @@ impl World {
                     self.told(status)?;
                 }
             }
+            Step::Move(nth, to) => {
+                let before: BTreeSet<JobId> = self.queue.jobs().map(|job| job.id).collect();
+                if let Some(order) = self.job(nth).and_then(|id| self.queue.order_with(id, to)) {
+                    prop_assert_eq!(&order.iter().copied().collect::<BTreeSet<_>>(), &before);
+                    self.queue.arrange(&order);
+                    prop_assert_eq!(self.queue.jobs().map(|job| job.id).collect::<Vec<_>>(), order);
+                }
+            }
+            Step::Pause(paused) => self.queue.pause(paused),
         }
         let vain: BTreeSet<Device> = self.queue.in_vain().collect();
         let over = |work: &Work| self.over.contains_key(&work.id.0);
@@ -177,7 +196,7 @@ impl World {
     /// Left alone, everything is drawn to its end.
     fn finish(mut self) -> Result<(), TestCaseError> {
         let waiting: Vec<JobId> = self.queue.jobs().map(|job| job.id).collect();
-        prop_assert!(waiting.is_sorted());
+        self.queue.pause(false);
         waiting.into_iter().for_each(|id| self.queue.release(id));
         while !self.queue.is_empty() {
             while self.begin()? {}
