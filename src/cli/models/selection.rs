@@ -135,7 +135,7 @@ fn named(files: &[&Published]) -> Vec<(String, Wanted)> {
 
 /// A place with what the catalogue knows of the file there.
 fn known(place: Place) -> Wanted {
-    let file = catalog::published().iter().find(|file| file.places.contains(&place));
+    let file = catalog::files().find(|file| file.places.contains(&place));
     let (bytes, sha256) = file.map_or((None, None), |file| (file.bytes, file.sha256.clone()));
     Wanted { places: vec![place], bytes, sha256 }
 }
