@@ -88,7 +88,9 @@ pub(super) fn parse(text: &str, path: &Path, catalog: &mut Catalog) -> Vec<Confi
         let (offset, file) = files.remove(at);
         problem(offset, format!("file {:?}: with names a file of no known id: {:?}", file.id, file.with));
     }
-    files.into_iter().for_each(|(_, file)| drop(known::keep(file)));
+    for (_, file) in files {
+        known::keep(file);
+    }
     for (key, value) in table.get_ref() {
         if key.get_ref() == "file" {
             continue;
