@@ -271,6 +271,32 @@ fn a_published_file_is_fetched_checked_and_removed_by_its_name() {
 }
 
 #[test]
+fn a_persons_file_is_fetched_by_its_name_and_held_against_its_hash() {
+    let site = Site::new();
+    let content = bytes(50_000);
+    site.server.publish("me/tuned/it.safetensors", content.clone(), fast());
+    let config = site.home.path().join(".config/flux-tui");
+    std::fs::create_dir_all(&config).expect("room");
+    let list = |hash: &str| {
+        let text = format!(
+            "[[model]]\nname = \"tuned\"\nbase = \"nano\"\ntransformer = [\"it\"]\n[[file]]\nid = \"it\"\n\
+             license = \"MIT\"\nbytes = 50000\nsha256 = \"{hash}\"\n\
+             places = [{{ hub = \"modelscope\", repo = \"me/tuned\", path = \"it.safetensors\" }}]\n"
+        );
+        std::fs::write(config.join("models.toml"), text).expect("room");
+    };
+    list(&"0".repeat(64));
+    site.run(&["models", "pull", "it"]).ended_with(1, &["in the catalogue", &sha256(&content)]);
+    list(&sha256(&content));
+    assert!(site.run(&["models", "list"]).done().contains("missing: transformer (50.0 kB to fetch)"));
+    // By the model's name: what is missing of it.
+    let told = site.run(&["models", "pull", "tuned", "--json"]).json();
+    assert_eq!((&told["files"][0]["asked"], &told["files"][0]["outcome"]), (&"it".into(), &"fetched".into()));
+    assert!(site.run(&["models", "verify", "it"]).done().contains(": right"));
+    site.run(&["models", "remove", "it", "--yes"]).done();
+}
+
+#[test]
 fn a_model_by_name_means_its_parts_and_the_catalogue_is_held_against_the_hub() {
     let site = Site::new();
     let gated =
