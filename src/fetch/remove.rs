@@ -51,7 +51,12 @@ pub fn plan(
     blobs.sort();
     blobs.dedup();
     let of_files: u64 = blobs.iter().map(|(_, bytes)| bytes).sum();
-    removal.unfinished = unfinished.iter().filter(|part| places.contains(&part.place)).cloned().collect();
+    for part in unfinished.iter().filter(|part| places.contains(&part.place)) {
+        match part.is_busy() {
+            true => removal.stays.push((part.part.clone(), "another process is fetching it")),
+            false => removal.unfinished.push(part.clone()),
+        }
+    }
     removal.bytes = of_files + removal.unfinished.iter().map(|part| part.have).sum::<u64>();
     removal
 }
@@ -64,7 +69,7 @@ impl Removal {
     pub fn carry_out(&self, hubs: &Hubs, ledger: &Ledger) -> Result<u64, FetchError> {
         let mut freed = 0;
         for part in &self.unfinished {
-            // What another process is fetching again by now stays.
+            // What another process has begun to fetch since then stays.
             freed += part.remove()?.unwrap_or(0);
         }
         for file in &self.files {

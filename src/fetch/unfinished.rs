@@ -69,6 +69,11 @@ fn parts(folder: &Path, depth: usize, left: &mut usize, found: &mut impl FnMut(&
 }
 
 impl Unfinished {
+    /// Whether another process is fetching it now.
+    pub(super) fn is_busy(&self) -> bool {
+        matches!(lock::try_take(&self.lock), Ok(None))
+    }
+
     /// Removes the part and its record; gives the bytes that became free, or `None` while another process fetches it.
     ///
     /// # Errors

@@ -130,6 +130,8 @@ fn a_half_fetched_model_is_listed_and_removed_with_its_bytes() {
     // The encoders and the VAE are nowhere: only the transformer comes.
     let mut child = start(&mut site.command(&["models", "pull", "flux1-dev-q2"]));
     site.until_something_came_of("city96--FLUX.1-dev-gguf", &content);
+    let busy = site.run(&["models", "remove", "flux1-dev-q2", "--yes"]);
+    assert!(busy.done().contains("another process is fetching it"), "{busy:?}");
     child.kill().expect("SIGKILL can be sent");
     child.wait().expect("it ends");
     let list = site.run(&["models", "list"]);
