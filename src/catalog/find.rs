@@ -12,11 +12,13 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
 
 use super::places::Places;
 use super::published::{Bytes, Published};
 use super::recipe::{Recipe, Role, Wanted};
-use super::walk::{Walk, walk};
+use super::walk::{Walk, Walks, walk};
 use crate::model::{ModelName, Parts, Source};
 
 /// Which roles a weight file of FLUX.1's size can play, by its content; or why it is of no use. It must be quick: it is
@@ -27,7 +29,8 @@ pub type Recognise<'r> = dyn Fn(&Path) -> Result<Vec<Role>, String> + 'r;
 pub struct Search<'r> {
     places: Places,
     recognise: &'r Recognise<'r>,
-    walk: OnceCell<Walk>,
+    walks: Option<&'r Walks>,
+    walk: OnceCell<Arc<Walk>>,
     known: RefCell<HashMap<PathBuf, Result<Vec<Role>, String>>>,
 }
 
@@ -61,7 +64,13 @@ impl<'r> Search<'r> {
     /// Looks in these places; nothing is read yet.
     #[must_use]
     pub fn new(places: Places, recognise: &'r Recognise<'r>) -> Self {
-        Self { places, recognise, walk: OnceCell::new(), known: RefCell::default() }
+        Self { places, recognise, walks: None, walk: OnceCell::new(), known: RefCell::default() }
+    }
+
+    /// The same, where folders that have not changed since an earlier look are not gone through again.
+    #[must_use]
+    pub fn keeping(self, walks: &'r Walks) -> Self {
+        Self { walks: Some(walks), ..self }
     }
 
     /// All parts of a model.
@@ -116,7 +125,7 @@ impl<'r> Search<'r> {
     /// Transformers that are none of the published files, but fine-tunes: by path, to be drawn by their path.
     #[must_use]
     pub fn other_transformers(&self) -> Vec<PathBuf> {
-        let published = |bytes: u64| super::published().iter().any(|file| file.bytes == Some(bytes));
+        let published = |bytes: u64| super::files().any(|file| file.bytes == Some(bytes));
         let others = self.walk().files.iter().filter(|(_, bytes)| !published(*bytes));
         let transformers = others.filter(|(path, _)| self.plays(path, Role::Transformer));
         transformers.map(|(path, _)| path.clone()).collect()
@@ -188,7 +197,11 @@ impl<'r> Search<'r> {
     }
 
     fn walk(&self) -> &Walk {
-        self.walk.get_or_init(|| walk(&self.places.folders))
+        let folders = &self.places.folders;
+        self.walk.get_or_init(|| match self.walks {
+            Some(walks) => walks.of(folders, SystemTime::now()),
+            None => Arc::new(walk(folders)),
+        })
     }
 }
 

@@ -2,12 +2,15 @@
 //!
 //! The models and the files that others publish are data, `models.toml`; the files of the built-in one are in the program
 //! (`embedded.rs`), with the small files that every model of FLUX.1's size needs. A person's own models come from a file
-//! of the same name (`person.rs`). [`places`] knows where other programs keep what they fetched, [`find`] looks there.
+//! of the same name (`person.rs`). [`places`] knows where other programs keep what they fetched ([`comfy`] reads where
+//! ComfyUI was told to look), [`find`] looks there.
 //! What is in weight files is the engine's business: whoever looks for them brings a function that tells it.
 
+pub mod comfy;
 mod embedded;
 mod entry;
 pub mod find;
+mod known;
 mod person;
 pub mod places;
 mod published;
@@ -20,6 +23,7 @@ use std::sync::LazyLock;
 pub use entry::{CatalogError, Entry, List, parse};
 pub use published::{Bytes, Hub, Place, Published};
 pub use recipe::{Recipe, Role, Wanted};
+pub use walk::Walks;
 
 use crate::config::ConfigProblem;
 use crate::model::ModelName;
@@ -40,16 +44,21 @@ pub fn find(name: &ModelName) -> Option<Entry> {
     built_in().iter().find(|entry| entry.info.name == *name).cloned()
 }
 
-/// Every published file that is known.
+/// Every published file that the program itself knows.
 #[must_use]
 pub fn published() -> &'static [Published] {
     &LIST.files
 }
 
-/// The published file of that id.
+/// Those, and the files of a person's list once it was read.
+pub fn files() -> impl Iterator<Item = &'static Published> {
+    published().iter().chain(known::all())
+}
+
+/// The published file of that id, the program's own or of a person's list.
 #[must_use]
 pub fn file(id: &str) -> Option<&'static Published> {
-    published().iter().find(|file| file.id == id)
+    published().iter().find(|file| file.id == id).or_else(|| known::find(id))
 }
 
 /// The model that a transformer of FLUX.1's size and of no name is drawn as.
@@ -78,6 +87,14 @@ impl Catalog {
     pub fn load(directory: &Path) -> (Self, Vec<ConfigProblem>) {
         let mut catalog = Self::default();
         let problems = person::load(directory, &mut catalog);
+        (catalog, problems)
+    }
+
+    /// The same from the file's text; `path` is for the messages.
+    #[must_use]
+    pub fn parse(text: &str, path: &Path) -> (Self, Vec<ConfigProblem>) {
+        let mut catalog = Self::default();
+        let problems = person::parse(text, path, &mut catalog);
         (catalog, problems)
     }
 

@@ -11,6 +11,12 @@
 //! # clip, t5, vae, clip_config, t5_config, vae_config, clip_tokenizer, t5_tokenizer: the same
 //! # complete_from: a transformer that gives this one the layers at its ends, where it has only blocks
 //! # about, license, width, height, steps, guidance, t5_tokens
+//!
+//! [[file]]                                    # one that others publish, to be fetched by name
+//! id = "it-fp8"                               # `flux-tui models pull it-fp8`; a part of a model is a list of ids:
+//! license = "Apache-2.0"                      # transformer = ["it-fp8"]
+//! places = [{ hub = "huggingface", repo = "OWNER/NAME", path = "it-fp8.safetensors" }] # or "modelscope"; revision
+//! # bytes, sha256: what it must be; gate: the page of its terms; with: ids of the shards of an index
 //! ```
 //!
 //! A file that is wrong never stops the program: each [`ConfigProblem`] names the line and what is allowed, and only
@@ -18,12 +24,15 @@
 
 use std::path::{Path, PathBuf};
 
+use serde::Deserialize as _;
+use serde::de::IntoDeserializer as _;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::entry::{check_tokens, tokens_range};
+use super::published::{self, Published, RawFile};
 use super::recipe::{Recipe, Role, Wanted};
-use super::{Catalog, Entry};
+use super::{Catalog, Entry, known};
 use crate::config::{self, ConfigProblem};
 use crate::job::{self, JobError, Size};
 use crate::model::{ModelName, Source};
@@ -62,7 +71,30 @@ pub(super) fn parse(text: &str, path: &Path, catalog: &mut Catalog) -> Vec<Confi
             return problems;
         }
     };
+    let mut files: Vec<(usize, Published)> = Vec::new();
+    for (key, value) in table.get_ref().iter().filter(|(key, _)| key.get_ref() == "file") {
+        let Some(list) = value.get_ref().as_array() else {
+            problem(key.span().start, "a file is a section, [[file]]".to_owned());
+            continue;
+        };
+        for one in list {
+            match file(one, &files) {
+                Ok(file) => files.push((one.span().start, file)),
+                Err((offset, message)) => problem(offset, message),
+            }
+        }
+    }
+    for at in lacking_companions(&files) {
+        let (offset, file) = files.remove(at);
+        problem(offset, format!("file {:?}: with names a file of no known id: {:?}", file.id, file.with));
+    }
+    for (_, file) in files {
+        known::keep(file);
+    }
     for (key, value) in table.get_ref() {
+        if key.get_ref() == "file" {
+            continue;
+        }
         if key.get_ref() == "folders" {
             match paths(value) {
                 Ok(paths) => folders.extend(paths),
@@ -74,7 +106,7 @@ pub(super) fn parse(text: &str, path: &Path, catalog: &mut Catalog) -> Vec<Confi
         let Some(models) = models else {
             problem(
                 key.span().start,
-                format!("{:?} is not known here; there are folders and [[model]]", key.get_ref()),
+                format!("{:?} is not known here; there are folders, [[model]] and [[file]]", key.get_ref()),
             );
             continue;
         };
@@ -93,6 +125,26 @@ pub(super) fn parse(text: &str, path: &Path, catalog: &mut Catalog) -> Vec<Confi
 }
 
 type Value<'v> = Spanned<DeValue<'v>>;
+
+/// One file. An error says where in the text.
+fn file(value: &Value<'_>, before: &[(usize, Published)]) -> Result<Published, (usize, String)> {
+    let at = value.span().start;
+    let raw = RawFile::deserialize(value.clone().into_deserializer())
+        .map_err(|error| (error.span().map_or(at, |span| span.start), error.message().to_owned()))?;
+    let file = published::one(raw).map_err(|error| (at, error.to_string()))?;
+    let of_its_id = |one: &Published| one.id == file.id;
+    if before.iter().map(|(_, file)| file).any(of_its_id) || super::published().iter().any(of_its_id) {
+        return Err((at, format!("there is a file {:?} already: use another id", file.id)));
+    }
+    Ok(file)
+}
+
+/// The numbers of files that name companions which are in no list, the last first.
+fn lacking_companions(files: &[(usize, Published)]) -> Vec<usize> {
+    let own = || files.iter().map(|(_, file)| file);
+    let known = |id: &String| own().chain(super::published()).any(|file| file.id == *id);
+    (0..files.len()).rev().filter(|at| !files[*at].1.with.iter().all(known)).collect()
+}
 
 /// One model. An error says where in the text.
 fn entry(table: &DeTable<'_>, at: usize, known: &[Entry]) -> Result<Entry, (usize, String)> {
@@ -141,6 +193,9 @@ fn set(entry: &mut Entry, key: &str, value: &Value<'_>) -> Result<(), String> {
                 within.ok_or_else(|| format!("t5_tokens {tokens} is out of range: {}", tokens_range()))?;
         }
         _ => match Role::ALL.into_iter().find(|role| role.key() == key) {
+            Some(role) if value.get_ref().as_array().is_some() => {
+                recipe.replace_with(role, Wanted::Published(ids(key, value)?));
+            }
             Some(role) => weights(recipe, role, path(key, value)?),
             None => {
                 let small =
@@ -159,6 +214,19 @@ fn weights(recipe: &mut Recipe, role: Role, path: PathBuf) {
         *config = Source::File(own);
     }
     recipe.replace(role, Source::File(path));
+}
+
+/// Files of which one serves.
+fn ids(key: &str, value: &Value<'_>) -> Result<Vec<String>, String> {
+    let list = value.get_ref().as_array().map(|list| list.iter()).into_iter().flatten();
+    let ids = list.map(|value| text(key, value)).collect::<Result<Vec<_>, _>>()?;
+    match ids.iter().find(|id| super::file(id).is_none()) {
+        Some(unknown) => {
+            Err(format!("{key} names the file {unknown:?}, and there is no [[file]] of that id"))
+        }
+        None if ids.is_empty() => Err(format!("{key} = [] names no file")),
+        None => Ok(ids),
+    }
 }
 
 /// Folders to look in.
@@ -264,6 +332,47 @@ mod tests {
             read("folders = [\"data\"]\n[[model]]\nname = \"a\"\nbase = \"nano\"\nt5_tokens = 1\n");
         assert!(problems[0].contains("line 1") && problems[0].contains("from / on"), "{problems:?}");
         assert!(problems[1].contains("line 5") && problems[1].contains("2 to 4096"), "{problems:?}");
+    }
+
+    #[test]
+    fn files_are_fetched_by_name_and_serve_models() {
+        let place = "places = [{ hub = \"huggingface\", repo = \"o/n\", path = \"it.safetensors\" }]\n";
+        let text = format!(
+            "[[model]]\nname = \"tuned\"\nbase = \"flux1-dev\"\ntransformer = [\"persons-it\", \"flux1-dev\"]\n\
+             [[file]]\nid = \"persons-it\"\nbytes = 7\nlicense = \"MIT\"\nwith = [\"persons-shard\"]\n{place}\
+             [[file]]\nid = \"persons-shard\"\nlicense = \"MIT\"\n{place}"
+        );
+        let (entries, problems) = read(&text);
+        assert_eq!(problems, [] as [String; 0]);
+        let ids = ["persons-it", "flux1-dev"].map(str::to_owned).to_vec();
+        assert_eq!(entries[0].recipe.transformer, Wanted::Published(ids));
+        let file = crate::catalog::file("persons-it").expect("it was read");
+        assert_eq!((file.bytes, file.license.as_str(), file.file_name()), (Some(7), "MIT", "it.safetensors"));
+        assert!(crate::catalog::files().any(|one| std::ptr::eq(one, file)));
+    }
+
+    #[test]
+    fn files_that_cannot_be_fetched_are_named_with_their_lines() {
+        let place = "places = [{ hub = \"modelscope\", repo = \"o/n\", path = \"p\" }]\n";
+        let (entries, problems) = read(&format!(
+            "[[file]]\nid = \"flux1-dev\"\nlicense = \"MIT\"\n{place}\
+             [[file]]\nid = \"persons-a\"\nlicense = \"MIT\"\nplaces = []\n\
+             [[file]]\nid = \"persons-b\"\nlicence = \"MIT\"\n{place}\
+             [[file]]\nid = \"persons-c\"\nlicense = \"MIT\"\nwith = [\"persons-none\"]\n{place}\
+             [[model]]\nname = \"x\"\nbase = \"flux1-dev\"\ntransformer = [\"persons-a\"]\n"
+        ));
+        assert!(entries.is_empty(), "{entries:?}");
+        let expected = [
+            ("line 1", "another id"),
+            ("line 5", "a file lies somewhere"),
+            ("line 11", "licence"),
+            ("line 13", "persons-none"),
+            ("line 21", "\"persons-a\", and there is no [[file]]"),
+        ];
+        assert_eq!(problems.len(), expected.len(), "{problems:#?}");
+        for ((line, what), problem) in expected.iter().zip(&problems) {
+            assert!(problem.contains(line) && problem.contains(what), "{line}, {what}: {problem}");
+        }
     }
 
     #[test]

@@ -3,7 +3,9 @@
 
 use std::path::{Path, PathBuf};
 
+use super::comfy;
 use super::published::{Hub, Place};
+use crate::config;
 
 /// Where ComfyUI, Forge and A1111 keep models, below a home directory.
 const PROGRAMS: [&str; 8] = [
@@ -16,6 +18,10 @@ const PROGRAMS: [&str; 8] = [
     "stable-diffusion-webui-reForge/models",
     "sd-webui-forge-neo/models",
 ];
+/// What ComfyUI's file of further folders is called: beside its own folder of models, and of its desktop program below a
+/// home directory.
+const EXTRA: &str = "extra_model_paths.yaml";
+const EXTRA_OF_DESKTOP: &str = ".config/ComfyUI/extra_models_config.yaml";
 /// Of a cache, no more commits of one repository are looked through.
 const SNAPSHOTS_MAX: usize = 64;
 
@@ -56,10 +62,17 @@ impl Places {
         });
         let programs = home.iter().flat_map(|home| PROGRAMS.map(|folder| Some(home.join(folder))));
         let own = [Some(data.join("models"))].into_iter();
+        let named: Vec<_> = own.chain(folders.iter().cloned().map(Some)).chain(programs).collect();
+        let beside = named.iter().flatten().flat_map(|folder| {
+            [folder.parent().map(|parent| parent.join(EXTRA)), Some(folder.join(EXTRA))].into_iter().flatten()
+        });
+        let of_desktop = home.iter().map(|home| home.join(EXTRA_OF_DESKTOP));
+        let extra: Vec<_> =
+            beside.chain(of_desktop).flat_map(|file| extra(&file, &lookup)).map(Some).collect();
         Self {
             huggingface: once_each(huggingface),
             modelscope: once_each(modelscope),
-            folders: once_each(own.chain(folders.iter().cloned().map(Some)).chain(programs)),
+            folders: once_each(named.into_iter().chain(extra)),
         }
     }
 
@@ -85,6 +98,12 @@ impl Places {
         }
         paths
     }
+}
+
+/// The folders that a file of ComfyUI's names; none where it cannot be read.
+fn extra(file: &Path, lookup: impl Fn(&str) -> Option<PathBuf>) -> Vec<PathBuf> {
+    let (Ok(Some(text)), Some(beside)) = (config::read_small(file), file.parent()) else { return Vec::new() };
+    comfy::folders(&text, beside, lookup)
 }
 
 /// A path with its `~` put in place; `None` when it is not whole.
@@ -148,6 +167,23 @@ mod tests {
         assert_eq!(set.folders[1], Path::new("/d"));
         let relative = places(&[("HF_HOME", "b"), ("MODELSCOPE_CACHE", "c")], &[]);
         assert!(relative.huggingface.is_empty() && relative.modelscope.is_empty());
+    }
+
+    #[test]
+    fn folders_that_comfyui_was_told_of_are_looked_in_too() {
+        let root = tempfile::tempdir().expect("a directory");
+        let comfy = root.path().join("ComfyUI");
+        std::fs::create_dir(&comfy).expect("a directory");
+        let text =
+            "disk:\n    base_path: /disk 2\n    unet: |\n        unet\n        more\n    loras: loras\n";
+        std::fs::write(comfy.join("extra_model_paths.yaml"), text).expect("it can be written");
+        let home = root.path().to_str().expect("it is text");
+        let folders = places(&[("HOME", home)], &[]).folders;
+        let at = |path: &str| folders.iter().position(|folder| folder == Path::new(path));
+        assert!(at("/disk 2/unet").is_some() && at("/disk 2/more") > at("/disk 2/unet"), "{folders:?}");
+        assert_eq!(at("/disk 2/loras"), None);
+        let named = places(&[("HOME", "/nowhere")], &[comfy.join("models")]).folders;
+        assert!(named.contains(&PathBuf::from("/disk 2/unet")), "{named:?}");
     }
 
     #[test]

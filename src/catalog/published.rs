@@ -130,7 +130,8 @@ pub(super) fn check(raw: Vec<RawFile>) -> Result<Vec<Published>, CatalogError> {
     Ok(files)
 }
 
-fn one(raw: RawFile) -> Result<Published, CatalogError> {
+/// Checks one file by itself.
+pub(super) fn one(raw: RawFile) -> Result<Published, CatalogError> {
     let id = raw.id;
     if raw.places.is_empty() {
         return Err(wrong(&id, "places", "[]", "a file lies somewhere"));

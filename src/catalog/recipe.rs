@@ -105,7 +105,12 @@ impl Recipe {
 
     /// Puts other weights in a role's place. Where a transformer has only blocks, the rest is from the one before.
     pub fn replace(&mut self, role: Role, by: Source) {
-        let before = std::mem::replace(self.wanted_mut(role), Wanted::Given(by));
+        self.replace_with(role, Wanted::Given(by));
+    }
+
+    /// The same with weights that may have to be found.
+    pub fn replace_with(&mut self, role: Role, by: Wanted) {
+        let before = std::mem::replace(self.wanted_mut(role), by);
         if role == Role::Transformer {
             self.complete_from.get_or_insert(before);
         }

@@ -15,6 +15,8 @@ pub(super) struct Files {
 }
 
 impl Files {
+    /// Opens them, and begins to read ahead those that are on a network.
+    ///
     /// # Errors
     /// [`EngineError::Load`] names the part, the file and what is wrong.
     pub fn open(name: &ModelName, parts: &Parts, limits: TextLimits) -> Result<Self, EngineError> {
@@ -34,6 +36,7 @@ impl Files {
             "the transformer",
             &parts.transformer,
         ))?;
+        [&files.t5, &files.clip, &files.vae, &files.transformer].into_iter().for_each(Weights::read_ahead);
         Ok(files)
     }
 

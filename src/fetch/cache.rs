@@ -67,11 +67,10 @@ pub(super) fn target(hubs: &Hubs, remote: &Remote) -> Target {
             let repo = repo(server, place);
             let blob = repo.blob_path(&remote.etag);
             let commit = remote.commit.as_deref().unwrap_or(&place.revision);
-            let locks = server.cache.join(".locks").join(hf_repo(place).folder_name());
             Target {
                 file: repo.pointer_path(commit).join(&place.path),
                 part: with_suffix(&blob, ".flux-part"),
-                lock: locks.join(format!("{}.lock", remote.etag)),
+                lock: lock_of(hubs, place, &remote.etag),
                 blob,
             }
         }
@@ -80,7 +79,7 @@ pub(super) fn target(hubs: &Hubs, remote: &Remote) -> Target {
             let used = folders.iter().find(|folder| folder.is_dir());
             let file = used.unwrap_or(&folders[0]).join(&place.path);
             let part = with_suffix(&file, ".flux-part");
-            Target { blob: file.clone(), part, lock: modelscope_lock(server, place), file }
+            Target { blob: file.clone(), part, lock: lock_of(hubs, place, &remote.etag), file }
         }
     }
 }
@@ -89,6 +88,18 @@ pub(super) fn target(hubs: &Hubs, remote: &Remote) -> Target {
 pub(super) fn part_of(hubs: &Hubs, place: &Place, sha256: &str) -> Option<PathBuf> {
     let named_by_hash = place.hub == Hub::HuggingFace;
     named_by_hash.then(|| with_suffix(&repo(&hubs.huggingface, place).blob_path(sha256), ".flux-part"))
+}
+
+/// The lock that is taken by whoever writes a content, as the hub's own tools take it.
+pub(super) fn lock_of(hubs: &Hubs, place: &Place, etag: &str) -> PathBuf {
+    let server = hubs.server(place.hub);
+    match place.hub {
+        Hub::HuggingFace => {
+            let locks = server.cache.join(".locks").join(hf_repo(place).folder_name());
+            locks.join(format!("{etag}.lock"))
+        }
+        Hub::ModelScope => modelscope_lock(server, place),
+    }
 }
 
 /// Makes what is around a content that is in place. May be done again.

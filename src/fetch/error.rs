@@ -214,6 +214,16 @@ pub enum FetchError {
         /// Why, hub by hub.
         each: Vec<FetchError>,
     },
+    /// A file of no use without another, which cannot be had.
+    #[error(
+        "{place} was not fetched: it is of no use without {other}, which cannot be had from the same hub"
+    )]
+    Companion {
+        /// Which file.
+        place: Box<Place>,
+        /// What it needs.
+        other: Box<Place>,
+    },
     /// No hub that may be asked has the file.
     #[error("none of the places of {file} is on {hub}")]
     NoPlace {

@@ -16,12 +16,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// # Errors
 /// When the file cannot be made, or a person does not want to wait.
 pub(super) fn take(path: &Path, cancel: &Cancel, waiting: impl FnOnce()) -> Result<File, FetchError> {
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder).map_err(FetchError::io(folder, "made"))?;
-    }
-    let mut options = File::options();
-    let file = options.create(true).truncate(false).write(true).open(path);
-    let file = file.map_err(FetchError::io(path, "made"))?;
+    let file = open(path)?;
     let mut waiting = Some(waiting);
     loop {
         match file.try_lock() {
@@ -35,4 +30,26 @@ pub(super) fn take(path: &Path, cancel: &Cancel, waiting: impl FnOnce()) -> Resu
             }
         }
     }
+}
+
+/// Takes the lock if nobody has it.
+///
+/// # Errors
+/// When the file cannot be made.
+pub(super) fn try_take(path: &Path) -> Result<Option<File>, FetchError> {
+    let file = open(path)?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(source)) => Err(FetchError::io(path, "locked")(source)),
+    }
+}
+
+fn open(path: &Path) -> Result<File, FetchError> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).map_err(FetchError::io(folder, "made"))?;
+    }
+    let mut options = File::options();
+    let file = options.create(true).truncate(false).write(true).open(path);
+    file.map_err(FetchError::io(path, "made"))
 }

@@ -2,7 +2,9 @@
 //!
 //! ```text
 //! address ── what is wanted          hubs ── the environment: servers, tokens, caches
-//!     └──> pull ── remote   what the hub says: size, hash, commit      (http: redirects, tokens)
+//!     └──> pull ── sets     which files must be from one hub
+//!               ├─ plan     from which
+//!               ├─ remote   what the hub says: size, hash, commit      (http: redirects, tokens)
 //!               ├─ cache    where it is already, and where it comes to
 //!               ├─ space    whether the disk has room
 //!               ├─ lock     one writer a file
@@ -20,6 +22,7 @@
 //! Nothing here writes to a terminal: [`Observer`] is told. Everything blocks; callers give it a thread.
 
 mod address;
+mod before;
 mod cache;
 mod digest;
 mod error;
@@ -30,10 +33,12 @@ mod lock;
 mod network;
 mod part;
 mod patience;
+mod plan;
 mod progress;
 mod pull;
 mod remote;
 mod remove;
+mod sets;
 mod space;
 mod spans;
 mod transfer;
@@ -41,6 +46,7 @@ mod unfinished;
 mod verify;
 
 pub use address::AddressError;
+pub use before::{already_here, room};
 pub use error::FetchError;
 pub use hubs::{Hubs, Server, Token};
 pub use ledger::{Kept, Ledger};
@@ -49,5 +55,5 @@ pub use progress::{Cancel, FileProgress, Notice, Observer, Progress, Silent};
 pub use pull::{Fetched, Options, Wanted, pull};
 pub use remove::{Removal, plan as plan_removal};
 pub use space::{Free, free};
-pub use unfinished::{room, unfinished};
+pub use unfinished::{Unfinished, find as unfinished};
 pub use verify::{Checked, Verdict, check as verify};

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::FetchError;
 use super::spans::Spans;
+use crate::catalog::Place;
 
 /// How often the record is written.
 const SAVE_EVERY: Duration = Duration::from_secs(1);
@@ -28,6 +29,7 @@ pub(super) struct Part {
     file: File,
     path: PathBuf,
     record: PathBuf,
+    place: Place,
     etag: String,
     size: u64,
     state: Mutex<State>,
@@ -45,17 +47,20 @@ struct State {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Record {
+    /// Where the file is from; earlier releases did not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    place: Option<Place>,
     etag: String,
     size: u64,
     have: Vec<(u64, u64)>,
 }
 
 impl Part {
-    /// Opens the part at `path` of the content `etag`, or begins it.
+    /// Opens the part at `path` of the content `etag`, which is from `place`, or begins it.
     ///
     /// # Errors
     /// When the file cannot be made.
-    pub(super) fn open(path: &Path, etag: &str, size: u64) -> Result<Self, FetchError> {
+    pub(super) fn open(path: &Path, place: &Place, etag: &str, size: u64) -> Result<Self, FetchError> {
         let record = record_of(path);
         let have = read_have(path, etag, size).unwrap_or_default();
         let fresh = have.len() == 0;
@@ -63,9 +68,9 @@ impl Part {
         let file = options.create(true).truncate(fresh).read(true).write(true).open(path);
         let file = file.map_err(FetchError::io(path, "made"))?;
         let state = State { have, saved: Instant::now(), given_up: false };
-        let etag = etag.to_owned();
+        let (place, etag) = (place.clone(), etag.to_owned());
         let (state, grown) = (Mutex::new(state), Condvar::new());
-        let part = Self { file, path: path.to_owned(), record, etag, size, state, grown };
+        let part = Self { file, path: path.to_owned(), record, place, etag, size, state, grown };
         if fresh {
             // An older record must not come to lie beside other bytes.
             part.save()?;
@@ -147,7 +152,8 @@ impl Part {
 
     fn save_locked(&self, state: &mut State) -> Result<(), FetchError> {
         let have = state.have.iter().map(|span| (span.start, span.end)).collect();
-        let record = Record { etag: self.etag.clone(), size: self.size, have };
+        let (place, etag) = (Some(self.place.clone()), self.etag.clone());
+        let record = Record { place, etag, size: self.size, have };
         let text = serde_json::to_vec(&record).expect("a record has no map whose keys are not strings");
         write_whole(&self.record, &text).map_err(FetchError::io(&self.record, "written"))?;
         state.saved = Instant::now();
@@ -208,11 +214,31 @@ fn sync_folder(file: &Path) {
     }
 }
 
-/// What the record says, if it is of that content and can be true.
-fn read_have(part: &Path, etag: &str, size: u64) -> Option<Spans> {
+/// What a part is of and how much of it is there, by its record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Said {
+    pub place: Option<Place>,
+    pub etag: String,
+    pub have: u64,
+    pub size: u64,
+}
+
+/// The same of the part at `path`, if its record can be true.
+pub(super) fn said(part: &Path) -> Option<Said> {
+    let Record { place, etag, size, .. } = read_record(part)?;
+    let have = already(part, &etag, size);
+    Some(Said { place, etag, have, size })
+}
+
+fn read_record(part: &Path) -> Option<Record> {
     let mut text = Vec::new();
     File::open(record_of(part)).ok()?.take(RECORD_MAX).read_to_end(&mut text).ok()?;
-    let record: Record = serde_json::from_slice(&text).ok()?;
+    serde_json::from_slice(&text).ok()
+}
+
+/// What the record says, if it is of that content and can be true.
+fn read_have(part: &Path, etag: &str, size: u64) -> Option<Spans> {
+    let record = read_record(part)?;
     if record.etag != etag || record.size != size {
         return None;
     }
@@ -224,19 +250,24 @@ fn read_have(part: &Path, etag: &str, size: u64) -> Option<Spans> {
 mod tests {
     use super::*;
 
+    fn open(path: &Path, etag: &str, size: u64) -> Part {
+        let place = "hf:a/b/x".parse().expect("an address");
+        Part::open(path, &place, etag, size).expect("a part")
+    }
+
     #[test]
     fn what_was_saved_is_there_again_and_only_for_the_same_content() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("x.flux-part");
-        let part = Part::open(&path, "e1", 10).expect("a part");
+        let part = open(&path, "e1", 10);
         part.write(4, b"456").expect("room");
         part.write(0, b"01").expect("room");
         part.save().expect("room");
         drop(part);
         assert_eq!(already(&path, "e1", 10), 5);
-        assert_eq!(Part::open(&path, "e1", 10).expect("a part").gaps(), [2..4, 7..10]);
+        assert_eq!(open(&path, "e1", 10).gaps(), [2..4, 7..10]);
         assert_eq!((already(&path, "e2", 10), already(&path, "e1", 11)), (0, 0));
-        assert_eq!(Part::open(&path, "e2", 10).expect("a part").have(), 0);
+        assert_eq!(open(&path, "e2", 10).have(), 0);
         assert_eq!(fs::metadata(&path).expect("it is there").len(), 0, "another content begins anew");
     }
 
@@ -245,7 +276,7 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("x.flux-part");
         std::os::unix::fs::symlink("/dev/full", &path).expect("room");
-        let part = Part::open(&path, "e", 10).expect("it can be opened");
+        let part = open(&path, "e", 10);
         let error = part.write(0, b"0123456789").expect_err("it is always full");
         assert!(matches!(&error, FetchError::DiskFull { path: full } if *full == path), "{error:?}");
         assert_eq!(part.have(), 0, "what was not written is not there");

@@ -18,16 +18,16 @@ use super::hubs::Hubs;
 use super::lock;
 use super::part::{self, Part};
 use super::patience::Patience;
+use super::plan::{Planned, What, expected, place_of};
 use super::progress::{Cancel, Meter, Notice, Observer};
-use super::remote::{self, Remote};
+use super::remote::Remote;
+use super::sets::sets;
 use super::space::{self, Free, Need};
 use super::transfer::Transfer;
 use crate::catalog::{Hub, Place, Published};
 
 /// How often progress is told and a wish to stop is seen.
 const TICK: Duration = Duration::from_millis(100);
-/// How often the last hub is asked about a file.
-const DESCRIBE_TRIES: u32 = 3;
 
 /// A file that is wanted: the same content wherever it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -140,139 +140,58 @@ fn watch(pull: &Pull<'_>, ended: mpsc::Receiver<()>) {
     pull.observer.progress(&pull.meter.read(Instant::now()));
 }
 
-struct Pull<'a> {
-    hubs: &'a Hubs,
-    options: &'a Options,
-    observer: &'a dyn Observer,
+pub(super) struct Pull<'a> {
+    pub(super) hubs: &'a Hubs,
+    pub(super) options: &'a Options,
+    pub(super) observer: &'a dyn Observer,
     cancel: &'a Cancel,
-    client: &'a Client,
+    pub(super) client: &'a Client,
     meter: &'a Meter,
-}
-
-/// What is to be done for one file.
-enum Planned {
-    Present(Fetched),
-    Fetch { index: usize, remote: Remote, target: Target },
 }
 
 impl Pull<'_> {
     fn run(&self, wanted: &[Wanted]) -> Result<Vec<Result<Fetched, FetchError>>, FetchError> {
-        let plans = each(self.options.files.max(4), wanted, |wanted| self.plan(wanted, 0));
-        self.check_space(&plans)?;
-        let jobs: Vec<_> = wanted.iter().zip(plans).map(|job| Mutex::new(Some(job))).collect();
-        Ok(each(self.options.files, &jobs, |job| {
+        let sets: Vec<(Vec<usize>, Vec<&Wanted>)> = sets(wanted)
+            .into_iter()
+            .map(|set| (set.clone(), set.into_iter().map(|at| &wanted[at]).collect()))
+            .collect();
+        let plans = each(self.options.files.max(4), &sets, |(_, set)| self.plan(set, 0));
+        self.check_space(plans.iter().flatten())?;
+        let starts: Vec<Option<usize>> = plans.iter().map(|plans| place_of(plans)).collect();
+        let of_set = sets.iter().zip(plans).flat_map(|((numbers, set), plans)| {
+            let alone = set.len() == 1;
+            numbers.iter().zip(plans).map(move |(number, plan)| (*number, alone, plan))
+        });
+        let jobs: Vec<_> = of_set.map(|job| Mutex::new(Some(job))).collect();
+        let mut results = each(self.options.files, &jobs, |job| {
             let job = job.lock().unwrap_or_else(PoisonError::into_inner).take();
-            let (wanted, plan) = job.expect("each job is given out once");
-            self.carry_out(wanted, plan?)
-        }))
-    }
-
-    /// Looks for the file at its places from number `from` on, in the cache and at the hub.
-    fn plan(&self, wanted: &Wanted, from: usize) -> Result<Planned, FetchError> {
-        let mut failures = Vec::new();
-        let allowed = |place: &Place| self.options.only.is_none_or(|hub| hub == place.hub);
-        let places = wanted.places.iter().enumerate().skip(from).filter(|(_, place)| allowed(place));
-        let mut places = places.peekable();
-        while let Some((index, place)) = places.next() {
-            if let Some(error) = failures.last() {
-                let why = ToString::to_string(error);
-                self.observer.notice(&Notice::Elsewhere { place: place.clone(), why });
-            }
-            // A hub that some networks never reach is not waited for while another may answer.
-            let tries = if places.peek().is_some() { 1 } else { DESCRIBE_TRIES };
-            match self.plan_at(wanted, place, tries) {
-                Ok(Planned::Fetch { remote, target, .. }) => {
-                    return Ok(Planned::Fetch { index, remote, target });
-                }
-                Ok(present) => return Ok(present),
-                Err(error) if error.elsewhere() => failures.push(error),
-                Err(error) => return Err(error),
-            }
+            let (number, alone, plan) = job.expect("each job is given out once");
+            let result = plan.and_then(|plan| match alone {
+                true => self.carry_out(&wanted[number], plan),
+                false => self.carry_out_here(&wanted[number], plan.what),
+            });
+            (number, result)
+        });
+        results.sort_by_key(|(number, _)| *number);
+        let mut results: Vec<_> = results.into_iter().map(|(_, result)| Some(result)).collect();
+        for ((numbers, set), start) in sets.iter().zip(starts) {
+            let Some(start) = start.filter(|_| set.len() > 1) else { continue };
+            let take = |number: &usize| results[*number].take().expect("each file is in one set");
+            let done = self.move_on(set, start, numbers.iter().map(take).collect());
+            numbers.iter().zip(done).for_each(|(number, done)| results[*number] = Some(done));
         }
-        Err(match (failures.len(), self.options.only) {
-            (1, _) => failures.remove(0),
-            (0, hub) => {
-                let file = wanted.places.first().map_or_else(String::new, ToString::to_string);
-                FetchError::NoPlace { file, hub: hub.map_or("any hub", Hub::name) }
-            }
-            _ => FetchError::Nowhere { each: failures },
-        })
-    }
-
-    fn plan_at(&self, wanted: &Wanted, place: &Place, tries: u32) -> Result<Planned, FetchError> {
-        place.check()?;
-        let found = cache::find(self.hubs, place);
-        let fits = |file: &PathBuf| wanted.bytes.is_some_and(|bytes| size_of(file) == Some(bytes));
-        if let Some(file) = found.as_ref().filter(|file| fits(file) || self.hubs.offline) {
-            return Ok(Planned::Present(self.adopted(place, file, wanted.sha256.clone())));
-        }
-        if self.hubs.offline {
-            return Err(FetchError::Offline { place: Box::new(place.clone()) });
-        }
-        let remote = match (self.describe(place, tries), found) {
-            // Without a network, what is there is better than nothing.
-            (Err(FetchError::Unreachable { .. }), Some(file)) => {
-                return Ok(Planned::Present(self.adopted(place, &file, wanted.sha256.clone())));
-            }
-            (remote, _) => remote?,
-        };
-        agree(wanted, &remote)?;
-        let target = cache::target(self.hubs, &remote);
-        if let Some(present) = self.present(wanted, &remote, &target)? {
-            return Ok(Planned::Present(present));
-        }
-        Ok(Planned::Fetch { index: 0, remote, target })
-    }
-
-    fn describe(&self, place: &Place, tries: u32) -> Result<Remote, FetchError> {
-        let mut failures = 0;
-        loop {
-            match remote::describe(self.client, self.hubs, place) {
-                Ok(remote) => return Ok(remote),
-                Err(error) => {
-                    failures += 1;
-                    let tries = match error {
-                        FetchError::Limited { .. } => self.options.tries,
-                        _ => tries.min(self.options.tries),
-                    };
-                    self.patience(place).after(error, failures, tries)?;
-                }
-            }
-        }
-    }
-
-    /// The file, if its content is there already. What is around it is made.
-    fn present(
-        &self,
-        wanted: &Wanted,
-        remote: &Remote,
-        target: &Target,
-    ) -> Result<Option<Fetched>, FetchError> {
-        let there = size_of(&target.blob) == Some(remote.size) || size_of(&target.file) == Some(remote.size);
-        if !there {
-            return Ok(None);
-        }
-        if target.blob.exists() {
-            cache::publish(self.hubs, remote, target)?;
-        }
-        let hash = expected(wanted, remote).map(|hash| hash.as_str().to_owned());
-        Ok(Some(self.adopted(&remote.place, &target.file, hash)))
-    }
-
-    fn adopted(&self, place: &Place, file: &Path, hash: Option<String>) -> Fetched {
-        let blob = fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
-        let bytes = size_of(file).unwrap_or(0);
-        let (place, file) = (place.clone(), file.to_owned());
-        self.observer.notice(&Notice::Done { place: place.clone(), file: file.clone(), present: true });
-        Fetched { place, file, blob, bytes, hash, present: true }
+        Ok(results.into_iter().map(|result| result.expect("it was put back")).collect())
     }
 
     /// That the disks have room for what is to come; what is there of parts counts, and one content counts once.
-    fn check_space(&self, plans: &[Result<Planned, FetchError>]) -> Result<(), FetchError> {
+    fn check_space<'p>(
+        &self,
+        plans: impl Iterator<Item = &'p Result<Planned, FetchError>>,
+    ) -> Result<(), FetchError> {
         let mut seen: Vec<&Path> = Vec::new();
         let mut needs = Vec::new();
         for plan in plans {
-            let Ok(Planned::Fetch { remote, target, .. }) = plan else { continue };
+            let Ok(Planned { what: What::Fetch { remote, target }, .. }) = plan else { continue };
             if seen.contains(&target.part.as_path()) {
                 continue;
             }
@@ -285,16 +204,13 @@ impl Pull<'_> {
         space::check(&needs, self.options.free)
     }
 
-    /// Fetches a file; when its hub fails, from the next one.
+    /// Fetches a file that is alone; when its hub fails, from the next one.
     fn carry_out(&self, wanted: &Wanted, mut plan: Planned) -> Result<Fetched, FetchError> {
         loop {
-            let (index, remote, target) = match plan {
-                Planned::Present(present) => return Ok(present),
-                Planned::Fetch { index, remote, target } => (index, remote, target),
-            };
-            match self.fetch(wanted, &remote, &target) {
+            let index = plan.index;
+            match self.carry_out_here(wanted, plan.what) {
                 Err(error) if error.elsewhere() && index + 1 < wanted.places.len() => {
-                    plan = match self.plan(wanted, index + 1) {
+                    plan = match self.plan(&[wanted], index + 1).remove(0) {
                         Ok(plan) => plan,
                         Err(other) => return Err(FetchError::Nowhere { each: vec![error, other] }),
                     };
@@ -302,6 +218,46 @@ impl Pull<'_> {
                 done => return done,
             }
         }
+    }
+
+    fn carry_out_here(&self, wanted: &Wanted, what: What) -> Result<Fetched, FetchError> {
+        match what {
+            What::Present(present) => Ok(present),
+            What::Fetch { remote, target } => self.fetch(wanted, &remote, &target),
+        }
+    }
+
+    /// When a hub failed over a file of a set, all of the set from the next one.
+    fn move_on(
+        &self,
+        set: &[&Wanted],
+        mut index: usize,
+        mut results: Vec<Result<Fetched, FetchError>>,
+    ) -> Vec<Result<Fetched, FetchError>> {
+        let failed = |results: &[Result<Fetched, FetchError>]| {
+            let mut errors = results.iter().flat_map(|result| result.as_ref().err());
+            errors.clone().count() > 0 && errors.all(FetchError::elsewhere)
+        };
+        while failed(&results) && set.first().is_some_and(|wanted| index + 1 < wanted.places.len()) {
+            let plans = self.plan(set, index + 1);
+            if plans.iter().any(Result::is_err) {
+                let both = |(result, plan): (Result<Fetched, FetchError>, Result<Planned, FetchError>)| match (
+                    result, plan,
+                ) {
+                    (Err(error), Err(other)) => Err(FetchError::Nowhere { each: vec![error, other] }),
+                    (result, _) => result,
+                };
+                return results.into_iter().zip(plans).map(both).collect();
+            }
+            index = place_of(&plans).unwrap_or(set[0].places.len());
+            let jobs: Vec<_> = set.iter().zip(plans).map(|job| Mutex::new(Some(job))).collect();
+            results = each(self.options.files, &jobs, |job| {
+                let job = job.lock().unwrap_or_else(PoisonError::into_inner).take();
+                let (wanted, plan) = job.expect("each job is given out once");
+                self.carry_out_here(wanted, plan?.what)
+            });
+        }
+        results
     }
 
     fn fetch(&self, wanted: &Wanted, remote: &Remote, target: &Target) -> Result<Fetched, FetchError> {
@@ -334,7 +290,7 @@ impl Pull<'_> {
     ) -> Result<(Part, Option<String>), FetchError> {
         let place = &remote.place;
         loop {
-            let part = Part::open(&target.part, &remote.etag, remote.size)?;
+            let part = Part::open(&target.part, place, &remote.etag, remote.size)?;
             let have = part.have();
             if have > 0 {
                 self.observer.notice(&Notice::Resuming { place: place.clone(), have, size: remote.size });
@@ -387,40 +343,13 @@ impl Pull<'_> {
         Ok(hashed.flatten())
     }
 
-    fn patience<'b>(&'b self, place: &'b Place) -> Patience<'b> {
+    pub(super) fn patience<'b>(&'b self, place: &'b Place) -> Patience<'b> {
         Patience { options: self.options, cancel: self.cancel, observer: self.observer, place }
     }
 }
 
-/// What the content must hash to: the catalogue's word before the hub's.
-fn expected(wanted: &Wanted, remote: &Remote) -> Option<Expected> {
-    wanted.sha256.as_deref().and_then(Expected::sha256).or_else(|| remote.hash.clone())
-}
-
-/// That the hub has the file that the catalogue means.
-fn agree(wanted: &Wanted, remote: &Remote) -> Result<(), FetchError> {
-    let changed = |hub: String, wanted: String| FetchError::Changed {
-        place: Box::new(remote.place.clone()),
-        hub,
-        wanted,
-    };
-    if let Some(bytes) = wanted.bytes.filter(|&bytes| bytes != remote.size) {
-        return Err(changed(format!("{} bytes", remote.size), format!("{bytes} bytes")));
-    }
-    match (wanted.sha256.as_deref().and_then(Expected::sha256), &remote.hash) {
-        (Some(ours), Some(theirs @ Expected::Sha256(_))) if ours != *theirs => {
-            Err(changed(format!("SHA-256 {}", theirs.as_str()), format!("SHA-256 {}", ours.as_str())))
-        }
-        _ => Ok(()),
-    }
-}
-
-fn size_of(file: &Path) -> Option<u64> {
-    fs::metadata(file).ok().filter(fs::Metadata::is_file).map(|file| file.len())
-}
-
 /// Does something for each of the items on at most `threads` threads; the results are in the items' order.
-fn each<T: Sync, R: Send>(threads: usize, items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+pub(super) fn each<T: Sync, R: Send>(threads: usize, items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let next = AtomicUsize::new(0);
     let results: Vec<Mutex<Option<R>>> = items.iter().map(|_| Mutex::new(None)).collect();
     thread::scope(|scope| {

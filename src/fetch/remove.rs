@@ -7,6 +7,7 @@ use super::cache;
 use super::error::FetchError;
 use super::hubs::Hubs;
 use super::ledger::{Kept, Ledger};
+use super::unfinished::Unfinished;
 use crate::catalog::{Hub, Place};
 
 /// What would go, and what would stay.
@@ -14,15 +15,23 @@ use crate::catalog::{Hub, Place};
 pub struct Removal {
     /// What goes.
     pub files: Vec<Kept>,
+    /// Parts of files that are not whole, which go too.
+    pub unfinished: Vec<Unfinished>,
     /// Bytes that become free, as far as nothing else holds them.
     pub bytes: u64,
     /// What stays, and why.
     pub stays: Vec<(PathBuf, &'static str)>,
 }
 
-/// Says what removing the files at `places` means. `shared` are the places of files that other models need.
+/// Says what removing the files at `places` means. `shared` are the places of files that other models need; of what is
+/// not whole nothing is needed.
 #[must_use]
-pub fn plan(hubs: &Hubs, kept: &[Kept], places: &[Place], shared: &[Place]) -> Removal {
+pub fn plan(
+    hubs: &Hubs,
+    (kept, unfinished): (&[Kept], &[Unfinished]),
+    places: &[Place],
+    shared: &[Place],
+) -> Removal {
     let mut removal = Removal::default();
     for file in kept.iter().filter(|file| places.contains(&file.place)) {
         let other = |other: &&Kept| other.blob == file.blob && shared.contains(&other.place);
@@ -41,7 +50,14 @@ pub fn plan(hubs: &Hubs, kept: &[Kept], places: &[Place], shared: &[Place]) -> R
     let mut blobs: Vec<_> = removal.files.iter().map(|file| (&file.blob, file.bytes)).collect();
     blobs.sort();
     blobs.dedup();
-    removal.bytes = blobs.iter().map(|(_, bytes)| bytes).sum();
+    let of_files: u64 = blobs.iter().map(|(_, bytes)| bytes).sum();
+    for part in unfinished.iter().filter(|part| places.contains(&part.place)) {
+        match part.is_busy() {
+            true => removal.stays.push((part.part.clone(), "another process is fetching it")),
+            false => removal.unfinished.push(part.clone()),
+        }
+    }
+    removal.bytes = of_files + removal.unfinished.iter().map(|part| part.have).sum::<u64>();
     removal
 }
 
@@ -52,6 +68,10 @@ impl Removal {
     /// The first file that cannot be removed; those before it are gone and forgotten.
     pub fn carry_out(&self, hubs: &Hubs, ledger: &Ledger) -> Result<u64, FetchError> {
         let mut freed = 0;
+        for part in &self.unfinished {
+            // What another process has begun to fetch since then stays.
+            freed += part.remove()?.unwrap_or(0);
+        }
         for file in &self.files {
             freed += remove(hubs, file)?;
             ledger.forget(std::slice::from_ref(&file.file))?;
@@ -171,12 +191,12 @@ mod tests {
         let all = [kept(root, "x", "b1"), kept(root, "y", "b2"), kept(root, "z", "b2")];
         ledger.add(&all).expect("room");
         let places: Vec<_> = all.iter().map(|kept| kept.place.clone()).collect();
-        let removal = plan(&hubs, &all, &places[..2], &places[2..]);
+        let removal = plan(&hubs, (&all, &[]), &places[..2], &places[2..]);
         assert_eq!((removal.bytes, removal.files.len()), (5, 1), "y's content is z's too: {removal:?}");
         assert_eq!(removal.stays, [(all[1].file.clone(), "another model needs it")]);
         assert_eq!(removal.carry_out(&hubs, &ledger).expect("it goes"), 5);
         assert!(!all[0].blob.exists() && all[1].file.exists() && ledger.read().len() == 2);
-        let rest = plan(&hubs, &all[1..], &places, &[]);
+        let rest = plan(&hubs, (&all[1..], &[]), &places, &[]);
         assert_eq!(rest.bytes, 5, "one content counts once");
         assert_eq!(rest.carry_out(&hubs, &ledger).expect("they go"), 5);
         assert!(
@@ -198,11 +218,12 @@ mod tests {
         symlink(&own, &kept.file).expect("room");
         kept.blob.clone_from(&own);
         let hubs = hubs(root);
-        let removal = plan(&hubs, std::slice::from_ref(&kept), std::slice::from_ref(&kept.place), &[]);
+        let removal = plan(&hubs, (std::slice::from_ref(&kept), &[]), std::slice::from_ref(&kept.place), &[]);
         removal.carry_out(&hubs, &Ledger::at(root.join("fetched.json"))).expect("it goes");
         assert!(own.exists() && !kept.file.exists());
         let outside = Kept { file: own.clone(), blob: own.clone(), ..kept };
-        let removal = plan(&hubs, std::slice::from_ref(&outside), std::slice::from_ref(&outside.place), &[]);
+        let removal =
+            plan(&hubs, (std::slice::from_ref(&outside), &[]), std::slice::from_ref(&outside.place), &[]);
         assert_eq!(removal.stays, [(own, "it is not in a cache")]);
     }
 }

@@ -1,51 +1,93 @@
-//! What can be said of files before any hub is asked: what an earlier attempt has left of them, and the room there is.
+//! Files that began to come and are not whole: found in the hubs' caches by the record beside each part.
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use super::cache;
+use super::error::FetchError;
 use super::hubs::Hubs;
-use super::part;
-use super::pull::Wanted;
-use super::space::Free;
+use super::lock;
+use super::part::{self, Said};
+use crate::catalog::Place;
 
-/// Bytes of a file that an earlier attempt has left. None where the hash is not known: then only the hub can tell which
-/// part is the file's.
-#[must_use]
-pub fn unfinished(hubs: &Hubs, wanted: &Wanted) -> u64 {
-    let Some((bytes, sha256)) = wanted.bytes.zip(wanted.sha256.as_deref()) else { return 0 };
-    let parts = wanted.places.iter().filter_map(|place| cache::part_of(hubs, place, sha256));
-    parts.map(|part| part::already(&part, sha256, bytes)).max().unwrap_or(0)
+/// Folders further down in a cache are not entered.
+const DEPTH_MAX: usize = 8;
+/// After so many entries the search ends.
+const ENTRIES_MAX: usize = 50_000;
+
+/// A file of which some bytes are here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unfinished {
+    /// Where it is from.
+    pub place: Place,
+    /// The part.
+    pub part: PathBuf,
+    /// Bytes that are here.
+    pub have: u64,
+    /// Bytes of the whole file.
+    pub size: u64,
+    /// Taken by the one that writes it.
+    lock: PathBuf,
 }
 
-/// Bytes that are free where a file would come to from its first place; `None` where that cannot be said.
+/// The unfinished files in the hubs' caches, by path. What has no record, or one of an earlier kind that does not say
+/// where the file is from, is nobody's.
 #[must_use]
-pub fn room(hubs: &Hubs, wanted: &Wanted, free: Free) -> Option<u64> {
-    let cache = &hubs.server(wanted.places.first()?.hub).models;
-    free(cache.ancestors().find(|folder| folder.is_dir()).unwrap_or(Path::new("/"))).ok()
+pub fn find(hubs: &Hubs) -> Vec<Unfinished> {
+    let roots = [&hubs.huggingface.cache, &hubs.modelscope.cache];
+    let mut found = Vec::new();
+    for root in roots {
+        let mut left = ENTRIES_MAX;
+        parts(root, DEPTH_MAX, &mut left, &mut |path| found.extend(one(hubs, path)));
+    }
+    found.sort_by(|a, b| a.part.cmp(&b.part));
+    found.dedup();
+    found
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::catalog::Place;
+fn one(hubs: &Hubs, path: &Path) -> Option<Unfinished> {
+    let Said { place, etag, have, size } = part::said(path)?;
+    let place = place?;
+    let lock = cache::lock_of(hubs, &place, &etag);
+    Some(Unfinished { place, part: path.to_owned(), have, size, lock })
+}
 
-    #[test]
-    fn a_part_counts_by_its_record_and_room_is_that_of_the_nearest_folder() {
-        let home = tempfile::tempdir().expect("a directory");
-        let hubs = Hubs::from_lookup(|name| (name == "HOME").then(|| home.path().into())).expect("a home");
-        let place: Place = "hf:a/b/x.bin".parse().expect("an address");
-        let hash = "5".repeat(64);
-        let wanted = Wanted { bytes: Some(100), sha256: Some(hash.clone()), ..place.clone().into() };
-        assert_eq!(unfinished(&hubs, &wanted), 0, "nothing has come");
-        let path = cache::part_of(&hubs, &place, &hash).expect("named by its hash");
-        std::fs::create_dir_all(path.parent().expect("a folder")).expect("room");
-        let part = part::Part::open(&path, &hash, 100).expect("room");
-        part.write(0, &[1; 30]).expect("room");
-        part.save().expect("room");
-        drop(part);
-        assert_eq!(unfinished(&hubs, &wanted), 30);
-        assert_eq!(unfinished(&hubs, &Wanted { sha256: None, ..wanted.clone() }), 0, "only the hub can tell");
-        assert_eq!(room(&hubs, &wanted, |folder| Ok(u64::from(folder.is_dir()))), Some(1));
-        assert_eq!(room(&hubs, &wanted, |_| Err(std::io::ErrorKind::NotFound.into())), None);
+/// Calls `found` with every part below a folder. Links are not followed: a cache's lead to whole files.
+fn parts(folder: &Path, depth: usize, left: &mut usize, found: &mut impl FnMut(&Path)) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let Some(fewer) = left.checked_sub(1) else { return };
+        *left = fewer;
+        let path = entry.path();
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() && depth > 0 => parts(&path, depth - 1, left, found),
+            Ok(kind) if kind.is_file() && path.as_os_str().as_encoded_bytes().ends_with(b".flux-part") => {
+                found(&path);
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Unfinished {
+    /// Whether another process is fetching it now.
+    pub(super) fn is_busy(&self) -> bool {
+        matches!(lock::try_take(&self.lock), Ok(None))
+    }
+
+    /// Removes the part and its record; gives the bytes that became free, or `None` while another process fetches it.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    pub fn remove(&self) -> Result<Option<u64>, FetchError> {
+        let Some(_lock) = lock::try_take(&self.lock)? else { return Ok(None) };
+        for path in [&self.part, &part::record_of(&self.part)] {
+            match fs::remove_file(path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(FetchError::io(path, "removed")(error));
+                }
+                _ => {}
+            }
+        }
+        Ok(Some(self.have))
     }
 }

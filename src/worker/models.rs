@@ -77,7 +77,8 @@ pub fn search<T>(
     act: impl FnOnce(&Search<'_>) -> T,
 ) -> T {
     let recognise = |path: &Path| recogniser.roles(path);
-    act(&Search::new(Places::from_env(&paths.data, catalog.folders()), &recognise))
+    let search = Search::new(Places::from_env(&paths.data, catalog.folders()), &recognise);
+    act(&search.keeping(recogniser.walks()))
 }
 
 impl Models for Catalogued {

@@ -5,15 +5,17 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
-use crate::catalog::Role;
+use crate::catalog::{Role, Walks};
 use crate::engine::dit::config::Config;
 use crate::engine::weights::{Identity, Kind, Part, Weights, identify};
 use crate::model::Source;
 
-/// Remembers what files are as long as they do not change: a folder may have hundreds.
+/// Remembers what files are, and which there are, as long as nothing changes: a folder may have hundreds, and lie on a
+/// slow network.
 #[derive(Debug, Default)]
 pub struct Recogniser {
     seen: Mutex<HashMap<PathBuf, (Stamp, Roles)>>,
+    walks: Walks,
 }
 
 /// What a file can be, or why it is of no use.
@@ -23,6 +25,11 @@ type Roles = Result<Vec<Role>, String>;
 type Stamp = (u64, Option<SystemTime>);
 
 impl Recogniser {
+    /// What folders had when they were last gone through.
+    pub(super) fn walks(&self) -> &Walks {
+        &self.walks
+    }
+
     /// The roles that a file can play.
     ///
     /// # Errors

@@ -78,7 +78,7 @@ fn sum(files: &[&'static Published], hubs: Option<&Hubs>) -> ToFetch {
         files: count(files.len()),
         of_unknown_size: count(files.iter().filter(|file| file.bytes.is_none()).count()),
         bytes: files.iter().filter_map(|file| file.bytes).sum(),
-        have: hubs.map_or(0, |hubs| wanted.iter().map(|file| fetch::unfinished(hubs, file)).sum()),
+        have: hubs.map_or(0, |hubs| wanted.iter().map(|file| fetch::already_here(hubs, file)).sum()),
         free: hubs.zip(first).and_then(|(hubs, file)| fetch::room(hubs, file, fetch::free)),
         gate: files.iter().find_map(|file| file.gate.clone()).map(|page| Gate { page, missing_token }),
     }

@@ -42,14 +42,22 @@ impl Site {
 
     /// The record beside the part of that content.
     fn record(&self, content: &[u8]) -> std::path::PathBuf {
-        let blobs = self.home.path().join(".cache/huggingface/hub/models--a--b/blobs");
-        blobs.join(format!("{}.flux-part.json", sha256(content)))
+        self.record_of("a--b", content)
+    }
+
+    fn record_of(&self, repo: &str, content: &[u8]) -> std::path::PathBuf {
+        let hub = self.home.path().join(".cache/huggingface/hub");
+        hub.join(format!("models--{repo}")).join("blobs").join(format!("{}.flux-part.json", sha256(content)))
     }
 
     /// Waits until the record says that something came.
     fn until_something_came(&self, content: &[u8]) {
+        self.until_something_came_of("a--b", content);
+    }
+
+    fn until_something_came_of(&self, repo: &str, content: &[u8]) {
         until("the record says that something came", || {
-            let text = std::fs::read_to_string(self.record(content)).unwrap_or_default();
+            let text = std::fs::read_to_string(self.record_of(repo, content)).unwrap_or_default();
             let record: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
             record["have"].as_array().is_some_and(|have| !have.is_empty())
         });
@@ -109,6 +117,39 @@ fn a_killed_program_is_gone_on_with() {
     assert_eq!(std::fs::read(file).expect("it is there"), content);
     let last = site.server.gets().pop().expect("it was asked for");
     assert!(!last.headers["range"].starts_with("bytes=0-"), "{last:?}");
+}
+
+#[test]
+fn a_half_fetched_model_is_listed_and_removed_with_its_bytes() {
+    let site = Site::new();
+    let content = bytes(3_000_000);
+    let address = "city96/FLUX.1-dev-gguf/flux1-dev-Q2_K.gguf";
+    site.server.publish(address, content.clone(), slow());
+    let none = site.run(&["models", "list"]);
+    assert!(!none.done().contains("half fetched"), "{none:?}");
+    // The encoders and the VAE are nowhere: only the transformer comes.
+    let mut child = start(&mut site.command(&["models", "pull", "flux1-dev-q2"]));
+    site.until_something_came_of("city96--FLUX.1-dev-gguf", &content);
+    let busy = site.run(&["models", "remove", "flux1-dev-q2", "--yes"]);
+    assert!(busy.done().contains("another process is fetching it"), "{busy:?}");
+    child.kill().expect("SIGKILL can be sent");
+    child.wait().expect("it ends");
+    let list = site.run(&["models", "list"]);
+    let listed = list.done();
+    assert!(listed.contains("half fetched: ") && listed.contains(" MB"), "{listed}");
+    let models = site.run(&["models", "list", "--json"]).json();
+    let models = models["models"].as_array().expect("a list").clone();
+    let q2 = models.iter().find(|model| model["name"] == "flux1-dev-q2").expect("it is listed");
+    let have = q2["half_fetched"]["have"].as_u64().expect("a number");
+    assert!((1..3_000_000).contains(&have), "{q2}");
+    let refused = site.run(&["models", "remove", "flux1-dev-q2"]);
+    refused.ended_with(1, &["--yes"]);
+    assert!(refused.stdout.contains("of 3.0 MB, unfinished"), "{refused:?}");
+    let removed = site.run(&["models", "remove", "flux1-dev-q2", "--yes", "--json"]).json();
+    assert_eq!(removed["freed"].as_u64(), Some(have));
+    assert_eq!(removed["unfinished"].as_array().map(Vec::len), Some(1));
+    let left = site.run(&["models", "remove", "flux1-dev-q2", "--yes"]);
+    left.refused_with(&["nothing of flux1-dev-q2 was fetched"]);
 }
 
 #[test]
@@ -229,6 +270,32 @@ fn a_published_file_is_fetched_checked_and_removed_by_its_name() {
     site.run(&["models", "remove", "flux1-dev-q2", "--yes"]).done();
     assert!(!std::path::Path::new(&path).exists());
     site.run(&["models", "verify", "flux1-dev-q2"]).refused_with(&["nothing of flux1-dev-q2 was fetched"]);
+}
+
+#[test]
+fn a_persons_file_is_fetched_by_its_name_and_held_against_its_hash() {
+    let site = Site::new();
+    let content = bytes(50_000);
+    site.server.publish("me/tuned/it.safetensors", content.clone(), fast());
+    let config = site.home.path().join(".config/flux-tui");
+    std::fs::create_dir_all(&config).expect("room");
+    let list = |hash: &str| {
+        let text = format!(
+            "[[model]]\nname = \"tuned\"\nbase = \"nano\"\ntransformer = [\"it\"]\n[[file]]\nid = \"it\"\n\
+             license = \"MIT\"\nbytes = 50000\nsha256 = \"{hash}\"\n\
+             places = [{{ hub = \"modelscope\", repo = \"me/tuned\", path = \"it.safetensors\" }}]\n"
+        );
+        std::fs::write(config.join("models.toml"), text).expect("room");
+    };
+    list(&"0".repeat(64));
+    site.run(&["models", "pull", "it"]).ended_with(1, &["in the catalogue", &sha256(&content)]);
+    list(&sha256(&content));
+    assert!(site.run(&["models", "list"]).done().contains("missing: transformer (50.0 kB to fetch)"));
+    // By the model's name: what is missing of it.
+    let told = site.run(&["models", "pull", "tuned", "--json"]).json();
+    assert_eq!((&told["files"][0]["asked"], &told["files"][0]["outcome"]), (&"it".into(), &"fetched".into()));
+    assert!(site.run(&["models", "verify", "it"]).done().contains(": right"));
+    site.run(&["models", "remove", "it", "--yes"]).done();
 }
 
 #[test]

@@ -136,3 +136,66 @@ fn progress_grows_to_the_whole() {
     assert_eq!((last.done, last.total), (600_000, 600_000));
     assert!(progress.iter().any(|progress| progress.speed > 0.0 && !progress.files.is_empty()));
 }
+
+/// An index and two shards, at one hub in one repository and at the other in another.
+fn sharded(site: &Site, away: &str, away_manner: Manner) -> Vec<Wanted> {
+    let names = ["m.safetensors.index.json", "m-1-of-2.safetensors", "m-2-of-2.safetensors"];
+    for (at, name) in names.iter().enumerate() {
+        for repo in ["a/b", "c/d"] {
+            let manner = if *name == away && repo == "a/b" { away_manner.clone() } else { lfs() };
+            // Another revision: the same names and sizes, other bytes.
+            let mut content = bytes(50_000 + at);
+            content[0] = repo.as_bytes()[0];
+            site.server.publish(&format!("{repo}/{name}"), content, manner);
+        }
+    }
+    let places = |name: &&str| {
+        [format!("hf:a/b/{name}"), format!("ms:c/d/{name}")].map(|place| place.parse().expect("an address"))
+    };
+    names.iter().map(|name| Wanted { places: places(name).to_vec(), bytes: None, sha256: None }).collect()
+}
+
+fn hubs_of(site: &Site, wanted: &[Wanted]) -> Vec<Hub> {
+    let done = pull(wanted, &site.hubs(), &site.options, &Told::default(), &Cancel::default());
+    let done = done.expect("there is room").into_iter().map(|one| one.expect("it comes"));
+    done.map(|one| one.place.hub).collect()
+}
+
+#[test]
+fn an_index_and_its_shards_come_from_one_hub() {
+    let site = Site::new();
+    let wanted = sharded(&site, "", lfs());
+    assert_eq!(hubs_of(&site, &wanted), [Hub::HuggingFace; 3]);
+    let described = Site::new();
+    let gone = Manner { refuse_head: Some((404, "X-Error-Code: EntryNotFound\r\n".into())), ..lfs() };
+    let wanted = sharded(&described, "m-1-of-2.safetensors", gone);
+    assert_eq!(hubs_of(&described, &wanted), [Hub::ModelScope; 3], "one is not described");
+    assert!(
+        described.server.gets().iter().all(|seen| !seen.path.contains("a/b")),
+        "nothing came of the other"
+    );
+    let broken = Site::new();
+    let refuse = Some((403, String::new(), u32::MAX));
+    let wanted = sharded(&broken, "m-2-of-2.safetensors", Manner { refuse, ..lfs() });
+    assert_eq!(hubs_of(&broken, &wanted), [Hub::ModelScope; 3], "one is described and does not come");
+}
+
+#[test]
+fn a_shard_that_no_hub_has_keeps_its_companions_away() {
+    let site = Site::new();
+    let mut wanted = sharded(&site, "", lfs());
+    wanted[2].places = ["hf:a/b/none.safetensors", "ms:c/d/none.safetensors"]
+        .map(|place| place.parse().expect("an address"))
+        .to_vec();
+    let done = pull(&wanted, &site.hubs(), &site.options, &Told::default(), &Cancel::default());
+    let done = done.expect("there is room");
+    for one in &done[..2] {
+        let said = one.as_ref().expect_err("it is of no use").to_string();
+        assert!(
+            matches!(one, Err(FetchError::Companion { .. })) && said.contains("none.safetensors"),
+            "{said}"
+        );
+    }
+    assert!(matches!(&done[2], Err(FetchError::Nowhere { each }) if each.len() == 2), "{:?}", done[2]);
+    site.nothing_is_finished();
+}

@@ -1,5 +1,6 @@
 //! `flux-tui models list`: every model that is known, and whether all of it is here.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use serde::Serialize;
@@ -9,6 +10,7 @@ use crate::catalog::{Bytes, Catalog, Entry, Published, Role};
 use crate::cli::failure::Failure;
 use crate::cli::generate::catalog;
 use crate::cli::{stdout, text};
+use crate::fetch::{Hubs, Kept, Ledger, Unfinished, unfinished};
 use crate::paths::Paths;
 use crate::worker::{Recogniser, search, weight_bytes};
 
@@ -26,11 +28,12 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let paths = Paths::from_env()?;
     let catalog = catalog(&paths.config);
+    let begun = Begun::read(&paths);
     let told = search(&catalog, &paths, &Recogniser::default(), |search| {
         if search.is_cut() {
             text::complain("warning", "the folders that are searched have more files than are looked at");
         }
-        Told::new(&catalog, search)
+        Told::new(&catalog, search, &begun)
     });
     if args.json { stdout::json(&told) } else { stdout::write(&page(&told)) }
 }
@@ -52,8 +55,25 @@ struct Model {
     /// Whether all of it is here.
     here: bool,
     missing: Vec<Lacks>,
+    /// Of the files to fetch, when one has begun to come.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    half_fetched: Option<Half>,
     #[serde(skip)]
     to_fetch: Option<String>,
+}
+
+/// How much of what is to be fetched is here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+struct Half {
+    have: u64,
+    /// Bytes of all of it; none where a size is not known.
+    of: Option<u64>,
+}
+
+/// What is here of files that models lack: whole ones, shards for example, and unfinished ones.
+struct Begun {
+    kept: Vec<Kept>,
+    parts: Vec<Unfinished>,
 }
 
 #[derive(Serialize)]
@@ -66,14 +86,14 @@ struct Lacks {
 }
 
 impl Told {
-    fn new(catalog: &Catalog, search: &Search<'_>) -> Self {
-        let models = catalog.entries().iter().map(|entry| Model::new(entry, search)).collect();
+    fn new(catalog: &Catalog, search: &Search<'_>, begun: &Begun) -> Self {
+        let models = catalog.entries().iter().map(|entry| Model::new(entry, search, begun)).collect();
         Self { models, others: search.other_transformers() }
     }
 }
 
 impl Model {
-    fn new(entry: &Entry, search: &Search<'_>) -> Self {
+    fn new(entry: &Entry, search: &Search<'_>, begun: &Begun) -> Self {
         let (mut here, mut missing) = (Vec::new(), Vec::new());
         for role in Role::ALL {
             match search.weights(&entry.recipe, role) {
@@ -83,17 +103,60 @@ impl Model {
                 Err(lacks) => missing.push(lacks),
             }
         }
+        let files = to_fetch(&missing);
         Self {
             name: entry.info.name.to_string(),
             about: entry.info.about.clone(),
             license: entry.info.license.clone(),
             bytes: here.iter().map(weight_bytes).sum(),
             here: missing.is_empty(),
-            to_fetch: Some(to_fetch(&missing))
-                .filter(|files| !files.is_empty())
-                .map(|files| Total(&files).to_string()),
+            half_fetched: begun.of(&files),
+            to_fetch: (!files.is_empty()).then(|| Total(&files).to_string()),
             missing: missing.iter().map(Lacks::new).collect(),
         }
+    }
+}
+
+impl Begun {
+    /// What the record and the caches say; nothing where the environment names no caches.
+    fn read(paths: &Paths) -> Self {
+        let parts = Hubs::from_env().map_or_else(|_| Vec::new(), |hubs| unfinished(&hubs));
+        Self { kept: Ledger::at(paths.fetched()).read(), parts }
+    }
+
+    /// How much of these files is here, if one of them is unfinished.
+    fn of(&self, files: &[&Published]) -> Option<Half> {
+        let mut half = Half { have: 0, of: Some(0) };
+        let mut begun = false;
+        for file in files {
+            let part = self.parts.iter().filter(|part| file.places.contains(&part.place) && part.have > 0);
+            let part = part.max_by_key(|part| part.have);
+            let whole = self.kept.iter().find(|kept| file.places.contains(&kept.place) && kept.file.exists());
+            let (have, size) = match (whole, part) {
+                (Some(kept), _) => (kept.bytes, Some(kept.bytes)),
+                (None, Some(part)) => {
+                    begun = true;
+                    (part.have, Some(part.size))
+                }
+                (None, None) => (0, file.bytes),
+            };
+            half.have += have;
+            half.of = half.of.zip(size).map(|(all, size)| all + size);
+        }
+        begun.then_some(half)
+    }
+}
+
+impl fmt::Display for Half {
+    /// `half fetched: 3.10 of 11.90 GB`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let have = Bytes(self.have).to_string();
+        let Some(of) = self.of.map(|of| Bytes(of).to_string()) else {
+            return write!(f, "half fetched: {have}");
+        };
+        let same = have.split_once(' ').zip(of.split_once(' '));
+        let number = same.and_then(|((number, unit), (_, other))| (unit == other).then_some(number));
+        write!(f, "half fetched: {} of {of}", number.unwrap_or(&have))
     }
 }
 
@@ -116,7 +179,8 @@ fn page(told: &Told) -> String {
         } else {
             let lacks: Vec<_> = model.missing.iter().map(|lacks| lacks.part).collect();
             let size = model.to_fetch.as_ref().map_or_else(String::new, |size| format!(" ({size} to fetch)"));
-            format!("missing: {}{size}", lacks.join(", "))
+            let half = model.half_fetched.map_or_else(String::new, |half| format!("{half}; "));
+            format!("{half}missing: {}{size}", lacks.join(", "))
         };
         format!("{}\n{}\n{state}", model.about, model.license)
     };

@@ -9,11 +9,11 @@ use super::selection;
 use crate::catalog::Bytes;
 use crate::cli::failure::Failure;
 use crate::cli::{stdout, text};
-use crate::fetch::{Hubs, Removal, plan_removal};
+use crate::fetch::{Hubs, Removal, plan_removal, unfinished};
 
 /// Remove fetched files from the caches.
 ///
-/// Only what `models pull` fetched or found there; what another snapshot or model needs stays.
+/// Only what `models pull` fetched, found there or began to fetch; what another snapshot or model needs stays.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Models, published files by their ids, or addresses (hf:…, ms:…).
@@ -31,25 +31,31 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let ledger = ledger()?;
     let hubs = Hubs::from_env().map_err(Failure::Fetch)?;
     let kept = ledger.read();
-    let (places, shared) = selection::to_remove(&args.names, &kept)?;
-    let removal = plan_removal(&hubs, &kept, &places, &shared);
+    let parts = unfinished(&hubs);
+    let (places, shared) = selection::to_remove(&args.names, &kept, &parts)?;
+    let removal = plan_removal(&hubs, (&kept, &parts), &places, &shared);
     if !args.json {
         stdout::write(&text::plain(&said(&removal)))?;
     }
-    if !removal.files.is_empty() && !args.yes && !agreed()? {
+    let none = removal.files.is_empty() && removal.unfinished.is_empty();
+    if !none && !args.yes && !agreed()? {
         return Err(Failure::NotAgreed);
     }
     let freed = removal.carry_out(&hubs, &ledger).map_err(Failure::Fetch)?;
     if args.json {
         let files = removal.files.iter().map(|file| file.file.display().to_string()).collect();
-        return stdout::json(&Told { files, freed });
+        let unfinished = removal.unfinished.iter().map(|part| part.part.display().to_string()).collect();
+        return stdout::json(&Told { files, unfinished, freed });
     }
-    stdout::line(&format!("{} removed, {} freed", text::count(removal.files.len(), "file"), Bytes(freed)))
+    let files = text::count(removal.files.len() + removal.unfinished.len(), "file");
+    stdout::line(&format!("{files} removed, {} freed", Bytes(freed)))
 }
 
 #[derive(Serialize)]
 struct Told {
     files: Vec<String>,
+    /// Parts of files that were not whole.
+    unfinished: Vec<String>,
     freed: u64,
 }
 
@@ -58,7 +64,10 @@ fn said(removal: &Removal) -> String {
     let goes =
         removal.files.iter().map(|kept| format!("goes   {} ({})\n", kept.file.display(), Bytes(kept.bytes)));
     let stays = removal.stays.iter().map(|(file, why)| format!("stays  {}: {why}\n", file.display()));
-    goes.chain(stays).collect()
+    let parts = removal.unfinished.iter().map(|part| {
+        format!("goes   {} ({} of {}, unfinished)\n", part.part.display(), Bytes(part.have), Bytes(part.size))
+    });
+    goes.chain(parts).chain(stays).collect()
 }
 
 /// Asks a person; without one, nobody has agreed.

@@ -6,7 +6,7 @@ use crate::catalog::find::{Search, to_fetch as files_of};
 use crate::catalog::{self, Catalog, Entry, Place, Published, Recipe, Role, Wanted as Weights};
 use crate::cli::failure::Failure;
 use crate::cli::generate::catalog;
-use crate::fetch::{FetchError, Kept, Wanted};
+use crate::fetch::{FetchError, Kept, Unfinished, Wanted};
 use crate::model::{ModelName, Source};
 use crate::paths::Paths;
 use crate::worker::{Recogniser, search};
@@ -87,7 +87,11 @@ pub(super) fn to_verify(words: &[String], kept: &[Kept]) -> Result<Vec<(PathBuf,
 }
 
 /// The places of the files to remove, and those of files that other models that are here need.
-pub(super) fn to_remove(words: &[String], kept: &[Kept]) -> Result<(Vec<Place>, Vec<Place>), Failure> {
+pub(super) fn to_remove(
+    words: &[String],
+    kept: &[Kept],
+    parts: &[Unfinished],
+) -> Result<(Vec<Place>, Vec<Place>), Failure> {
     with_catalog(|catalog, search| {
         let (mut places, mut models) = (Vec::new(), Vec::new());
         for word in words {
@@ -101,7 +105,8 @@ pub(super) fn to_remove(words: &[String], kept: &[Kept]) -> Result<(Vec<Place>, 
                 }
                 Word::Address(place) => vec![place],
             };
-            if !kept.iter().any(|kept| meant.contains(&kept.place)) {
+            let mut here = kept.iter().map(|kept| &kept.place).chain(parts.iter().map(|part| &part.place));
+            if !here.any(|place| meant.contains(place)) {
                 return Err(Failure::NotFetched(word.clone()));
             }
             places.extend(meant);
@@ -130,7 +135,7 @@ fn named(files: &[&Published]) -> Vec<(String, Wanted)> {
 
 /// A place with what the catalogue knows of the file there.
 fn known(place: Place) -> Wanted {
-    let file = catalog::published().iter().find(|file| file.places.contains(&place));
+    let file = catalog::files().find(|file| file.places.contains(&place));
     let (bytes, sha256) = file.map_or((None, None), |file| (file.bytes, file.sha256.clone()));
     Wanted { places: vec![place], bytes, sha256 }
 }

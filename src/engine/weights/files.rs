@@ -6,11 +6,12 @@ use std::fs::File;
 use std::io::Read as _;
 use std::ops::{Deref, Range};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use memmap2::Mmap;
 use serde::Deserialize;
 
+use super::ahead::{self, Reading};
 use super::dtype::Dtype;
 use super::error::{HeaderError, WeightsError};
 use super::names::{self, Part};
@@ -27,7 +28,16 @@ const USUAL: [&str; 2] = ["diffusion_pytorch_model", "model"];
 #[derive(Clone)]
 pub(super) enum Bytes {
     Embedded(&'static [u8]),
-    Mapped(Arc<Mmap>),
+    Mapped(Arc<Mapped>),
+}
+
+/// A file's mapping.
+pub(super) struct Mapped {
+    map: Mmap,
+    /// Where it is worth reading ahead; taken when that begins.
+    remote: Mutex<Option<File>>,
+    /// Set when it has begun.
+    reading: OnceLock<Reading>,
 }
 
 impl Deref for Bytes {
@@ -35,7 +45,7 @@ impl Deref for Bytes {
     fn deref(&self) -> &[u8] {
         match self {
             Self::Embedded(bytes) => bytes,
-            Self::Mapped(map) => map,
+            Self::Mapped(mapped) => &mapped.map,
         }
     }
 }
@@ -49,7 +59,18 @@ impl Bytes {
         }
         // SAFETY: the map is only read. Whoever cuts a weight file short while a model is read from
         // it gets the process a SIGBUS, as with every program that maps files.
-        Ok(Self::Mapped(Arc::new(unsafe { Mmap::map(&file) }?)))
+        let map = unsafe { Mmap::map(&file) }?;
+        let remote = Mutex::new(Some(file).filter(ahead::wanted));
+        Ok(Self::Mapped(Arc::new(Mapped { map, remote, reading: OnceLock::new() })))
+    }
+
+    /// Begins to read the file before it is used, once, if it is one where that helps.
+    pub fn read_ahead(&self) {
+        let Self::Mapped(mapped) = self else { return };
+        let file = mapped.remote.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(file) = file {
+            mapped.reading.get_or_init(|| Reading::begin(file, mapped.map.len() as u64));
+        }
     }
 }
 

@@ -6,8 +6,9 @@
 //! and the VAE, transformers' for the encoders). Files are mapped and headers checked whole (`header.rs`, `gguf.rs`), so
 //! that what is not asked for is not read, and nothing is copied to be renamed: a tensor may be several pieces of several
 //! files. What is quantised stays so ([`Matrix`]) until rows of it are needed; `blocks.rs` and `nf4.rs` know how.
-//! `complete.rs` takes what a transformer lacks from another, `identify.rs` says what a file is.
+//! `ahead.rs` reads files on a network before they are needed. `complete.rs` takes what a transformer lacks from another, `identify.rs` says what a file is.
 
+mod ahead;
 mod blocks;
 mod builder;
 mod complete;
@@ -84,6 +85,12 @@ impl Weights {
         };
         let tensors = names::renamed(&files, form, prefix)?;
         Ok(Self { files, tensors, form: Some(&form.name) })
+    }
+
+    /// Begins to read the files into the system's page cache, where they are on a network (`ahead.rs`). It goes on for as
+    /// long as these weights, or a matrix of them, are in use.
+    pub fn read_ahead(&self) {
+        self.files.bytes().iter().for_each(files::Bytes::read_ahead);
     }
 
     /// Whose names the files have: `BFL`, `diffusers`, `transformers`; `None` where nobody asked for a part.
