@@ -437,7 +437,8 @@ impl Header {
             }
         }
         let alignment = alignment.unwrap_or(ALIGNMENT);
-        let start = (whole.len() - bytes.rest.len()).next_multiple_of(alignment as usize);
+        // A file without values may end before they would begin.
+        let start = (whole.len() - bytes.rest.len()).next_multiple_of(alignment as usize).min(whole.len());
         let tensors = written
             .into_iter()
             .map(|(name, tensor)| {

@@ -66,6 +66,17 @@ fn a_file_that_ends_anywhere_is_refused() {
     }
 }
 
+/// Found by fuzzing: the values would have begun behind the end.
+#[test]
+fn an_empty_tensor_of_a_file_that_ends_with_its_header_lies_within_it() {
+    let tensor = tensor("a", &[0], 0, 0);
+    let mut bytes = file(&[], std::slice::from_ref(&tensor), 0);
+    bytes.truncate(24 + tensor.len());
+    assert!(!bytes.len().is_multiple_of(32));
+    let range = Header::read(&bytes).expect("nothing is missing").tensors["a"].range.clone();
+    assert!(range.is_empty() && range.end <= bytes.len(), "{range:?} of {} bytes", bytes.len());
+}
+
 #[test]
 fn counts_and_lengths_that_lie_are_refused_before_anything_is_made_of_them() {
     let whole = whole();
