@@ -18,6 +18,8 @@ const DETAIL: u16 = 5;
 /// Cells for the name and for the licence.
 const NAME: u16 = 26;
 const LICENCE: u16 = 26;
+/// What there is of it: the longest that is usual.
+const STANDING: u16 = 30;
 /// From so many cells on the licence has a column.
 const WITH_LICENCE: u16 = 96;
 
@@ -112,8 +114,9 @@ fn draw_model(state: &State, row: Rect, model: &ModelState, chosen: bool, buffer
     text::put(buffer, left, &[(sign, over(Role::Accent)), (" ", Style::new()), (&name, over(Role::Text))]);
     let mut about = Rect { x: left.x + 2 + NAME, width: left.width.saturating_sub(2 + NAME), ..left };
     if row.width >= WITH_LICENCE {
-        about.width = about.width.min(row.width - 2 - NAME - LICENCE - 26);
-        let licence = Rect { x: about.right() + 2, width: LICENCE - 2, ..row };
+        about.width = about.width.min(row.width - 2 - NAME - LICENCE - STANDING);
+        let x = about.right() + 2;
+        let licence = Rect { x, width: (LICENCE - 2).min(left.right().saturating_sub(x)), ..row };
         let words = text::clip(&model.info.license, licence.width, glyphs.ellipsis);
         text::put(buffer, licence, &[(&words, over(Role::Dim))]);
     }
