@@ -164,7 +164,8 @@ impl Gpu {
                 self.dequantize(dtype, stored.as_values(row), wide)?;
             } else {
                 let scale = to.slice_columns(from - ALIGNED, size_of::<f32>()).as_values::<f32>(1);
-                self.upload(scale, &[piece.scale.unwrap_or(1.0)])?;
+                // By a kernel: a copy from ordinary memory might wait for the stream.
+                self.fill(scale, piece.scale.unwrap_or(1.0))?;
                 self.widen(stored.as_values::<F8>(row), scale, wide)?;
             }
             done += rows * ROW;
