@@ -1,7 +1,7 @@
 //! flux-tui: a terminal studio for FLUX.1 on a headless GPU server.
 //!
 //! One package, two processes. The *studio* ([`ui`]) owns the terminal and nothing else; the
-//! *worker* ([`worker`]) owns the models, the device, the queue and the library. They speak over a
+//! *worker* ([`worker`]) owns the models and fetches them, the device, the queue and the library. They speak over a
 //! Unix socket ([`wire`]). The worker is the same binary under a hidden subcommand; whoever needs
 //! one starts it, and nobody stops it while it has work.
 //!
@@ -12,7 +12,8 @@
 //! # Invariants
 //! 1. The process that owns the terminal never owns a CUDA context and never loads a model.
 //! 2. Nothing is acknowledged before it is in the library on disk. A job that was accepted is
-//!    finished, failed with a reason, cancelled by a person, or still queued: after `kill -9` too.
+//!    finished, failed with a reason, cancelled by a person, or still queued: after `kill -9` too. A
+//!    picture that was being drawn goes on from its last checkpoint, a model from what was fetched.
 //! 3. A client can rebuild all that it shows from one [`wire::message::Snapshot`]; later events
 //!    only refine it.
 //! 4. Previews may be dropped, status never. A slow client slows nobody.

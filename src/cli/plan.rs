@@ -6,7 +6,7 @@ use super::failure::Failure;
 use super::generate::{find, model_name, request};
 use super::{load, stdout, text};
 use crate::device::{DeviceChoice, VramBudget};
-use crate::engine::budget::{Limits, Plan};
+use crate::engine::budget::{Limits, Plan, Source};
 use crate::engine::{self, Forecast, Placement, Planned};
 use crate::job::Size;
 use crate::model::ModelName;
@@ -173,11 +173,19 @@ fn blocks(plan: &Plan) -> String {
     match streamed {
         0 => format!("all {all} stay"),
         streamed => format!(
-            "{} of {all} stay; {streamed} are streamed, {} a step through {} slots",
+            "{} of {all} stay; {streamed} are streamed, {} a step {} through {} slots",
             all - streamed,
             gigabytes(plan.streamed_bytes),
+            source(plan.transformer.source),
             plan.transformer.slots
         ),
+    }
+}
+
+fn source(source: Source) -> &'static str {
+    match source {
+        Source::Pinned => "from pinned memory",
+        Source::File => "out of the file, because the host's memory is short,",
     }
 }
 
@@ -236,13 +244,17 @@ mod tests {
         for line in [
             "picture  1024x1024 in 20 steps",
             "memory   a budget of 8 GB; 11.00 GB are free",
-            "blocks   41 of 57 stay; 16 are streamed, 2.50 GB a step through 3 slots",
+            "blocks   41 of 57 stay; 16 are streamed, 2.50 GB a step from pinned memory through 3 slots",
             "T5       is brought for each new prompt",
             "VAE      decodes in strips of 448 pixels",
             "peak     7.90 GB while denoising",
         ] {
             assert!(page.lines().any(|l| l == line), "{line} is not in\n{page}");
         }
+        let mut short = told(16, 8_000_000_000);
+        short.forecast.plan.transformer.source = Source::File;
+        let short = text::table(&rows(&short));
+        assert!(short.contains("out of the file, because the host's memory is short, through 3"), "{short}");
         let free = text::table(&rows(&told(0, u64::MAX)));
         assert!(free.contains("11.00 GB, which is what is free") && free.contains("all 57 stay"), "{free}");
     }

@@ -73,11 +73,9 @@ impl Gpu {
         }
         // A panic of `fill` leaves stages that are whole: each is waited for before it is written.
         let mut staging = self.staging().lock().unwrap_or_else(PoisonError::into_inner);
-        if staging.is_none() {
-            *staging = Some(Staging::new(self)?);
-        }
-        let Some(Staging { stages, next }) = &mut *staging else {
-            return Err(CudaError::Shape("the stages of a card were just made".to_owned()));
+        let Staging { stages, next } = match &mut *staging {
+            Some(staging) => staging,
+            none => none.insert(Staging::new(self)?),
         };
         for at in (0..to.width()).step_by(STAGE) {
             let bytes = (to.width() - at).min(STAGE);

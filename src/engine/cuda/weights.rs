@@ -189,11 +189,25 @@ impl Gpu {
         if dtype != Dtype::F8E4M3 {
             return Err(WeightsError::Dtype { name: name.to_owned(), dtype }.into());
         }
+        self.load_scales(scales, &pieces, to.width())?;
         let mut first = 0;
         for piece in pieces {
             let rows = piece.bytes.len() / to.width();
             self.upload_bytes(to.slice_rows(first, rows).as_bytes(), piece.bytes)?;
-            self.fill(scales.slice_rows(first, rows), piece.scale.unwrap_or(1.0))?;
+            first += rows;
+        }
+        Ok(())
+    }
+
+    /// The scale of each row of fp8 pieces of so many columns: the file's for its tensor, or one.
+    ///
+    /// # Errors
+    /// What the driver says.
+    pub fn load_scales(&self, to: Matrix<'_, f32>, pieces: &[Piece<'_>], columns: usize) -> Result<()> {
+        let mut first = 0;
+        for piece in pieces {
+            let rows = piece.bytes.len() / columns;
+            self.fill(to.slice_rows(first, rows), piece.scale.unwrap_or(1.0))?;
             first += rows;
         }
         Ok(())

@@ -111,7 +111,7 @@ impl Linear {
         };
         match self.weight(memory) {
             Held::Bf16(_) | Held::Blocks(..) if stays => {}
-            Held::Fp8(_, scales) if stays => self.fill_scales(gpu, scales, origin, &weight_name)?,
+            Held::Fp8(_, scales) if stays => origin.scales(gpu, scales, &weight_name, self.inner)?,
             Held::Bf16(weight) => origin.bf16(gpu, weight, &weight_name, &[self.out, self.inner])?,
             Held::Fp8(weight, scales) => {
                 self.fill_fp8(gpu, (weight, scales), origin, &weight_name, scratch)?;
@@ -153,19 +153,6 @@ impl Linear {
             span
         });
         Ok(spans.collect())
-    }
-
-    /// The scales of an fp8 weight alone.
-    fn fill_scales(&self, gpu: &Gpu, scales: Matrix<'_, f32>, origin: &Origin<'_>, name: &str) -> Result<()> {
-        let Origin::File(weights) = origin else { return Ok(()) };
-        let Stored { pieces, .. } = weights.stored(name, &[self.out, self.inner])?;
-        let mut first = 0;
-        for piece in pieces {
-            let rows = piece.bytes.len() / self.inner;
-            gpu.fill(scales.slice_rows(first, rows), piece.scale.unwrap_or(1.0))?;
-            first += rows;
-        }
-        Ok(())
     }
 
     /// fp8 files are taken as they are, with their scales; others are quantised row by row, in pieces.

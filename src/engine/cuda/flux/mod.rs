@@ -166,14 +166,12 @@ impl Flux {
     pub fn streams_from_files(config: &Config, precision: Precision, origin: &Origin<'_>) -> bool {
         let forms = Forms { precision, origin: *origin };
         let (double, single) = place(config, &forms);
-        let all = |layers: usize, spans: Result<usize>| spans.is_ok_and(|spans| spans >= layers);
-        let double = double.iter().enumerate().all(|(index, block)| {
-            all(block.layers(index).count(), block.spans(index, origin, None).map(|spans| spans.len()))
-        });
-        let single = single.iter().enumerate().all(|(index, block)| {
-            all(block.layers(index).count(), block.spans(index, origin, None).map(|spans| spans.len()))
-        });
-        double && single && Modulator::spans(config, &forms).is_ok_and(|spans| !spans.is_empty())
+        let lies = |(name, layer): (String, &Linear)| {
+            layer.as_stored(&name, origin).is_ok_and(|spans| !spans.is_empty())
+        };
+        double.iter().enumerate().all(|(index, block)| block.layers(index).all(lies))
+            && single.iter().enumerate().all(|(index, block)| block.layers(index).all(lies))
+            && Modulator::streams_from_files(config, &forms)
     }
 
     /// Bytes of [`Conditions`] before there are any.

@@ -244,6 +244,14 @@ impl Modulator {
         Ok(spans.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
     }
 
+    /// Whether that is all of them.
+    #[must_use]
+    pub fn streams_from_files(config: &Config, forms: &Forms<'_>) -> bool {
+        let layers = place_layers(&Columns::of(config), forms);
+        let lies = |layer: &Layer| layer.linear.as_stored(&layer.name, &forms.origin);
+        layers.iter().all(|layer| lies(layer).is_ok_and(|spans| !spans.is_empty()))
+    }
+
     /// Bytes of the layers before they are loaded.
     #[must_use]
     pub fn sizes(config: &Config, forms: &Forms<'_>) -> budget::Modulation {

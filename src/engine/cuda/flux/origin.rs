@@ -5,7 +5,7 @@ use half::bf16;
 use crate::engine::cuda::error::Result;
 use crate::engine::cuda::gpu::Gpu;
 use crate::engine::cuda::memory::{F8, Matrix};
-use crate::engine::weights::Weights;
+use crate::engine::weights::{Stored, Weights};
 
 /// Where weights come from.
 #[derive(Debug, Clone, Copy)]
@@ -37,6 +37,20 @@ impl Origin<'_> {
         }
     }
 
+    /// The scales of the rows of a matrix in fp8, of so many columns.
+    ///
+    /// # Errors
+    /// When it is missing or has another shape.
+    pub(super) fn scales(&self, gpu: &Gpu, to: Matrix<'_, f32>, name: &str, columns: usize) -> Result<()> {
+        match self {
+            Self::File(weights) => {
+                let Stored { pieces, .. } = weights.stored(name, &[to.rows(), columns])?;
+                gpu.load_scales(to, &pieces, columns)
+            }
+            Self::Random(_) => gpu.fill(to, 1.0),
+        }
+    }
+
     /// A matrix in fp8 and the scales of its rows.
     ///
     /// # Errors
@@ -51,7 +65,7 @@ impl Origin<'_> {
         match self {
             Self::File(weights) => gpu.load_fp8(to, scales, weights, name),
             Self::Random(seed) => {
-                gpu.fill(scales, 1.0)?;
+                self.scales(gpu, scales, name, to.width())?;
                 gpu.random_fp8(to, seed_of(*seed, name), DEVIATION)
             }
         }
