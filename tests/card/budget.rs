@@ -87,13 +87,18 @@ impl Watch for StopAt {
     }
 }
 
-/// Everything streamed through 2 and 3 slots, every second block, and the modulation layers alone.
+/// Everything streamed through 1 to 3 slots, from pinned memory and out of the file by the host, every second block, and
+/// the modulation layers alone.
 fn plans(blocks: usize) -> Vec<(&'static str, Residence)> {
     let every_second = (0..blocks).map(|block| block % 2 == 1).collect();
+    let by_the_host = |slots| Residence { source: Source::File, ..Residence::nothing(blocks, slots) };
     vec![
         ("everything, 2 slots", Residence::nothing(blocks, 2)),
         ("everything, 3 slots", Residence::nothing(blocks, 3)),
         ("everything, 1 slot", Residence::nothing(blocks, 1)),
+        ("everything, 1 slot, by the host", by_the_host(1)),
+        ("everything, 2 slots, by the host", by_the_host(2)),
+        ("everything, 3 slots, by the host", by_the_host(3)),
         ("every second block", Residence { streamed: every_second, slots: 2, ..Residence::whole(blocks) }),
         ("modulation", Residence { modulation_stays: false, ..Residence::whole(blocks) }),
     ]
