@@ -114,6 +114,34 @@ impl Sampler {
     }
 }
 
+/// Reads how much memory of single cards is in use.
+#[derive(Debug)]
+pub struct CardMemory(Option<Nvml>);
+
+/// Memory of one card that is in use, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InUse {
+    /// By all.
+    pub used: u64,
+    /// By this process; `None` where NVML does not list processes.
+    pub ours: Option<u64>,
+}
+
+impl CardMemory {
+    /// Opens NVML where the driver has one.
+    #[must_use]
+    pub fn open() -> Self {
+        Self(Nvml::init().ok())
+    }
+
+    /// Of the card with this UUID, as NVML writes it; `None` where it cannot be read.
+    #[must_use]
+    pub fn of(&self, uuid: &str) -> Option<InUse> {
+        let device = self.0.as_ref()?.device_by_uuid(uuid).ok()?;
+        Some(InUse { used: device.memory_info().ok()?.used, ours: ours(&device) })
+    }
+}
+
 /// A card whose memory cannot be read is left out; what else it does not say is `None`.
 fn gpu(device: &Device<'_>, index: u32) -> Result<Gpu, NvmlError> {
     let memory = device.memory_info()?;
@@ -148,6 +176,11 @@ mod tests {
         let host = Sampler::new().sample().host;
         assert!(host.cores > 0, "{host:?}");
         assert!(0 < host.ours && host.ours < host.used && host.used <= host.total, "{host:?}");
+    }
+
+    #[test]
+    fn a_card_that_is_not_there_uses_nothing() {
+        assert_eq!(CardMemory::open().of("GPU-00000000-0000-0000-0000-000000000000"), None);
     }
 
     #[test]

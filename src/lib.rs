@@ -30,12 +30,12 @@
 //!
 //! | module | may import |
 //! |---|---|
-//! | [`device`] | nothing of ours |
+//! | [`device`], [`usage`] | nothing of ours |
 //! | [`job`], [`model`] | each other, device |
 //! | [`paths`], [`config`], [`gpu`] | device, job, model |
-//! | [`wire`], [`library`], [`catalog`] | device, job, model, paths, config, gpu |
+//! | [`wire`], [`library`], [`catalog`] | device, job, model, paths, config, gpu, usage |
 //! | [`fetch`] | catalog (which files make a model is told to it) |
-//! | [`engine`] | device, job, model (files and placements are handed to it) |
+//! | [`engine`] | device, job, model, usage (files and placements are handed to it) |
 //! | [`worker`] | all but client, ui and cli |
 //! | [`client`] | device, job, model, paths, gpu, wire |
 //! | [`ui`] | device, job, model, paths, config, gpu, wire, client |
@@ -67,5 +67,6 @@ pub mod library;
 pub mod model;
 pub mod paths;
 pub mod ui;
+pub mod usage;
 pub mod wire;
 pub mod worker;

@@ -12,6 +12,7 @@ use crate::engine::EngineError;
 use crate::engine::weights::WeightsError;
 use crate::fetch::FetchError;
 use crate::job::{JobError, JobId};
+use crate::library::LibraryError;
 use crate::library::png::PngError;
 use crate::paths::NoHome;
 use crate::ui::StudioError;
@@ -104,6 +105,9 @@ pub(super) enum Failure {
     /// The worker could not start or go on (only in `worker run`).
     #[error(transparent)]
     Worker(#[from] WorkerError),
+    /// What is kept of earlier pictures could not be read.
+    #[error(transparent)]
+    Library(#[from] LibraryError),
     /// The studio has no terminal, or lost it.
     #[error(transparent)]
     Studio(#[from] StudioError),

@@ -1,21 +1,25 @@
 //! `flux-tui plan`: what a picture will take of a card, before anything is loaded.
 
+mod past;
+
 use serde::Serialize;
 
 use super::failure::Failure;
 use super::generate::{find, model_name, request};
 use super::{load, stdout, text};
-use crate::device::{DeviceChoice, VramBudget};
+use crate::device::{Device, DeviceChoice, LoadOptions, VramBudget};
 use crate::engine::budget::{Limits, Plan, Source};
 use crate::engine::{self, Forecast, Placement, Planned};
 use crate::job::Size;
+use crate::library::{Glance, Kind};
 use crate::model::ModelName;
 use crate::paths::Paths;
+use crate::usage::Learned;
 
 /// Say what a picture will take of a card's memory, what stays there and what is streamed, and how long it will take.
 ///
-/// Reads only the headers of the model's files, and tries how fast the card and the copies to it are. A plan that
-/// cannot work says what would.
+/// Reads only the headers of the model's files. How fast the card and the copies to it are is known from the pictures
+/// that were drawn on it, or tried now. A plan that cannot work says what would.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The model's name, or the path of a transformer [default: nano].
@@ -35,6 +39,9 @@ pub(super) struct Args {
     device: Option<DeviceChoice>,
     #[command(flatten)]
     load: load::Flags,
+    /// Say what the last N pictures took beside what was planned for them; nothing is planned.
+    #[arg(long, value_name = "N", conflicts_with_all = ["model", "width", "height", "steps", "device"])]
+    past: Option<u32>,
     /// Print one JSON object instead; memory in bytes, times in seconds.
     #[arg(long)]
     json: bool,
@@ -52,6 +59,8 @@ struct Told {
     #[serde(flatten)]
     forecast: Forecast,
     predicted: Predicted,
+    /// What is known from earlier pictures.
+    learned: Learned,
 }
 
 /// What the plan comes to.
@@ -72,6 +81,9 @@ const BEFORE_THE_FIRST_STEP: f64 = 0.05;
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let paths = Paths::from_env()?;
+    if let Some(count) = args.past {
+        return past::tell(&paths, count, args.json);
+    }
     let name = args.model.as_deref().map_or_else(|| ModelName::new(ModelName::NANO), model_name);
     let entry = find(&paths, &name)?;
     let usual = entry.info.defaults;
@@ -83,7 +95,8 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     if !device.is_gpu() {
         return Err(Failure::NoCard);
     }
-    let on = Placement::new(device, options).for_pictures(picture);
+    let learned = learned(&paths, device, (&name, options, size))?;
+    let on = Placement::new(device, options).for_pictures(picture).knowing(learned);
     let forecast = engine::plan(&name, &entry.parts, entry.info.limits, &on)?;
     let told = Told {
         version: env!("CARGO_PKG_VERSION"),
@@ -94,8 +107,21 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         steps: picture.steps,
         predicted: predicted(&forecast.plan),
         forecast,
+        learned,
     };
     if args.json { stdout::json(&told) } else { stdout::write(&text::table(&rows(&told))) }
+}
+
+/// What the pictures of this model on this card taught.
+fn learned(
+    paths: &Paths,
+    device: Device,
+    (model, load, size): (&ModelName, LoadOptions, Size),
+) -> Result<Learned, Failure> {
+    let (Some(card), Some(glance)) = (engine::identity(device), Glance::at(&paths.library())?) else {
+        return Ok(Learned::default());
+    };
+    Ok(glance.learned(&Kind { card, model: model.clone(), load, size })?)
 }
 
 fn predicted(plan: &Plan) -> Predicted {
@@ -157,7 +183,25 @@ fn rows(told: &Told) -> Vec<(&'static str, String)> {
                 predicted.step, predicted.picture
             ),
         ),
+        ("known", known_from(&told.learned)),
     ]
+}
+
+/// What the times and the context's size are known from.
+fn known_from(learned: &Learned) -> String {
+    let of = |known: bool, what: &'static str| known.then_some(what);
+    let known: Vec<_> = [
+        of(learned.step.is_some(), "how long steps take"),
+        of(learned.context.is_some(), "what the context takes"),
+        of(learned.card.is_some(), "how fast the card is"),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    match &known[..] {
+        [] => "by trying the card now: no picture of it is remembered".to_owned(),
+        known => format!("from earlier pictures: {}", known.join(", ")),
+    }
 }
 
 fn memory(limits: Limits) -> String {
@@ -235,7 +279,8 @@ mod tests {
         let predicted = predicted(&forecast.plan);
         let device = "cuda:0, a card".to_owned();
         let (model, version) = (ModelName::new("mine"), "0");
-        Told { version, model, device, width: 1024, height: 1024, steps: 20, forecast, predicted }
+        let learned = Learned { context: Some(550_000_000), ..Learned::default() };
+        Told { version, model, device, width: 1024, height: 1024, steps: 20, forecast, predicted, learned }
     }
 
     #[test]
@@ -248,6 +293,7 @@ mod tests {
             "T5       is brought for each new prompt",
             "VAE      decodes in strips of 448 pixels",
             "peak     7.90 GB while denoising",
+            "known    from earlier pictures: what the context takes",
         ] {
             assert!(page.lines().any(|l| l == line), "{line} is not in\n{page}");
         }

@@ -21,16 +21,17 @@ pub mod text;
 pub mod vae;
 pub mod weights;
 
-pub use placement::{Forecast, describe, devices, load, plan};
+pub use placement::{Forecast, describe, devices, identity, load, plan};
 pub use resume::{LatentValues, StepLatent};
 pub use text::tokenize::{Counter, TokenizeError};
 
 use crate::device::{Device, LoadOptions};
 use crate::job::{Prompt, Size, Times, TokenCount};
 use crate::model::ModelName;
+use crate::usage::{Learned, Usage};
 
 /// Where and how a model is loaded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Placement {
     /// One of [`devices`].
     pub device: Device,
@@ -40,6 +41,8 @@ pub struct Placement {
     pub picture: Planned,
     /// Whether to leave more of a card's memory free than usual: it has run out once.
     pub cautious: bool,
+    /// What earlier pictures on the device taught. What is not known is tried or guessed.
+    pub learned: Learned,
 }
 
 /// Of which size and steps pictures are expected. Larger ones are drawn where there is room.
@@ -62,13 +65,19 @@ impl Placement {
     /// There and so, for pictures of the usual size.
     #[must_use]
     pub fn new(device: Device, options: LoadOptions) -> Self {
-        Self { device, options, picture: Planned::default(), cautious: false }
+        Self { device, options, picture: Planned::default(), cautious: false, learned: Learned::default() }
     }
 
     /// The same for these pictures.
     #[must_use]
     pub fn for_pictures(self, picture: Planned) -> Self {
         Self { picture, ..self }
+    }
+
+    /// The same with what earlier pictures taught.
+    #[must_use]
+    pub fn knowing(self, learned: Learned) -> Self {
+        Self { learned, ..self }
     }
 }
 
@@ -96,6 +105,8 @@ pub struct Drawn {
     pub cuts: Vec<TokenCount>,
     /// Where the time went; `load` is zero here.
     pub times: Times,
+    /// What it took of a card, beside what was planned.
+    pub usage: Option<Usage>,
 }
 
 /// How far the engine is.

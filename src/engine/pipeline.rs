@@ -205,7 +205,7 @@ impl Pipeline {
         check(observer)?;
         observer.report(Report::Decoding);
         let rgb = self.decode(&tokens, brief.size, observer)?;
-        Ok(Drawn { rgb, cuts, times: Times { load: 0.0, encode, denoise, decode: seconds() } })
+        Ok(Drawn { rgb, cuts, times: Times { load: 0.0, encode, denoise, decode: seconds() }, usage: None })
     }
 }
 

@@ -28,6 +28,15 @@ pub fn describe(device: Device) -> String {
     }
 }
 
+/// What tells a card from all others, whatever its number is; `None` of the CPU.
+#[must_use]
+pub fn identity(device: Device) -> Option<String> {
+    match device {
+        Device::Cpu => None,
+        Device::Cuda(number) => cards::identity(number),
+    }
+}
+
 /// The CPU alone.
 pub(super) fn describe_cpu() -> String {
     match rayon::current_num_threads() {
@@ -67,7 +76,7 @@ pub struct Forecast {
     pub t5_on_cpu: bool,
     /// What may be held.
     pub limits: Limits,
-    /// How fast bytes come and steps run; measured now.
+    /// How fast bytes come and steps run: learned from earlier pictures, or tried now.
     pub speed: Speed,
     /// How the model is kept and what that takes.
     pub plan: Plan,
@@ -120,6 +129,10 @@ mod cards {
         known.map_or_else(|| format!("cuda:{number}"), |card| format!("cuda:{number}, {}", card.name))
     }
 
+    pub fn identity(number: u32) -> Option<String> {
+        card::usable().iter().find(|card| card.ordinal == number).map(|card| card.uuid.clone())
+    }
+
     /// The card is opened for the model and closed with it, so that a freed model leaves nothing on it.
     pub fn load(
         name: &ModelName,
@@ -166,6 +179,10 @@ mod cards {
 
     pub fn describe(number: u32) -> String {
         format!("cuda:{number}")
+    }
+
+    pub fn identity(_: u32) -> Option<String> {
+        None
     }
 
     pub fn load(

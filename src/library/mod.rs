@@ -19,6 +19,7 @@ mod order;
 mod pictures;
 pub mod png;
 mod schema;
+mod usage;
 mod wanted;
 
 use std::fs::{self, File, TryLockError};
@@ -30,6 +31,7 @@ use rusqlite::{Connection, ErrorCode};
 pub use checkpoint::{Checkpoint, CheckpointKey};
 pub use error::LibraryError;
 pub use folder::Folder;
+pub use usage::{Glance, Kind, Past};
 
 use crate::paths::Paths;
 use checkpoint::Checkpoints;

@@ -90,6 +90,31 @@ const MIGRATIONS: &[&str] = &[
     ) STRICT;
     INSERT INTO queue VALUES (1, 0);
     ",
+    // 6: what pictures took of cards beside what was planned: bytes (peak and short without the context), seconds
+    // (compute: of a step that did not wait for copies; NULL where it is not known). How fast each card is.
+    "
+    CREATE TABLE cards (
+        card TEXT PRIMARY KEY,
+        bf16 REAL NOT NULL,
+        fp8 REAL,
+        pinned REAL NOT NULL,
+        mapped REAL NOT NULL
+    ) STRICT;
+    CREATE TABLE usage (
+        picture INTEGER PRIMARY KEY REFERENCES pictures (id),
+        card TEXT NOT NULL,
+        foreseen_peak INTEGER NOT NULL,
+        foreseen_context INTEGER NOT NULL,
+        foreseen_step REAL NOT NULL,
+        peak INTEGER NOT NULL,
+        context INTEGER,
+        short INTEGER NOT NULL,
+        step REAL,
+        compute REAL,
+        decode REAL NOT NULL
+    ) STRICT;
+    CREATE INDEX usage_card ON usage (card, picture);
+    ",
 ];
 
 /// The version that this program writes.

@@ -35,6 +35,7 @@ mod session;
 mod standing;
 mod store;
 mod tokens;
+mod usage;
 mod wanted;
 
 use std::fs::File;
@@ -107,6 +108,10 @@ pub trait Models: Send + Sync {
     fn counter(&self, name: &ModelName) -> Result<Box<dyn Count>, EngineError>;
     /// A device, for a person.
     fn describe(&self, device: Device) -> String;
+    /// What tells a card from all others; `None` of the CPU.
+    fn identity(&self, _device: Device) -> Option<String> {
+        None
+    }
 }
 
 /// The tokenizers of a model.

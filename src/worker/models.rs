@@ -146,6 +146,10 @@ impl Models for Catalogued {
     fn describe(&self, device: Device) -> String {
         engine::describe(device)
     }
+
+    fn identity(&self, device: Device) -> Option<String> {
+        engine::identity(device)
+    }
 }
 
 impl Count for Counter {

@@ -17,6 +17,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::checkpoint::Keeper;
 use super::queue::Work;
 use super::store::Store;
+use super::usage::Ledger;
 use super::{Models, WorkerError};
 use crate::device::{Device, LoadOptions};
 use crate::engine::{Brief, Draw, Drawn, EngineError, Observer, Placement, Planned, Report as Reached};
@@ -84,6 +85,7 @@ pub struct Supplies {
 struct Painter {
     supplies: Supplies,
     device: Device,
+    ledger: Ledger,
 }
 
 /// The loaded model.
@@ -96,6 +98,8 @@ struct Loaded {
     /// Whether it was loaded anew because memory had run out.
     cautious: bool,
     draw: Box<dyn Draw>,
+    /// Bytes of the card's memory that were in use before it was loaded.
+    used_before: Option<u64>,
     /// Seconds that loading took, until a picture has been charged with them.
     took: f64,
 }
@@ -142,7 +146,8 @@ impl Supplies {
     /// When the system has no thread left.
     pub fn start(&self, device: Device) -> io::Result<(mpsc::Sender<Order>, thread::JoinHandle<()>)> {
         let (sender, orders) = mpsc::channel();
-        let painter = Painter { supplies: self.clone(), device };
+        let ledger = Ledger::new(self.store.clone(), self.models.identity(device));
+        let painter = Painter { supplies: self.clone(), device, ledger };
         let name = format!("engine {device}");
         let thread = thread::Builder::new().name(name).spawn(move || painter.obey(&orders))?;
         Ok((sender, thread))
@@ -238,9 +243,13 @@ impl Painter {
         watcher.reached(Stage::Saving);
         let Some(engine) = loaded else { return Err(Failure::Stopped) };
         let precision = format!("{}, {}", engine.precision(), self.about());
-        let saved = self.save(work, drawn, precision, engine.took)?;
+        let usage = drawn.usage;
+        let (picture, state) = self.save(work, drawn, precision, engine.took)?;
         engine.took = 0.0;
-        Ok(saved)
+        if let Some(usage) = usage {
+            self.ledger.keep(picture.id, usage, engine.used_before);
+        }
+        Ok((picture, state))
     }
 
     /// Draws. Where memory does not suffice the model is loaded again, once: planned for this size, if it was planned
@@ -292,10 +301,11 @@ impl Painter {
         watcher: &mut Watcher<'_>,
     ) -> Result<(), Failure> {
         let (name, options, begun) = (&job.model, job.load, Instant::now());
-        let on = Placement { device: self.device, options, picture, cautious };
+        let (used_before, learned) = (self.ledger.used(), self.ledger.learned(job));
+        let on = Placement { device: self.device, options, picture, cautious, learned };
         let draw = self.supplies.models.load(name, &on, watcher)?;
         let took = begun.elapsed().as_secs_f64();
-        let engine = Loaded { name: name.clone(), options, picture, cautious, draw, took };
+        let engine = Loaded { name: name.clone(), options, picture, cautious, draw, used_before, took };
         let precision = engine.precision();
         tracing::info!(model = %name, device = %self.device, seconds = took, precision, "loaded");
         let status = EngineStatus {

@@ -5,9 +5,10 @@ use flux_tui::client::Client;
 use flux_tui::device::{Device, DeviceChoice, NoDevice, PrecisionChoice};
 use flux_tui::job::{Job, JobState, Seed};
 use flux_tui::model::ModelName;
+use flux_tui::usage::{Learned, Observed};
 use flux_tui::wire::message::*;
 
-use crate::scripted::Scripted;
+use crate::scripted::{Scripted, TOOK};
 use crate::support::{Place, Watch, job, job_of, within};
 
 const FIRST: Device = Device::Cuda(0);
@@ -251,4 +252,25 @@ async fn previews_of_both_pictures_come() {
             .collect()
     };
     assert_eq!(previews(&late), previews(&watch.shown));
+}
+
+#[tokio::test]
+async fn a_load_is_told_what_earlier_pictures_of_the_card_took() {
+    let mut place = Place::started_on(&[FIRST, Device::Cpu]).await;
+    let mut watch = place.watch().await;
+    let in_ = |precision| job("a").placed(DeviceChoice::Auto, precision);
+    for precision in [PrecisionChoice::Auto, PrecisionChoice::Fp8, PrecisionChoice::Auto] {
+        watch.draw(in_(precision)).await;
+    }
+    // Another worker knows it too; the CPU has nothing to plan.
+    place.stop().await;
+    place.start().await;
+    let mut watch = place.watch().await;
+    watch.draw(in_(PrecisionChoice::Auto)).await;
+    watch.draw(job("a").placed(DeviceChoice::Cpu, PrecisionChoice::Auto)).await;
+    let of_the_card = Learned { card: Some(TOOK.card), ..Learned::default() };
+    let tokens = job("a").size.image_tokens();
+    let seen = |seconds| Some(Observed { tokens, seconds });
+    let all = Learned { short: 100, step: seen(0.25), decode: seen(0.125), ..of_the_card };
+    assert_eq!(place.models.learned(), [Learned::default(), of_the_card, all, all, Learned::default()]);
 }

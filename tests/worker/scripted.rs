@@ -3,7 +3,7 @@
 //! fails after the first step, `panic` panics there, `nan` breaks down as a computation does,
 //! `taken` finds no memory there unless it was loaded with care, `scarce` never finds any,
 //! `broken` cannot be loaded, `slow` takes 5 ms a step. It runs on as many devices as it is told to
-//! pretend; `hold0` and `hold1` wait only on the card with that number.
+//! pretend, says of pictures on cards what they took; `hold0` and `hold1` wait only on the card with that number.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
@@ -16,6 +16,7 @@ use flux_tui::engine::{
 };
 use flux_tui::job::{Encoder, Size, Times, TokenCount};
 use flux_tui::model::{Defaults, ModelInfo, ModelName, TextLimits};
+use flux_tui::usage::{CardPace, Foreseen, Learned, Usage};
 use flux_tui::worker::{Count, Models};
 
 /// Two models, `alpha` and `beta`, that are the same but for their names.
@@ -33,6 +34,8 @@ struct Inner {
     devices: Vec<Device>,
     /// Every load: where, which model, in which precision.
     loaded: Mutex<Vec<(Device, ModelName, PrecisionChoice)>>,
+    /// What each load was told of earlier pictures.
+    learned: Mutex<Vec<Learned>>,
     held: Mutex<Held>,
     changed: Condvar,
     loads: AtomicU32,
@@ -58,6 +61,11 @@ impl Scripted {
     /// Every load so far: where, which model, in which precision.
     pub fn loaded(&self) -> Vec<(Device, ModelName, PrecisionChoice)> {
         self.0.loaded.lock().expect("nobody panics with it").clone()
+    }
+
+    /// What each load so far was told of earlier pictures.
+    pub fn learned(&self) -> Vec<Learned> {
+        self.0.learned.lock().expect("nobody panics with it").clone()
     }
 
     /// Lets one picture, or one count, that is held go on.
@@ -133,6 +141,7 @@ impl Models for Scripted {
         self.0.loads.fetch_add(1, Ordering::Relaxed);
         let load = (on.device, name.clone(), on.options.precision);
         self.0.loaded.lock().expect("nobody panics with it").push(load);
+        self.0.learned.lock().expect("nobody panics with it").push(on.learned);
         for done in 0..=10 {
             observer.report(Report::Loading { done, total: 10 });
         }
@@ -150,6 +159,10 @@ impl Models for Scripted {
             Device::Cuda(number) => format!("script {number}"),
         }
     }
+
+    fn identity(&self, device: Device) -> Option<String> {
+        device.is_gpu().then(|| self.describe(device))
+    }
 }
 
 /// Counts words.
@@ -166,6 +179,17 @@ impl Count for Words {
         Ok(vec![count(Encoder::T5), count(Encoder::Clip)])
     }
 }
+
+/// What every picture on a card takes: more than was planned.
+pub const TOOK: Usage = Usage {
+    foreseen: Foreseen { peak: 8_000, context: 600, step: 0.5 },
+    peak: 7_500,
+    held: 5_000,
+    step: Some(0.25),
+    compute: Some(0.25),
+    decode: 0.125,
+    card: CardPace { bf16: 500.0, fp8: None, pinned: 25e9, mapped: 20e9 },
+};
 
 struct Engine {
     models: Scripted,
@@ -255,7 +279,8 @@ impl Draw for Engine {
         observer.report(Report::Decoding);
         let pixels = (brief.size.width() * brief.size.height()) as usize;
         let times = Times { load: 0.0, encode: 0.25, denoise: 0.5, decode: 0.125 };
-        Ok(Drawn { rgb: colour(brief.seed).repeat(pixels), cuts: Vec::new(), times })
+        let usage = self.on.device.is_gpu().then_some(TOOK);
+        Ok(Drawn { rgb: colour(brief.seed).repeat(pixels), cuts: Vec::new(), times, usage })
     }
 
     fn precision(&self) -> String {

@@ -209,7 +209,7 @@ mod tests {
             // The warm-up is first; it must not be seen in the result.
             let scale = if self.drawn == 1 { 1000.0 } else { f64::from(self.drawn) };
             let times = Times { load: 0.0, encode: scale, denoise: 10.0 * scale, decode: 100.0 * scale };
-            Ok(Drawn { rgb: Vec::new(), cuts: Vec::new(), times })
+            Ok(Drawn { rgb: Vec::new(), cuts: Vec::new(), times, usage: None })
         }
 
         fn precision(&self) -> String {

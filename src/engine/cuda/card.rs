@@ -16,6 +16,8 @@ pub struct Card {
     pub ordinal: u32,
     /// The product's name.
     pub name: String,
+    /// What tells it from all other cards, as NVML writes it: `GPU-` and a UUID.
+    pub uuid: String,
     /// Compute capability: 8.6 is `(8, 6)`.
     pub capability: (i32, i32),
     /// Multiprocessors.
@@ -61,6 +63,7 @@ impl Card {
         Ok(Self {
             ordinal,
             name: device::get_name(handle).map_err(&failed)?,
+            uuid: uuid(device::get_uuid(handle).map_err(&failed)?.bytes.map(|byte| byte as u8)),
             capability: (
                 attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?,
                 attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?,
@@ -72,6 +75,12 @@ impl Card {
                 as u32,
         })
     }
+}
+
+fn uuid(bytes: [u8; 16]) -> String {
+    let hex = |part: &[u8]| part.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let parts = [0..4, 4..6, 6..8, 8..10, 10..16].map(|part| hex(&bytes[part]));
+    format!("GPU-{}", parts.join("-"))
 }
 
 /// All cards that the driver shows.

@@ -23,6 +23,7 @@
 //! | [`plan`] | what the planner of memory is told |
 //! | [`prompts`] | both encoders, wherever each reads, and what they read last |
 //! | [`prepare`] | what a model will take, before anything of it is there |
+//! | [`foresight`] | what a picture is expected to take, and what it took |
 //! | [`pipeline`] | a model, from prompt to pixels |
 //! | [`synthetic`] | a model of random weights, to be measured without any file |
 //! | [`budgeted`] | such a model, whole, held to a budget of memory |
@@ -38,6 +39,7 @@ pub mod dequantize;
 pub mod error;
 pub mod examine;
 pub mod flux;
+pub mod foresight;
 pub mod gpu;
 pub mod host;
 pub mod memory;

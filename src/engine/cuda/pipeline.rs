@@ -14,14 +14,14 @@ use super::flux::precision::Choice;
 use super::flux::step::Watch;
 use super::flux::workspace::Workspace;
 use super::flux::{Conditions, Flux};
+use super::foresight::{Foresight, Seen, Stages};
 use super::gpu::Gpu;
 use super::memory::{Buffer, Matrix};
-use super::plan;
 use super::prepare::Prepared;
 use super::prompts::{Encoded, Prompts, T5Reader};
 use super::text::{Clip, T5};
 use super::vae::Decoder;
-use crate::engine::budget::Plan;
+use crate::engine::budget::{Plan, Tile};
 use crate::engine::files::{Files, Progress};
 use crate::engine::preview::Projection;
 use crate::engine::resume;
@@ -30,10 +30,10 @@ use crate::engine::sample::schedule::{Shift, sigmas};
 use crate::engine::text::t5 as host;
 use crate::engine::vae::decoder::Scaling;
 use crate::engine::{
-    Brief, Draw, Drawn, EngineError, LatentPreview, LatentValues, Observer, Placement, Report, Step,
+    Brief, Draw, Drawn, EngineError, LatentPreview, LatentValues, Observer, Placement, Planned, Report, Step,
     StepLatent, latent,
 };
-use crate::job::{Size, Times};
+use crate::job::Times;
 use crate::model::{ModelName, Parts, TextLimits};
 
 /// A loaded model.
@@ -46,6 +46,7 @@ pub struct Pipeline {
     projection: Projection,
     choice: Choice,
     plan: Plan,
+    foresight: Foresight,
     /// Bytes that may be held, the context included.
     allowed: u64,
     /// Of all weights.
@@ -77,8 +78,9 @@ impl Pipeline {
         let files = Files::open(name, parts, limits)?;
         let mut progress =
             Progress::begin(observer, [&files.t5, &files.clip, &files.vae, &files.transformer])?;
-        let Prepared { config, choice, t5_on_host, limits, plan, .. } =
-            Prepared::new(gpu, name, (&files, parts), limits, on)?;
+        let prepared = Prepared::new(gpu, name, (&files, parts), limits, on)?;
+        let foresight = Foresight::new(&prepared, on.picture);
+        let Prepared { config, choice, t5_on_host, limits, plan, .. } = prepared;
         took.lap("planning", 0);
         let Files { counter, t5, clip, vae, transformer } = files;
         let digest = resume::digest([&t5, &clip, &vae, &transformer]);
@@ -126,6 +128,7 @@ impl Pipeline {
             projection,
             choice,
             plan,
+            foresight,
             allowed: limits.budget.min(limits.free),
             digest,
         })
@@ -143,13 +146,13 @@ impl Pipeline {
         sigmas(brief.steps, brief.size.image_tokens(), shift)
     }
 
-    /// Draws; the finished latent is in the workspace.
+    /// Draws; the finished latent is in the workspace. Gives the seconds of each step too.
     fn denoise(
         &self,
         (brief, begun): (&Brief, Option<&StepLatent>),
         encoded: &Encoded,
         observer: &mut dyn Observer,
-    ) -> Result<Workspace> {
+    ) -> Result<(Workspace, Vec<f64>)> {
         let (gpu, config) = (&self.gpu, &self.flux.config);
         let grid = latent::grid(brief.size);
         let sigmas = self.sigmas(brief);
@@ -177,15 +180,18 @@ impl Pipeline {
         };
         tell(done, sigmas[done]);
         let mut watch = Throttle { gpu, observer: &observer, ahead: VecDeque::new() };
+        let mut took = Vec::with_capacity(times.len());
         for (step, pair) in sigmas.windows(2).enumerate().skip(done) {
+            let begun = Instant::now();
             self.flux.evaluate(&workspace, &conditions, step, &mut watch)?;
             let velocity = workspace.velocity(config.out_channels).slice_rows(0, image);
             let input = workspace.input().slice_rows(0, image);
             gpu.euler_step(workspace.latent(), velocity, (pair[0], pair[1]), workspace.estimate(), input)?;
             gpu.wait()?;
+            took.push(begun.elapsed().as_secs_f64());
             tell(step + 1, pair[1]);
         }
-        Ok(workspace)
+        Ok((workspace, took))
     }
 
     fn condition(
@@ -207,18 +213,21 @@ impl Pipeline {
 
     /// Bytes that may still be taken by the plan's limits.
     fn left(&self) -> u64 {
-        self.allowed.saturating_sub(plan::CONTEXT + self.gpu.held())
+        self.allowed.saturating_sub(self.foresight.outside() + self.gpu.held())
     }
 
-    /// The tiles to decode a picture in. Refuses one that does not fit beside what stays: the model was planned for
-    /// another size.
-    fn check(&self, size: Size, steps: u32) -> Result<(usize, usize)> {
+    /// The tiles to decode a picture in, and what its stages take. Refuses one that does not fit beside what stays: the
+    /// model was planned for another size.
+    fn check(&self, Planned { size, steps }: Planned) -> Result<(Tile, Stages)> {
         let (config, image) = (&self.flux.config, size.image_tokens());
         let text = self.prompts.tokens();
         let workspace = Workspace::bytes_for(config, self.flux.precision, text, image);
         let conditions = Flux::condition_bytes(config, text, image, steps as usize);
         self.within((workspace + conditions) as u64, "the steps of a picture of this size")?;
-        self.tile(latent::grid(size))
+        let tile = self.tile(latent::grid(size))?;
+        let latent = image * config.in_channels * size_of::<f32>();
+        let (conditions, workspace) = (conditions as u64, workspace as u64);
+        Ok((tile, Stages { conditions, workspace, decode: [latent as u64, tile.bytes] }))
     }
 
     fn within(&self, wanted: u64, purpose: &'static str) -> Result<()> {
@@ -229,13 +238,12 @@ impl Pipeline {
     }
 
     /// The largest tiles that fit.
-    fn tile(&self, grid: (usize, usize)) -> Result<(usize, usize)> {
+    fn tile(&self, grid: (usize, usize)) -> Result<Tile> {
         let (tiles, left) = (self.decoder.tiles(grid), self.left());
-        let fitting = tiles.iter().find(|tile| tile.bytes <= left);
-        if let (None, Some(smallest)) = (fitting, tiles.last()) {
-            self.within(smallest.bytes, "decoding a picture of this size")?;
-        }
-        Ok(fitting.map_or(grid, |tile| (tile.rows, tile.columns)))
+        let fitting = tiles.iter().find(|tile| tile.bytes <= left).or(tiles.last()).copied();
+        let tile = fitting.ok_or_else(|| CudaError::Shape("a picture of no tiles".to_owned()))?;
+        self.within(tile.bytes, "decoding a picture of this size")?;
+        Ok(tile)
     }
 
     /// The latent alone, so that the rest of a step's memory is free for the VAE.
@@ -262,23 +270,32 @@ impl Draw for Pipeline {
         check(observer)?;
         begun.map_or(Ok(()), |begun| begun.check(brief, self.flux.config.in_channels))?;
         self.gpu.bind().map_err(during("taking the card"))?;
-        let tile = self.check(brief.size, brief.steps).map_err(during("planning"))?;
+        let picture = Planned { size: brief.size, steps: brief.steps };
+        let (tile, stages) = self.check(picture).map_err(during("planning"))?;
+        self.gpu.forget_peak();
+        let held = self.gpu.held();
         observer.report(Report::Encoding);
-        let encoded = self.prompts.read(&self.gpu, brief.prompt.as_str())?;
+        let (encoded, anew) = self.prompts.read(&self.gpu, brief.prompt.as_str())?;
+        let foreseen = self.foresight.of(&self.flux.config, picture, anew, held, stages);
         let encode = seconds();
         check(observer)?;
-        let workspace = self.denoise((brief, begun), &encoded, observer).map_err(during("drawing"))?;
+        let (workspace, steps) =
+            self.denoise((brief, begun), &encoded, observer).map_err(during("drawing"))?;
         let latent = self.latent(workspace).map_err(during("drawing"))?;
         let denoise = seconds();
         check(observer)?;
         observer.report(Report::Decoding);
         let tokens = latent.matrix(0, brief.size.image_tokens(), self.flux.config.in_channels);
-        let rgb = self.decoder.picture(tokens, latent::grid(brief.size), tile).map_err(during("decoding"))?;
-        let rgb = rgb.ok_or(EngineError::NotFinite { stage: "decoding" })?;
+        let (rows, columns) = (tile.rows, tile.columns);
+        let rgb = self.decoder.picture(tokens, latent::grid(brief.size), (rows, columns));
+        let rgb = rgb.map_err(during("decoding"))?.ok_or(EngineError::NotFinite { stage: "decoding" })?;
+        let decode = seconds();
+        let seen = Seen { peak: self.gpu.peak(), held, steps: &steps, decode, work: tile.work };
         Ok(Drawn {
             rgb,
             cuts: encoded.cuts.clone(),
-            times: Times { load: 0.0, encode, denoise, decode: seconds() },
+            times: Times { load: 0.0, encode, denoise, decode },
+            usage: Some(self.foresight.usage(foreseen, seen)),
         })
     }
 

@@ -76,6 +76,22 @@ impl Model<'_> {
 /// # Errors
 /// When there is no memory for the trial.
 pub fn speed(gpu: &Arc<Gpu>, step: Option<f64>) -> Result<Speed> {
+    let (pinned, mapped) = try_copies(gpu)?;
+    Ok(Speed { step, ..copying(pinned, mapped) })
+}
+
+/// Of these bytes a second from pinned and from ordinary memory; nothing is known of steps.
+#[must_use]
+pub fn copying(pinned: f64, mapped: f64) -> Speed {
+    let mapped = mapped.min(pinned);
+    Speed { pinned, mapped, disk: DISK.min(mapped), step: None, decode: None }
+}
+
+/// Bytes a second from pinned memory and from ordinary memory by all threads, tried.
+///
+/// # Errors
+/// When there is no memory for the trial.
+pub fn try_copies(gpu: &Arc<Gpu>) -> Result<(f64, f64)> {
     const BYTES: usize = 64 << 20;
     const COPIES: u32 = 4;
     let buffer = Buffer::new(gpu, BYTES, "a trial of copies")?;
@@ -98,5 +114,5 @@ pub fn speed(gpu: &Arc<Gpu>, step: Option<f64>) -> Result<Speed> {
     let pinned = rate(&|| unsafe { image.bring(gpu, buffer.matrix(0, 1, BYTES), gpu.stream()) })?;
     let ordinary = vec![1; BYTES];
     let mapped = rate(&|| gpu.upload_bytes(buffer.matrix(0, 1, BYTES), &ordinary))?;
-    Ok(Speed { pinned, mapped: mapped.min(pinned), disk: DISK.min(mapped), step, decode: None })
+    Ok((pinned, mapped))
 }

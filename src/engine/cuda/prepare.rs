@@ -20,6 +20,7 @@ use crate::engine::dit::config::Config;
 use crate::engine::files::Files;
 use crate::engine::{EngineError, Placement, latent};
 use crate::model::{ModelName, Parts, TextLimits};
+use crate::usage::{CardPace, Learned};
 
 /// What is left to the desktop where nobody has set a budget.
 const MARGIN: u64 = 256 << 20;
@@ -41,6 +42,45 @@ pub struct Prepared {
     pub speed: Speed,
     /// How it is to be kept.
     pub plan: Plan,
+    /// Bytes that are taken to be held besides the engine's own: the context, and what plans fell short by.
+    pub outside: u64,
+    /// How long pictures of any size are taken to compute.
+    pub pace: Pace,
+}
+
+/// How long steps and decoding are taken to compute.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    /// What the card can do.
+    pub card: CardPace,
+    learned: Learned,
+    precision: Precision,
+    /// Tokens of text.
+    text: usize,
+}
+
+impl Pace {
+    /// Seconds of a step with everything resident: what the step that was seen took, by the share of its work, or what
+    /// the card's ceilings give.
+    #[must_use]
+    pub fn step(&self, config: &Config, image: usize) -> f64 {
+        let CardPace { bf16, fp8, .. } = self.card;
+        let by_ceilings = |image: usize| step_seconds(config, self.precision, image + self.text, (bf16, fp8));
+        let seen = self.learned.step.map_or(1.0, |seen| seen.seconds / by_ceilings(seen.tokens));
+        by_ceilings(image) * seen
+    }
+
+    /// Seconds of decoding in one piece, where it has been seen.
+    fn decode(&self, image: usize) -> Option<f64> {
+        self.learned.decode.map(|seen| seen.seconds * image as f64 / seen.tokens as f64)
+    }
+
+    /// For the planner.
+    fn speed(&self, config: &Config, image: usize) -> Speed {
+        let CardPace { pinned, mapped, .. } = self.card;
+        let (step, decode) = (Some(self.step(config, image)), self.decode(image));
+        Speed { step, decode, ..plan::copying(pinned, mapped) }
+    }
 }
 
 impl Prepared {
@@ -80,17 +120,20 @@ impl Prepared {
             clip,
             vae,
         };
-        let sizes = model.sizes(grid, on.picture.steps, tiles, plan::CONTEXT);
-        let limits = limits(gpu, on).map_err(&on_card)?;
-        let tokens = on.picture.size.image_tokens() + text.t5;
-        let speed = speed(gpu, &config, choice.precision, tokens).map_err(&on_card)?;
+        let context = on.learned.context.unwrap_or(plan::CONTEXT);
+        let outside = context + on.learned.short;
+        let sizes = model.sizes(grid, on.picture.steps, tiles, outside);
+        let limits = limits(gpu, on, context).map_err(&on_card)?;
+        let card = on.learned.card.map_or_else(|| pace(gpu), Ok).map_err(&on_card)?;
+        let pace = Pace { card, learned: on.learned, precision: choice.precision, text: text.t5 };
+        let speed = pace.speed(&config, on.picture.size.image_tokens());
         let plan = budget::plan(&sizes, &speed, limits).map_err(|none| EngineError::Placement {
             model: name.clone(),
             what: format!("precision {}", choice.precision.name()),
             reason: none.to_string(),
         })?;
         tracing::info!(?plan, "planned");
-        Ok(Self { config, choice, t5_on_host, limits, speed, plan })
+        Ok(Self { config, choice, t5_on_host, limits, speed, plan, outside, pace })
     }
 }
 
@@ -99,9 +142,9 @@ fn choice(gpu: &Gpu, files: &Files, options: LoadOptions) -> Result<Choice> {
     precision::choose(asked(options.precision), gpu.card(), Stored::of(&origin))
 }
 
-fn limits(gpu: &Gpu, on: &Placement) -> Result<Limits> {
+fn limits(gpu: &Gpu, on: &Placement, context: u64) -> Result<Limits> {
     let (before, _) = gpu.free_and_total()?;
-    let free = (before + gpu.held() + plan::CONTEXT).saturating_sub(MARGIN);
+    let free = (before + gpu.held() + context).saturating_sub(MARGIN);
     // It has run out once: of memory that others took meanwhile, or by more than was planned for.
     let free = if on.cautious { free / 10 * 9 } else { free };
     let budget = on.options.vram_budget.map_or(u64::MAX, |VramBudget(bytes)| bytes);
@@ -118,11 +161,6 @@ fn host_memory() -> u64 {
     system.available_memory().min(allowed).saturating_sub(LEFT)
 }
 
-fn speed(gpu: &Arc<Gpu>, config: &Config, precision: Precision, tokens: usize) -> Result<Speed> {
-    let step = step_seconds(config, precision, tokens, ceilings(gpu)?);
-    plan::speed(gpu, Some(step))
-}
-
 /// Seconds that a step of so many tokens, text and image, is taken to compute on a card of these TFLOP/s in bf16 and
 /// fp8.
 #[must_use]
@@ -137,16 +175,17 @@ pub fn step_seconds(
     OVER_CEILING * (products / rate + attention / bf16) / 1e12
 }
 
-/// What a card's matrix units give in bf16 and fp8, in TFLOP/s; tried once a process.
-fn ceilings(gpu: &Arc<Gpu>) -> Result<(f64, Option<f64>)> {
-    type Known = HashMap<u32, (f64, Option<f64>)>;
-    static KNOWN: LazyLock<Mutex<Known>> = LazyLock::new(Mutex::default);
+/// How fast a card is, where nobody has kept it; tried once a process.
+fn pace(gpu: &Arc<Gpu>) -> Result<CardPace> {
+    static KNOWN: LazyLock<Mutex<HashMap<u32, CardPace>>> = LazyLock::new(Mutex::default);
     // Nothing panics while it is held. Two cards' threads wait for one another here, once.
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(ceilings) = known.get(&gpu.card().ordinal) {
-        return Ok(*ceilings);
+    if let Some(pace) = known.get(&gpu.card().ordinal) {
+        return Ok(*pace);
     }
-    let found = synthetic::ceilings(gpu)?;
+    let (bf16, fp8) = synthetic::ceilings(gpu)?;
+    let (pinned, mapped) = plan::try_copies(gpu)?;
+    let found = CardPace { bf16, fp8, pinned, mapped };
     known.insert(gpu.card().ordinal, found);
     Ok(found)
 }

@@ -129,28 +129,36 @@ impl Prompts {
         matches!(self.t5, T5Reader::Host(_))
     }
 
-    /// Reads a prompt, unless it is one of the last.
+    /// Reads a prompt, unless it is one of the last or was kept; whether the encoders had to.
     ///
     /// # Errors
     /// When a tokenizer or the card fails.
-    pub fn read(&mut self, gpu: &Arc<Gpu>, prompt: &str) -> std::result::Result<Arc<Encoded>, EngineError> {
+    pub fn read(
+        &mut self,
+        gpu: &Arc<Gpu>,
+        prompt: &str,
+    ) -> std::result::Result<(Arc<Encoded>, bool), EngineError> {
         let known = self.last.iter().position(|encoded| encoded.prompt == prompt);
-        let encoded = match known.and_then(|at| self.last.remove(at)) {
-            Some(encoded) => encoded,
-            None => Arc::new(self.read_anew(gpu, prompt)?),
+        let (encoded, anew) = match known.and_then(|at| self.last.remove(at)) {
+            Some(encoded) => (encoded, false),
+            None => match self.read_kept(prompt) {
+                Some(kept) => (Arc::new(kept), false),
+                None => (Arc::new(self.read_anew(gpu, prompt)?), true),
+            },
         };
         self.last.push_front(Arc::clone(&encoded));
         self.last.truncate(KEPT);
-        Ok(encoded)
+        Ok((encoded, anew))
+    }
+
+    fn read_kept(&self, prompt: &str) -> Option<Encoded> {
+        let Kept { text, pooled, cuts } = self.kept.as_ref()?.read(prompt, self.widths())?;
+        let (text, pooled, tokens) = (as_bf16(&text), as_bf16(&pooled), self.tokens());
+        Some(Encoded { prompt: prompt.to_owned(), text, tokens, pooled, cuts })
     }
 
     fn read_anew(&self, gpu: &Arc<Gpu>, prompt: &str) -> std::result::Result<Encoded, EngineError> {
         const STAGE: &str = "reading the prompt";
-        let known = self.kept.as_ref().and_then(|kept| kept.read(prompt, self.widths()));
-        if let Some(Kept { text, pooled, cuts }) = known {
-            let (text, pooled, tokens) = (as_bf16(&text), as_bf16(&pooled), self.tokens());
-            return Ok(Encoded { prompt: prompt.to_owned(), text, tokens, pooled, cuts });
-        }
         let begun = Instant::now();
         let untokenized = |error| EngineError::Compute { stage: STAGE, source: Box::new(error) };
         let t5 = self.counter.t5.tokenize(prompt).map_err(untokenized)?;

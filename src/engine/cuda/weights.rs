@@ -37,6 +37,16 @@ pub fn narrow(piece: &Piece<'_>, dtype: Dtype, first: usize, to: &mut [u8]) {
     }
 }
 
+/// The same in fp32, little-endian.
+fn widen(piece: &Piece<'_>, dtype: Dtype, first: usize, to: &mut [u8]) {
+    let mut wide = [0.0; WIDE];
+    for (part, to) in to.as_chunks_mut().0.chunks_mut(WIDE).enumerate() {
+        let wide = &mut wide[..to.len()];
+        piece.widen(dtype, first + part * WIDE, wide);
+        to.iter_mut().zip(wide).for_each(|(to, value)| *to = value.to_le_bytes());
+    }
+}
+
 /// Values that are in fp32 at a time.
 const WIDE: usize = 4096;
 
@@ -95,13 +105,29 @@ impl Gpu {
     /// # Errors
     /// As [`Weights::stored`]; when the numbers of values differ.
     pub fn load(&self, to: Matrix<'_, bf16>, weights: &Weights, name: &str, shape: &[usize]) -> Result<()> {
+        self.load_beside(to, None, weights, name, shape)
+    }
+
+    /// The same, where memory `spare` is free to hold a tensor as it is stored while it is widened: one kernel does it
+    /// then. It is written in the order of everything that computes.
+    ///
+    /// # Errors
+    /// As [`Gpu::load`].
+    pub fn load_beside(
+        &self,
+        to: Matrix<'_, bf16>,
+        spare: Option<Matrix<'_, u8>>,
+        weights: &Weights,
+        name: &str,
+        shape: &[usize],
+    ) -> Result<()> {
         let Stored { dtype, pieces } = weights.stored(name, shape)?;
         let to = to.as_bytes();
         check(to.width(), shape.iter().product::<usize>() * size_of::<bf16>())?;
         let mut at = 0;
         for piece in &pieces {
             let bytes = piece.values(dtype) * size_of::<bf16>();
-            self.load_values(to.slice_columns(at, bytes), piece, dtype, 0)?;
+            self.load_piece(to.slice_columns(at, bytes), spare, piece, dtype, 0)?;
             at += bytes;
         }
         Ok(())
@@ -118,33 +144,65 @@ impl Gpu {
         dtype: Dtype,
         first: usize,
     ) -> Result<()> {
+        self.load_piece(to, None, piece, dtype, first)
+    }
+
+    fn load_piece(
+        &self,
+        to: Matrix<'_, u8>,
+        spare: Option<Matrix<'_, u8>>,
+        piece: &Piece<'_>,
+        dtype: Dtype,
+        first: usize,
+    ) -> Result<()> {
         const VALUE: usize = size_of::<bf16>();
         if dtype == Dtype::BF16 && piece.scale.is_none() {
             return self.upload_bytes(to, &piece.bytes[first * VALUE..][..to.bytes()]);
         }
         let to = to.as_row();
-        let there = self.widen_there(to, piece, dtype, first)?;
+        let there = self.widen_there((to, spare), piece, dtype, first)?;
         let rest = to.slice_columns(there * VALUE, to.width() - there * VALUE);
         self.make(rest, |at, made| narrow(piece, dtype, first + there + at / VALUE, made))
     }
 
+    /// Copies a tensor of the given shape into `to`, in fp32: all threads widen it on its way.
+    ///
+    /// # Errors
+    /// As [`Gpu::load`].
+    pub fn load_f32(
+        &self,
+        to: Matrix<'_, f32>,
+        weights: &Weights,
+        name: &str,
+        shape: &[usize],
+    ) -> Result<()> {
+        const VALUE: usize = size_of::<f32>();
+        let Stored { dtype, pieces } = weights.stored(name, shape)?;
+        let to = to.as_bytes();
+        check(to.width(), shape.iter().product::<usize>() * VALUE)?;
+        let mut at = 0;
+        for piece in &pieces {
+            let bytes = (piece.values(dtype) * VALUE).min(to.width() - at);
+            self.make(to.slice_columns(at, bytes), |at, made| widen(piece, dtype, at / VALUE, made))?;
+            at += bytes;
+        }
+        Ok(())
+    }
+
     /// Brings values of fp8 or of ggml's blocks as they are and widens them on the card, so that at most half as many
-    /// bytes cross the bus. They come to the end of `to`, and what they become to its front: as many at a time as leave
-    /// those two apart. Gives how many were widened; the rest is not worth a kernel, or has none.
+    /// bytes cross the bus. They come to the spare memory, or, where that is too small, to the end of `to`, and what
+    /// they become to its front: as many at a time as leave those two apart. Gives how many were widened; the rest is
+    /// not worth a kernel, or has none.
     fn widen_there(
         &self,
-        to: Matrix<'_, u8>,
+        (to, spare): (Matrix<'_, u8>, Option<Matrix<'_, u8>>),
         piece: &Piece<'_>,
         dtype: Dtype,
         first: usize,
     ) -> Result<usize> {
         const VALUE: usize = size_of::<bf16>();
-        /// Values of a row: whole blocks of every type.
-        const ROW: usize = 4096;
         /// Fewer are made on the host.
         const LEAST: usize = 1 << 20;
-        /// The scale lies before the values; both begin on a multiple of this.
-        const ALIGNED: usize = 16;
         let block = dtype.block();
         let blocks = dtype.is_quantised() && piece.magnitudes.is_none() && piece.scale.is_none();
         let has_kernel = dtype == Dtype::F8E4M3 || blocks;
@@ -154,16 +212,15 @@ impl Gpu {
         let (count, row) = (to.width() / VALUE, ROW / block.values * block.bytes);
         let mut done = 0;
         while count - done >= LEAST {
-            let rows = (VALUE * (count - done) - 4 * ALIGNED) / (VALUE * ROW + row);
-            let from = (VALUE * count - rows * row) / ALIGNED * ALIGNED;
-            let stored = to.slice_columns(from, rows * row);
+            let Room { rows, scale, stored } =
+                Room::of(to.slice_columns(VALUE * done, to.width() - VALUE * done), spare, row);
             let wide = to.slice_columns(VALUE * done, VALUE * rows * ROW).as_values::<bf16>(ROW);
             let bytes = &piece.bytes[(first + done) / block.values * block.bytes..][..rows * row];
             self.upload_bytes(stored, bytes)?;
             if blocks {
                 self.dequantize(dtype, stored.as_values(row), wide)?;
             } else {
-                let scale = to.slice_columns(from - ALIGNED, size_of::<f32>()).as_values::<f32>(1);
+                let scale = scale.as_values::<f32>(1);
                 // By a kernel: a copy from ordinary memory might wait for the stream.
                 self.fill(scale, piece.scale.unwrap_or(1.0))?;
                 self.widen(stored.as_values::<F8>(row), scale, wide)?;
@@ -214,6 +271,40 @@ impl Gpu {
     }
 }
 
+/// Values of a row that is widened: whole blocks of every type.
+const ROW: usize = 4096;
+/// The scale lies before the values; both begin on a multiple of this.
+const ALIGNED: usize = 16;
+
+/// Where values lie as they are stored while they are widened.
+struct Room<'a> {
+    /// So many rows of [`ROW`] values.
+    rows: usize,
+    /// One number.
+    scale: Matrix<'a, u8>,
+    stored: Matrix<'a, u8>,
+}
+
+impl<'a> Room<'a> {
+    /// For values that become `to`, where a row is stored in `row` bytes: in the spare memory if all of them fit there,
+    /// else at the end of `to`.
+    fn of(to: Matrix<'a, u8>, spare: Option<Matrix<'a, u8>>, row: usize) -> Self {
+        let whole = to.width() / (2 * ROW);
+        let fits = |spare: &Matrix<'_, u8>| {
+            spare.width() >= ALIGNED + whole * row && spare.at().is_multiple_of(ALIGNED as u64)
+        };
+        let (within, rows, from) = match spare.filter(fits) {
+            Some(spare) => (spare, whole, ALIGNED),
+            None => {
+                let rows = (to.width() - 4 * ALIGNED) / (2 * ROW + row);
+                (to, rows, (to.width() - rows * row) / ALIGNED * ALIGNED)
+            }
+        };
+        let scale = within.slice_columns(from - ALIGNED, size_of::<f32>());
+        Self { rows, scale, stored: within.slice_columns(from, rows * row) }
+    }
+}
+
 fn check(room: usize, bytes: usize) -> Result<()> {
     if room == bytes {
         return Ok(());
@@ -255,6 +346,18 @@ mod tests {
         assert_eq!(narrow[..4], bf16s(&[3.0 * scale, -scale]));
         assert_eq!(narrow[4..], [0; 60]);
         assert_eq!(of(&[0x3d, 0xc0], None, Dtype::F8E5M2, 0), bf16s(&[1.25, -2.0]));
+    }
+
+    #[test]
+    fn fp32_is_exact_wherever_it_begins() {
+        let stored: Vec<u8> = (0..WIDE + 9).map(|value| (value % 127) as u8).collect();
+        let piece = Piece { bytes: &stored, scale: Some(0.5), magnitudes: None };
+        for first in [0, 3, WIDE] {
+            let mut to = vec![0; (stored.len() - first) * size_of::<f32>()];
+            widen(&piece, Dtype::F8E4M3, first, &mut to);
+            let wanted = stored[first..].iter().map(|bits| 0.5 * float8::F8E4M3::from_bits(*bits).to_f32());
+            assert!(to == wanted.flat_map(f32::to_le_bytes).collect::<Vec<_>>(), "{first}");
+        }
     }
 
     #[test]

@@ -155,7 +155,15 @@ mod tests {
     use super::*;
 
     fn card(capability: (i32, i32)) -> Card {
-        Card { ordinal: 0, name: "a card".to_owned(), capability, multiprocessors: 1, memory: 0, shared: 0 }
+        Card {
+            ordinal: 0,
+            name: "a card".to_owned(),
+            uuid: String::new(),
+            capability,
+            multiprocessors: 1,
+            memory: 0,
+            shared: 0,
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use half::bf16;
 use crate::engine::cuda::error::Result;
 use crate::engine::cuda::flux::origin::seed_of;
 use crate::engine::cuda::gpu::Gpu;
-use crate::engine::cuda::memory::{Buffer, Element, Layout, Matrix};
+use crate::engine::cuda::memory::{Buffer, Element, Layout, Matrix, aligned};
 use crate::engine::weights::Weights;
 
 /// A matrix in a buffer that is yet to be taken.
@@ -63,6 +63,15 @@ impl<T: Element> Place<T> {
 pub(super) struct Memory<'a> {
     buffer: &'a Buffer,
     from: usize,
+}
+
+impl<'a> Memory<'a> {
+    /// What lies behind a matrix.
+    fn behind<T: Element>(self, place: Place<T>) -> Matrix<'a, u8> {
+        let end =
+            aligned(place.at - self.from + place.rows * place.width * T::BYTES).min(self.buffer.bytes());
+        self.buffer.matrix(end, 1, self.buffer.bytes() - end)
+    }
 }
 
 /// A tensor of the weight file and where it goes.
@@ -266,9 +275,13 @@ impl Plan {
     /// matrices of deviation 1/√(inputs).
     fn fill(&self, gpu: &Gpu, memory: Memory<'_>, tensors: Range<usize>, from: From<'_>) -> Result<()> {
         for Tensor { name, shape, to } in &self.tensors[tensors] {
-            let to = to.within(memory);
+            let place = *to;
+            let to = place.within(memory);
             match from {
-                From::File(weights) => gpu.load(to, weights, name, shape)?,
+                // What comes later in this memory is not there yet.
+                From::File(weights) => {
+                    gpu.load_beside(to, Some(memory.behind(place)), weights, name, shape)?;
+                }
                 From::Random(seed) => {
                     let (mean, deviation) = match **shape {
                         [_, inner] => (0.0, (inner as f32).powf(-0.5)),

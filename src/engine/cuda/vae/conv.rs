@@ -263,7 +263,7 @@ mod tests {
 
     fn card(capability: (i32, i32), multiprocessors: u32) -> Card {
         let name = "a card".to_owned();
-        Card { ordinal: 0, name, capability, multiprocessors, memory: 0, shared: 0 }
+        Card { ordinal: 0, name, uuid: String::new(), capability, multiprocessors, memory: 0, shared: 0 }
     }
 
     fn shape(side: usize, inner: usize, out: usize, doubled: bool) -> ConvShape {

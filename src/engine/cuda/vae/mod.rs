@@ -309,9 +309,9 @@ fn fill_conv(
         Origin::File(weights) => {
             let name = |part| format!("{name}.{part}");
             let raw = scratch.matrix::<f32>(0, out, 9 * inner);
-            gpu.upload(raw, &weights.widened(&name("weight"), &[out, inner, 3, 3])?)?;
+            gpu.load_f32(raw, weights, &name("weight"), &[out, inner, 3, 3])?;
             gpu.pack_conv(raw, packed, (inner, out), doubled)?;
-            gpu.upload(bias, &weights.widened(&name("bias"), &[out])?)
+            gpu.load_f32(bias, weights, &name("bias"), &[out])
         }
         Origin::Random(seed) => {
             let deviation = 1.0 / (width as f32).sqrt();
@@ -342,7 +342,7 @@ fn fill_norm(gpu: &Gpu, memory: &Buffer, name: &str, norm: &Norm, origin: &Origi
         let to = memory.matrix::<f32>(at, 1, norm.channels);
         match origin {
             Origin::File(weights) => {
-                gpu.upload(to, &weights.widened(&format!("{name}.{part}"), &[norm.channels])?)?;
+                gpu.load_f32(to, weights, &format!("{name}.{part}"), &[norm.channels])?;
             }
             Origin::Random(_) => gpu.fill(to, random)?,
         }
