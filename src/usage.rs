@@ -63,7 +63,7 @@ pub struct Usage {
     pub step: Option<f64>,
     /// The same, where it says how long a step computes: copies did not hold it up.
     pub compute: Option<f64>,
-    /// Seconds of decoding, for each time that each pixel was decoded.
+    /// Seconds of decoding, for each time that each pixel was decoded; 0 where the card did not.
     pub decode: f64,
     /// How fast the card is.
     pub card: CardPace,

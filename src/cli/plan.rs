@@ -243,7 +243,9 @@ fn encoder(stays: bool, on_cpu: bool) -> &'static str {
 
 fn decoder(plan: &Plan) -> String {
     // A whole picture decodes each pixel once.
-    if plan.tile.work <= 1.0 {
+    if plan.tile.is_on_host() {
+        "decodes on the CPU: there is no room on the card".to_owned()
+    } else if plan.tile.work <= 1.0 {
         "decodes the picture at once".to_owned()
     } else {
         format!("decodes in strips of {} pixels", 16 * plan.tile.rows)

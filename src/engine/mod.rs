@@ -19,6 +19,7 @@ pub mod ops;
 pub mod sample;
 pub mod text;
 pub mod vae;
+mod watch;
 pub mod weights;
 
 pub use placement::{Forecast, describe, devices, identity, load, plan};

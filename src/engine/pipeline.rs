@@ -17,9 +17,11 @@ use super::text::kept::{Kept, KeptPrompts};
 use super::text::t5::T5;
 use super::text::tokenize::Counter;
 use super::vae::decoder::{Decoder, Scaling};
+use super::vae::on_host;
+use super::watch::{compute, watched};
 use super::weights::{Dtype, Weights, WeightsError};
 use super::{Brief, Draw, Drawn, EngineError, Observer, Report, Step, StepLatent, latent};
-use crate::job::{Size, Times, TokenCount};
+use crate::job::{Times, TokenCount};
 use crate::model::{ModelName, Parts, TextLimits};
 
 /// A loaded model.
@@ -164,22 +166,6 @@ impl Pipeline {
             |stepped| tell(stepped.step, stepped.sigma, stepped.latent, stepped.estimate),
         )
     }
-
-    /// 8-bit RGB.
-    fn decode(&self, tokens: &Tensor, size: Size, observer: &dyn Observer) -> Result<Vec<u8>, EngineError> {
-        let failed = compute("decoding");
-        let latent = latent::unpack(tokens, latent::grid(size)).map_err(&failed)?;
-        let picture =
-            watched(observer, "decoding", |before_block| self.decoder.decode_watched(&latent, before_block))?;
-        let values = picture.flatten_all().and_then(|flat| flat.to_vec1::<f32>()).map_err(&failed)?;
-        if values.iter().any(|value| !value.is_finite()) {
-            return Err(EngineError::NotFinite { stage: "decoding" });
-        }
-        Ok(values
-            .into_iter()
-            .map(|value| ((value * 0.5 + 0.5).clamp(0.0, 1.0) * 255.0).round() as u8)
-            .collect())
-    }
 }
 
 impl Pipeline {
@@ -204,7 +190,7 @@ impl Pipeline {
         let denoise = seconds();
         check(observer)?;
         observer.report(Report::Decoding);
-        let rgb = self.decode(&tokens, brief.size, observer)?;
+        let rgb = on_host::picture(&self.decoder, &tokens, brief.size, observer)?;
         Ok(Drawn { rgb, cuts, times: Times { load: 0.0, encode, denoise, decode: seconds() }, usage: None })
     }
 }
@@ -244,21 +230,6 @@ impl Watch for StopBetweenBlocks<'_, '_> {
     }
 }
 
-/// Runs what is made of blocks, until the observer wants it to end.
-fn watched<T>(
-    observer: &dyn Observer,
-    stage: &'static str,
-    run: impl FnOnce(&mut dyn FnMut() -> candle_core::Result<()>) -> candle_core::Result<T>,
-) -> Result<T, EngineError> {
-    let mut stopped = false;
-    let mut before_block = || {
-        stopped = observer.wants_stop();
-        if stopped { Err(candle_core::Error::msg("stopped")) } else { Ok(()) }
-    };
-    let done = run(&mut before_block);
-    done.map_err(|error| if stopped { EngineError::Stopped } else { compute(stage)(error) })
-}
-
 /// Why reading the transformer ended early.
 enum LoadStop {
     Stopped(EngineError),
@@ -269,10 +240,6 @@ impl From<WeightsError> for LoadStop {
     fn from(error: WeightsError) -> Self {
         Self::Weights(error)
     }
-}
-
-fn compute<E: std::error::Error + Send + Sync + 'static>(stage: &'static str) -> impl Fn(E) -> EngineError {
-    move |error| EngineError::Compute { stage, source: Box::new(error) }
 }
 
 fn to_bytes(tensor: &Tensor) -> candle_core::Result<Vec<u8>> {

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use flux_tui::device::{Device, LoadOptions, PrecisionChoice, VramBudget};
-use flux_tui::engine::budget::{Limits, Residence, Source, Speed};
+use flux_tui::engine::budget::{Limits, Residence, Source, Speed, Tile};
 use flux_tui::engine::cuda::budgeted::{Budgeted, plan_for};
+use flux_tui::engine::cuda::decoding::Decoding;
 use flux_tui::engine::cuda::flux::Flux;
 use flux_tui::engine::cuda::flux::origin::{Origin, seed_of};
 use flux_tui::engine::cuda::flux::precision::Precision;
@@ -18,7 +19,8 @@ use flux_tui::engine::cuda::vae::Decoder;
 use flux_tui::engine::cuda::{CudaError, Gpu, plan};
 use flux_tui::engine::dit::config::Config;
 use flux_tui::engine::vae::decoder::Scaling;
-use flux_tui::engine::{Draw, EngineError, Placement};
+use flux_tui::engine::{Draw, EngineError, Observer, Placement, Report, latent};
+use flux_tui::job::Size;
 use flux_tui::model::ModelName;
 use half::bf16;
 
@@ -281,7 +283,7 @@ fn strips_against_whole(gpu: &Arc<Gpu>, decoder: &Decoder, grid: (usize, usize))
     let whole = picture(grid);
     let tiles = decoder.tiles(grid);
     let row = 3 * 16 * grid.1;
-    let in_strips = tiles.iter().skip(1).map(|tile| {
+    let in_strips = tiles.iter().skip(1).filter(|tile| !tile.is_on_host()).map(|tile| {
         gpu.forget_peak();
         let held = gpu.held();
         let strips = picture((tile.rows, tile.columns));
@@ -314,6 +316,33 @@ fn strips_are_the_whole_picture_at_45_db_without_a_seam() {
             );
         }
     }
+}
+
+#[test]
+fn a_picture_that_the_card_has_no_room_for_is_decoded_on_the_host() {
+    struct Nobody;
+    impl Observer for Nobody {
+        fn report(&mut self, _: Report<'_>) {}
+        fn wants_stop(&self) -> bool {
+            false
+        }
+    }
+    let Some(gpu) = gpu() else { return };
+    let config = nano("vae_config.json");
+    let decoding = Decoding::load(&gpu, weights("ae.safetensors"), &config, true).expect("nano's VAE loads");
+    let size = Size::new(256, 384).expect("it is on the grid");
+    let tokens = size.image_tokens();
+    let latent = Buffer::of::<f32>(&gpu, tokens, 64, "a latent").expect("there is memory");
+    gpu.fill(latent.matrix(0, tokens, 64), 0.25).expect("a latent");
+    let grid = latent::grid(size);
+    assert!(decoding.tile(grid, 0).is_on_host());
+    let whole = decoding.tile(grid, u64::MAX);
+    assert_eq!(whole.work, 1.0);
+    let picture =
+        |tile| decoding.picture(latent.matrix(0, tokens, 64), size, tile, &mut Nobody).expect("it decodes").0;
+    let quality = pictures::psnr(&picture(Tile::ON_HOST), &picture(whole));
+    eprintln!("decoded on the host: {quality:.1} dB of the card's");
+    assert!(quality >= 45.0, "{quality:.1} dB");
 }
 
 /// `cargo test --release --features cuda --test cuda the_real_size_within -- --ignored --nocapture`

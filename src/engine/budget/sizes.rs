@@ -47,14 +47,26 @@ pub struct Encoder {
 /// A way to decode: in tiles of so many tokens, and what that takes.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Tile {
-    /// Rows of tokens.
+    /// Rows of tokens; 0 where the host decodes.
     pub rows: usize,
     /// Columns of tokens.
     pub columns: usize,
     /// Bytes of its activations.
     pub bytes: u64,
-    /// Pixels that are decoded for each pixel of the picture: 1 where one tile is all of it.
+    /// Pixels that are decoded for each pixel of the picture: 1 where one tile is all of it. On the host, how many could
+    /// be on the card meanwhile.
     pub work: f64,
+}
+
+impl Tile {
+    /// On the host, where no other way has room: minutes where a card takes a moment.
+    pub const ON_HOST: Self = Self { rows: 0, columns: 0, bytes: 0, work: 2000.0 };
+
+    /// Whether it is [`Tile::ON_HOST`].
+    #[must_use]
+    pub fn is_on_host(&self) -> bool {
+        self.rows == 0
+    }
 }
 
 /// Bytes of a model's parts, and of what a picture of one size takes.

@@ -120,6 +120,22 @@ fn what_cannot_fit_says_what_would() {
     assert!(busy.to_string().contains("0.50 GB are free on the card: end what else uses"), "{busy}");
 }
 
+#[test]
+fn the_host_decodes_only_where_nothing_else_has_room() {
+    let sizes = |smallest| {
+        let tile = Tile { rows: 14, columns: 64, bytes: gb(smallest), work: 5.3 };
+        Sizes { tiles: vec![tile, Tile::ON_HOST], ..flux() }
+    };
+    let limits = Limits { budget: gb(4.0), free: gb(80.0), host: u64::MAX };
+    let on_card = plan(&sizes(0.3), &h100(), limits).expect("it can be drawn");
+    assert!(!on_card.tile.is_on_host(), "{on_card:?}");
+    let on_host = plan(&sizes(5.0), &h100(), limits).expect("it can be drawn");
+    assert!(on_host.tile.is_on_host() && on_host.peak() <= gb(4.0), "{on_host:?}");
+    // Streaming more to make room for a tile is better than minutes on the host.
+    let streamed = plan(&sizes(2.5), &h100(), limits).expect("it can be drawn");
+    assert!(!streamed.tile.is_on_host(), "{streamed:?}");
+}
+
 prop_compose! {
     fn kinds()(count in 1usize..24, bytes in 1u64 << 16..1 << 28) -> Kind {
         Kind { count, bytes }

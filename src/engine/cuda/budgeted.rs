@@ -58,7 +58,9 @@ pub fn plan_for(
         clip: Clip::sizes(&clip::Config::large(), CLIP_TOKENS),
         vae: decoder.bytes() as u64,
     };
-    budget::plan(&model.sizes(grid, steps, decoder.tiles(grid), context), speed, limits)
+    // Random weights are on the card alone.
+    let tiles = decoder.tiles(grid).into_iter().filter(|tile| !tile.is_on_host()).collect();
+    budget::plan(&model.sizes(grid, steps, tiles, context), speed, limits)
 }
 
 impl Budgeted {

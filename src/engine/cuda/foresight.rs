@@ -2,7 +2,7 @@
 
 use super::prepare::{Pace, Prepared};
 use crate::engine::Planned;
-use crate::engine::budget::{Plan, granted};
+use crate::engine::budget::{Plan, Tile, granted};
 use crate::engine::dit::config::Config;
 use crate::usage::{Foreseen, Usage};
 
@@ -42,8 +42,8 @@ pub struct Seen<'a> {
     pub steps: &'a [f64],
     /// Seconds of decoding.
     pub decode: f64,
-    /// Times that each pixel was decoded.
-    pub work: f64,
+    /// How it was decoded.
+    pub tile: Tile,
 }
 
 impl Foresight {
@@ -86,11 +86,12 @@ impl Foresight {
     /// What it took.
     #[must_use]
     pub fn usage(&self, foreseen: Foreseen, seen: Seen<'_>) -> Usage {
-        let Seen { peak, held, steps, decode, work } = seen;
+        let Seen { peak, held, steps, decode, tile } = seen;
         // The first also waits for what is made at its first use.
         let step = median(steps.get(1..).unwrap_or_default());
         let compute = step.filter(|step| self.copying() < HIDDEN * step);
-        Usage { foreseen, peak, held, step, compute, decode: decode / work.max(1.0), card: self.pace.card }
+        let decode = if tile.is_on_host() { 0.0 } else { decode / tile.work };
+        Usage { foreseen, peak, held, step, compute, decode, card: self.pace.card }
     }
 }
 

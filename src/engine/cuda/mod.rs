@@ -23,6 +23,7 @@
 //! | [`plan`] | what the planner of memory is told |
 //! | [`prompts`] | both encoders, wherever each reads, and what they read last |
 //! | [`prepare`] | what a model will take, before anything of it is there |
+//! | [`decoding`] | the decoder, or the host in its place |
 //! | [`foresight`] | what a picture is expected to take, and what it took |
 //! | [`pipeline`] | a model, from prompt to pixels |
 //! | [`synthetic`] | a model of random weights, to be measured without any file |
@@ -35,6 +36,7 @@
 pub mod attention;
 pub mod budgeted;
 pub mod card;
+pub mod decoding;
 pub mod dequantize;
 pub mod error;
 pub mod examine;

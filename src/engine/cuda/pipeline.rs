@@ -8,6 +8,7 @@ use std::time::Instant;
 use cudarc::driver::CudaEvent;
 use half::bf16;
 
+use super::decoding::Decoding;
 use super::error::{CudaError, Result, driver};
 use super::flux::origin::Origin;
 use super::flux::precision::Choice;
@@ -20,7 +21,6 @@ use super::memory::{Buffer, Matrix};
 use super::prepare::Prepared;
 use super::prompts::{Encoded, Prompts, T5Reader};
 use super::text::{Clip, T5};
-use super::vae::Decoder;
 use crate::engine::budget::{Plan, Tile};
 use crate::engine::files::{Files, Progress};
 use crate::engine::preview::Projection;
@@ -28,7 +28,6 @@ use crate::engine::resume;
 use crate::engine::sample::noise;
 use crate::engine::sample::schedule::{Shift, sigmas};
 use crate::engine::text::t5 as host;
-use crate::engine::vae::decoder::Scaling;
 use crate::engine::{
     Brief, Draw, Drawn, EngineError, LatentPreview, LatentValues, Observer, Placement, Planned, Report, Step,
     StepLatent, latent,
@@ -42,7 +41,7 @@ pub struct Pipeline {
     gpu: Arc<Gpu>,
     prompts: Prompts,
     flux: Flux,
-    decoder: Decoder,
+    decoding: Decoding,
     projection: Projection,
     choice: Choice,
     plan: Plan,
@@ -86,12 +85,11 @@ impl Pipeline {
         let digest = resume::digest([&t5, &clip, &vae, &transformer]);
         let projection = Projection::read(&parts.preview)
             .map_err(|error| failed("the preview projection", &parts.preview)(error.into()))?;
-        let decoder = Scaling::read(&parts.vae_config)
-            .map_err(CudaError::from)
-            .and_then(|scaling| Decoder::load(gpu, &vae, scaling))
+        let vae_bytes = vae.size();
+        let decoding = Decoding::load(gpu, vae, &parts.vae_config, on.cautious)
             .map_err(failed("the VAE", &parts.vae))?;
-        progress.finish(&vae)?;
-        took.lap("the VAE", vae.size());
+        progress.finish_bytes(vae_bytes)?;
+        took.lap("the VAE", vae_bytes);
         let (origin, on_card) = (Origin::File(&transformer), failed("the transformer", &parts.transformer));
         let flux = Flux::load(gpu, config, choice.precision, &origin, &plan.transformer, |share| {
             // Only the observer's wish ends a load here.
@@ -124,7 +122,7 @@ impl Pipeline {
             gpu: Arc::clone(gpu),
             prompts: Prompts::new(counter, kept, t5, clip),
             flux,
-            decoder,
+            decoding,
             projection,
             choice,
             plan,
@@ -224,7 +222,7 @@ impl Pipeline {
         let workspace = Workspace::bytes_for(config, self.flux.precision, text, image);
         let conditions = Flux::condition_bytes(config, text, image, steps as usize);
         self.within((workspace + conditions) as u64, "the steps of a picture of this size")?;
-        let tile = self.tile(latent::grid(size))?;
+        let tile = self.decoding.tile(latent::grid(size), self.left());
         let latent = image * config.in_channels * size_of::<f32>();
         let (conditions, workspace) = (conditions as u64, workspace as u64);
         Ok((tile, Stages { conditions, workspace, decode: [latent as u64, tile.bytes] }))
@@ -235,15 +233,6 @@ impl Pipeline {
             free if wanted > free => Err(CudaError::OutOfMemory { wanted, free, purpose }),
             _ => Ok(()),
         }
-    }
-
-    /// The largest tiles that fit.
-    fn tile(&self, grid: (usize, usize)) -> Result<Tile> {
-        let (tiles, left) = (self.decoder.tiles(grid), self.left());
-        let fitting = tiles.iter().find(|tile| tile.bytes <= left).or(tiles.last()).copied();
-        let tile = fitting.ok_or_else(|| CudaError::Shape("a picture of no tiles".to_owned()))?;
-        self.within(tile.bytes, "decoding a picture of this size")?;
-        Ok(tile)
     }
 
     /// The latent alone, so that the rest of a step's memory is free for the VAE.
@@ -286,11 +275,9 @@ impl Draw for Pipeline {
         check(observer)?;
         observer.report(Report::Decoding);
         let tokens = latent.matrix(0, brief.size.image_tokens(), self.flux.config.in_channels);
-        let (rows, columns) = (tile.rows, tile.columns);
-        let rgb = self.decoder.picture(tokens, latent::grid(brief.size), (rows, columns));
-        let rgb = rgb.map_err(during("decoding"))?.ok_or(EngineError::NotFinite { stage: "decoding" })?;
+        let (rgb, tile) = self.decoding.picture(tokens, brief.size, tile, observer)?;
         let decode = seconds();
-        let seen = Seen { peak: self.gpu.peak(), held, steps: &steps, decode, work: tile.work };
+        let seen = Seen { peak: self.gpu.peak(), held, steps: &steps, decode, tile };
         Ok(Drawn {
             rgb,
             cuts: encoded.cuts.clone(),

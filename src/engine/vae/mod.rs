@@ -6,3 +6,4 @@
 
 pub mod decoder;
 mod layers;
+pub mod on_host;

@@ -129,11 +129,12 @@ fn tiles(structure: &Structure, grid: (usize, usize), passes: usize) -> Vec<Tile
             tiles.push(Tile { rows: strips.rows, columns, bytes, work });
         }
     }
+    tiles.push(Tile::ON_HOST);
     tiles
 }
 
 impl Decoder {
-    /// The ways to decode a picture, the one of the largest tiles first: the whole, then strips.
+    /// The ways to decode a picture, the one of the largest tiles first: the whole, then strips, and last the host.
     #[must_use]
     pub fn tiles(&self, grid: (usize, usize)) -> Vec<Tile> {
         tiles(&self.structure, grid, self.passes)
