@@ -22,7 +22,7 @@ pub mod vae;
 mod watch;
 pub mod weights;
 
-pub use placement::{Forecast, describe, devices, identity, load, plan};
+pub use placement::{Forecast, describe, devices, identity, load, plan, plan_published};
 pub use resume::{LatentValues, StepLatent};
 pub use text::tokenize::{Counter, TokenizeError};
 

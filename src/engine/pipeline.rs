@@ -51,7 +51,7 @@ impl Pipeline {
         observer: &mut dyn Observer,
     ) -> Result<Self, EngineError> {
         let failed = |part, from| Files::failed::<WeightsError>(name, part, from);
-        let Files { counter, t5, clip, vae, transformer } = Files::open(name, parts, limits)?;
+        let Files { tokenizers, t5, clip, vae, transformer } = Files::open(name, parts, limits)?;
         let mut progress = Progress::begin(observer, [&t5, &clip, &vae, &transformer])?;
 
         let t5_model = T5::load(&t5, &parts.t5_config).map_err(failed("the T5 encoder", &parts.t5))?;
@@ -72,6 +72,7 @@ impl Pipeline {
             LoadStop::Stopped(error) => error,
             LoadStop::Weights(error) => failed("the transformer", &parts.transformer)(error),
         })?;
+        let counter = tokenizers.read()?;
         let precision = precision(&transformer);
         let digest = resume::digest([&t5, &clip, &vae, &transformer]);
         let kept = KeptPrompts::new(parts, (&t5, &clip), &counter, ("CPU", Stored::F32));

@@ -81,7 +81,7 @@ impl Pipeline {
         let foresight = Foresight::new(&prepared, on.picture);
         let Prepared { config, choice, t5_on_host, limits, plan, .. } = prepared;
         took.lap("planning", 0);
-        let Files { counter, t5, clip, vae, transformer } = files;
+        let Files { tokenizers, t5, clip, vae, transformer } = files;
         let digest = resume::digest([&t5, &clip, &vae, &transformer]);
         let projection = Projection::read(&parts.preview)
             .map_err(|error| failed("the preview projection", &parts.preview)(error.into()))?;
@@ -98,6 +98,8 @@ impl Pipeline {
         .map_err(&on_card)?;
         progress.finish(&transformer)?;
         took.lap("the transformer", transformer.size());
+        let counter = tokenizers.read()?;
+        took.lap("tokenizers, the rest of them", 0);
         let kept = Prompts::kept(parts, (&t5, &clip), &counter, t5_on_host);
         let (t5_bytes, clip_bytes) = (t5.size(), clip.size());
         let t5 = if t5_on_host {
