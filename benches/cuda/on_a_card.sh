@@ -36,6 +36,7 @@ files() {
     local models=${FULL:-/dev/shm/full}
     export HOME=$(mktemp -d)
     python3 "$here/cuda/full_size.py" "$models" || return
+    sync
     mkdir -p "$HOME/.config/flux-tui" && cp "$models/models.toml" "$HOME/.config/flux-tui/"
     "$program" models info "$models/flux1-dev.safetensors"
     for held in "" "--vram-budget 8GB"; do "$program" bench --model full --device cuda --repeat 3 $held; done
@@ -60,6 +61,7 @@ forms() {
     local models=${FULL:-/dev/shm/full}
     export HOME=$(mktemp -d)
     python3 "$here/cuda/full_size.py" "$models" --gguf || return
+    sync
     mkdir -p "$HOME/.config/flux-tui" && cp "$models/models.toml" "$HOME/.config/flux-tui/"
     for model in full full-q8 full-q4; do
         "$program" generate "a red fox" --model $model --seed 1 --steps 8 --json --no-display; echo

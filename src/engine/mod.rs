@@ -198,6 +198,15 @@ pub enum EngineError {
         /// What was wanted and what was there.
         reason: String,
     },
+    /// The device is beyond repair for this process, as after an illegal address or when a card falls off the bus: another
+    /// process may find it well.
+    #[error("{stage} failed because the device did: {reason}")]
+    Device {
+        /// What was being done.
+        stage: &'static str,
+        /// What the driver said.
+        reason: String,
+    },
     /// The latent that a picture was to be gone on with from is not one of this picture.
     #[error("drawing cannot go on from step {step}: {reason}")]
     Resume {

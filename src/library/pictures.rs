@@ -236,6 +236,7 @@ fn record(change: &Connection, job: JobId, index: u32) -> rusqlite::Result<i64> 
     }
     let id = change.last_insert_rowid();
     change.execute("DELETE FROM writing WHERE job = ?1 AND idx = ?2", key)?;
+    change.execute("UPDATE jobs SET device_failures = 0 WHERE id = ?1 AND device_failures > 0", [job.0])?;
     change.execute(
         "UPDATE jobs SET state = 'done', ended_at = (SELECT finished_at FROM pictures WHERE id = ?2) \
          WHERE id = ?1 AND count = (SELECT COUNT(*) FROM pictures WHERE job = ?1) \

@@ -145,6 +145,9 @@ pub struct Settings {
     pub look_every: Duration,
     /// The most clients at a time.
     pub clients_max: usize,
+    /// The program that is run as `worker run` when a device has failed and only another process can go on; `None` where
+    /// somebody else starts it again.
+    pub successor: Option<PathBuf>,
     /// How a file for a picture is opened; tests give one on a device that is full.
     pub create: fn(&Path) -> io::Result<File>,
 }
@@ -161,9 +164,15 @@ impl Default for Settings {
             stop_within: Duration::from_secs(10),
             look_every: Duration::from_secs(30),
             clients_max: 256,
+            successor: successor(),
             create: |path| File::create(path),
         }
     }
+}
+
+/// This program, unless systemd runs it: that starts it again by itself.
+fn successor() -> Option<PathBuf> {
+    std::env::var_os("INVOCATION_ID").is_none().then(std::env::current_exe).and_then(Result::ok)
 }
 
 impl Settings {
@@ -227,6 +236,14 @@ pub enum WorkerError {
         /// What the system said.
         source: io::Error,
     },
+    /// A device is beyond repair for this process.
+    #[error("{device} failed and this process cannot use it any more: {reason}")]
+    DeviceFailed {
+        /// Which.
+        device: Device,
+        /// What it said.
+        reason: String,
+    },
     /// An engine's thread ended, which it never should.
     #[error("the thread of the engine on {0} ended: its last words are in the worker's log")]
     EngineGone(Device),
@@ -255,12 +272,16 @@ struct Shared {
 /// still the caller's.
 pub fn run(paths: &Paths, models: Arc<dyn Models>, settings: Settings) -> Result<(), WorkerError> {
     daemon::leave_session();
+    let successor = settings.successor.clone();
     let claim = daemon::Claim::take(paths)?;
     let log = log::open(&paths.log())?;
     log::install(log);
     let served = serve::serve_claimed(claim, paths, models, settings, daemon::detach, daemon::told_to_end());
     if let Err(error) = &served {
         tracing::error!(%error, "the worker ends");
+    }
+    if let (Err(WorkerError::DeviceFailed { .. }), Some(program)) = (&served, &successor) {
+        daemon::succeed(program);
     }
     served
 }

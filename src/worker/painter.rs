@@ -115,8 +115,14 @@ impl Loaded {
 /// Why there is no picture.
 enum Failure {
     Stopped,
+    /// It is the job's, or its model's.
     Reason(String),
+    /// It is the device's.
+    Device(String),
 }
+
+/// A job that was drawn each time that a device failed so often in a row fails too.
+const DEVICE_FAILURES: u32 = 3;
 
 impl From<LibraryError> for Failure {
     fn from(error: LibraryError) -> Self {
@@ -128,6 +134,7 @@ impl From<EngineError> for Failure {
     fn from(error: EngineError) -> Self {
         match error {
             EngineError::Stopped => Self::Stopped,
+            error @ EngineError::Device { .. } => Self::Device(error.to_string()),
             error => Self::Reason(error.to_string()),
         }
     }
@@ -201,9 +208,25 @@ impl Painter {
             Failure::Stopped if stop.load(Ordering::Relaxed) => return Report::Stopped(work.clone()),
             Failure::Stopped => "the engine stopped and nobody had asked it to".to_owned(),
             Failure::Reason(reason) => reason,
+            Failure::Device(reason) => return self.device_failed(work, reason),
         };
         tracing::error!(job = work.id.0, index = work.index, device = %self.device, %reason, "a job failed");
         Report::Ended(work.clone(), self.fail(work.id, reason))
+    }
+
+    /// Whatever is on the device is lost, and this process can do nothing more with it: it ends on purpose, and the next
+    /// goes on with the job, from its last checkpoint. A job that this happens to again and again fails.
+    fn device_failed(&self, work: &Work, reason: String) -> Report {
+        let id = work.id;
+        let times = self.supplies.store.ask_and_wait(move |library| library.device_failed(id));
+        tracing::error!(job = id.0, device = %self.device, %reason, ?times, "the device failed");
+        if times.is_ok_and(|times| times >= DEVICE_FAILURES) {
+            self.fail(
+                id,
+                format!("the device failed {DEVICE_FAILURES} times in a row while this was drawn; {reason}"),
+            );
+        }
+        Report::Lost(WorkerError::DeviceFailed { device: self.device, reason })
     }
 
     /// Tells the library that a job failed, and says how it stands there.

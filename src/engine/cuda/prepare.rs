@@ -54,10 +54,10 @@ pub struct Prepared {
 pub struct Pace {
     /// What the card can do.
     pub card: CardPace,
-    learned: Learned,
-    precision: Precision,
+    pub(super) learned: Learned,
+    pub(super) precision: Precision,
     /// Tokens of text.
-    text: usize,
+    pub(super) text: usize,
 }
 
 impl Pace {
@@ -80,7 +80,13 @@ impl Pace {
     fn speed(&self, config: &Config, image: usize) -> Speed {
         let CardPace { pinned, mapped, .. } = self.card;
         let (step, decode) = (Some(self.step(config, image)), self.decode(image));
-        Speed { step, decode, ..plan::copying(pinned, mapped) }
+        let usual = plan::copying(pinned, mapped);
+        Speed {
+            step,
+            decode,
+            disk: self.learned.files.map_or(usual.disk, |files| files.min(pinned)),
+            ..usual
+        }
     }
 }
 
