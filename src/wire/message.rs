@@ -478,6 +478,9 @@ pub struct WorkerStatus {
     pub clients: usize,
     /// The latest readings.
     pub readings: Option<Readings>,
+    /// As [`Snapshot::fetches`].
+    #[serde(default)]
+    pub fetches: Vec<ModelFetch>,
 }
 
 /// A picture that is being drawn, and what it is to be.

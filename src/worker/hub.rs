@@ -223,6 +223,7 @@ impl Hub {
             pictures: state.history_total,
             clients: state.members.len(),
             readings: state.readings.clone(),
+            fetches: state.fetches.list().to_vec(),
         }
     }
 
