@@ -69,6 +69,7 @@ impl FakeWorker {
             history_total: shared.pictures.len() as u64,
             readings: Some(readings(0)),
             fetches: Vec::new(),
+            checks: Vec::new(),
         })
     }
 
