@@ -210,3 +210,36 @@ fn kind(identity: &Identity) -> (&'static str, String) {
 pub fn facts_of(path: &Path) -> Result<FileFacts, crate::engine::weights::WeightsError> {
     Ok(facts(&path.display().to_string(), &identify_source(&Source::File(path.to_owned()))?))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::places::Places;
+
+    fn of(name: &str) -> ModelDetails {
+        let recognise = |_: &Path| Err("there is no file".to_owned());
+        let (catalog, search) = (Catalog::default(), Search::new(Places::default(), &recognise));
+        details(&catalog, &search, &ModelName::new(name)).expect("it is known")
+    }
+
+    #[test]
+    fn a_model_in_the_program_is_told_by_its_four_files() {
+        let nano = of("nano");
+        let at: Vec<_> = nano.parts.iter().map(|part| (part.part.as_str(), part.at.is_some())).collect();
+        assert_eq!(at, [("transformer", true), ("t5", true), ("clip", true), ("vae", true)]);
+        assert_eq!((nano.files.len(), nano.why_not.as_deref()), (4, None));
+        assert_eq!(nano.files[0].variant.as_deref(), Some("dev"));
+        let card: u64 = nano.files.iter().map(|file| file.memory.card).sum();
+        assert_eq!(nano.memory.card, card, "each of its files is one part");
+    }
+
+    #[test]
+    fn a_model_that_is_not_here_says_what_is_missing_and_where_it_would_come_from() {
+        let dev = of("flux1-dev");
+        assert!(dev.files.is_empty() && dev.memory == MemoryNeed::default(), "{dev:?}");
+        let why_not = dev.why_not.as_deref().unwrap_or_default();
+        assert_eq!(why_not, "the transformer, the T5 encoder, the CLIP encoder, the VAE are missing");
+        let from = dev.parts[0].from.as_ref().expect("it is published");
+        assert_eq!(from.places[0], "Hugging Face black-forest-labs/FLUX.1-dev flux1-dev.safetensors");
+    }
+}

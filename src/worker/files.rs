@@ -241,3 +241,63 @@ pub fn told(model: &ModelName, removal: &Removal) -> RemovalPlan {
         stays: stays.collect(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// SHA-256 of a megabyte of zeros, by sha256sum.
+    const ZEROS: &str = "30e14955ebf1352266dc2ff8067e68104607e750abb9d3b36582b8af909fcb58";
+
+    fn known(folder: &Path, name: &str, hash: &str) -> Known {
+        let file = folder.join(name);
+        std::fs::write(&file, vec![0; 1 << 20]).expect("room");
+        let place = format!("hf:a/b/{name}").parse().expect("an address");
+        let (blob, bytes, hash) = (file.clone(), 1 << 20, Some(hash.to_owned()));
+        (file.clone(), Some(Kept { place, file, blob, bytes, hash }))
+    }
+
+    #[test]
+    fn each_file_is_told_with_what_to_do() {
+        let folder = tempfile::tempdir().expect("a directory");
+        let right = known(folder.path(), "right", ZEROS);
+        let ours = known(folder.path(), "ours", &"0".repeat(64));
+        let others = known(folder.path(), "others", &"0".repeat(64));
+        let gone = (folder.path().join("gone"), right.1.clone());
+        let fetched = [right.1.clone(), ours.1.clone()].map(|kept| kept.expect("it is known"));
+        let told = Mutex::new(Vec::new());
+        let tell = |progress| told.lock().expect("no panic").push(progress);
+        let files = [right, ours, others, gone];
+        let found = check_files(&files, &fetched, &tell, &Cancel::default()).expect("nobody stops it");
+        let what: Vec<_> = found
+            .iter()
+            .map(|file| match &file.found {
+                Soundness::Bad { what } => what.as_str(),
+                other => panic_unless_right(other),
+            })
+            .collect();
+        assert_eq!(what[0], "right");
+        assert_eq!(
+            what[1],
+            "its hash is 30e14955ebf1… and should be 000000000000…; remove the model and fetch it again"
+        );
+        assert!(what[2].contains("not fetched by flux-tui: put a whole copy in its place"), "{}", what[2]);
+        assert!(what[3].contains("it is missing: fetch the model again"), "{}", what[3]);
+        let told = told.into_inner().expect("no panic");
+        assert_eq!((told[0].total, told[0].files, told[0].done), (3 << 20, 4, 0));
+    }
+
+    fn panic_unless_right(found: &Soundness) -> &'static str {
+        assert_eq!(*found, Soundness::Right);
+        "right"
+    }
+
+    #[test]
+    fn a_check_that_is_stopped_says_nothing_of_any_file() {
+        let folder = tempfile::tempdir().expect("a directory");
+        let files = [known(folder.path(), "one", ZEROS), known(folder.path(), "two", ZEROS)];
+        let cancel = Cancel::default();
+        let stopped = check_files(&files, &[], &|_| cancel.stop(), &cancel);
+        assert!(matches!(stopped, Err(FetchError::Cancelled)), "{stopped:?}");
+    }
+}
