@@ -8,7 +8,7 @@ use tokio::task::spawn_blocking;
 
 use super::answer::Answer;
 use super::peer::Peer;
-use super::{Models, Shared};
+use super::{Models, PlannedRemoval, Shared};
 use crate::model::ModelName;
 use crate::wire::message::{Refusal, Response};
 
@@ -31,20 +31,31 @@ pub(super) fn verify(shared: &Rc<Shared>, model: ModelName) -> impl Future<Outpu
 }
 
 /// What removing a model means.
-pub(super) fn plan_removal(shared: &Rc<Shared>, model: ModelName) -> impl Future<Output = Answer> + use<> {
-    let damaged = shared.hub.damaged(&model);
-    let looking = aside(shared, move |models| models.removal(&model, &damaged));
-    async move { Ok(Response::Removal(Box::new(looking.await?.plan))) }
+pub(super) async fn plan_removal(shared: Rc<Shared>, model: ModelName) -> Answer {
+    let (removal, _) = plan(&shared, &model).await?;
+    Ok(Response::Removal(Box::new(removal.plan)))
+}
+
+/// What removing a model means, and what of it is known to be damaged; refused where somebody needs it now.
+async fn plan(shared: &Shared, model: &ModelName) -> Result<(PlannedRemoval, Vec<PathBuf>), Refusal> {
+    // Who fetches it or draws with it is worth more than what the files say.
+    shared.hub.check_removable(model, &[], false)?;
+    let damaged = shared.hub.damaged(model);
+    let (of_plan, bad) = (model.clone(), damaged.clone());
+    let removal = aside(shared, move |models| models.removal(&of_plan, &bad)).await?;
+    shared.hub.check_removable(model, &going(&removal), removal.others_need)?;
+    Ok((removal, damaged))
+}
+
+fn going(removal: &PlannedRemoval) -> Vec<PathBuf> {
+    removal.plan.goes.iter().map(|file| PathBuf::from(&file.file)).collect()
 }
 
 /// Removes a model, one at a time and while the queue is not changed.
 pub(super) async fn remove(shared: Rc<Shared>, by: Rc<Peer>, model: ModelName) -> Answer {
     let _one = shared.changing.lock().await;
-    let damaged = shared.hub.damaged(&model);
-    let (of_plan, bad) = (model.clone(), damaged.clone());
-    let removal = aside(&shared, move |models| models.removal(&of_plan, &bad)).await?;
-    let files: Vec<PathBuf> = removal.plan.goes.iter().map(|file| PathBuf::from(&file.file)).collect();
-    shared.hub.begin_removal(&model, &files, removal.others_need)?;
+    let (removal, damaged) = plan(&shared, &model).await?;
+    shared.hub.begin_removal(&model, &going(&removal), removal.others_need)?;
     let of_removal = model.clone();
     let removed = aside(&shared, move |models| {
         let removed = models.remove(&of_removal, &damaged);

@@ -201,7 +201,7 @@ impl Session {
                 let answer = if found { Ok(Response::Cancelled) } else { Err(Refusal::NotChecking(model)) };
                 self.reply(pending, answer);
             }
-            Request::PlanRemoval(model) => self.later(pending, held::plan_removal(shared, model)),
+            Request::PlanRemoval(model) => self.later(pending, held::plan_removal(Rc::clone(shared), model)),
             Request::RemoveModel(model) => {
                 self.later(pending, held::remove(Rc::clone(shared), Rc::clone(&self.peer), model));
             }

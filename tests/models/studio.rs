@@ -175,6 +175,7 @@ fn a_damaged_file_is_found_removed_and_fetched_again() {
     let mut studio = open(&place.home, &place.server, None);
     studio.see("Nothing to set up");
     studio.type_keys(PICKER);
+    studio.see("tiny, for tests");
     studio.type_keys("tiny");
     studio.see("Models: tiny");
     studio.type_keys("\r");
@@ -221,7 +222,9 @@ fn what_a_model_is_and_where_and_its_removal() {
     let mut studio = open(&home, &server, None);
     studio.see("Nothing to set up");
     studio.type_keys(PICKER);
-    studio.type_keys("dev-q4\x04");
+    studio.type_keys("dev-q4");
+    read(&studio, "size not known, to fetch");
+    studio.type_keys("\x04");
     read(&studio, "nothing of it was fetched by flux-tui, which removes only what it fetched");
     studio.type_keys("\x0f"); // Ctrl-O
     read(&studio, "flux1-dev-q4: what it is");

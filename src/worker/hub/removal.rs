@@ -9,6 +9,15 @@ use crate::wire::message::{Event, Refusal};
 use crate::worker::painter::Order;
 
 impl Hub {
+    /// Whether a model whose `files` go can be removed now.
+    ///
+    /// # Errors
+    /// Who needs it, and what to do.
+    pub fn check_removable(&self, model: &ModelName, files: &[PathBuf], shared: bool) -> Result<(), Refusal> {
+        let needed = self.needed(&self.state.borrow(), model, files, shared);
+        needed.map_or(Ok(()), |reason| Err(Refusal::NotRemoved { model: model.clone(), reason }))
+    }
+
     /// Begins to remove a model whose `files` go, of which another model may need those that are `shared` because they
     /// are damaged. From now on no job for it is taken; engines that hold it and draw nothing let it go.
     ///
