@@ -90,7 +90,7 @@ fn actions(state: &State) -> Vec<(Action, &'static str)> {
             _ => state.models.can_fetch().then_some("fetch"),
         };
         let take = take.map(|take| (Action::TakeModel, take));
-        let mut actions: Vec<_> = take.into_iter().chain([(Action::List(ListMove::Down), "next")]).collect();
+        let mut actions: Vec<_> = take.into_iter().collect();
         let cancel = state.models.to_cancel().map(|_| (Action::CancelFetch, "fetch no more"));
         let check = state.models.check_to_cancel().map(|_| (Action::CancelFetch, "check no more"));
         actions.extend(cancel.or(check));

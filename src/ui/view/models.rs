@@ -41,7 +41,8 @@ fn places(state: &State) -> Places {
     // The first line, the notice and the hints stay in sight.
     let free = state.layout().areas().map_or(window.rows, |areas| areas.notice.y).saturating_sub(2);
     let needed = u16::try_from(state.models.known()).unwrap_or(u16::MAX).saturating_add(DETAIL + 3);
-    let height = free.min(needed);
+    // A page has more to say than the list.
+    let height = if state.models.page().is_some() { free } else { free.min(needed) };
     let area = Rect { x: (window.columns - width) / 2, y: 1, width, height };
     let inside = padded(area);
     let detail = DETAIL.min(inside.height / 2);
