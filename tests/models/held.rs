@@ -153,6 +153,12 @@ async fn a_model_that_is_needed_is_not_removed_and_it_is_said_by_whom() {
     let reason = refused(&watch, "other").await;
     assert!(reason.contains("being checked; cancel that first"), "{reason}");
     watch.client.call(Request::CancelCheck(name("other"))).await.expect("it is being checked");
+    watch
+        .next("word of it", |event| match event {
+            Event::Check(check) => (check.state == CheckState::Cancelled).then_some(()),
+            _ => None,
+        })
+        .await;
     let again = watch.client.call(Request::CancelCheck(name("other"))).await;
     assert!(matches!(again, Err(ClientError::Refused(Refusal::NotChecking(_)))), "{again:?}");
     assert_eq!(snapshot(&watch.client).await.checks, []);

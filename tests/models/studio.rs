@@ -230,6 +230,7 @@ fn what_a_model_is_and_where_and_its_removal() {
     read(&studio, "flux1-dev-q4: what it is");
     read(&studio, "no: the transformer is missing");
     studio.type_keys("\x1b");
+    studio.see("Models: dev-q4");
     studio.type_keys("\r");
     read(&studio, "⏎ fetches it");
     studio.type_keys("\r");
