@@ -76,7 +76,9 @@ pub(super) fn checked(state: &mut State, check: ModelCheck) {
             0 => state.notices.tell(format!("{model}: {}", sound(files))),
             1 => state.notices.error(format!("{model}: one file is damaged; ^W in the models says which")),
             more => {
-                state.notices.error(format!("{model}: {more} files are damaged; ^W in the models says which"))
+                state
+                    .notices
+                    .error(format!("{model}: {more} files are damaged; ^W in the models says which"));
             }
         },
         CheckState::Failed { reason } => state.notices.error(format!("{model} was not checked: {reason}")),
