@@ -5,7 +5,7 @@
 //! session (one client) ──> hub (queue, what is shown) ──> painters (an engine's thread a device)
 //!        │                        ▲        reports ───────────────┘ │
 //!        └──> store (the library's thread) <──── note, record ──────┘
-//!   fetcher (a thread a model, one at a time) ──> reports ──> hub
+//!   fetcher, checker (a thread a model, one at a time) ──> reports ──> hub
 //! ```
 //!
 //! Sessions and the hub live on one thread and share plain state; each device's engine, the library
@@ -14,12 +14,16 @@
 
 mod answer;
 mod change;
+mod checker;
 mod checkpoint;
 mod daemon;
+mod details;
 mod engines;
 mod estimate;
 mod fetcher;
 mod fetching;
+mod files;
+mod held;
 mod hub;
 mod idle;
 mod log;
@@ -44,7 +48,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use details::{details, facts, facts_of, part_places};
 pub use fetching::{Tell, Unfetched, fetch_files};
+pub use files::{
+    Known, TellCheck, check_files, file_here, files_here, needed_places, places_of, plan as plan_removal_of,
+    told as removal_told, with_companions,
+};
 pub use models::{Catalogued, NoModel, Ready, find, search};
 pub use recognise::Recogniser;
 pub use serve::serve;
@@ -58,7 +67,7 @@ use crate::job::TokenCount;
 use crate::library::LibraryError;
 use crate::model::{ModelInfo, ModelName};
 use crate::paths::Paths;
-use crate::wire::message::{ModelState, Refusal, Standing};
+use crate::wire::message::{FileCheck, ModelDetails, ModelState, Refusal, RemovalPlan, Standing};
 
 /// Which models a worker has, and how they come into memory. The program's are [`Catalogued`];
 /// tests have their own.
@@ -89,6 +98,47 @@ pub trait Models: Send + Sync {
     fn fetch(&self, name: &ModelName, _tell: &Tell<'_>, _cancel: &Cancel) -> Result<(), Unfetched> {
         Err(Refusal::NothingToFetch(name.clone()).into())
     }
+    /// What the files of a model are, by their headers; it may look through folders.
+    ///
+    /// # Errors
+    /// Why that cannot be said.
+    fn details(&self, name: &ModelName) -> Result<ModelDetails, Refusal> {
+        Err(self.check(name).err().unwrap_or_else(|| Refusal::NothingToCheck(name.clone())))
+    }
+    /// Whether a model has files that can be checked.
+    ///
+    /// # Errors
+    /// Why not.
+    fn checkable(&self, name: &ModelName) -> Result<(), Refusal> {
+        Err(self.check(name).err().unwrap_or_else(|| Refusal::NothingToCheck(name.clone())))
+    }
+    /// Reads the files of a model whole and compares their hashes. Called on a thread of its own.
+    ///
+    /// # Errors
+    /// Why it could not be done.
+    fn verify(
+        &self,
+        name: &ModelName,
+        _tell: &TellCheck<'_>,
+        _cancel: &Cancel,
+    ) -> Result<Vec<FileCheck>, Unchecked> {
+        Err(Refusal::NothingToCheck(name.clone()).into())
+    }
+    /// What removing a model means, of which these files are known to be damaged.
+    ///
+    /// # Errors
+    /// Why nothing would go.
+    fn removal(&self, name: &ModelName, _damaged: &[PathBuf]) -> Result<PlannedRemoval, Refusal> {
+        let reason = "nothing of it was fetched".to_owned();
+        Err(Refusal::NotRemoved { model: name.clone(), reason })
+    }
+    /// Removes it; the bytes that became free. It blocks.
+    ///
+    /// # Errors
+    /// What could not be removed.
+    fn remove(&self, name: &ModelName, damaged: &[PathBuf]) -> Result<u64, Refusal> {
+        self.removal(name, damaged).map(|_| 0)
+    }
     /// The devices there are, the best first, and never none. Asked once, when the worker begins.
     fn devices(&self) -> Vec<Device>;
     /// Reads one into a device's memory. Called on the thread of that device's engine.
@@ -112,6 +162,26 @@ pub trait Models: Send + Sync {
     fn identity(&self, _device: Device) -> Option<String> {
         None
     }
+}
+
+/// What removing a model means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlannedRemoval {
+    /// What a client is told.
+    pub plan: RemovalPlan,
+    /// Whether something goes that other models would need if it were whole.
+    pub others_need: bool,
+}
+
+/// Why the files of a model were not checked.
+#[derive(Debug, thiserror::Error)]
+pub enum Unchecked {
+    /// A person wanted no more, or the worker ends.
+    #[error("it was stopped")]
+    Stopped,
+    /// There is nothing to be checked.
+    #[error(transparent)]
+    Model(#[from] Refusal),
 }
 
 /// The tokenizers of a model.

@@ -170,6 +170,23 @@ pub fn wire() -> Seeds {
     ]
 }
 
+/// Indices over the shards that the check puts beside them.
+pub fn index() -> Seeds {
+    let of = |map: &str| format!(r#"{{"metadata":{{"total_size":32}},"weight_map":{{{map}}}}}"#).into_bytes();
+    vec![
+        ("both", of(r#""one":"one.safetensors","two":"two.safetensors""#)),
+        ("one", of(r#""one":"one.safetensors""#)),
+        ("swapped", of(r#""one":"two.safetensors","two":"one.safetensors""#)),
+        ("above", of(r#""one":"one.safetensors","secret":"../outside.safetensors""#)),
+        ("whole_path", of(r#""one":"/dev/zero""#)),
+        ("itself", of(r#""one":"model.safetensors.index.json""#)),
+        ("folder", of(r#""one":".","two":"..""#)),
+        ("nothing", of("")),
+        ("no_text", of(r#""one":7"#)),
+        ("list", b"[1,2]".to_vec()),
+    ]
+}
+
 pub fn png() -> Seeds {
     let recipe = |prompt: &str| Recipe {
         prompt: Prompt::new(prompt).expect("it is not empty"),

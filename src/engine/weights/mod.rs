@@ -34,7 +34,7 @@ pub use error::{HeaderError, WeightsError};
 pub use files::Mapping;
 pub use gguf::GgufError;
 pub(super) use identify::fit;
-pub use identify::{Found, Identity, Kind, Variant, fits, identify};
+pub use identify::{Found, Identity, Kind, Variant, fits, identify, identify_source};
 pub use names::Part;
 pub use nf4::{LEVELS as NF4_LEVELS, Magnitudes};
 pub use stored::{Matrix, Piece, Stored};
