@@ -11,6 +11,7 @@ mod embedded;
 mod entry;
 pub mod find;
 mod known;
+pub mod loras;
 mod person;
 pub mod places;
 mod published;

@@ -115,6 +115,13 @@ const MIGRATIONS: &[&str] = &[
     ) STRICT;
     CREATE INDEX usage_card ON usage (card, picture);
     ",
+    // 7: LoRAs, JSON: of jobs those that are asked for beside the prompt's tags, of pictures those that they were drawn
+    // with.
+    "
+    ALTER TABLE jobs ADD COLUMN loras TEXT NOT NULL DEFAULT '[]';
+    ALTER TABLE pictures ADD COLUMN loras TEXT NOT NULL DEFAULT '[]';
+    ALTER TABLE writing ADD COLUMN loras TEXT NOT NULL DEFAULT '[]';
+    ",
 ];
 
 /// The version that this program writes.

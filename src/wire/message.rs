@@ -19,7 +19,7 @@ pub use crate::wire::models::{
 use crate::wire::queue::QueueChange;
 
 /// The version of these messages. Peers of different versions say so and part.
-pub const PROTOCOL: u32 = 5;
+pub const PROTOCOL: u32 = 6;
 
 /// From a client: a request and the number its reply will carry.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -167,6 +167,9 @@ pub enum Refusal {
     /// A model that is known, and of which something is not here: what, and what to do.
     #[error("{0}")]
     LackingModel(String),
+    /// A LoRA of the job that cannot be used: which, and why.
+    #[error("{0}")]
+    Lora(String),
     /// To `FetchModel`: all of it is here.
     #[error("nothing is missing of {0}")]
     NothingToFetch(ModelName),

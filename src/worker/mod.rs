@@ -23,6 +23,7 @@ mod fetching;
 mod hub;
 mod idle;
 mod log;
+mod loras;
 mod models;
 mod outbox;
 mod painter;
@@ -45,6 +46,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use fetching::{Tell, Unfetched, fetch_files};
+pub use loras::UnusableLora;
 pub use models::{Catalogued, NoModel, Ready, find, search};
 pub use recognise::Recogniser;
 pub use serve::serve;
@@ -106,6 +108,13 @@ pub trait Models: Send + Sync {
     /// # Errors
     /// What could not be read.
     fn counter(&self, name: &ModelName) -> Result<Box<dyn Count>, EngineError>;
+    /// The files that a LoRA's name or whole path may mean, the likeliest first: never none.
+    ///
+    /// # Errors
+    /// Why none.
+    fn lora(&self, file: &str) -> Result<Vec<PathBuf>, String> {
+        crate::catalog::loras::find(&[], file).map_err(|reason| reason.to_string())
+    }
     /// A device, for a person.
     fn describe(&self, device: Device) -> String;
     /// What tells a card from all others; `None` of the CPU.

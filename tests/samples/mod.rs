@@ -1,0 +1,4 @@
+//! Samples of what travels over the wire.
+
+pub mod messages;
+mod models;
