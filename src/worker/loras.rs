@@ -47,7 +47,7 @@ pub enum UnusableLora {
         /// Which.
         path: String,
         /// What is wrong with it.
-        source: LoraError,
+        source: Box<LoraError>,
     },
     /// The file is another than the one that is meant.
     #[error(
@@ -119,7 +119,8 @@ pub(super) fn check(models: &dyn Models, job: &Job) -> Result<(), UnusableLora> 
         }
         for path in &files {
             let path_told = path.display().to_string();
-            glance(path).map_err(|source| UnusableLora::File { path: path_told, source })?;
+            glance(path)
+                .map_err(|source| UnusableLora::File { path: path_told, source: Box::new(source) })?;
         }
     }
     Ok(())

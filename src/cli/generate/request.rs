@@ -135,16 +135,17 @@ pub(in crate::cli) fn guidance(text: &str) -> Result<f32, String> {
     job::check_guidance(value).map_err(|error| error.to_string())
 }
 
-/// A file of that name is meant before a strength is looked for behind its last colon; its path is made whole.
+/// A file, which is made whole, or a name in the folders of LoRAs: a word without / and without the ending of one.
 pub(in crate::cli) fn lora(text: &str) -> Result<LoraChoice, JobError> {
+    // A file may have a colon in its name.
     let asked = if Path::new(text).is_file() { LoraChoice::new(text, 1.0)? } else { text.parse()? };
     let file = asked.file();
-    let is_path = file.contains('/') && !file.starts_with('/') && Path::new(file).is_file();
-    if !(is_path || Path::new(file).is_file()) {
-        return Ok(asked);
-    }
-    let whole = std::path::absolute(file).ok().and_then(|path| path.into_os_string().into_string().ok());
-    LoraChoice::new(whole.unwrap_or_else(|| file.to_owned()), asked.strength())
+    let like_a_path = file.contains('/') || file.ends_with(".safetensors");
+    let is_path =
+        like_a_path && Path::new(file).is_file() || file.starts_with("./") || file.starts_with("../");
+    let whole =
+        is_path.then(|| std::path::absolute(file).ok()?.into_os_string().into_string().ok()).flatten();
+    whole.map_or(Ok(asked.clone()), |whole| LoraChoice::new(whole, asked.strength()))
 }
 
 pub(in crate::cli) fn seed(text: &str) -> Result<Seed, JobError> {
