@@ -80,6 +80,7 @@ fn the_lists_are_whole() {
             | Refusal::NoHello
             | Refusal::UnknownModel { .. }
             | Refusal::LackingModel(_)
+            | Refusal::Lora(_)
             | Refusal::NothingToFetch(_)
             | Refusal::NotFetching(_)
             | Refusal::NothingToCheck(_)

@@ -12,6 +12,7 @@ mod embedded;
 mod entry;
 pub mod find;
 mod known;
+pub mod loras;
 mod person;
 pub mod places;
 mod published;

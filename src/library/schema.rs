@@ -121,6 +121,13 @@ const MIGRATIONS: &[&str] = &[
     "
     ALTER TABLE jobs ADD COLUMN device_failures INTEGER NOT NULL DEFAULT 0;
     ",
+    // 8: LoRAs, JSON: of jobs those that are asked for beside the prompt's tags, of pictures those that they were drawn
+    // with.
+    "
+    ALTER TABLE jobs ADD COLUMN loras TEXT NOT NULL DEFAULT '[]';
+    ALTER TABLE pictures ADD COLUMN loras TEXT NOT NULL DEFAULT '[]';
+    ALTER TABLE writing ADD COLUMN loras TEXT NOT NULL DEFAULT '[]';
+    ",
 ];
 
 /// The version that this program writes.

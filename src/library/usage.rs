@@ -295,6 +295,7 @@ mod tests {
             precision: "fp8".to_owned(),
             cuts: Vec::new(),
             times: Times::default(),
+            loras: Vec::new(),
         };
         library.intend(id, 0, &recipe, &Zoned::now()).expect("there is room");
         library.record(id, 0).expect("it was noted").0.id

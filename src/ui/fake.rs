@@ -378,6 +378,7 @@ pub(crate) fn picture(id: i64, status: &JobStatus, index: u32, seed: u64) -> Pic
             precision: "fp32 from fp8 e4m3 weights, CPU".into(),
             cuts: Vec::new(),
             times: Times { load: 0.0, encode: 0.02, denoise: 0.31, decode: 0.05 },
+            loras: Vec::new(),
         },
         path: PathBuf::from(format!("/pictures/{id}.png")),
         finished_at: 0,

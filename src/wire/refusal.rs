@@ -38,6 +38,9 @@ pub enum Refusal {
     /// A model that is known, and of which something is not here: what, and what to do.
     #[error("{0}")]
     LackingModel(String),
+    /// A LoRA of the job that cannot be used: which, and why.
+    #[error("{0}")]
+    Lora(String),
     /// To `FetchModel`: all of it is here.
     #[error("nothing is missing of {0}")]
     NothingToFetch(ModelName),

@@ -27,6 +27,7 @@ mod held;
 mod hub;
 mod idle;
 mod log;
+mod loras;
 mod models;
 mod outbox;
 mod painter;
@@ -54,6 +55,7 @@ pub use files::{
     Known, TellCheck, check_files, file_here, files_here, needed_places, places_of, plan as plan_removal_of,
     told as removal_told, with_companions,
 };
+pub use loras::UnusableLora;
 pub use models::{Catalogued, NoModel, Ready, find, search};
 pub use recognise::Recogniser;
 pub use serve::serve;
@@ -156,6 +158,13 @@ pub trait Models: Send + Sync {
     /// # Errors
     /// What could not be read.
     fn counter(&self, name: &ModelName) -> Result<Box<dyn Count>, EngineError>;
+    /// The files that a LoRA's name or whole path may mean, the likeliest first: never none.
+    ///
+    /// # Errors
+    /// Why none.
+    fn lora(&self, file: &str) -> Result<Vec<PathBuf>, String> {
+        crate::catalog::loras::find(&[], file).map_err(|reason| reason.to_string())
+    }
     /// A device, for a person.
     fn describe(&self, device: Device) -> String;
     /// What tells a card from all others; `None` of the CPU.

@@ -8,7 +8,7 @@ use super::standing;
 use super::{Count, Models, PlannedRemoval, Tell, TellCheck, Unchecked, Unfetched, details, files};
 use crate::catalog::find::{Lacking, Search};
 use crate::catalog::places::Places;
-use crate::catalog::{self, Catalog, Entry};
+use crate::catalog::{self, Catalog, Entry, loras};
 use crate::device::Device;
 use crate::engine::weights::{self, Identity, Kind, Variant, WeightsError};
 use crate::engine::{self, Counter, Draw, EngineError, Observer, Placement};
@@ -205,6 +205,11 @@ impl Models for Catalogued {
         };
         let (t5, clip, limits) = entry;
         Ok(Box::new(Counter::load(&t5, &clip, limits).map_err(uncounted)?))
+    }
+
+    fn lora(&self, file: &str) -> Result<Vec<PathBuf>, String> {
+        let places = Places::from_env(&self.paths.data, self.catalog().folders());
+        loras::find(&places.loras, file).map_err(|reason| reason.to_string())
     }
 
     fn describe(&self, device: Device) -> String {

@@ -15,13 +15,16 @@ use jiff::Zoned;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::checkpoint::Keeper;
+use super::loras::{self, Hashes};
 use super::queue::Work;
 use super::store::Store;
 use super::usage::Ledger;
 use super::{Models, WorkerError};
 use crate::device::{Device, LoadOptions};
-use crate::engine::{Brief, Draw, Drawn, EngineError, Observer, Placement, Planned, Report as Reached};
-use crate::job::{Job, JobId, JobState, Picture, Recipe, Times};
+use crate::engine::{
+    self, Brief, Draw, Drawn, EngineError, LoraFile, Observer, Placement, Planned, Report as Reached,
+};
+use crate::job::{Job, JobId, JobState, Picture, Prompt, Recipe, Times, Unapplied};
 use crate::library::{Folder, LibraryError, png};
 use crate::model::ModelName;
 use crate::wire::message::{EngineStatus, Preview, Stage};
@@ -86,6 +89,7 @@ struct Painter {
     supplies: Supplies,
     device: Device,
     ledger: Ledger,
+    hashes: Hashes,
 }
 
 /// The loaded model.
@@ -154,7 +158,7 @@ impl Supplies {
     pub fn start(&self, device: Device) -> io::Result<(mpsc::Sender<Order>, thread::JoinHandle<()>)> {
         let (sender, orders) = mpsc::channel();
         let ledger = Ledger::new(self.store.clone(), self.models.identity(device));
-        let painter = Painter { supplies: self.clone(), device, ledger };
+        let painter = Painter { supplies: self.clone(), device, ledger, hashes: Hashes::default() };
         let name = format!("engine {device}");
         let thread = thread::Builder::new().name(name).spawn(move || painter.obey(&orders))?;
         Ok((sender, thread))
@@ -254,25 +258,40 @@ impl Painter {
         // Found out now rather than after minutes of drawing.
         self.supplies.folder.prepare(&Zoned::now(), work.job.size)?;
         let mut watcher = Watcher { painter: self, work, stop, told: None, keeper: None, begun: 0 };
+        let loras = self.loras(&work.job)?;
         self.load(loaded, &work.job, &mut watcher)?;
+        let tagged = work.job.tagged();
         let brief = Brief {
-            prompt: work.job.prompt.clone(),
+            prompt: Prompt::new(tagged.text.as_str()).map_err(|error| Failure::Reason(error.to_string()))?,
             size: work.job.size,
             steps: work.job.steps(),
             guidance: work.job.guidance(),
             seed: work.seed,
+            loras,
         };
-        let drawn = self.draw_or_plan_again(loaded, &work.job, &brief, &mut watcher)?;
+        let mut drawn = self.draw_or_plan_again(loaded, &work.job, &brief, &mut watcher)?;
         watcher.reached(Stage::Saving);
+        // What was not read is told by its place in the prompt, tags and all.
+        drawn.cuts.iter_mut().for_each(|cut| cut.cut_at = cut.cut_at.map(|at| tagged.in_prompt(at)));
         let Some(engine) = loaded else { return Err(Failure::Stopped) };
         let precision = format!("{}, {}", engine.precision(), self.about());
         let usage = drawn.usage;
-        let (picture, state) = self.save(work, drawn, precision, engine.took)?;
+        let (picture, state) = self.save(work, &brief, drawn, precision, engine.took)?;
         engine.took = 0.0;
         if let Some(usage) = usage {
             self.ledger.keep(picture.id, usage, engine.used_before);
         }
         Ok((picture, state))
+    }
+
+    /// The LoRAs of a job, found and hashed before anything is loaded.
+    fn loras(&self, job: &Job) -> Result<Vec<LoraFile>, Failure> {
+        let failed = |error: loras::UnusableLora| Failure::Reason(error.to_string());
+        let loras = loras::of(self.supplies.models.as_ref(), &self.hashes, job).map_err(failed)?;
+        if !loras.is_empty() {
+            engine::adds_loras(&job.model, self.device)?;
+        }
+        Ok(loras)
     }
 
     /// Draws. Where memory does not suffice the model is loaded again, once: planned for this size, if it was planned
@@ -360,6 +379,7 @@ impl Painter {
     fn save(
         &self,
         work: &Work,
+        brief: &Brief,
         drawn: Drawn,
         precision: String,
         load: f64,
@@ -375,7 +395,19 @@ impl Painter {
             precision,
             cuts: drawn.cuts,
             times: Times { load, ..drawn.times },
+            loras: loras::used(&work.job, &brief.loras, drawn.unapplied),
         };
+        for lora in recipe.loras.iter().filter(|lora| !lora.unapplied.is_empty()) {
+            let Unapplied { count, of, examples } = &lora.unapplied;
+            tracing::warn!(
+                job = job.0,
+                lora = lora.file,
+                count,
+                of,
+                ?examples,
+                "tensors belong to no layer of the model"
+            );
+        }
         let png = png::encode(&drawn.rgb, &recipe).map_err(LibraryError::from)?;
         let at = Zoned::now();
         let path =

@@ -116,7 +116,9 @@ pub fn catalog(bytes: &[u8]) {
     names.sort_unstable();
     assert!(names.windows(2).all(|pair| pair[0] != pair[1]), "two models of one name: {names:?}");
     assert!(catalog.folders().iter().all(|folder| folder.is_absolute()));
-    let extra = catalog::comfy::folders(text, Path::new("/comfy"), |_| Some(PathBuf::from("/home")));
+    let extra = catalog::comfy::folders(text, &catalog::comfy::KEYS, Path::new("/comfy"), |_| {
+        Some(PathBuf::from("/home"))
+    });
     assert!(extra.len() <= 256 && extra.iter().all(|folder| folder.is_absolute()), "{extra:?}");
 }
 

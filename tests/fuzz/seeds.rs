@@ -198,6 +198,7 @@ pub fn png() -> Seeds {
         precision: "fp32".to_owned(),
         cuts: Vec::new(),
         times: Times { load: 0.5, encode: 0.25, denoise: 1.0, decode: 0.125 },
+        loras: Vec::new(),
     };
     let picture = |prompt: &str| png::encode(&[127; 768], &recipe(prompt)).expect("the pixels fit");
     vec![("latin", picture("an apple")), ("chinese", picture("一只苹果")), ("jpeg", vec![0xff, 0xd8, 0xff])]

@@ -17,6 +17,11 @@ pub fn job(seed: Seed) -> Job {
     Job::new(prompt, ModelName::new("nano"), size, 200, 0.1, seed, 1000).expect("it is in range")
 }
 
+fn loras() -> Vec<LoraChoice> {
+    let lora = |file, strength| LoraChoice::new(file, strength).expect("it is one");
+    vec![used_lora().again().expect("it is one"), lora("styles/ink", 100.0)]
+}
+
 fn status(state: JobState) -> JobStatus {
     JobStatus {
         id: JobId(i64::MAX),
@@ -44,9 +49,16 @@ fn picture() -> Picture {
         precision,
         cuts: vec![cut, whole],
         times,
+        loras: vec![used_lora()],
     };
     let path = "/home/测试 目录/a.png".into();
     Picture { id: PictureId(7), job: JobId(1), index: 2, recipe, path, finished_at: 1_700_000_000_000 }
+}
+
+fn used_lora() -> UsedLora {
+    let unapplied = Unapplied { count: 2, of: 7, examples: vec!["a.alpha".into()] };
+    let hash = LoraHash::new([7; 32]);
+    UsedLora { file: "/模型/水墨.safetensors".into(), hash, strength: -0.5, tagged: false, unapplied }
 }
 
 fn progress(stage: Stage) -> Progress {
@@ -126,6 +138,7 @@ pub fn requests() -> Vec<Request> {
         Request::Submit(job(Seed::Random)),
         Request::Submit(job(Seed::Fixed(u64::MAX))),
         Request::Submit(job(Seed::Random).placed(DeviceChoice::CudaAt(1), PrecisionChoice::Fp8Storage)),
+        Request::Submit(job(Seed::Random).with_loras(loras()).expect("they are two")),
         Request::Cancel(JobId(3)),
         Request::Queue(QueueChange::Move { job: JobId(3), to: QueuePlace::Before(JobId(1)) }),
         Request::Queue(QueueChange::Edit { job: JobId(3), to: Box::new(job(Seed::Random)) }),
@@ -158,6 +171,7 @@ pub fn refusals() -> Vec<Refusal> {
         Refusal::NoHello,
         Refusal::UnknownModel { name: text.clone(), known: text.clone() },
         Refusal::LackingModel(text.clone()),
+        Refusal::Lora(text.clone()),
         Refusal::NothingToFetch(ModelName::new("mine")),
         Refusal::NotFetching(ModelName::new("mine")),
         Refusal::NothingToCheck(ModelName::new("mine")),

@@ -301,7 +301,13 @@ impl Draw for Engine {
         let pixels = (brief.size.width() * brief.size.height()) as usize;
         let times = Times { load: 0.0, encode: 0.25, denoise: 0.5, decode: 0.125 };
         let usage = self.on.device.is_gpu().then_some(TOOK);
-        Ok(Drawn { rgb: colour(brief.seed).repeat(pixels), cuts: Vec::new(), times, usage })
+        Ok(Drawn {
+            rgb: colour(brief.seed).repeat(pixels),
+            cuts: Vec::new(),
+            times,
+            usage,
+            unapplied: Vec::new(),
+        })
     }
 
     fn precision(&self) -> String {

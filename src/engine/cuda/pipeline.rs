@@ -299,6 +299,7 @@ impl Draw for Pipeline {
             cuts: encoded.cuts.clone(),
             times: Times { load: 0.0, encode, denoise, decode },
             usage: Some(self.foresight.usage(foreseen, seen)),
+            unapplied: Vec::new(),
         })
     }
 
