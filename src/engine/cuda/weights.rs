@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use half::{bf16, f16};
 use rayon::prelude::*;
 
+use super::beside::{Beside, Half};
 use super::error::{CudaError, Result};
 use super::gpu::Gpu;
 use super::memory::{F8, Matrix};
@@ -108,15 +109,15 @@ impl Gpu {
         self.load_beside(to, None, weights, name, shape)
     }
 
-    /// The same, where memory `spare` is free to hold a tensor as it is stored while it is widened: one kernel does it
-    /// then. It is written in the order of everything that computes.
+    /// The same, where there is memory beside `to` to hold a tensor as it is stored: one comes there while the last is
+    /// widened.
     ///
     /// # Errors
     /// As [`Gpu::load`].
     pub fn load_beside(
         &self,
         to: Matrix<'_, bf16>,
-        spare: Option<Matrix<'_, u8>>,
+        beside: Option<&Beside<'_>>,
         weights: &Weights,
         name: &str,
         shape: &[usize],
@@ -127,7 +128,7 @@ impl Gpu {
         let mut at = 0;
         for piece in &pieces {
             let bytes = piece.values(dtype) * size_of::<bf16>();
-            self.load_piece(to.slice_columns(at, bytes), spare, piece, dtype, 0)?;
+            self.load_piece(to.slice_columns(at, bytes), beside, piece, dtype, 0)?;
             at += bytes;
         }
         Ok(())
@@ -150,7 +151,7 @@ impl Gpu {
     fn load_piece(
         &self,
         to: Matrix<'_, u8>,
-        spare: Option<Matrix<'_, u8>>,
+        beside: Option<&Beside<'_>>,
         piece: &Piece<'_>,
         dtype: Dtype,
         first: usize,
@@ -160,7 +161,7 @@ impl Gpu {
             return self.upload_bytes(to, &piece.bytes[first * VALUE..][..to.bytes()]);
         }
         let to = to.as_row();
-        let there = self.widen_there((to, spare), piece, dtype, first)?;
+        let there = self.widen_there(to, beside, piece, dtype, first)?;
         let rest = to.slice_columns(there * VALUE, to.width() - there * VALUE);
         self.make(rest, |at, made| narrow(piece, dtype, first + there + at / VALUE, made))
     }
@@ -190,12 +191,13 @@ impl Gpu {
     }
 
     /// Brings values of fp8 or of ggml's blocks as they are and widens them on the card, so that at most half as many
-    /// bytes cross the bus. They come to the spare memory, or, where that is too small, to the end of `to`, and what
-    /// they become to its front: as many at a time as leave those two apart. Gives how many were widened; the rest is
-    /// not worth a kernel, or has none.
+    /// bytes cross the bus: all at once through the memory beside, if they fit there. Otherwise they come to the end of
+    /// `to`, and what they become to its front: as many at a time as leave those two apart. Gives how many were widened;
+    /// the rest is not worth a kernel, or has none.
     fn widen_there(
         &self,
-        (to, spare): (Matrix<'_, u8>, Option<Matrix<'_, u8>>),
+        to: Matrix<'_, u8>,
+        beside: Option<&Beside<'_>>,
         piece: &Piece<'_>,
         dtype: Dtype,
         first: usize,
@@ -210,22 +212,34 @@ impl Gpu {
             return Ok(0);
         }
         let (count, row) = (to.width() / VALUE, ROW / block.values * block.bytes);
+        let bytes = |from: usize, rows: usize| {
+            &piece.bytes[(first + from) / block.values * block.bytes..][..rows * row]
+        };
+        let widen = |Room { rows, scale, stored }: Room<'_>, wide: Matrix<'_, u8>| {
+            let wide = wide.slice_columns(0, VALUE * rows * ROW).as_values::<bf16>(ROW);
+            if blocks {
+                return self.dequantize(dtype, stored.as_values(row), wide);
+            }
+            let scale = scale.as_values::<f32>(1);
+            // By a kernel: a copy from ordinary memory might wait for the stream.
+            self.fill(scale, piece.scale.unwrap_or(1.0))?;
+            self.widen(stored.as_values::<F8>(row), scale, wide)
+        };
+        if count < LEAST {
+            return Ok(0);
+        }
+        let whole = count / ROW;
+        if let Some((half, room)) = beside.and_then(|beside| beside.room(to, whole, row)) {
+            half.bring(self, room.stored, bytes(0, whole), || widen(room, to))?;
+            return Ok(whole * ROW);
+        }
         let mut done = 0;
         while count - done >= LEAST {
-            let Room { rows, scale, stored } =
-                Room::of(to.slice_columns(VALUE * done, to.width() - VALUE * done), spare, row);
-            let wide = to.slice_columns(VALUE * done, VALUE * rows * ROW).as_values::<bf16>(ROW);
-            let bytes = &piece.bytes[(first + done) / block.values * block.bytes..][..rows * row];
-            self.upload_bytes(stored, bytes)?;
-            if blocks {
-                self.dequantize(dtype, stored.as_values(row), wide)?;
-            } else {
-                let scale = scale.as_values::<f32>(1);
-                // By a kernel: a copy from ordinary memory might wait for the stream.
-                self.fill(scale, piece.scale.unwrap_or(1.0))?;
-                self.widen(stored.as_values::<F8>(row), scale, wide)?;
-            }
-            done += rows * ROW;
+            let rest = to.slice_columns(VALUE * done, to.width() - VALUE * done);
+            let room = Room::within(rest, row);
+            self.upload_bytes(room.stored, bytes(done, room.rows))?;
+            widen(room, rest)?;
+            done += room.rows * ROW;
         }
         Ok(done)
     }
@@ -276,7 +290,16 @@ const ROW: usize = 4096;
 /// The scale lies before the values; both begin on a multiple of this.
 const ALIGNED: usize = 16;
 
+impl Beside<'_> {
+    /// Where so many rows find room beside `to`.
+    fn room(&self, to: Matrix<'_, u8>, rows: usize, row: usize) -> Option<(&Half, Room<'_>)> {
+        let (half, memory) = self.half(to, ALIGNED + rows * row)?;
+        Some((half, Room::at(memory, ALIGNED, rows, row)))
+    }
+}
+
 /// Where values lie as they are stored while they are widened.
+#[derive(Clone, Copy)]
 struct Room<'a> {
     /// So many rows of [`ROW`] values.
     rows: usize,
@@ -286,22 +309,15 @@ struct Room<'a> {
 }
 
 impl<'a> Room<'a> {
-    /// For values that become `to`, where a row is stored in `row` bytes: in the spare memory if all of them fit there,
-    /// else at the end of `to`.
-    fn of(to: Matrix<'a, u8>, spare: Option<Matrix<'a, u8>>, row: usize) -> Self {
-        let whole = to.width() / (2 * ROW);
-        let fits = |spare: &Matrix<'_, u8>| {
-            spare.width() >= ALIGNED + whole * row && spare.at().is_multiple_of(ALIGNED as u64)
-        };
-        let (within, rows, from) = match spare.filter(fits) {
-            Some(spare) => (spare, whole, ALIGNED),
-            None => {
-                let rows = (to.width() - 4 * ALIGNED) / (2 * ROW + row);
-                (to, rows, (to.width() - rows * row) / ALIGNED * ALIGNED)
-            }
-        };
-        let scale = within.slice_columns(from - ALIGNED, size_of::<f32>());
-        Self { rows, scale, stored: within.slice_columns(from, rows * row) }
+    /// At the end of the memory that they are widened to; a row is stored in `row` bytes.
+    fn within(to: Matrix<'a, u8>, row: usize) -> Self {
+        let rows = (to.width() - 4 * ALIGNED) / (2 * ROW + row);
+        Self::at(to, (to.width() - rows * row) / ALIGNED * ALIGNED, rows, row)
+    }
+
+    fn at(memory: Matrix<'a, u8>, from: usize, rows: usize, row: usize) -> Self {
+        let scale = memory.slice_columns(from - ALIGNED, size_of::<f32>());
+        Self { rows, scale, stored: memory.slice_columns(from, rows * row) }
     }
 }
 
