@@ -148,7 +148,11 @@ impl Gpu {
         self.load_piece(to, None, piece, dtype, first)
     }
 
-    fn load_piece(
+    /// The same, through memory beside `to` where there is some.
+    ///
+    /// # Errors
+    /// What the driver says of a copy.
+    pub fn load_piece(
         &self,
         to: Matrix<'_, u8>,
         beside: Option<&Beside<'_>>,
