@@ -7,9 +7,9 @@ use flux_tui::engine::cuda::flux::Flux;
 use flux_tui::engine::cuda::flux::origin::Origin;
 use flux_tui::engine::cuda::flux::precision::{Precision, Stored};
 use flux_tui::engine::cuda::memory::Buffer;
-use flux_tui::engine::cuda::weights::{as_bf16, block_on_card, blocks_on_card, narrow};
+use flux_tui::engine::cuda::weights::{as_bf16, block_on_card, blocks_on_card};
 use flux_tui::engine::dit::model;
-use flux_tui::engine::weights::{Dtype, Part, Piece, Weights, WeightsError};
+use flux_tui::engine::weights::{Dtype, Part, Piece, Scale, Weights, WeightsError, narrow};
 use flux_tui::model::Source;
 use half::bf16;
 
@@ -59,14 +59,25 @@ fn values_widened_on_the_card_are_those_that_the_host_makes() {
     let Some(gpu) = gpu() else { return };
     // 5 and a third of what is worth a kernel, and a tail that is none.
     let count = (16 << 20) / 3 / 256 * 256 + 512;
-    for (dtype, scale) in
-        [(Dtype::F8E4M3, None), (Dtype::F8E4M3, Some(0.37)), (Dtype::Q8_0, None), (Dtype::Q4K, None)]
-    {
+    // Where values begin within a row, and where a row is no whole chunks, the host makes them.
+    let by_row = |columns: usize| {
+        let factors = (0..count.div_ceil(columns)).map(|row| 0.37 + row as f32 / 64.0).collect();
+        Some(Scale::Rows { factors, columns })
+    };
+    for (dtype, scale) in [
+        (Dtype::F8E4M3, None),
+        (Dtype::F8E4M3, Some(Scale::One(0.37))),
+        (Dtype::F8E4M3, by_row(256)),
+        (Dtype::F8E4M3, by_row(3072)),
+        (Dtype::F8E4M3, by_row(250)),
+        (Dtype::Q8_0, None),
+        (Dtype::Q4K, None),
+    ] {
         let block = dtype.block();
         // Any bytes but infinities and NaN: of fp8 and of the blocks' fp16 scales.
         let byte = |at: usize| (at.wrapping_mul(2_654_435_761) >> 7) as u8 & 0x3b;
         let bytes: Vec<u8> = (0..count / block.values * block.bytes).map(byte).collect();
-        let piece = Piece { bytes: &bytes, scale, magnitudes: None };
+        let piece = Piece { bytes: &bytes, scale: scale.clone(), magnitudes: None };
         for first in [0, 256] {
             let to = Buffer::of::<bf16>(&gpu, 1, count - first, "a test").expect("there is memory");
             to.fill(0xff).expect("it can be filled");

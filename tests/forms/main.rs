@@ -111,6 +111,18 @@ fn a_transformer_is_the_same_in_every_form() {
             "scaled fp8, diffusers",
             make::write(&at("both.safetensors"), &make::scaled(&diffusers, "weight_scale")),
         ),
+        (
+            "fp8 by rows",
+            make::write(&at("rows.safetensors"), &make::scaled_by_row(&bfl, "weight_scale", false)),
+        ),
+        (
+            "fp8 by rows, a column of numbers",
+            make::write(&at("column.safetensors"), &make::scaled_by_row(&bfl, "scale_weight", true)),
+        ),
+        (
+            "fp8 by rows, diffusers",
+            make::write(&at("split.safetensors"), &make::scaled_by_row(&diffusers, "weight_scale", false)),
+        ),
     ];
     let expected = velocity(&Weights::open(&Source::File(nano(TRANSFORMER))).expect("nano opens"));
     for (what, path) in forms {

@@ -2,42 +2,15 @@
 
 use std::borrow::Cow;
 
-use half::{bf16, f16};
+use half::bf16;
 use rayon::prelude::*;
 
 use super::error::{CudaError, Result};
 use super::gpu::Gpu;
 use super::memory::{F8, Matrix};
-use crate::engine::weights::{Block, Dtype, Magnitudes, Piece, Stored, Weights, WeightsError};
+use crate::engine::weights::{Block, Dtype, Magnitudes, Piece, Scale, Stored, Weights, WeightsError, narrow};
 
-/// Values of a tensor from number `first` on, in bf16, as many as `to` has room for: fp32, fp16 and what quantised ones
-/// stand for are rounded, fp8 without a scale is exact.
-pub fn narrow(piece: &Piece<'_>, dtype: Dtype, first: usize, to: &mut [u8]) {
-    // Without a scale, nothing is multiplied: a NaN stays the NaN it was.
-    let scaled = |value: f32| bf16::from_f32(piece.scale.map_or(value, |scale| value * scale)).to_le_bytes();
-    let to = to.as_chunks_mut().0;
-    let pairs = || &piece.bytes.as_chunks().0[first..];
-    match dtype {
-        Dtype::F8E4M3 => {
-            by_table(&piece.bytes[first..], to, |bits| scaled(float8::F8E4M3::from_bits(bits).to_f32()));
-        }
-        Dtype::F8E5M2 => {
-            by_table(&piece.bytes[first..], to, |bits| scaled(f16::from_le_bytes([0, bits]).to_f32()));
-        }
-        Dtype::BF16 => by_pairs(pairs(), to, |bytes| scaled(bf16::from_le_bytes(bytes).to_f32())),
-        Dtype::F16 => by_pairs(pairs(), to, |bytes| scaled(f16::from_le_bytes(bytes).to_f32())),
-        _ => {
-            let mut wide = [0.0; WIDE];
-            for (part, to) in to.chunks_mut(WIDE).enumerate() {
-                let wide = &mut wide[..to.len()];
-                piece.widen(dtype, first + part * WIDE, wide);
-                to.iter_mut().zip(wide).for_each(|(to, value)| *to = bf16::from_f32(*value).to_le_bytes());
-            }
-        }
-    }
-}
-
-/// The same in fp32, little-endian.
+/// Values of a piece from number `first` on, in fp32, little-endian: as many as `to` has room for.
 fn widen(piece: &Piece<'_>, dtype: Dtype, first: usize, to: &mut [u8]) {
     let mut wide = [0.0; WIDE];
     for (part, to) in to.as_chunks_mut().0.chunks_mut(WIDE).enumerate() {
@@ -49,17 +22,6 @@ fn widen(piece: &Piece<'_>, dtype: Dtype, first: usize, to: &mut [u8]) {
 
 /// Values that are in fp32 at a time.
 const WIDE: usize = 4096;
-
-/// bf16 of values of one byte.
-fn by_table(from: &[u8], to: &mut [[u8; 2]], value: impl Fn(u8) -> [u8; 2]) {
-    let table: [[u8; 2]; 256] = std::array::from_fn(|bits| value(bits as u8));
-    to.iter_mut().zip(from).for_each(|(to, &bits)| *to = table[usize::from(bits)]);
-}
-
-/// bf16 of values of two.
-fn by_pairs(from: &[[u8; 2]], to: &mut [[u8; 2]], value: impl Fn([u8; 2]) -> [u8; 2]) {
-    to.iter_mut().zip(from).for_each(|(to, &bytes)| *to = value(bytes));
-}
 
 /// A block of a quantised type as it lies on a card: ggml's as in the file, NF4's with its magnitude before it.
 #[must_use]
@@ -205,33 +167,46 @@ impl Gpu {
         const LEAST: usize = 1 << 20;
         let block = dtype.block();
         let blocks = dtype.is_quantised() && piece.magnitudes.is_none() && piece.scale.is_none();
-        let has_kernel = dtype == Dtype::F8E4M3 || blocks;
-        if !has_kernel || !first.is_multiple_of(block.values) || !to.at().is_multiple_of(ALIGNED as u64) {
+        // Rows of a length that suits the kernels, unless each has its own scale.
+        let (columns, factors) = match &piece.scale {
+            Some(Scale::Rows { factors, columns }) => (*columns, Some(factors)),
+            _ => (ROW, None),
+        };
+        let has_kernel = blocks || dtype == Dtype::F8E4M3 && columns.is_multiple_of(ALIGNED);
+        let begins = first.is_multiple_of(if factors.is_some() { columns } else { block.values });
+        if !has_kernel || !begins || !to.at().is_multiple_of(ALIGNED as u64) {
             return Ok(0);
         }
-        let (count, row) = (to.width() / VALUE, ROW / block.values * block.bytes);
+        let (count, row) = (to.width() / VALUE, columns / block.values * block.bytes);
+        let shape = RowShape { columns, stored: row, scaled: factors.is_some() };
         let mut done = 0;
         while count - done >= LEAST {
-            let Room { rows, scale, stored } =
-                Room::of(to.slice_columns(VALUE * done, to.width() - VALUE * done), spare, row);
-            let wide = to.slice_columns(VALUE * done, VALUE * rows * ROW).as_values::<bf16>(ROW);
+            let left = to.slice_columns(VALUE * done, to.width() - VALUE * done);
+            let Some(Room { rows, scales, stored }) = Room::of(left, spare, shape) else { break };
+            let wide = to.slice_columns(VALUE * done, VALUE * rows * columns).as_values::<bf16>(columns);
             let bytes = &piece.bytes[(first + done) / block.values * block.bytes..][..rows * row];
             self.upload_bytes(stored, bytes)?;
             if blocks {
                 self.dequantize(dtype, stored.as_values(row), wide)?;
             } else {
-                let scale = scale.as_values::<f32>(1);
-                // By a kernel: a copy from ordinary memory might wait for the stream.
-                self.fill(scale, piece.scale.unwrap_or(1.0))?;
-                self.widen(stored.as_values::<F8>(row), scale, wide)?;
+                let scales = scales.as_values::<f32>(1);
+                match (factors, &piece.scale) {
+                    (Some(factors), _) => {
+                        self.upload(scales, &factors[(first + done) / columns..][..rows])?;
+                    }
+                    // By a kernel: a copy from ordinary memory might wait for the stream.
+                    (None, Some(Scale::One(scale))) => self.fill(scales, *scale)?,
+                    (None, _) => self.fill(scales, 1.0)?,
+                }
+                self.widen(stored.as_values::<F8>(row), scales, wide)?;
             }
-            done += rows * ROW;
+            done += rows * columns;
         }
         Ok(done)
     }
 
     /// Copies a matrix that is stored in fp8 into `to` as it is, and the scale of each row into `scales`, `[rows, 1]`:
-    /// the file's for its tensor, or one.
+    /// the file's for it or for its tensor, or one.
     ///
     /// # Errors
     /// As [`Gpu::load`], and when it is stored in another type.
@@ -256,7 +231,7 @@ impl Gpu {
         Ok(())
     }
 
-    /// The scale of each row of fp8 pieces of so many columns: the file's for its tensor, or one.
+    /// The scale of each row of fp8 pieces of so many columns: the file's for it or for its tensor, or one.
     ///
     /// # Errors
     /// What the driver says.
@@ -264,7 +239,12 @@ impl Gpu {
         let mut first = 0;
         for piece in pieces {
             let rows = piece.bytes.len() / columns;
-            self.fill(to.slice_rows(first, rows), piece.scale.unwrap_or(1.0))?;
+            let to = to.slice_rows(first, rows);
+            match &piece.scale {
+                None => self.fill(to, 1.0)?,
+                Some(Scale::One(scale)) => self.fill(to, *scale)?,
+                Some(Scale::Rows { factors, .. }) => self.upload(to, factors)?,
+            }
             first += rows;
         }
         Ok(())
@@ -273,35 +253,49 @@ impl Gpu {
 
 /// Values of a row that is widened: whole blocks of every type.
 const ROW: usize = 4096;
-/// The scale lies before the values; both begin on a multiple of this.
+/// The scales lie before the values; both begin on a multiple of this.
 const ALIGNED: usize = 16;
+
+/// A row of values that are widened.
+#[derive(Debug, Clone, Copy)]
+struct RowShape {
+    /// Values of it.
+    columns: usize,
+    /// Its bytes as it is stored.
+    stored: usize,
+    /// Whether it has a scale of its own.
+    scaled: bool,
+}
 
 /// Where values lie as they are stored while they are widened.
 struct Room<'a> {
-    /// So many rows of [`ROW`] values.
     rows: usize,
-    /// One number.
-    scale: Matrix<'a, u8>,
+    /// One number, or one a row.
+    scales: Matrix<'a, u8>,
     stored: Matrix<'a, u8>,
 }
 
 impl<'a> Room<'a> {
-    /// For values that become `to`, where a row is stored in `row` bytes: in the spare memory if all of them fit there,
-    /// else at the end of `to`.
-    fn of(to: Matrix<'a, u8>, spare: Option<Matrix<'a, u8>>, row: usize) -> Self {
-        let whole = to.width() / (2 * ROW);
+    /// For values that become `to`: in the spare memory if all of them fit there, else at the end of `to`. `None` where
+    /// not even one row does.
+    fn of(to: Matrix<'a, u8>, spare: Option<Matrix<'a, u8>>, row: RowShape) -> Option<Self> {
+        let RowShape { columns, stored, scaled } = row;
+        let numbers = |rows: usize| size_of::<f32>() * if scaled { rows } else { 1 };
+        let before = |rows| numbers(rows).next_multiple_of(ALIGNED);
+        let whole = to.width() / (2 * columns);
         let fits = |spare: &Matrix<'_, u8>| {
-            spare.width() >= ALIGNED + whole * row && spare.at().is_multiple_of(ALIGNED as u64)
+            spare.width() >= before(whole) + whole * stored && spare.at().is_multiple_of(ALIGNED as u64)
         };
         let (within, rows, from) = match spare.filter(fits) {
-            Some(spare) => (spare, whole, ALIGNED),
+            Some(spare) => (spare, whole, before(whole)),
             None => {
-                let rows = (to.width() - 4 * ALIGNED) / (2 * ROW + row);
-                (to, rows, (to.width() - rows * row) / ALIGNED * ALIGNED)
+                let row = 2 * columns + stored + if scaled { size_of::<f32>() } else { 0 };
+                let rows = to.width().saturating_sub(4 * ALIGNED) / row;
+                (to, rows, (to.width() - rows * stored) / ALIGNED * ALIGNED)
             }
         };
-        let scale = within.slice_columns(from - ALIGNED, size_of::<f32>());
-        Self { rows, scale, stored: within.slice_columns(from, rows * row) }
+        let scales = within.slice_columns(from - before(rows), numbers(rows));
+        (rows > 0).then(|| Self { rows, scales, stored: within.slice_columns(from, rows * stored) })
     }
 }
 
@@ -315,84 +309,16 @@ fn check(room: usize, bytes: usize) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::cuda::staging::PART;
-
-    fn of(bytes: &[u8], scale: Option<f32>, dtype: Dtype, first: usize) -> Vec<u8> {
-        let piece = Piece { bytes, scale, magnitudes: None };
-        let mut to = vec![0; (piece.values(dtype) - first) * size_of::<bf16>()];
-        narrow(&piece, dtype, first, &mut to);
-        to
-    }
-
-    fn bf16s(values: &[f32]) -> Vec<u8> {
-        values.iter().flat_map(|value| bf16::from_f32(*value).to_le_bytes()).collect()
-    }
-
-    #[test]
-    fn scales_are_multiplied_in() {
-        let fp8 = [0x38, 0xc0]; // 1 and -2
-        assert_eq!(of(&fp8, Some(0.25), Dtype::F8E4M3, 0), bf16s(&[0.25, -0.5]));
-        assert_eq!(of(&fp8, None, Dtype::F8E4M3, 0), bf16s(&[1.0, -2.0]));
-        assert_eq!(of(&bf16s(&[3.0, 5.0]), Some(0.5), Dtype::BF16, 0), bf16s(&[1.5, 2.5]));
-    }
-
-    #[test]
-    fn quantised_values_are_rounded_from_what_they_stand_for() {
-        // A scale of a third, then 3, -1, 0, …
-        let mut bytes = f16::from_f32(1.0 / 3.0).to_le_bytes().to_vec();
-        bytes.extend([3, 255].into_iter().chain([0; 30]));
-        let narrow = of(&bytes, None, Dtype::Q8_0, 0);
-        let scale = f16::from_f32(1.0 / 3.0).to_f32();
-        assert_eq!(narrow[..4], bf16s(&[3.0 * scale, -scale]));
-        assert_eq!(narrow[4..], [0; 60]);
-        assert_eq!(of(&[0x3d, 0xc0], None, Dtype::F8E5M2, 0), bf16s(&[1.25, -2.0]));
-    }
 
     #[test]
     fn fp32_is_exact_wherever_it_begins() {
         let stored: Vec<u8> = (0..WIDE + 9).map(|value| (value % 127) as u8).collect();
-        let piece = Piece { bytes: &stored, scale: Some(0.5), magnitudes: None };
+        let piece = Piece { bytes: &stored, scale: Some(Scale::One(0.5)), magnitudes: None };
         for first in [0, 3, WIDE] {
             let mut to = vec![0; (stored.len() - first) * size_of::<f32>()];
             widen(&piece, Dtype::F8E4M3, first, &mut to);
             let wanted = stored[first..].iter().map(|bits| 0.5 * float8::F8E4M3::from_bits(*bits).to_f32());
             assert!(to == wanted.flat_map(f32::to_le_bytes).collect::<Vec<_>>(), "{first}");
-        }
-    }
-
-    #[test]
-    fn values_begin_wherever_they_are_asked_for() {
-        let values: Vec<f32> = (0..3 * WIDE + 5).map(|value| (value % 251) as f32).collect();
-        let doubled: Vec<f32> = values.iter().map(|value| 2.0 * value).collect();
-        let fp8: Vec<u8> = (0..2 * WIDE + 1).map(|value| (value % 127) as u8).collect();
-        let of_fp8: Vec<f32> = fp8.iter().map(|bits| float8::F8E4M3::from_bits(*bits).to_f32()).collect();
-        let fp16: Vec<u8> = values.iter().flat_map(|value| f16::from_f32(*value).to_le_bytes()).collect();
-        let fp32: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        for first in [0, 1, WIDE, WIDE + 7] {
-            assert!(
-                of(&bf16s(&values), Some(2.0), Dtype::BF16, first) == bf16s(&doubled[first..]),
-                "{first}"
-            );
-            assert!(of(&fp8, None, Dtype::F8E4M3, first) == bf16s(&of_fp8[first..]), "{first}");
-            assert!(of(&fp16, None, Dtype::F16, first) == bf16s(&values[first..]), "{first}");
-            assert!(of(&fp32, None, Dtype::F32, first) == bf16s(&values[first..]), "{first}");
-        }
-    }
-
-    /// `cargo test --release --features cuda --lib narrowing_takes -- --ignored --nocapture`
-    #[test]
-    #[ignore = "a measurement"]
-    fn narrowing_takes() {
-        let bytes = vec![0x38; 1 << 30];
-        let piece = Piece { bytes: &bytes, scale: None, magnitudes: None };
-        let mut to = vec![0; 16 << 20];
-        for _ in 0..3 {
-            let begun = std::time::Instant::now();
-            for first in (0..bytes.len()).step_by(to.len() / 2) {
-                let parts = to.par_chunks_mut(PART).enumerate();
-                parts.for_each(|(part, to)| narrow(&piece, Dtype::F8E4M3, first + part * PART / 2, to));
-            }
-            eprintln!("{:.2} GB/s of fp8", bytes.len() as f64 / 1e9 / begun.elapsed().as_secs_f64());
         }
     }
 }

@@ -20,8 +20,10 @@ mod gguf;
 mod header;
 mod identify;
 mod names;
+mod narrow;
 mod nf4;
 mod sample;
+mod scale;
 mod stored;
 mod widen;
 
@@ -36,7 +38,9 @@ pub use gguf::GgufError;
 pub(super) use identify::fit;
 pub use identify::{Found, Identity, Kind, Variant, fits, identify};
 pub use names::Part;
+pub use narrow::narrow;
 pub use nf4::{LEVELS as NF4_LEVELS, Magnitudes};
+pub use scale::Scale;
 pub use stored::{Matrix, Piece, Stored};
 
 use crate::model::Source;
