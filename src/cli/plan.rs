@@ -12,7 +12,7 @@ use crate::engine::budget::{Limits, Plan, Source};
 use crate::engine::{self, Forecast, Placement, Planned};
 use crate::job::Size;
 use crate::library::{Glance, Kind};
-use crate::model::ModelName;
+use crate::model::{ModelName, Parts};
 use crate::paths::Paths;
 use crate::usage::Learned;
 
@@ -97,7 +97,8 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     }
     let learned = learned(&paths, device, (&name, options, size))?;
     let on = Placement::new(device, options).for_pictures(picture).knowing(learned);
-    let forecast = engine::plan(&name, &entry.parts, entry.info.limits, &on)?;
+    let parts = Parts { converted: Some(paths.converted()), ..entry.parts };
+    let forecast = engine::plan(&name, &parts, entry.info.limits, &on)?;
     let told = Told {
         version: env!("CARGO_PKG_VERSION"),
         model: name,

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use super::recognise::{Recogniser, is_flux1, role};
 use super::standing;
-use super::{Count, Models, Tell, Unfetched};
+use super::{Count, Models, Tell, Unfetched, Unkept};
 use crate::catalog::find::{Lacking, Search};
 use crate::catalog::places::Places;
 use crate::catalog::{self, Catalog, Entry};
 use crate::device::Device;
+use crate::engine::converted::{self, Kept};
 use crate::engine::weights::{self, Identity, Kind, Variant, WeightsError};
 use crate::engine::{self, Counter, Draw, EngineError, Observer, Placement};
 use crate::fetch::{Cancel, Hubs};
@@ -125,7 +126,8 @@ impl Models for Catalogued {
     ) -> Result<Box<dyn Draw>, EngineError> {
         let found = self.searching(|catalog, search| find(catalog, search, name));
         let Ready { info, parts } = found.map_err(|reason| Self::gone(name, &reason))?;
-        let parts = Parts { encoded: Some(self.paths.prompts()), ..parts };
+        let (encoded, converted) = (Some(self.paths.prompts()), Some(self.paths.converted()));
+        let parts = Parts { encoded, converted, ..parts };
         engine::load(name, &parts, info.limits, on, observer)
     }
 
@@ -141,6 +143,11 @@ impl Models for Catalogued {
         };
         let (t5, clip, limits) = entry;
         Ok(Box::new(Counter::load(&t5, &clip, limits).map_err(uncounted)?))
+    }
+
+    fn keep_converted(&self, name: &ModelName, observer: &mut dyn Observer) -> Result<Option<Kept>, Unkept> {
+        let Ready { parts, .. } = self.searching(|catalog, search| find(catalog, search, name))?;
+        Ok(Some(converted::keep(&parts, &self.paths.converted(), None, observer)?))
     }
 
     fn describe(&self, device: Device) -> String {

@@ -5,9 +5,9 @@
 use std::any::Any;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -15,6 +15,7 @@ use jiff::Zoned;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::checkpoint::Keeper;
+use super::converting::Converting;
 use super::queue::Work;
 use super::store::Store;
 use super::usage::Ledger;
@@ -79,6 +80,8 @@ pub struct Supplies {
     pub watched: Arc<AtomicBool>,
     /// How often it is kept how far a picture is; `None` for never.
     pub checkpoint_every: Option<Duration>,
+    /// Whether what wide models become in fp8 is kept on disk.
+    pub keep_converted: bool,
 }
 
 /// One thread, and its device.
@@ -86,6 +89,8 @@ struct Painter {
     supplies: Supplies,
     device: Device,
     ledger: Ledger,
+    /// What is kept in the background, or was last.
+    converting: Mutex<Option<Converting>>,
 }
 
 /// The loaded model.
@@ -147,7 +152,7 @@ impl Supplies {
     pub fn start(&self, device: Device) -> io::Result<(mpsc::Sender<Order>, thread::JoinHandle<()>)> {
         let (sender, orders) = mpsc::channel();
         let ledger = Ledger::new(self.store.clone(), self.models.identity(device));
-        let painter = Painter { supplies: self.clone(), device, ledger };
+        let painter = Painter { supplies: self.clone(), device, ledger, converting: Mutex::default() };
         let name = format!("engine {device}");
         let thread = thread::Builder::new().name(name).spawn(move || painter.obey(&orders))?;
         Ok((sender, thread))
@@ -249,6 +254,9 @@ impl Painter {
         if let Some(usage) = usage {
             self.ledger.keep(picture.id, usage, engine.used_before);
         }
+        if self.supplies.keep_converted && engine.draw.rounded() {
+            self.keep_converted(&engine.name);
+        }
         Ok((picture, state))
     }
 
@@ -317,6 +325,18 @@ impl Painter {
         *loaded = Some(engine);
         self.supplies.tell(Report::Engine(status, options));
         Ok(())
+    }
+
+    /// Begins to keep what a model became in fp8, unless that was begun. The next load of it is the faster.
+    fn keep_converted(&self, model: &ModelName) {
+        let mut converting = self.converting.lock().unwrap_or_else(PoisonError::into_inner);
+        if converting.as_ref().is_some_and(|converting| converting.stands_for(model)) {
+            return;
+        }
+        match Converting::begin(Arc::clone(&self.supplies.models), model) {
+            Ok(begun) => *converting = Some(begun),
+            Err(error) => tracing::warn!(%model, %error, "converting could not be begun"),
+        }
     }
 
     fn free(&self, loaded: &mut Option<Loaded>) {

@@ -2,6 +2,8 @@
 //! picture whatever the form; and files that are none of these, each refused with its reason.
 
 mod bad;
+mod convert_command;
+mod converted;
 #[path = "../home/mod.rs"]
 mod home;
 mod info;
@@ -177,6 +179,7 @@ fn parts(of: impl Fn(&str, &'static str) -> Source) -> Parts {
         transformer: of("transformer", TRANSFORMER),
         complete_from: None,
         encoded: None,
+        converted: None,
         vae: of("vae", "ae.safetensors"),
         vae_config: own("vae_config.json"),
         clip: of("text_encoder", "clip.safetensors"),

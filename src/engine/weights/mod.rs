@@ -103,6 +103,20 @@ impl Weights {
         self.form
     }
 
+    /// What the files' headers say beside their tensors, under this name.
+    #[must_use]
+    pub fn note(&self, key: &str) -> Option<&str> {
+        self.files.metadata.get(key).map(String::as_str)
+    }
+
+    /// Lets the memory go that reading a tensor took of this process; it can be read again. Without it, whoever reads
+    /// a file once from end to end seems to hold all of it.
+    pub fn let_go(&self, name: &str) {
+        for slice in self.tensors.get(name).iter().flat_map(|entry| &entry.slices) {
+            self.files.bytes()[slice.file].let_go(slice.range.clone());
+        }
+    }
+
     /// Keeps the files mapped for as long as it lives.
     #[must_use]
     pub fn mapping(&self) -> Mapping {
