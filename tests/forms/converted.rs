@@ -86,7 +86,8 @@ fn a_transformer_is_converted_to_the_kernels_bits_whatever_its_form() {
         for (name, tensor) in &wide {
             let stored = made.stored(name, &tensor.shape).unwrap_or_else(|error| panic!("{dtype}: {error}"));
             let [piece] = &stored.pieces[..] else { panic!("{name} is {} pieces", stored.pieces.len()) };
-            if bfl[name].dtype != Dtype::F8_E4M3 {
+            let in_block = name.contains("_blocks.") || name.starts_with("final_layer.adaLN_modulation");
+            if !(in_block && name.ends_with(".weight")) {
                 assert!((stored.dtype, piece.bytes) == (Type::BF16, &tensor.bytes[..]), "{dtype}: {name}");
                 assert!(piece.scale.is_none(), "{name}");
                 continue;
@@ -152,7 +153,7 @@ fn what_breaks_off_leaves_nothing_and_what_was_there() {
     let source = part(&path, Part::Transformer);
     let conversion = Conversion::new(&source).expect("it is wide");
     let to = folder.path().join("kept/it.safetensors");
-    for bytes in [0, 4096, 1 << 20, conversion.bytes() - 1] {
+    for bytes in [0, 4096, 1 << 20, conversion.bytes()] {
         let stopped = conversion.write(&to, &mut Until(bytes, false));
         assert!(matches!(stopped, Err(ConvertError::Stopped)), "{stopped:?} after {bytes}");
         assert_eq!(names(&folder.path().join("kept")), [] as [PathBuf; 0]);

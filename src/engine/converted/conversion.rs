@@ -87,7 +87,11 @@ impl<'w> Conversion<'w> {
         }
         let scales: Vec<u8> = scales.into_iter().flat_map(f32::to_le_bytes).collect();
         writing.add(&scales)?;
-        writing.part.finish(to)
+        // What is made durable now may take long.
+        match writing.observer.wants_stop() {
+            true => Err(ConvertError::Stopped),
+            false => writing.part.finish(to),
+        }
     }
 }
 
