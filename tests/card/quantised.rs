@@ -58,7 +58,7 @@ fn every_quantised_type_is_widened_to_the_cpus_values_rounded_to_bf16() {
 fn values_widened_on_the_card_are_those_that_the_host_makes() {
     let Some(gpu) = gpu() else { return };
     // 5 and a third of what is worth a kernel, and a tail that is none.
-    let count = (16 << 20) / 3 / 256 * 256 + 512;
+    let count: usize = (16 << 20) / 3 / 256 * 256 + 512;
     // Where values begin within a row, and where a row is no whole chunks, the host makes them.
     let by_row = |columns: usize| {
         let factors = (0..count.div_ceil(columns)).map(|row| 0.37 + row as f32 / 64.0).collect();
