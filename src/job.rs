@@ -3,6 +3,9 @@
 //! Every field is validated when it is built and again when it is decoded, so whoever holds a
 //! `Job` holds a drawable one. Nothing here does I/O.
 
+mod error;
+mod lora;
+
 use std::fmt;
 use std::path::PathBuf;
 
@@ -10,6 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::device::{DeviceChoice, LoadOptions};
 use crate::model::ModelName;
+pub use error::JobError;
+pub use lora::{LORAS_MAX, LoraChoice, LoraHash, STRENGTH_MAX, Tagged, Unapplied, UsedLora, check_loras};
 
 /// The longest prompt accepted, in bytes. The encoders read a few hundred tokens of it.
 pub const PROMPT_BYTES: usize = 1 << 20;
@@ -23,45 +28,6 @@ pub const STEPS_MAX: u32 = 200;
 pub const GUIDANCE_MAX: f32 = 100.0;
 /// The most pictures of one job.
 pub const COUNT_MAX: u32 = 1000;
-
-/// Why a value cannot be part of a job: the field, the value, and what would work.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub enum JobError {
-    /// Nothing but white space.
-    #[error("the prompt is empty: type what to draw")]
-    EmptyPrompt,
-    /// Longer than [`PROMPT_BYTES`].
-    #[error("the prompt has {bytes} bytes; at most {PROMPT_BYTES} are accepted")]
-    LongPrompt {
-        /// Its length.
-        bytes: usize,
-    },
-    /// A width or height outside its range or off the grid.
-    #[error(
-        "{side} {value} cannot be drawn: it must be a multiple of {SIZE_MULTIPLE} from \
-         {SIZE_MULTIPLE} to {SIZE_MAX}; the nearest is {nearest}"
-    )]
-    Size {
-        /// `width` or `height`.
-        side: &'static str,
-        /// What was asked.
-        value: u32,
-        /// The nearest value that works.
-        nearest: u32,
-    },
-    /// No steps, or too many.
-    #[error("steps {0} is out of range: 1 to {STEPS_MAX}")]
-    Steps(u32),
-    /// Not a finite number from 0 to [`GUIDANCE_MAX`].
-    #[error("guidance {0} is out of range: 0 to {GUIDANCE_MAX}")]
-    Guidance(f32),
-    /// No pictures, or too many.
-    #[error("count {0} is out of range: 1 to {COUNT_MAX}")]
-    Count(u32),
-    /// Not a whole number from 0 to 2⁶⁴−1, nor -1.
-    #[error("seed {0:?} is not a whole number from 0 to {max}, nor -1 for a random one", max = u64::MAX)]
-    Seed(String),
-}
 
 /// A prompt: some text that is not only white space, at most [`PROMPT_BYTES`] long.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -217,6 +183,7 @@ pub struct Job {
     pub device: DeviceChoice,
     /// From a model that is loaded so.
     pub load: LoadOptions,
+    loras: Vec<LoraChoice>,
 }
 
 /// A job as it is decoded, before it is checked.
@@ -233,13 +200,15 @@ struct RawJob {
     device: DeviceChoice,
     #[serde(default)]
     load: LoadOptions,
+    #[serde(default)]
+    loras: Vec<LoraChoice>,
 }
 
 impl TryFrom<RawJob> for Job {
     type Error = JobError;
     fn try_from(raw: RawJob) -> Result<Self, JobError> {
         let job = Self::new(raw.prompt, raw.model, raw.size, raw.steps, raw.guidance, raw.seed, raw.count)?;
-        Ok(job.placed(raw.device, raw.load))
+        job.placed(raw.device, raw.load).with_loras(raw.loras)
     }
 }
 
@@ -260,8 +229,34 @@ impl Job {
         check_steps(steps)?;
         check_guidance(guidance)?;
         check_count(count)?;
-        let (device, load) = (DeviceChoice::default(), LoadOptions::default());
-        Ok(Self { prompt, model, size, steps, guidance, seed, count, device, load })
+        let tagged = Tagged::read(prompt.as_str())?;
+        check_loras(tagged.loras.len())?;
+        if tagged.text.trim().is_empty() {
+            return Err(JobError::OnlyTags);
+        }
+        let (device, load, loras) = (DeviceChoice::default(), LoadOptions::default(), Vec::new());
+        Ok(Self { prompt, model, size, steps, guidance, seed, count, device, load, loras })
+    }
+
+    /// The same with these LoRAs beside those that the prompt's tags name.
+    ///
+    /// # Errors
+    /// [`JobError::Loras`] when they are too many together.
+    pub fn with_loras(self, loras: Vec<LoraChoice>) -> Result<Self, JobError> {
+        check_loras(loras.len() + self.tagged().loras.len())?;
+        Ok(Self { loras, ..self })
+    }
+
+    /// The LoRAs beside those of the prompt's tags.
+    #[must_use]
+    pub fn loras(&self) -> &[LoraChoice] {
+        &self.loras
+    }
+
+    /// The prompt with its tags taken out, and the LoRAs that they name.
+    #[must_use]
+    pub fn tagged(&self) -> Tagged {
+        Tagged::read(self.prompt.as_str()).unwrap_or_default()
     }
 
     /// The same, there and from a model that is loaded so.
@@ -464,4 +459,7 @@ pub struct Recipe {
     pub cuts: Vec<TokenCount>,
     /// Where the time went.
     pub times: Times,
+    /// The LoRAs, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub loras: Vec<UsedLora>,
 }

@@ -37,6 +37,8 @@ pub struct Learned {
     pub step: Option<Observed>,
     /// Decoding in one piece, of the size that is nearest.
     pub decode: Option<Observed>,
+    /// Bytes a second of blocks that were streamed out of their files by the host.
+    pub files: Option<f64>,
 }
 
 /// What a plan says of a picture.
@@ -65,6 +67,8 @@ pub struct Usage {
     pub compute: Option<f64>,
     /// Seconds of decoding, for each time that each pixel was decoded; 0 where the card did not.
     pub decode: f64,
+    /// Bytes a second of blocks that the host streamed out of their files, where it did: at least so many.
+    pub files: Option<f64>,
     /// How fast the card is.
     pub card: CardPace,
 }
@@ -124,6 +128,7 @@ pub(crate) mod tests {
             step: Some(0.08),
             compute: Some(0.08),
             decode: 0.02,
+            files: None,
             card: CardPace { bf16: 700.0, fp8: Some(1300.0), pinned: 55e9, mapped: 44e9 },
         }
     }

@@ -239,6 +239,7 @@ fn accept_and_end(listener: &UnixListener) {
                 history_total: 0,
                 readings: None,
                 fetches: Vec::new(),
+                checks: Vec::new(),
             })),
             Request::Submit(job) => {
                 let (id, state) = (JobId(9), JobState::Queued);

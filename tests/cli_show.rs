@@ -22,6 +22,7 @@ fn recipe() -> Recipe {
         precision: "fp32 from fp8 e4m3 weights, CPU".to_owned(),
         cuts: Vec::new(),
         times: Times { load: 0.5, encode: 0.25, denoise: 1.0, decode: 0.125 },
+        loras: Vec::new(),
     }
 }
 

@@ -60,6 +60,7 @@ fn home_with_picture() -> Home {
         precision: "fp32".to_owned(),
         cuts: Vec::new(),
         times: Times::default(),
+        loras: Vec::new(),
     };
     let png = png::encode(&[200; 32 * 32 * 3], &recipe).expect("the pixels fit");
     std::fs::write(home.path().join("a.png"), png).expect("there is room");

@@ -13,9 +13,10 @@ use seeds::Seeds;
 /// A target: its name, its check, its seeds and how many changes of each are tried.
 type Target = (&'static str, fn(&[u8]), fn() -> Seeds, u32);
 
-const TARGETS: [Target; 6] = [
+const TARGETS: [Target; 7] = [
     ("safetensors", checks::safetensors, seeds::safetensors, 300),
     ("gguf", checks::gguf, seeds::gguf, 1000),
+    ("index", checks::index, seeds::index, 100),
     ("catalog", checks::catalog, seeds::catalog, 200),
     ("wire", checks::wire, seeds::wire, 2000),
     ("png", checks::png, seeds::png, 500),
@@ -110,6 +111,18 @@ fn seeds_are_what_their_readers_understand() {
         for name in names {
             identity(of(seeds.clone(), name)).unwrap_or_else(|error| panic!("{name}: {error}"));
         }
+    }
+    for (name, tensors) in [("both", Some(2)), ("one", Some(1)), ("above", None), ("swapped", None)] {
+        let beside = folder.path().join(name);
+        std::fs::create_dir(&beside).expect("a folder can be made");
+        for shard in ["one", "two"] {
+            std::fs::write(beside.join(format!("{shard}.safetensors")), checks::shard(shard)).expect("room");
+        }
+        let path = beside.join("model.safetensors.index.json");
+        std::fs::write(&path, of(seeds::index(), name)).expect("room");
+        let opened = flux_tui::engine::weights::Weights::open(&flux_tui::model::Source::File(path));
+        let names = opened.map(|weights| weights.names().count());
+        assert_eq!(names.as_ref().ok().copied(), tensors, "{name}: {:?}", names.err());
     }
     let list = String::from_utf8(of(seeds::catalog(), "file")).expect("it is text");
     assert_eq!(flux_tui::catalog::parse(&list).map(|list| list.files.len()), Ok(2));

@@ -205,7 +205,14 @@ fn whole_pictures_are_diffusers() {
     for case in json::<Vec<Case>>("pictures/cases.json") {
         let Ok(prompt) = Prompt::new(case.prompt) else { continue }; // an empty one is refused here
         let size = Size::new(case.width, case.height).expect("a size that can be drawn");
-        let brief = Brief { prompt, size, steps: case.steps, guidance: case.guidance, seed: case.seed };
+        let brief = Brief {
+            prompt,
+            size,
+            steps: case.steps,
+            guidance: case.guidance,
+            seed: case.seed,
+            loras: Vec::new(),
+        };
         let mut steps = Steps::default();
         let ours = model.draw(&brief, &mut steps).expect("draws");
         assert_eq!(steps.0, (0..=case.steps).collect::<Vec<_>>());

@@ -1,16 +1,15 @@
 //! The wire: every message comes back as it was sent, and nothing else is taken for one.
 
+#[path = "samples/messages.rs"]
+mod messages;
 #[path = "samples/models.rs"]
 mod samples;
 
 use bytes::{Bytes, BytesMut};
-use flux_tui::device::{Device, DeviceChoice, NoDevice, PrecisionChoice};
-use flux_tui::gpu::{Gpu, Host, Readings};
 use flux_tui::job::*;
-use flux_tui::model::{Defaults, ModelInfo, ModelName, TextLimits};
+use flux_tui::model::ModelName;
 use flux_tui::wire::frame::{self, FrameError, Frames, REPLY_MAX, REQUEST_MAX};
 use flux_tui::wire::message::*;
-use flux_tui::wire::queue::{QueueChange, QueuePlace};
 use futures::StreamExt;
 use proptest::prelude::*;
 use serde::Serialize;
@@ -18,225 +17,7 @@ use serde::de::DeserializeOwned;
 use tokio::io::AsyncWriteExt;
 use tokio_util::codec::{Decoder, FramedRead};
 
-use samples::{fetches, models};
-
-fn job(seed: Seed) -> Job {
-    let prompt = Prompt::new("一只红苹果 🍎\n\"on a table\"").expect("it is not empty");
-    let size = Size::new(2048, 16).expect("it is on the grid");
-    Job::new(prompt, ModelName::new("nano"), size, 200, 0.1, seed, 1000).expect("it is in range")
-}
-
-fn status(state: JobState) -> JobStatus {
-    JobStatus {
-        id: JobId(i64::MAX),
-        job: job(Seed::Random),
-        first_seed: u64::MAX,
-        state,
-        done: 3,
-        accepted_at: -1,
-    }
-}
-
-fn picture() -> Picture {
-    let Job { prompt, model, size, .. } = job(Seed::Random);
-    let cut = TokenCount { encoder: Encoder::Clip, tokens: 100, limit: 77, cut_at: Some(12), unknown: 1 };
-    let whole = TokenCount { encoder: Encoder::T5, tokens: 9, limit: 512, cut_at: None, unknown: 0 };
-    let times = Times { load: 1.5, encode: 0.1, denoise: f64::MAX, decode: 0.0 };
-    let precision = "fp32 from fp8 e4m3 weights, CPU".to_owned();
-    let recipe = Recipe {
-        prompt,
-        model,
-        size,
-        steps: 4,
-        guidance: 3.5,
-        seed: 1 << 63,
-        precision,
-        cuts: vec![cut, whole],
-        times,
-    };
-    let path = "/home/测试 目录/a.png".into();
-    Picture { id: PictureId(7), job: JobId(1), index: 2, recipe, path, finished_at: 1_700_000_000_000 }
-}
-
-fn progress(stage: Stage) -> Progress {
-    let (device, job) = (Device::Cuda(7), JobId(1));
-    Progress { device, job, index: 0, seed: u64::MAX, stage, elapsed: 1.25, remaining: Some(0.0) }
-}
-
-fn preview() -> Preview {
-    Preview::new(JobId(1), 0, 3, (2, 1), Bytes::from_static(&[0, 127, 128, 255, 1, 2]))
-        .expect("it has six bytes")
-}
-
-fn readings() -> Readings {
-    let host = Host { total: u64::MAX, used: 1, ours: 0, worker_load: 99.5, load: 100.0, cores: 2 };
-    let silent = Gpu { index: 1, name: "GPU".into(), ..Gpu::default() };
-    let gpu = Gpu {
-        utilisation: Some(98),
-        temperature: Some(71),
-        power: Some(168.5),
-        ours: Some(1),
-        ..silent.clone()
-    };
-    Readings { host, gpus: vec![gpu, silent] }
-}
-
-fn engine() -> EngineStatus {
-    EngineStatus {
-        device: Device::Cpu,
-        about: "CPU, 2 threads".into(),
-        loaded: Some(ModelName::new("nano")),
-        precision: Some("fp32".into()),
-        memory: Some("41 of 57 blocks, 7.9 GB".into()),
-    }
-}
-
-fn worker() -> WorkerInfo {
-    WorkerInfo { protocol: PROTOCOL, version: "0.1.0".into(), pid: 1, started_at: 2 }
-}
-
-fn model() -> ModelInfo {
-    let defaults =
-        Defaults { size: Size::new(128, 128).expect("it is on the grid"), steps: 20, guidance: 3.5 };
-    let limits = TextLimits { t5: 64, clip: 77 };
-    ModelInfo {
-        name: ModelName::new("nano"),
-        about: "small".into(),
-        defaults,
-        limits,
-        license: "Apache-2.0".into(),
-    }
-}
-
-fn snapshot() -> Snapshot {
-    Snapshot {
-        worker: worker(),
-        models: vec![model()],
-        engines: vec![engine(), EngineStatus::idle(Device::Cuda(0), "NVIDIA H200".into())],
-        jobs: vec![status(JobState::Running), status(JobState::Failed { reason: "no memory".into() })],
-        running: vec![
-            Running { progress: progress(Stage::Saving), preview: Some(preview()) },
-            Running { progress: progress(Stage::Encoding), preview: None },
-        ],
-        history: vec![picture()],
-        paused: true,
-        history_total: 1,
-        readings: Some(readings()),
-        fetches: fetches(),
-    }
-}
-
-fn requests() -> Vec<Request> {
-    vec![
-        Request::Hello(Hello { protocol: 1, version: "0.1.0".into() }),
-        Request::Subscribe,
-        Request::Submit(job(Seed::Random)),
-        Request::Submit(job(Seed::Fixed(u64::MAX))),
-        Request::Submit(job(Seed::Random).placed(DeviceChoice::CudaAt(1), PrecisionChoice::Fp8Storage)),
-        Request::Cancel(JobId(3)),
-        Request::Queue(QueueChange::Move { job: JobId(3), to: QueuePlace::Before(JobId(1)) }),
-        Request::Queue(QueueChange::Edit { job: JobId(3), to: Box::new(job(Seed::Random)) }),
-        Request::Queue(QueueChange::Pause),
-        Request::Queue(QueueChange::Resume),
-        Request::Queue(QueueChange::Retry(JobId(3))),
-        Request::Queue(QueueChange::Duplicate(JobId(3))),
-        Request::CountTokens(CountTokens { model: ModelName::new("nano"), text: String::new() }),
-        Request::History(HistoryPage { before: None, limit: u32::MAX }),
-        Request::History(HistoryPage { before: Some(PictureId(1)), limit: 0 }),
-        Request::Fetch(PictureId(-1)),
-        Request::Models,
-        Request::FetchModel(ModelName::new("mine")),
-        Request::CancelFetch(ModelName::new("mine")),
-        Request::Status,
-        Request::Stop,
-    ]
-}
-
-fn refusals() -> Vec<Refusal> {
-    let (client, worker, text) = ("a".to_owned(), "b".to_owned(), "c".to_owned());
-    vec![
-        Refusal::Version { client, client_protocol: 1, worker, worker_protocol: 2 },
-        Refusal::NoHello,
-        Refusal::UnknownModel { name: text.clone(), known: text.clone() },
-        Refusal::LackingModel(text.clone()),
-        Refusal::NothingToFetch(ModelName::new("mine")),
-        Refusal::NotFetching(ModelName::new("mine")),
-        Refusal::NoDevice(NoDevice {
-            choice: DeviceChoice::CudaAt(3),
-            known: vec![Device::Cuda(0), Device::Cpu],
-        }),
-        Refusal::UnknownJob(JobId(1)),
-        Refusal::Begun(JobId(1)),
-        Refusal::NotFailed(JobId(1)),
-        Refusal::NoJob(JobId(1)),
-        Refusal::UnknownPicture(PictureId(1)),
-        Refusal::Library(text.clone()),
-        Refusal::File { path: text.clone(), reason: text.clone() },
-        Refusal::QueueFull { jobs: 3 },
-        Refusal::Superseded,
-        Refusal::Tokenizer(text.clone()),
-        Refusal::Malformed(text),
-        Refusal::Stopping,
-    ]
-}
-
-fn responses() -> Vec<Response> {
-    let status_of_worker = WorkerStatus {
-        worker: worker(),
-        engines: vec![engine()],
-        queued: 2,
-        paused: true,
-        running: vec![Drawing {
-            progress: progress(Stage::Loading { done: 1, total: u64::MAX }),
-            prompt: job(Seed::Random).prompt,
-        }],
-        pictures: 9,
-        clients: 1,
-        readings: None,
-    };
-    vec![
-        Response::Welcome(worker()),
-        Response::Snapshot(Box::new(snapshot())),
-        Response::Accepted(Box::new(status(JobState::Queued))),
-        Response::Cancelled,
-        Response::Changed,
-        Response::Tokens(picture().recipe.cuts),
-        Response::History(vec![picture(), picture()]),
-        Response::Png(Bytes::from(vec![0x89; 100_000])),
-        Response::Status(Box::new(status_of_worker)),
-        Response::Models(models(&model())),
-        Response::Fetching(fetches().remove(0)),
-        Response::Stopping { queued: 3 },
-    ]
-}
-
-fn events() -> Vec<Event> {
-    let stages = [
-        Stage::Loading { done: 0, total: 1 },
-        Stage::Encoding,
-        Stage::Drawing { step: 1, steps: 20, sigma: 0.95 },
-        Stage::Decoding,
-        Stage::Saving,
-    ];
-    let states = [JobState::Queued, JobState::Running, JobState::Done, JobState::Cancelled];
-    let mut events: Vec<Event> = stages.into_iter().map(|stage| Event::Progress(progress(stage))).collect();
-    events.extend(states.into_iter().map(|state| Event::Job(status(state))));
-    events.extend([
-        Event::Job(status(JobState::Failed { reason: "no memory".into() })),
-        Event::Preview(preview()),
-        Event::Finished(Box::new(picture())),
-        Event::Engine(engine()),
-        Event::Engine(EngineStatus::idle(Device::Cuda(1), String::new())),
-        Event::Stopped { job: JobId(1), index: 2 },
-        Event::Moved { job: JobId(1), before: Some(JobId(2)) },
-        Event::Paused(true),
-        Event::Readings(readings()),
-        Event::Models(vec![model()]),
-        Event::Ending,
-    ]);
-    events.extend(fetches().into_iter().map(Event::Fetch));
-    events
-}
+use messages::{events, job, refusals, requests, responses};
 
 fn to_worker() -> Vec<ToWorker> {
     requests()
@@ -280,6 +61,8 @@ fn the_lists_are_whole() {
             | Request::Queue(_)
             | Request::Stop => {}
             Request::Models | Request::FetchModel(_) | Request::CancelFetch(_) => {}
+            Request::ModelDetails(_) | Request::VerifyModel(_) | Request::CancelCheck(_) => {}
+            Request::PlanRemoval(_) | Request::RemoveModel(_) => {}
         }
     }
     for response in responses() {
@@ -287,7 +70,8 @@ fn the_lists_are_whole() {
             Response::Welcome(_) | Response::Snapshot(_) | Response::Accepted(_) | Response::Cancelled => {}
             Response::Tokens(_) | Response::History(_) | Response::Png(_) => {}
             Response::Changed | Response::Status(_) | Response::Stopping { .. } => {}
-            Response::Models(_) | Response::Fetching(_) => {}
+            Response::Models(_) | Response::Fetching(_) | Response::Details(_) => {}
+            Response::Checking(_) | Response::Removal(_) | Response::Removed { .. } => {}
         }
     }
     for refusal in refusals() {
@@ -296,8 +80,12 @@ fn the_lists_are_whole() {
             | Refusal::NoHello
             | Refusal::UnknownModel { .. }
             | Refusal::LackingModel(_)
+            | Refusal::Lora(_)
             | Refusal::NothingToFetch(_)
             | Refusal::NotFetching(_)
+            | Refusal::NothingToCheck(_)
+            | Refusal::NotChecking(_)
+            | Refusal::NotRemoved { .. }
             | Refusal::NoDevice(_)
             | Refusal::UnknownJob(_)
             | Refusal::Begun(_)
@@ -315,7 +103,7 @@ fn the_lists_are_whole() {
             Event::Job(_) | Event::Progress(_) | Event::Preview(_) | Event::Finished(_) => {}
             Event::Stopped { .. } | Event::Moved { .. } | Event::Paused(_) => {}
             Event::Engine(_) | Event::Readings(_) | Event::Ending => {}
-            Event::Fetch(_) | Event::Models(_) => {}
+            Event::Fetch(_) | Event::Models(_) | Event::Check(_) => {}
         }
     }
 }

@@ -1,10 +1,11 @@
 """Weight files of FLUX.1-dev's full size with random values, for loading and drawing from files on a card.
 
-    python full_size.py FOLDER [--bf16]
+    python full_size.py FOLDER [--bf16] [--gguf]
 
 Writes `flux1-dev.safetensors` (BFL's names; fp8 e4m3, or bf16), `t5.safetensors` (T5-XXL, fp8), `clip.safetensors` and
-`ae.safetensors` (the decoder, bf16), and `models.toml`, which names them `full`. 17 GB, or 29 with --bf16. Values are
-normal, scaled so that what flows through stays finite; pictures are noise.
+`ae.safetensors` (the decoder, bf16), and `models.toml`, which names them `full`. 17 GB, or 29 with --bf16. With --gguf also
+`flux1-dev-Q8_0.gguf` and `flux1-dev-Q4_0.gguf`, named `full-q8` and `full-q4`: 19 GB more. Values are normal, scaled so that
+what flows through stays finite; pictures are noise.
 """
 
 import json
@@ -15,7 +16,7 @@ from pathlib import Path
 import torch
 from transformers import CLIPTextConfig, CLIPTextModel, T5Config, T5EncoderModel
 
-folder, bf16 = Path(sys.argv[1]), "--bf16" in sys.argv
+folder, bf16, gguf = Path(sys.argv[1]), "--bf16" in sys.argv, "--gguf" in sys.argv
 folder.mkdir(parents=True, exist_ok=True)
 device = "cuda" if torch.cuda.is_available() else "cpu"
 NAMES = {torch.float8_e4m3fn: "F8_E4M3", torch.bfloat16: "BF16"}
@@ -104,6 +105,55 @@ def write(path, shapes, dtype):
     print(f"{path.name}: {path.stat().st_size} bytes", flush=True)
 
 
+def string(text):
+    return struct.pack("<Q", len(text)) + text.encode()
+
+
+# ggml's number of the type, and bytes of a block of 32 values: an fp16 scale, then the values.
+GGML = {"Q8_0": (8, 34), "Q4_0": (2, 18)}
+F32 = 0
+
+
+def blocks(kind, count, scale):
+    """So many blocks whose values have about this deviation."""
+    _, size = GGML[kind]
+    if kind == "Q8_0":
+        values, step = torch.randint(-127, 128, (count, size - 2), device=device, dtype=torch.int16).to(torch.int8).view(torch.uint8), scale / 73.6
+    else:
+        values, step = torch.randint(0, 256, (count, size - 2), device=device, dtype=torch.int16).to(torch.uint8), scale / 4.6
+    steps = torch.full((count, 1), step, device=device, dtype=torch.float16).view(torch.uint8).view(count, 2)
+    return torch.cat([steps, values], dim=1)
+
+
+def write_gguf(path, shapes, kind):
+    """Matrices in blocks, all else in fp32, as published files have them."""
+    number, size = GGML[kind]
+    entries, at = [], 0
+    for name, shape in shapes.items():
+        count = 1
+        for side in shape:
+            count *= side
+        packed = len(shape) > 1 and shape[-1] % 32 == 0
+        bytes_ = count // 32 * size if packed else 4 * count
+        entries.append((name, shape, number if packed else F32, at, count))
+        at += bytes_ + -bytes_ % 32
+    header = b"GGUF" + struct.pack("<IQQ", 3, len(entries), 1) + string("general.architecture") + struct.pack("<I", 8) + string("flux")
+    for name, shape, kind_, offset, _ in entries:
+        header += string(name) + struct.pack("<I", len(shape)) + struct.pack(f"<{len(shape)}Q", *reversed(shape)) + struct.pack("<IQ", kind_, offset)
+    header += b"\0" * (-len(header) % 32)
+    with open(path, "wb", buffering=0) as file:
+        file.write(header)
+        for name, shape, kind_, offset, count in entries:
+            if kind_ == F32:
+                values = torch.randn(count, device=device) * 0.02 + (1 if "norm" in name and not name.endswith("bias") else 0)
+                data = values.view(torch.uint8)
+            else:
+                data = blocks(kind, count // 32, min(0.5 * shape[-1] ** -0.5, 0.02)).flatten()
+            file.write(data.cpu().numpy().data)
+            file.write(b"\0" * (-data.numel() % 32))
+    print(f"{path.name}: {path.stat().st_size} bytes", flush=True)
+
+
 t5 = dict(d_model=4096, d_kv=64, d_ff=10240, num_layers=24, num_heads=64, vocab_size=32128)
 with torch.device("meta"):
     encoders = {
@@ -118,5 +168,13 @@ write(folder / "t5.safetensors", encoders["t5"], torch.float8_e4m3fn)
 write(folder / "clip.safetensors", encoders["clip"], torch.bfloat16)
 write(folder / "ae.safetensors", decoder(), torch.bfloat16)
 named = [("transformer", "flux1-dev"), ("t5", "t5"), ("clip", "clip"), ("vae", "ae")]
+if gguf:
+    for kind in GGML:
+        write_gguf(folder / f"flux1-dev-{kind}.gguf", transformer(), kind)
 lines = [f'{part} = "{(folder / name).resolve()}.safetensors"' for part, name in named]
-(folder / "models.toml").write_text("\n".join(['[[model]]', 'name = "full"', 'base = "flux1-dev"', *lines]) + "\n")
+text = "\n".join(["[[model]]", 'name = "full"', 'base = "flux1-dev"', *lines]) + "\n"
+if gguf:
+    for name, kind in [("full-q8", "Q8_0"), ("full-q4", "Q4_0")]:
+        file = (folder / f"flux1-dev-{kind}.gguf").resolve()
+        text += f'[[model]]\nname = "{name}"\nbase = "full"\ntransformer = "{file}"\n'
+(folder / "models.toml").write_text(text)

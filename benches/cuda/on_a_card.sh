@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Everything that only a card can show, in one go: checks first, then times, then the peers on the same card.
-#   benches/cuda/on_a_card.sh FLUX_TUI CUDA_TESTS OUT [check|draw|files|measure|budget|agree|peers|sanitize ...]
+#   benches/cuda/on_a_card.sh FLUX_TUI CUDA_TESTS OUT [check|draw|files|forms|measure|budget|agree|peers|sanitize ...]
 # FLUX_TUI is the program built with --features cuda, CUDA_TESTS the binary of `cargo test --features cuda --test cuda
 # --no-run`. `agree` and `peers` want Python with torch and diffusers. Results go to OUT; a summary to standard output.
 set -uo pipefail
@@ -36,6 +36,7 @@ files() {
     local models=${FULL:-/dev/shm/full}
     export HOME=$(mktemp -d)
     python3 "$here/cuda/full_size.py" "$models" || return
+    sync
     mkdir -p "$HOME/.config/flux-tui" && cp "$models/models.toml" "$HOME/.config/flux-tui/"
     "$program" models info "$models/flux1-dev.safetensors"
     for held in "" "--vram-budget 8GB"; do "$program" bench --model full --device cuda --repeat 3 $held; done
@@ -50,6 +51,32 @@ files() {
     "$program" generate "a house" --model full --seed 1 --steps 20 --json --no-display --t5 cpu; echo
     "$program" generate "a house" --model full --seed 1 --steps 4 --width 2048 --height 2048 --json --no-display --vram-budget 8GB; echo
     "$program" worker status
+    "$program" worker stop
+    rm -r "$models"
+}
+
+# The same size in GGUF and in bf16 made fp8 on the way; streamed out of the file by the host, as where its memory is short;
+# what was planned beside what came. FULL names a folder on a disk of 64 GB or in memory.
+forms() {
+    local models=${FULL:-/dev/shm/full}
+    export HOME=$(mktemp -d)
+    python3 "$here/cuda/full_size.py" "$models" --gguf || return
+    sync
+    mkdir -p "$HOME/.config/flux-tui" && cp "$models/models.toml" "$HOME/.config/flux-tui/"
+    for model in full full-q8 full-q4; do
+        "$program" generate "a red fox" --model $model --seed 1 --steps 8 --json --no-display; echo
+        "$program" generate "a red fox" --model $model --seed 1 --steps 8 --json --no-display --vram-budget 6GB; echo
+    done
+    "$program" worker stop
+    # Another worker: it knows the card, and its host has no memory to pin.
+    FLUX_TUI_HOST_MEMORY=1GB "$program" generate "a red fox" --model full --seed 1 --steps 8 --json --no-display --vram-budget 6GB; echo
+    FLUX_TUI_HOST_MEMORY=1GB "$program" plan --model full --vram-budget 6GB
+    "$program" worker stop
+    for size in 512x512 768x512 768x768 1024x1024 1536x1024; do
+        "$program" generate "a red fox" --model full --seed 1 --steps 8 --json --no-display --width ${size%x*} --height ${size#*x} >/dev/null
+    done
+    "$program" plan --past 20
+    grep -h "read part" "$HOME"/.local/state/flux-tui/*.log | cut -c1-160
     "$program" worker stop
     rm -r "$models"
 }

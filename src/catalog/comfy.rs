@@ -8,7 +8,7 @@
 use std::path::{Path, PathBuf};
 
 /// The keys whose folders may have parts of FLUX.1: the others are of LoRAs, upscalers, nodes.
-const KEYS: [&str; 6] = ["checkpoints", "clip", "diffusion_models", "text_encoders", "unet", "vae"];
+pub const KEYS: [&str; 6] = ["checkpoints", "clip", "diffusion_models", "text_encoders", "unet", "vae"];
 /// More folders are not taken.
 const FOLDERS_MAX: usize = 256;
 
@@ -18,16 +18,21 @@ struct Setting<'t> {
     values: Vec<&'t str>,
 }
 
-/// The folders that the file's text names, for weights that FLUX.1 has: whole paths. `beside` is the folder that the
+/// The folders that the file's text names under these keys: whole paths. `beside` is the folder that the
 /// file is in, `lookup` gives variables of the environment.
 #[must_use]
-pub fn folders(text: &str, beside: &Path, lookup: impl Fn(&str) -> Option<PathBuf>) -> Vec<PathBuf> {
+pub fn folders(
+    text: &str,
+    keys: &[&str],
+    beside: &Path,
+    lookup: impl Fn(&str) -> Option<PathBuf>,
+) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for section in sections(text) {
         let base = section.iter().find(|setting| setting.key == "base_path");
         let base = base.and_then(|setting| setting.values.first()).map(|path| expanded(path, &lookup));
         let base = base.map_or_else(|| beside.to_owned(), |base| beside.join(base));
-        let wanted = section.iter().filter(|setting| KEYS.contains(&setting.key));
+        let wanted = section.iter().filter(|setting| keys.contains(&setting.key));
         found.extend(wanted.flat_map(|setting| &setting.values).map(|path| base.join(path)));
     }
     found.retain(|folder| folder.is_absolute());
@@ -101,7 +106,7 @@ mod tests {
 
     fn read(text: &str) -> Vec<PathBuf> {
         let home = |name: &str| (name == "HOME").then(|| PathBuf::from("/home/me"));
-        folders(text, Path::new("/comfy"), home)
+        folders(text, &KEYS, Path::new("/comfy"), home)
     }
 
     #[test]

@@ -69,9 +69,20 @@ pub enum CatalogError {
         /// Its value.
         value: usize,
     },
+    /// A part whose address names no file that could be fetched.
+    #[error("model {model:?}: {part}: {problem}")]
+    Address {
+        /// Which model.
+        model: String,
+        /// Which part.
+        part: &'static str,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// A part that is neither built in, nor an absolute path, nor a list of published files.
     #[error(
-        "model {model:?}: {part} = {value:?} is neither an absolute path nor a list of ids of files nor one of {known}"
+        "model {model:?}: {part} = {value:?} is neither an absolute path nor an address (hf:ORG/NAME/PATH) nor a list of ids \
+         of files nor one of {known}"
     )]
     Part {
         /// Which model.
@@ -148,7 +159,7 @@ enum RawWanted {
 pub fn parse(toml: &str) -> Result<List, CatalogError> {
     let unreadable = |error: toml::de::Error| CatalogError::Toml(error.to_string());
     let list: RawList = toml::from_str(toml).map_err(unreadable)?;
-    let files = published::check(list.file)?;
+    let mut files = published::check(list.file)?;
     let mut tables: Vec<toml::Table> = Vec::with_capacity(list.model.len());
     let mut entries: Vec<Entry> = Vec::with_capacity(list.model.len());
     for mut table in list.model {
@@ -158,6 +169,12 @@ pub fn parse(toml: &str) -> Result<List, CatalogError> {
         let raw: RawModel = table.clone().try_into().map_err(unreadable)?;
         if entries.iter().any(|entry| entry.info.name.as_str() == raw.name) {
             return Err(CatalogError::Duplicate(raw.name));
+        }
+        for file in addressed(&raw)? {
+            // Two models may have one file.
+            if files.iter().all(|known| known.id != file.id) {
+                files.push(file);
+            }
         }
         entries.push(Entry { info: info(&raw)?, recipe: recipe(&raw, &files)? });
         tables.push(table);
@@ -209,14 +226,37 @@ pub(super) fn tokens_range() -> String {
     format!("2 to {TOKENS_MAX}")
 }
 
+/// The files that a model names by their addresses.
+fn addressed(raw: &RawModel) -> Result<Vec<Published>, CatalogError> {
+    let parts = [("transformer", &raw.transformer), ("t5", &raw.t5), ("clip", &raw.clip), ("vae", &raw.vae)];
+    let texts = parts.iter().flat_map(|(part, wanted)| match wanted {
+        RawWanted::Given(text) => vec![(*part, text)],
+        RawWanted::Published(ids) => ids.iter().map(|id| (*part, id)).collect(),
+    });
+    let files = texts.filter_map(|(part, text)| {
+        let file = Published::at_address(text, &raw.license)?;
+        Some(file.map_err(|problem| CatalogError::Address { model: raw.name.clone(), part, problem }))
+    });
+    files.collect()
+}
+
 fn recipe(raw: &RawModel, files: &[Published]) -> Result<Recipe, CatalogError> {
     let small = |part, value: &str| source(value).ok_or_else(|| unknown_part(&raw.name, part, value));
+    // An address is written back in one way, and is the id by that.
+    let id = |text: &String| match Published::at_address(text, "") {
+        Some(Ok(file)) => file.id,
+        _ => text.clone(),
+    };
     let weights = |role: Role, wanted: &RawWanted| match wanted {
+        RawWanted::Given(value) if Published::at_address(value, "").is_some() => {
+            Ok(Wanted::Published(vec![id(value)]))
+        }
         RawWanted::Given(value) => small(role.key(), value).map(Wanted::Given),
         RawWanted::Published(ids) => {
+            let ids: Vec<String> = ids.iter().map(id).collect();
             let unknown = ids.iter().find(|id| files.iter().all(|file| file.id != **id));
             match (ids.is_empty(), unknown) {
-                (false, None) => Ok(Wanted::Published(ids.clone())),
+                (false, None) => Ok(Wanted::Published(ids)),
                 (_, unknown) => {
                     let value = unknown.map_or("[]", String::as_str);
                     Err(unknown_part(&raw.name, role.key(), value))

@@ -6,11 +6,13 @@
 //! ComfyUI was told to look), [`find`] looks there.
 //! What is in weight files is the engine's business: whoever looks for them brings a function that tells it.
 
+mod address;
 pub mod comfy;
 mod embedded;
 mod entry;
 pub mod find;
 mod known;
+pub mod loras;
 mod person;
 pub mod places;
 mod published;
@@ -20,6 +22,8 @@ mod walk;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
+pub use address::AddressError;
+pub(crate) use address::is_plain_name;
 pub use entry::{CatalogError, Entry, List, parse};
 pub use published::{Bytes, Hub, Place, Published};
 pub use recipe::{Recipe, Role, Wanted};

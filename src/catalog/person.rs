@@ -8,6 +8,8 @@
 //! name = "mine"
 //! base = "flux1-dev"                          # what is not said here is this model's
 //! transformer = "/models/it.safetensors"      # a file, an index of several, or a folder of diffusers
+//!                                             # or an address, fetched when it is wanted: "hf:ORG/NAME/PATH" (Hugging
+//!                                             # Face), "ms:ORG/NAME/PATH" (ModelScope), "hf:ORG/NAME@REVISION/PATH"
 //! # clip, t5, vae, clip_config, t5_config, vae_config, clip_tokenizer, t5_tokenizer: the same
 //! # complete_from: a transformer that gives this one the layers at its ends, where it has only blocks
 //! # about, license, width, height, steps, guidance, t5_tokens
@@ -167,6 +169,10 @@ fn entry(table: &DeTable<'_>, at: usize, known: &[Entry]) -> Result<Entry, (usiz
     let mut entry = base.clone();
     entry.info.about = format!("yours, on top of {}", base.info.name);
     entry.info.name = ModelName::new(name);
+    // Whatever is fetched for it is under its licence, wherever in the section that is said.
+    if let Some(value) = table.get("license") {
+        entry.info.license = text("license", value).map_err(|error| (value.span().start, error))?;
+    }
     for (key, value) in table {
         set(&mut entry, key.get_ref(), value).map_err(|message| (key.span().start, message))?;
     }
@@ -178,10 +184,9 @@ fn set(entry: &mut Entry, key: &str, value: &Value<'_>) -> Result<(), String> {
     let defaults = &mut info.defaults;
     let said = |error: JobError| error.to_string();
     match key {
-        "name" | "base" => {}
+        "name" | "base" | "license" => {}
         "complete_from" => recipe.complete_from = Some(Wanted::Given(Source::File(path(key, value)?))),
         "about" => info.about = text(key, value)?,
-        "license" => info.license = text(key, value)?,
         "width" => defaults.size = Size::new(whole(key, value)?, defaults.size.height()).map_err(said)?,
         "height" => defaults.size = Size::new(defaults.size.width(), whole(key, value)?).map_err(said)?,
         "steps" => defaults.steps = job::check_steps(whole(key, value)?).map_err(said)?,
@@ -194,9 +199,12 @@ fn set(entry: &mut Entry, key: &str, value: &Value<'_>) -> Result<(), String> {
         }
         _ => match Role::ALL.into_iter().find(|role| role.key() == key) {
             Some(role) if value.get_ref().as_array().is_some() => {
-                recipe.replace_with(role, Wanted::Published(ids(key, value)?));
+                recipe.replace_with(role, Wanted::Published(ids(key, value, &info.license)?));
             }
-            Some(role) => weights(recipe, role, path(key, value)?),
+            Some(role) => match addressed(key, &text(key, value)?, &info.license)? {
+                Some(id) => recipe.replace_with(role, Wanted::Published(vec![id])),
+                None => weights(recipe, role, path(key, value)?),
+            },
             None => {
                 let small =
                     recipe.small_mut(key).ok_or_else(|| format!("{key:?} is not known; there are {KEYS}"))?;
@@ -216,10 +224,20 @@ fn weights(recipe: &mut Recipe, role: Role, path: PathBuf) {
     recipe.replace(role, Source::File(path));
 }
 
+/// The id of a file that is named by its address; `None` where the text is none.
+fn addressed(key: &str, text: &str, license: &str) -> Result<Option<String>, String> {
+    let file = Published::at_address(text, license).transpose().map_err(|error| format!("{key}: {error}"))?;
+    Ok(file.map(|file| known::keep(file).id.clone()))
+}
+
 /// Files of which one serves.
-fn ids(key: &str, value: &Value<'_>) -> Result<Vec<String>, String> {
+fn ids(key: &str, value: &Value<'_>, license: &str) -> Result<Vec<String>, String> {
     let list = value.get_ref().as_array().map(|list| list.iter()).into_iter().flatten();
-    let ids = list.map(|value| text(key, value)).collect::<Result<Vec<_>, _>>()?;
+    let id = |value| {
+        let id = text(key, value)?;
+        Ok::<_, String>(addressed(key, &id, license)?.unwrap_or(id))
+    };
+    let ids = list.map(id).collect::<Result<Vec<_>, _>>()?;
     match ids.iter().find(|id| super::file(id).is_none()) {
         Some(unknown) => {
             Err(format!("{key} names the file {unknown:?}, and there is no [[file]] of that id"))
@@ -248,7 +266,11 @@ fn path(key: &str, value: &Value<'_>) -> Result<PathBuf, String> {
     if path.is_absolute() {
         Ok(path)
     } else {
-        Err(format!("{key} = {:?} must be a whole path, from / on", path.display().to_string()))
+        let address = match Role::ALL.iter().any(|role| role.key() == key) {
+            true => ", or an address: hf:ORG/NAME/PATH (Hugging Face), ms:ORG/NAME/PATH (ModelScope)",
+            false => "",
+        };
+        Err(format!("{key} = {:?} must be a whole path, from / on{address}", path.display().to_string()))
     }
 }
 
@@ -349,6 +371,43 @@ mod tests {
         let file = crate::catalog::file("persons-it").expect("it was read");
         assert_eq!((file.bytes, file.license.as_str(), file.file_name()), (Some(7), "MIT", "it.safetensors"));
         assert!(crate::catalog::files().any(|one| std::ptr::eq(one, file)));
+    }
+
+    #[test]
+    fn a_part_may_be_an_address_on_a_hub() {
+        let (entries, problems) = read(
+            "[[model]]\nname = \"mine\"\nbase = \"flux1-dev\"\nvae = [\"hf:o/n/vae/x.safetensors\", \"flux1-vae\"]\n\
+             transformer = \"ms:o/n@v2/模 型/it.gguf\"\nlicense = \"MIT\"\n",
+        );
+        assert_eq!(problems, [] as [String; 0]);
+        let Wanted::Published(ids) = &entries[0].recipe.transformer else { panic!("{entries:?}") };
+        let file = crate::catalog::file(&ids[0]).expect("it was kept");
+        assert_eq!((file.id.as_str(), file.license.as_str()), ("ms:o/n@v2/模 型/it.gguf", "MIT"));
+        let place = &file.places[0];
+        assert_eq!((place.repo.as_str(), place.revision.as_str()), ("o/n", "v2"));
+        let ids = ["hf:o/n/vae/x.safetensors", "flux1-vae"].map(str::to_owned).to_vec();
+        assert_eq!(entries[0].recipe.vae, Wanted::Published(ids));
+        let (entries, problems) = read(
+            "[[model]]\nname = \"a\"\nbase = \"nano\"\nt5 = \"hf:o/n\"\n\
+             [[model]]\nname = \"b\"\nbase = \"nano\"\ntransformer = \"hf:o/n/../x\"\n\
+             [[model]]\nname = \"c\"\nbase = \"nano\"\ntransformer = \"gh:o/n/x\"\n\
+             [[model]]\nname = \"d\"\nbase = \"nano\"\ntransformer = \"hf:o/n/m.safetensors.index.json\"\n\
+             [[model]]\nname = \"e\"\nbase = \"nano\"\nvae = [\"ms:o n/n/x\"]\n\
+             [[model]]\nname = \"f\"\nbase = \"nano\"\nvae_config = \"hf:o/n/config.json\"\n",
+        );
+        assert!(entries.is_empty(), "{entries:?}");
+        let expected = [
+            ("line 4", "hf:ORG/NAME/PATH"),
+            ("line 8", "leaves the repository"),
+            ("line 12", "or an address"),
+            ("line 16", "[[file]]"),
+            ("line 20", "\"o n/n\" is no repository"),
+            ("line 24", "from / on"),
+        ];
+        assert_eq!(problems.len(), expected.len(), "{problems:#?}");
+        for ((line, what), problem) in expected.iter().zip(&problems) {
+            assert!(problem.contains(line) && problem.contains(what), "{line}, {what}: {problem}");
+        }
     }
 
     #[test]

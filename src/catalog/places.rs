@@ -22,6 +22,8 @@ const PROGRAMS: [&str; 8] = [
 /// home directory.
 const EXTRA: &str = "extra_model_paths.yaml";
 const EXTRA_OF_DESKTOP: &str = ".config/ComfyUI/extra_models_config.yaml";
+/// What folders of LoRAs are called in those of models.
+const LORAS: [&str; 4] = ["loras", "Lora", "lora", "LyCORIS"];
 /// Of a cache, no more commits of one repository are looked through.
 const SNAPSHOTS_MAX: usize = 64;
 
@@ -34,6 +36,8 @@ pub struct Places {
     pub modelscope: Vec<PathBuf>,
     /// Folders of anything.
     pub folders: Vec<PathBuf>,
+    /// Folders of LoRAs.
+    pub loras: Vec<PathBuf>,
 }
 
 impl Places {
@@ -66,13 +70,21 @@ impl Places {
         let beside = named.iter().flatten().flat_map(|folder| {
             [folder.parent().map(|parent| parent.join(EXTRA)), Some(folder.join(EXTRA))].into_iter().flatten()
         });
+        let beside: Vec<_> = beside.collect();
         let of_desktop = home.iter().map(|home| home.join(EXTRA_OF_DESKTOP));
-        let extra: Vec<_> =
-            beside.chain(of_desktop).flat_map(|file| extra(&file, &lookup)).map(Some).collect();
+        let files: Vec<PathBuf> = beside.into_iter().chain(of_desktop).collect();
+        let told = |kinds: &'static [&'static str]| {
+            files.iter().flat_map(|file| extra(file, kinds, &lookup)).map(Some).collect::<Vec<_>>()
+        };
+        let own_loras = [Some(data.join("loras"))].into_iter();
+        let in_folders = named.iter().flatten().flat_map(|folder| LORAS.map(|name| Some(folder.join(name))));
+        let loras = once_each(own_loras.chain(in_folders).chain(told(&["loras"])));
+        let extra = told(&comfy::KEYS);
         Self {
             huggingface: once_each(huggingface),
             modelscope: once_each(modelscope),
             folders: once_each(named.into_iter().chain(extra)),
+            loras,
         }
     }
 
@@ -101,9 +113,9 @@ impl Places {
 }
 
 /// The folders that a file of ComfyUI's names; none where it cannot be read.
-fn extra(file: &Path, lookup: impl Fn(&str) -> Option<PathBuf>) -> Vec<PathBuf> {
+fn extra(file: &Path, kinds: &[&str], lookup: impl Fn(&str) -> Option<PathBuf>) -> Vec<PathBuf> {
     let (Ok(Some(text)), Some(beside)) = (config::read_small(file), file.parent()) else { return Vec::new() };
-    comfy::folders(&text, beside, lookup)
+    comfy::folders(&text, kinds, beside, lookup)
 }
 
 /// A path with its `~` put in place; `None` when it is not whole.

@@ -4,7 +4,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::CatalogError;
+use super::{AddressError, CatalogError};
+
+/// What an index of shards is called.
+const INDEX: &str = ".safetensors.index.json";
 
 /// A number of bytes, for a person: `23.80 GB`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,7 +55,7 @@ impl Hub {
     }
 }
 
-/// Where a file lies. `crate::fetch` reads and writes it as an address.
+/// Where a file lies. A person writes it as an address (`address.rs`).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Place {
     /// On which site.
@@ -90,6 +93,26 @@ impl Published {
     pub fn file_name(&self) -> &str {
         let path = self.places.first().map_or(self.id.as_str(), |place| place.path.as_str());
         path.rsplit('/').next().unwrap_or(path)
+    }
+
+    /// The file at an address that a person wrote as a part of a model; the address is its id. `None` for a text that
+    /// is none: a path, or an id of a list.
+    ///
+    /// # Errors
+    /// An address that no file can have, or that is an index: whose shards are unknown.
+    pub(super) fn at_address(text: &str, license: &str) -> Option<Result<Self, String>> {
+        let prefixed = ["hf:", "ms:"].iter().any(|prefix| text.starts_with(prefix));
+        prefixed.then(|| {
+            let place: Place = text.parse().map_err(|error: AddressError| error.to_string())?;
+            if place.path.ends_with(INDEX) {
+                return Err(format!(
+                    "{text:?} is an index of shards: list it and them as [[file]]s, the shards in its `with`"
+                ));
+            }
+            let (id, license) = (place.to_string(), license.to_owned());
+            let (bytes, sha256, gate, with) = (None, None, None, Vec::new());
+            Ok(Self { id, places: vec![place], bytes, sha256, license, gate, with })
+        })
     }
 }
 

@@ -5,8 +5,10 @@ mod past;
 use serde::Serialize;
 
 use super::failure::Failure;
-use super::generate::{find, model_name, request};
+use super::generate::{catalog, find, model_name, request};
 use super::{load, stdout, text};
+use crate::catalog::Role;
+use crate::catalog::find::Lacking;
 use crate::device::{Device, DeviceChoice, LoadOptions, VramBudget};
 use crate::engine::budget::{Limits, Plan, Source};
 use crate::engine::{self, Forecast, Placement, Planned};
@@ -15,6 +17,7 @@ use crate::library::{Glance, Kind};
 use crate::model::{ModelName, Parts};
 use crate::paths::Paths;
 use crate::usage::Learned;
+use crate::worker::{NoModel, Ready};
 
 /// Say what a picture will take of a card's memory, what stays there and what is streamed, and how long it will take.
 ///
@@ -52,6 +55,8 @@ pub(super) struct Args {
 struct Told {
     version: &'static str,
     model: ModelName,
+    /// Else the plan is for FLUX.1's own size.
+    files_are_here: bool,
     device: String,
     width: u32,
     height: u32,
@@ -85,8 +90,16 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         return past::tell(&paths, count, args.json);
     }
     let name = args.model.as_deref().map_or_else(|| ModelName::new(ModelName::NANO), model_name);
-    let entry = find(&paths, &name)?;
-    let usual = entry.info.defaults;
+    let (info, parts) = match find(&paths, &name) {
+        Ok(Ready { info, parts }) => (info, Some(Parts { converted: Some(paths.converted()), ..parts })),
+        Err(NoModel::Lacking(lacking)) if is_plain_flux(&lacking) => match catalog(&paths.config).find(&name)
+        {
+            Some(entry) => (entry.info, None),
+            None => return Err(NoModel::Lacking(lacking).into()),
+        },
+        Err(other) => return Err(other.into()),
+    };
+    let usual = info.defaults;
     let size =
         Size::new(args.width.unwrap_or(usual.size.width()), args.height.unwrap_or(usual.size.height()))?;
     let picture = Planned { size, steps: args.steps.unwrap_or(usual.steps) };
@@ -97,11 +110,14 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     }
     let learned = learned(&paths, device, (&name, options, size))?;
     let on = Placement::new(device, options).for_pictures(picture).knowing(learned);
-    let parts = Parts { converted: Some(paths.converted()), ..entry.parts };
-    let forecast = engine::plan(&name, &parts, entry.info.limits, &on)?;
+    let forecast = match &parts {
+        Some(parts) => engine::plan(&name, parts, info.limits, &on)?,
+        None => engine::plan_published(&name, usual.guidance > 0.0, info.limits, &on)?,
+    };
     let told = Told {
         version: env!("CARGO_PKG_VERSION"),
         model: name,
+        files_are_here: parts.is_some(),
         device: engine::describe(device),
         width: size.width(),
         height: size.height(),
@@ -111,6 +127,14 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         learned,
     };
     if args.json { stdout::json(&told) } else { stdout::write(&text::table(&rows(&told))) }
+}
+
+/// Whether it is the transformer that is not here, and is one of FLUX.1's that are kept in fp8: quantised ones have other
+/// sizes.
+fn is_plain_flux(lacking: &Lacking) -> bool {
+    let transformer = lacking.missing.iter().find(|missing| missing.role == Role::Transformer);
+    let file = transformer.and_then(|missing| missing.files.first());
+    file.is_some_and(|file| !file.file_name().ends_with(".gguf"))
 }
 
 /// What the pictures of this model on this card taught.
@@ -145,7 +169,7 @@ fn rows(told: &Told) -> Vec<(&'static str, String)> {
     let (plan, limits) = (&forecast.plan, forecast.limits);
     let peaks = plan.peaks;
     vec![
-        ("model", format!("{}: {}", told.model, forecast.precision)),
+        ("model", model(told)),
         ("device", told.device.clone()),
         (
             "picture",
@@ -203,6 +227,16 @@ fn known_from(learned: &Learned) -> String {
         [] => "by trying the card now: no picture of it is remembered".to_owned(),
         known => format!("from earlier pictures: {}", known.join(", ")),
     }
+}
+
+fn model(told: &Told) -> String {
+    let Told { model, forecast, files_are_here, .. } = told;
+    let planned_as = if *files_are_here {
+        ""
+    } else {
+        "\nnot here yet: planned as FLUX.1 in fp8; `flux-tui models pull` fetches it"
+    };
+    format!("{model}: {}{planned_as}", forecast.precision)
 }
 
 fn memory(limits: Limits) -> String {
@@ -283,7 +317,18 @@ mod tests {
         let device = "cuda:0, a card".to_owned();
         let (model, version) = (ModelName::new("mine"), "0");
         let learned = Learned { context: Some(550_000_000), ..Learned::default() };
-        Told { version, model, device, width: 1024, height: 1024, steps: 20, forecast, predicted, learned }
+        Told {
+            version,
+            model,
+            files_are_here: true,
+            device,
+            width: 1024,
+            height: 1024,
+            steps: 20,
+            forecast,
+            predicted,
+            learned,
+        }
     }
 
     #[test]
@@ -300,6 +345,8 @@ mod tests {
         ] {
             assert!(page.lines().any(|l| l == line), "{line} is not in\n{page}");
         }
+        let afar = Told { files_are_here: false, ..told(0, u64::MAX) };
+        assert!(text::table(&rows(&afar)).contains("not here yet: planned as FLUX.1 in fp8"));
         let mut short = told(16, 8_000_000_000);
         short.forecast.plan.transformer.source = Source::File;
         let short = text::table(&rows(&short));

@@ -9,7 +9,10 @@ use super::{block_on, stdout, text, unit, worker_run};
 use crate::client::{Client, ClientError};
 use crate::gpu::{Gpu, Host};
 use crate::paths::Paths;
-use crate::wire::message::{Drawing, EngineStatus, Progress, Request, Response, Stage, WorkerStatus};
+use crate::wire::message::{
+    CheckState, Drawing, EngineStatus, FetchProgress, FetchState, ModelCheck, ModelFetch, Progress, Request,
+    Response, Soundness, Stage, WorkerStatus,
+};
 
 /// The background worker: what it is doing, and ending it.
 #[derive(Debug, clap::Args)]
@@ -102,6 +105,8 @@ fn rows(status: &WorkerStatus) -> Vec<(&'static str, String)> {
     )];
     rows.extend(engines(status));
     rows.extend(drawings(status).into_iter().map(|drawing| ("drawing", drawing)));
+    rows.extend(status.fetches.iter().map(|fetch| ("fetching", fetching(fetch))));
+    rows.extend(status.checks.iter().map(|check| ("checking", checking(check))));
     rows.extend([
         ("queued", text::count(status.queued, "job") + if status.paused { ", paused" } else { "" }),
         ("library", text::count(usize::try_from(status.pictures).unwrap_or(usize::MAX), "picture")),
@@ -171,6 +176,47 @@ fn stage(progress: &Progress) -> String {
     }
 }
 
+/// `flux1-dev, 4.10 of 34.17 GB, 0.11 GB/s, 274 s left`.
+fn fetching(fetch: &ModelFetch) -> String {
+    let model = &fetch.model;
+    match &fetch.state {
+        FetchState::Waiting => format!("{model}, waits"),
+        FetchState::Running(progress) => {
+            let FetchProgress { done, total, speed, remaining, .. } = progress;
+            let left = remaining.filter(|left| left.is_finite());
+            let left = left.map_or_else(String::new, |left| format!(", {left:.0} s left"));
+            let waits = progress.waits.as_ref().map_or_else(String::new, |waits| format!("; {waits}"));
+            format!("{model}, {:.2} of {:.2} GB, {:.3} GB/s{left}{waits}", gb(*done), gb(*total), speed / 1e9)
+        }
+        FetchState::Done => format!("{model}, done"),
+        FetchState::Failed { reason } => {
+            format!("{model}, failed: {}", text::one_line(reason, 200))
+        }
+        FetchState::Cancelled => format!("{model}, cancelled"),
+    }
+}
+
+fn checking(check: &ModelCheck) -> String {
+    let model = &check.model;
+    match &check.state {
+        CheckState::Waiting => format!("{model}, waits"),
+        CheckState::Running(progress) => {
+            format!("{model}, {:.2} of {:.2} GB", gb(progress.done), gb(progress.total))
+        }
+        CheckState::Done(files) => {
+            let bad = files.iter().filter(|file| matches!(file.found, Soundness::Bad { .. })).count();
+            let files = text::count(files.len(), "file");
+            if bad == 0 {
+                format!("{model}, done: {files}, none damaged")
+            } else {
+                format!("{model}, done: {bad} of {files} damaged")
+            }
+        }
+        CheckState::Failed { reason } => format!("{model}, failed: {}", text::one_line(reason, 200)),
+        CheckState::Cancelled => format!("{model}, cancelled"),
+    }
+}
+
 fn gpu_line(gpu: &Gpu) -> String {
     let mut line =
         format!("{} {}, {:.1} of {:.1} GB in use", gpu.index, gpu.name, gb(gpu.used), gb(gpu.total));
@@ -215,6 +261,8 @@ mod tests {
             pictures: 212,
             clients: 1,
             readings: None,
+            fetches: Vec::new(),
+            checks: Vec::new(),
         }
     }
 
@@ -238,6 +286,35 @@ mod tests {
             "engine   cuda:0, NVIDIA H200: nano",
             "drawing  an apple: step 14 of 20, 6.1 s left, on cuda:0",
             "drawing  a pear: step 14 of 20, 6.1 s left, on cuda:1",
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_fetched_and_checked_has_a_line_each() {
+        let mut status = status();
+        let fetch = |model: &str, state| ModelFetch { model: ModelName::new(model), state };
+        let progress = FetchProgress {
+            done: 4_100_000_000,
+            total: 34_172_000_000,
+            speed: 110e6,
+            remaining: Some(273.4),
+            ..FetchProgress::default()
+        };
+        status.fetches = vec![
+            fetch("flux1-dev", FetchState::Running(progress)),
+            fetch("mine", FetchState::Waiting),
+            fetch("majic", FetchState::Failed { reason: "it is gated".to_owned() }),
+        ];
+        let checks = CheckState::Done(Vec::new());
+        status.checks = vec![ModelCheck { model: ModelName::new("tiny"), state: checks }];
+        let text = text::table(&rows(&status));
+        for line in [
+            "fetching  flux1-dev, 4.10 of 34.17 GB, 0.110 GB/s, 273 s left",
+            "fetching  mine, waits",
+            "fetching  majic, failed: it is gated",
+            "checking  tiny, done: 0 files, none damaged",
         ] {
             assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
         }

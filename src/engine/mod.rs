@@ -7,6 +7,8 @@ pub mod budget;
 pub mod converted;
 mod files;
 pub mod latent;
+pub mod lora;
+pub mod loras;
 mod pipeline;
 mod placement;
 mod preview;
@@ -23,12 +25,14 @@ pub mod vae;
 mod watch;
 pub mod weights;
 
-pub use placement::{Forecast, describe, devices, identity, load, plan};
+pub use placement::{Forecast, adds_loras, describe, devices, identity, load, plan, plan_published};
 pub use resume::{LatentValues, StepLatent};
 pub use text::tokenize::{Counter, TokenizeError};
 
+use std::path::PathBuf;
+
 use crate::device::{Device, LoadOptions};
-use crate::job::{Prompt, Size, Times, TokenCount};
+use crate::job::{LoraHash, Prompt, Size, Times, TokenCount, Unapplied};
 use crate::model::ModelName;
 use crate::usage::{Learned, Usage};
 
@@ -96,6 +100,21 @@ pub struct Brief {
     pub guidance: f32,
     /// The seed of the noise, as torch's CPU generator reads it.
     pub seed: u64,
+    /// The LoRAs that are added, in order.
+    pub loras: Vec<LoraFile>,
+}
+
+/// A LoRA of a picture.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LoraFile {
+    /// What a person calls it, for messages.
+    pub name: String,
+    /// Where it is.
+    pub path: PathBuf,
+    /// Of its content: the file is read once for each.
+    pub hash: LoraHash,
+    /// How much of it is added.
+    pub strength: f32,
 }
 
 /// A picture, and what drawing it took.
@@ -109,6 +128,8 @@ pub struct Drawn {
     pub times: Times,
     /// What it took of a card, beside what was planned.
     pub usage: Option<Usage>,
+    /// What of each LoRA belongs to no layer of the model.
+    pub unapplied: Vec<Unapplied>,
 }
 
 /// How far the engine is.
@@ -180,6 +201,16 @@ pub enum EngineError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A LoRA that the model cannot be drawn with.
+    #[error("the LoRA {name} ({from}) cannot be used: {reason}")]
+    Lora {
+        /// What a person calls it.
+        name: String,
+        /// The file.
+        from: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A device or a precision that cannot be had: nothing falls back to another by itself.
     #[error("{model} cannot be drawn with {what}: {reason}")]
     Placement {
@@ -197,6 +228,15 @@ pub enum EngineError {
         /// What was being done.
         stage: &'static str,
         /// What was wanted and what was there.
+        reason: String,
+    },
+    /// The device is beyond repair for this process, as after an illegal address or when a card falls off the bus: another
+    /// process may find it well.
+    #[error("{stage} failed because the device did: {reason}")]
+    Device {
+        /// What was being done.
+        stage: &'static str,
+        /// What the driver said.
         reason: String,
     },
     /// The latent that a picture was to be gone on with from is not one of this picture.

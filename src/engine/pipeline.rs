@@ -1,5 +1,6 @@
 //! One model on the CPU, from prompt to pixels.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::time::Instant;
 
@@ -8,6 +9,7 @@ use safetensors::tensor::Dtype as Stored;
 
 use super::dit::model::{Flux, Watch};
 use super::files::{Files, Progress};
+use super::loras::{Loras, Model};
 use super::preview::{Preview, Projection};
 use super::resume::{self, OnCpu};
 use super::sample::euler;
@@ -37,6 +39,7 @@ pub(super) struct Pipeline {
     precision: String,
     /// Of all weights.
     digest: String,
+    loras: Loras,
 }
 
 impl Pipeline {
@@ -51,7 +54,7 @@ impl Pipeline {
         observer: &mut dyn Observer,
     ) -> Result<Self, EngineError> {
         let failed = |part, from| Files::failed::<WeightsError>(name, part, from);
-        let Files { counter, t5, clip, vae, transformer } = Files::open(name, parts, limits)?;
+        let Files { tokenizers, t5, clip, vae, transformer } = Files::open(name, parts, limits)?;
         let mut progress = Progress::begin(observer, [&t5, &clip, &vae, &transformer])?;
 
         let t5_model = T5::load(&t5, &parts.t5_config).map_err(failed("the T5 encoder", &parts.t5))?;
@@ -72,6 +75,7 @@ impl Pipeline {
             LoadStop::Stopped(error) => error,
             LoadStop::Weights(error) => failed("the transformer", &parts.transformer)(error),
         })?;
+        let counter = tokenizers.read()?;
         let precision = precision(&transformer);
         let digest = resume::digest([&t5, &clip, &vae, &transformer]);
         let kept = KeptPrompts::new(parts, (&t5, &clip), &counter, ("CPU", Stored::F32));
@@ -85,6 +89,7 @@ impl Pipeline {
             projection,
             precision,
             digest,
+            loras: Loras::new(transformer, t5, clip, &parts.clip_config),
         })
     }
 
@@ -95,8 +100,8 @@ impl Pipeline {
         observer: &dyn Observer,
     ) -> Result<(Tensor, Tensor, Vec<TokenCount>), EngineError> {
         let failed = compute("reading the prompt");
-        let known =
-            self.kept.as_ref().and_then(|kept| kept.read(prompt, [self.t5.width(), self.clip.width()]));
+        let key = kept_as(prompt, self.loras.text());
+        let known = self.kept.as_ref().and_then(|kept| kept.read(&key, [self.t5.width(), self.clip.width()]));
         if let Some(Kept { text, pooled, cuts }) = known {
             let tensor =
                 |bytes: &[u8], rows, width| Tensor::from_vec(from_bytes(bytes), (rows, width), &Device::Cpu);
@@ -115,7 +120,7 @@ impl Pipeline {
         if let Some(kept) = &self.kept {
             let bytes = |tensor: &Tensor| to_bytes(tensor).map_err(&failed);
             let made = Kept { text: bytes(&text)?, pooled: bytes(&pooled)?, cuts: cuts.clone() };
-            kept.write(prompt, &made, begun.elapsed());
+            kept.write(&key, &made, begun.elapsed());
         }
         Ok((text, pooled, cuts))
     }
@@ -182,6 +187,8 @@ impl Pipeline {
         };
         check(observer)?;
         begun.map_or(Ok(()), |begun| begun.check(brief, self.flux.config.in_channels))?;
+        let model = &mut Model { flux: &mut self.flux, t5: &mut self.t5, clip: &mut self.clip };
+        let unapplied = self.loras.set(&brief.loras, model)?;
         observer.report(Report::Encoding);
         let (text, pooled, cuts) = self.encode(brief.prompt.as_str(), observer)?;
         let encode = seconds();
@@ -191,7 +198,8 @@ impl Pipeline {
         check(observer)?;
         observer.report(Report::Decoding);
         let rgb = on_host::picture(&self.decoder, &tokens, brief.size, observer)?;
-        Ok(Drawn { rgb, cuts, times: Times { load: 0.0, encode, denoise, decode: seconds() }, usage: None })
+        let times = Times { load: 0.0, encode, denoise, decode: seconds() };
+        Ok(Drawn { rgb, cuts, times, usage: None, unapplied })
     }
 }
 
@@ -210,11 +218,17 @@ impl Draw for Pipeline {
     fn numerics(&self, brief: &Brief) -> String {
         let computes = format!("CPU, {}", self.precision);
         resume::numerics(&computes, &self.digest, self.counter.t5.limit(), &self.sigmas(brief))
+            + &resume::of_loras(&brief.loras)
     }
 
     fn precision(&self) -> String {
         self.precision.clone()
     }
+}
+
+/// What a prompt is kept under: itself, and what the encoders were changed by when they read it.
+fn kept_as<'p>(prompt: &'p str, changed: &str) -> Cow<'p, str> {
+    if changed.is_empty() { prompt.into() } else { format!("{prompt}\0{changed}").into() }
 }
 
 /// Ends a forward pass when the observer wants it.

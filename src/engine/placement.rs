@@ -67,6 +67,20 @@ pub fn load(
     }
 }
 
+/// Whether pictures with LoRAs can be drawn on a device.
+///
+/// # Errors
+/// [`EngineError::Placement`] where not.
+pub fn adds_loras(name: &ModelName, device: Device) -> Result<(), EngineError> {
+    match device {
+        Device::Cpu => Ok(()),
+        Device::Cuda(_) => {
+            let reason = "cards draw without LoRAs so far; device cpu works";
+            Err(refused(name, format!("LoRAs on device {device}"), reason))
+        }
+    }
+}
+
 /// What a picture of a model that is not loaded will take.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Forecast {
@@ -93,13 +107,29 @@ pub fn plan(
     on: &Placement,
 ) -> Result<Forecast, EngineError> {
     match on.device {
-        Device::Cpu => {
-            let reason = "a plan divides a card's memory; the CPU draws from the machine's";
-            Err(refused(name, "device cpu".to_owned(), reason))
-        }
+        Device::Cpu => Err(refused(name, "device cpu".to_owned(), ONLY_CARDS)),
         Device::Cuda(number) => cards::plan(name, parts, limits, (number, on)),
     }
 }
+
+/// Plans a model of FLUX.1's own size whose files are not here; `guidance` is whether it has that embedding.
+///
+/// # Errors
+/// As [`plan`].
+pub fn plan_published(
+    name: &ModelName,
+    guidance: bool,
+    limits: TextLimits,
+    on: &Placement,
+) -> Result<Forecast, EngineError> {
+    match on.device {
+        Device::Cpu => Err(refused(name, "device cpu".to_owned(), ONLY_CARDS)),
+        Device::Cuda(number) => cards::plan_published(name, guidance, limits, (number, on)),
+    }
+}
+
+/// Why there is no plan for the CPU.
+const ONLY_CARDS: &str = "a plan divides a card's memory; the CPU draws from the machine's";
 
 fn refused(model: &ModelName, what: String, reason: impl Into<String>) -> EngineError {
     EngineError::Placement { model: model.clone(), what, reason: reason.into() }
@@ -158,10 +188,23 @@ mod cards {
         let gpu = open(name, number)?;
         let mut files = Files::open(name, parts, limits)?;
         converted::instead(&mut files, parts, on.options);
-        let Prepared { choice, t5_on_host, limits, speed, plan, .. } =
-            Prepared::new(&gpu, name, (&files, parts), limits, on)?;
+        Prepared::new(&gpu, name, (&files, parts), limits, on).map(forecast)
+    }
+
+    pub fn plan_published(
+        name: &ModelName,
+        guidance: bool,
+        limits: TextLimits,
+        (number, on): (u32, &Placement),
+    ) -> Result<Forecast, EngineError> {
+        let gpu = open(name, number)?;
+        Prepared::published(&gpu, name, guidance, limits, on).map(forecast)
+    }
+
+    fn forecast(prepared: Prepared) -> Forecast {
+        let Prepared { choice, t5_on_host, limits, speed, plan, .. } = prepared;
         let precision = format!("{}, because {}", choice.precision.name(), choice.because);
-        Ok(Forecast { precision, t5_on_cpu: t5_on_host, limits, speed, plan })
+        Forecast { precision, t5_on_cpu: t5_on_host, limits, speed, plan }
     }
 }
 
@@ -199,6 +242,15 @@ mod cards {
     pub fn plan(
         name: &ModelName,
         _parts: &Parts,
+        _limits: TextLimits,
+        (number, _on): (u32, &Placement),
+    ) -> Result<Forecast, EngineError> {
+        Err(without_cuda(name, number))
+    }
+
+    pub fn plan_published(
+        name: &ModelName,
+        _guidance: bool,
         _limits: TextLimits,
         (number, _on): (u32, &Placement),
     ) -> Result<Forecast, EngineError> {

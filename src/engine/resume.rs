@@ -7,7 +7,7 @@ use candle_core::{Device, Tensor};
 use sha2::{Digest, Sha256};
 
 use super::weights::Weights;
-use super::{Brief, EngineError};
+use super::{Brief, EngineError, LoraFile};
 
 /// The latent after some steps.
 #[derive(Debug, Clone, PartialEq)]
@@ -90,6 +90,12 @@ pub(super) fn numerics(computes: &str, weights: &str, text: usize, sigmas: &[f32
     format!("{computes}; weights {weights}; {text} tokens of text; schedule {}", hex(hash))
 }
 
+/// The same of LoRAs, by their content; empty for none.
+pub(super) fn of_loras(loras: &[LoraFile]) -> String {
+    let one = |lora: &LoraFile| format!("; LoRA {} at {}", lora.hash.as_str(), lora.strength);
+    loras.iter().map(one).collect()
+}
+
 /// The first half of a hash: enough to tell a person's files apart.
 fn hex(hash: Sha256) -> String {
     hash.finalize()[..16].iter().map(|byte| format!("{byte:02x}")).collect()
@@ -144,6 +150,7 @@ mod tests {
             steps: STEPS,
             guidance: 3.5,
             seed: 7,
+            loras: Vec::new(),
         }
     }
 

@@ -3,8 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::address::AddressError;
-use crate::catalog::Place;
+use crate::catalog::{AddressError, Place};
 
 /// Why a file could not be fetched.
 #[derive(Debug, thiserror::Error)]

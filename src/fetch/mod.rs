@@ -1,9 +1,9 @@
 //! Getting published files: from Hugging Face and ModelScope into those hubs' own caches.
 //!
 //! ```text
-//! address ── what is wanted          hubs ── the environment: servers, tokens, caches
+//! catalog::Place ── what is wanted   hubs ── the environment: servers, tokens, caches
 //!     └──> pull ── sets     which files must be from one hub
-//!               ├─ plan     from which
+//!               ├─ plan     from which                            (together: all of a set from one commit; pin)
 //!               ├─ remote   what the hub says: size, hash, commit      (http: redirects, tokens)
 //!               ├─ cache    where it is already, and where it comes to
 //!               ├─ space    whether the disk has room
@@ -21,7 +21,6 @@
 //!
 //! Nothing here writes to a terminal: [`Observer`] is told. Everything blocks; callers give it a thread.
 
-mod address;
 mod before;
 mod cache;
 mod digest;
@@ -33,6 +32,7 @@ mod lock;
 mod network;
 mod part;
 mod patience;
+mod pin;
 mod plan;
 mod progress;
 mod pull;
@@ -41,11 +41,11 @@ mod remove;
 mod sets;
 mod space;
 mod spans;
+mod together;
 mod transfer;
 mod unfinished;
 mod verify;
 
-pub use address::AddressError;
 pub use before::{already_here, room};
 pub use error::FetchError;
 pub use hubs::{Hubs, Server, Token};

@@ -2,13 +2,13 @@
 //! of the set can be had from one.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::cache::{self, Target};
-use super::digest::Expected;
+use super::digest::{self, Expected};
 use super::error::FetchError;
 use super::progress::Notice;
-use super::pull::{Fetched, Pull, Wanted, each};
+use super::pull::{Fetched, Pull, Wanted};
 use super::remote::{self, Remote};
 use crate::catalog::{Hub, Place};
 
@@ -23,7 +23,12 @@ pub(super) struct Planned {
 
 pub(super) enum What {
     Present(Fetched),
-    Fetch { remote: Remote, target: Target },
+    /// `anew`: what lies there is another content.
+    Fetch {
+        remote: Remote,
+        target: Target,
+        anew: bool,
+    },
 }
 
 impl Pull<'_> {
@@ -44,7 +49,7 @@ impl Pull<'_> {
             }
             // A hub that some networks never reach is not waited for while another may answer.
             let tries = if places.peek().is_some() { 1 } else { DESCRIBE_TRIES };
-            let plans = each(set.len(), set, |wanted| self.plan_at(wanted, index, tries));
+            let plans = self.plan_set(set, index, tries);
             if plans.iter().all(Result::is_ok) {
                 return plans;
             }
@@ -63,7 +68,7 @@ impl Pull<'_> {
         apart(set, failures)
     }
 
-    fn plan_at(&self, wanted: &Wanted, index: usize, tries: u32) -> Result<Planned, FetchError> {
+    pub(super) fn plan_at(&self, wanted: &Wanted, index: usize, tries: u32) -> Result<Planned, FetchError> {
         let place = &wanted.places[index];
         self.what(wanted, place, tries).map(|what| Planned { index, what })
     }
@@ -71,33 +76,72 @@ impl Pull<'_> {
     fn what(&self, wanted: &Wanted, place: &Place, tries: u32) -> Result<What, FetchError> {
         place.check()?;
         let found = cache::find(self.hubs, place);
-        let fits = |file: &PathBuf| wanted.bytes.is_some_and(|bytes| size_of(file) == Some(bytes));
-        if let Some(file) = found.as_ref().filter(|file| fits(file) || self.hubs.offline) {
+        if let Some(file) = found.as_ref().filter(|file| is_as_long(wanted, file) || self.hubs.offline) {
             return Ok(What::Present(self.adopted(place, file, wanted.sha256.clone())));
         }
         if self.hubs.offline {
             return Err(FetchError::Offline { place: Box::new(place.clone()) });
         }
-        let remote = match (self.describe(place, tries), found) {
+        let remote = match (self.described(place, tries), found) {
             // Without a network, what is there is better than nothing.
             (Err(FetchError::Unreachable { .. }), Some(file)) => {
                 return Ok(What::Present(self.adopted(place, &file, wanted.sha256.clone())));
             }
             (remote, _) => remote?,
         };
+        self.planned(wanted, remote, false)
+    }
+
+    /// What is to be done for a file that its hub has described. One `of_set` must be what the hub says to count as
+    /// present, where its place does not say that.
+    pub(super) fn planned(&self, wanted: &Wanted, remote: Remote, of_set: bool) -> Result<What, FetchError> {
         agree(wanted, &remote)?;
         let target = cache::target(self.hubs, &remote);
+        if of_set && self.is_other(wanted, &remote, &target)? {
+            return Ok(What::Fetch { remote, target, anew: true });
+        }
         if let Some(present) = self.present(wanted, &remote, &target)? {
             return Ok(What::Present(present));
         }
-        Ok(What::Fetch { remote, target })
+        Ok(What::Fetch { remote, target, anew: false })
     }
 
-    fn describe(&self, place: &Place, tries: u32) -> Result<Remote, FetchError> {
+    /// Whether another content lies at the file's place, where that is not named by its content: at ModelScope. One of
+    /// the same size must be read to be told.
+    fn is_other(&self, wanted: &Wanted, remote: &Remote, target: &Target) -> Result<bool, FetchError> {
+        let named_by_content = remote.place.hub == Hub::HuggingFace;
+        let expected = expected(wanted, remote).filter(|_| !named_by_content);
+        let Some(expected) = expected.filter(|_| size_of(&target.file) == Some(remote.size)) else {
+            return Ok(false);
+        };
+        let hash = digest::of_file(&target.file, &expected, |_| !self.cancel.is_stopped());
+        match hash.map_err(FetchError::io(&target.file, "read"))? {
+            Some(hash) => Ok(hash != expected.as_str()),
+            None => Err(FetchError::Cancelled),
+        }
+    }
+
+    /// Whether the cache has a file of the right size, where that is known.
+    pub(super) fn fits(&self, wanted: &Wanted, place: &Place) -> bool {
+        cache::find(self.hubs, place).is_some_and(|file| is_as_long(wanted, &file))
+    }
+
+    /// What the hub says of a file.
+    pub(super) fn described(&self, place: &Place, tries: u32) -> Result<Remote, FetchError> {
+        self.patiently(place, tries, || remote::describe(self.client, self.hubs, place))
+    }
+
+    /// Asks a hub, again where that may help.
+    pub(super) fn patiently<T>(
+        &self,
+        place: &Place,
+        tries: u32,
+        ask: impl Fn() -> Result<T, FetchError>,
+    ) -> Result<T, FetchError> {
         let mut failures = 0;
         loop {
-            match remote::describe(self.client, self.hubs, place) {
-                Ok(remote) => return Ok(remote),
+            match ask() {
+                Ok(answer) => return Ok(answer),
                 Err(error) => {
                     failures += 1;
                     let tries = match error {
@@ -166,7 +210,10 @@ pub(super) fn place_of(plans: &[Result<Planned, FetchError>]) -> Option<usize> {
 }
 
 /// Why none of a set is fetched: what went wrong with each file, or with another that it needs.
-fn apart(set: &[&Wanted], failures: Vec<Vec<FetchError>>) -> Vec<Result<Planned, FetchError>> {
+fn apart(set: &[&Wanted], mut failures: Vec<Vec<FetchError>>) -> Vec<Result<Planned, FetchError>> {
+    for of_one in &mut failures {
+        of_one.retain(|error| !matches!(error, FetchError::Companion { .. }));
+    }
     let first = |wanted: &Wanted| wanted.places.first().cloned();
     let failed = set.iter().zip(&failures).find(|(_, failures)| !failures.is_empty());
     let failed = failed.and_then(|(wanted, _)| first(wanted));
@@ -179,6 +226,10 @@ fn apart(set: &[&Wanted], failures: Vec<Vec<FetchError>>) -> Vec<Result<Planned,
         _ => Err(FetchError::Nowhere { each: failures }),
     };
     set.iter().zip(failures).map(one).collect()
+}
+
+fn is_as_long(wanted: &Wanted, file: &Path) -> bool {
+    wanted.bytes.is_some_and(|bytes| size_of(file) == Some(bytes))
 }
 
 fn size_of(file: &Path) -> Option<u64> {

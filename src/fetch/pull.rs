@@ -23,6 +23,7 @@ use super::progress::{Cancel, Meter, Notice, Observer};
 use super::remote::Remote;
 use super::sets::sets;
 use super::space::{self, Free, Need};
+use super::together;
 use super::transfer::Transfer;
 use crate::catalog::{Hub, Place, Published};
 
@@ -144,7 +145,7 @@ pub(super) struct Pull<'a> {
     pub(super) hubs: &'a Hubs,
     pub(super) options: &'a Options,
     pub(super) observer: &'a dyn Observer,
-    cancel: &'a Cancel,
+    pub(super) cancel: &'a Cancel,
     pub(super) client: &'a Client,
     meter: &'a Meter,
 }
@@ -157,6 +158,7 @@ impl Pull<'_> {
             .collect();
         let plans = each(self.options.files.max(4), &sets, |(_, set)| self.plan(set, 0));
         self.check_space(plans.iter().flatten())?;
+        sets.iter().zip(&plans).for_each(|((_, set), plans)| together::begin(self, set, plans));
         let starts: Vec<Option<usize>> = plans.iter().map(|plans| place_of(plans)).collect();
         let of_set = sets.iter().zip(plans).flat_map(|((numbers, set), plans)| {
             let alone = set.len() == 1;
@@ -178,6 +180,7 @@ impl Pull<'_> {
             let Some(start) = start.filter(|_| set.len() > 1) else { continue };
             let take = |number: &usize| results[*number].take().expect("each file is in one set");
             let done = self.move_on(set, start, numbers.iter().map(take).collect());
+            together::end(self, set, &done);
             numbers.iter().zip(done).for_each(|(number, done)| results[*number] = Some(done));
         }
         Ok(results.into_iter().map(|result| result.expect("it was put back")).collect())
@@ -191,7 +194,7 @@ impl Pull<'_> {
         let mut seen: Vec<&Path> = Vec::new();
         let mut needs = Vec::new();
         for plan in plans {
-            let Ok(Planned { what: What::Fetch { remote, target }, .. }) = plan else { continue };
+            let Ok(Planned { what: What::Fetch { remote, target, .. }, .. }) = plan else { continue };
             if seen.contains(&target.part.as_path()) {
                 continue;
             }
@@ -223,7 +226,7 @@ impl Pull<'_> {
     fn carry_out_here(&self, wanted: &Wanted, what: What) -> Result<Fetched, FetchError> {
         match what {
             What::Present(present) => Ok(present),
-            What::Fetch { remote, target } => self.fetch(wanted, &remote, &target),
+            What::Fetch { remote, target, anew } => self.fetch(wanted, &remote, &target, anew),
         }
     }
 
@@ -249,6 +252,7 @@ impl Pull<'_> {
                 };
                 return results.into_iter().zip(plans).map(both).collect();
             }
+            together::begin(self, set, &plans);
             index = place_of(&plans).unwrap_or(set[0].places.len());
             let jobs: Vec<_> = set.iter().zip(plans).map(|job| Mutex::new(Some(job))).collect();
             results = each(self.options.files, &jobs, |job| {
@@ -260,12 +264,19 @@ impl Pull<'_> {
         results
     }
 
-    fn fetch(&self, wanted: &Wanted, remote: &Remote, target: &Target) -> Result<Fetched, FetchError> {
+    fn fetch(
+        &self,
+        wanted: &Wanted,
+        remote: &Remote,
+        target: &Target,
+        anew: bool,
+    ) -> Result<Fetched, FetchError> {
         let place = &remote.place;
         let waiting = || self.observer.notice(&Notice::Waiting(place.clone()));
         let _lock = lock::take(&target.lock, self.cancel, waiting)?;
         // Whoever had the lock may have fetched it.
-        if let Some(present) = self.present(wanted, remote, target)? {
+        let present = if anew { None } else { self.present(wanted, remote, target)? };
+        if let Some(present) = present {
             return Ok(present);
         }
         if let Some(folder) = target.part.parent() {

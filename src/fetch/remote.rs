@@ -5,12 +5,11 @@ use std::io::Read as _;
 use serde::Deserialize;
 use ureq::http::Method;
 
-use super::address::is_plain_name;
 use super::digest::Expected;
 use super::error::FetchError;
 use super::http::{ANSWER_MAX, Answer, Ask, Client, encode};
 use super::hubs::{Hubs, Server};
-use crate::catalog::{Hub, Place};
+use crate::catalog::{Hub, Place, is_plain_name};
 
 /// A published file as its hub describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,6 +54,8 @@ fn huggingface(client: &Client, server: &Server, place: &Place) -> Result<Remote
     let commit = commit.ok_or_else(|| missing("no usable X-Repo-Commit"))?;
     let length = || if answer.status == 200 { answer.number("content-length") } else { None };
     let size = answer.number("x-linked-size").or_else(length).ok_or_else(|| missing("no size"))?;
+    // The bytes are asked for by the commit: the branch may move while they come.
+    let url = format!("{}/{repo}/resolve/{commit}/{}", server.endpoint, encode(path, false));
     Ok(Remote {
         place: place.clone(),
         size,
@@ -86,7 +87,26 @@ struct Listed {
     revision: Option<String>,
 }
 
+/// Asks ModelScope about files that lie in one folder of one revision, by one list: all are described as they were at
+/// one moment.
+pub(super) fn list(
+    client: &Client,
+    hubs: &Hubs,
+    places: &[&Place],
+) -> Result<Vec<Result<Remote, FetchError>>, FetchError> {
+    let server = &hubs.modelscope;
+    let Some(first) = places.first() else { return Ok(Vec::new()) };
+    let (host, listed) = listed(client, server, first)?;
+    Ok(places.iter().map(|place| pick(server, place, &host, &listed)).collect())
+}
+
 fn modelscope(client: &Client, server: &Server, place: &Place) -> Result<Remote, FetchError> {
+    let (host, listed) = listed(client, server, place)?;
+    pick(server, place, &host, &listed)
+}
+
+/// Who answered, and the files of a place's folder.
+fn listed(client: &Client, server: &Server, place: &Place) -> Result<(String, Vec<Listed>), FetchError> {
     let Place { repo, revision, path, .. } = place;
     let base = format!("{}/api/v1/models/{repo}/repo", server.endpoint);
     let revision = encode(revision, true);
@@ -105,18 +125,26 @@ fn modelscope(client: &Client, server: &Server, place: &Place) -> Result<Remote,
         read(&mut answer).map_err(|error| unusable(format!("its list of files broke off: {error}")))?;
     let listing: Listing =
         serde_json::from_slice(&text).map_err(|error| unusable(format!("its list of files: {error}")))?;
-    let files = listing.data.and_then(|data| data.files).unwrap_or_default();
-    let Some(file) = files.into_iter().find(|file| file.path == *path) else {
+    Ok((host, listing.data.and_then(|data| data.files).unwrap_or_default()))
+}
+
+/// The file of a place among those of its folder.
+fn pick(server: &Server, place: &Place, host: &str, listed: &[Listed]) -> Result<Remote, FetchError> {
+    let Place { repo, revision, path, .. } = place;
+    let unusable = |what: &str| FetchError::Answer { host: host.to_owned(), what: what.to_owned() };
+    let Some(file) = listed.iter().find(|file| file.path == *path) else {
         return Err(FetchError::NotFound {
             place: Box::new(place.clone()),
             what: "file",
             page: page(server, place),
         });
     };
-    let size = file.size.ok_or_else(|| unusable("no size of the file".to_owned()))?;
+    let size = file.size.ok_or_else(|| unusable("no size of the file"))?;
     let hash = file.sha256.as_deref().and_then(Expected::sha256);
-    let name = file.sha256.or(file.revision).filter(|name| is_plain_name(name));
-    let etag = name.ok_or_else(|| unusable("neither hash nor revision of the file".to_owned()))?;
+    let name = file.sha256.clone().or_else(|| file.revision.clone()).filter(|name| is_plain_name(name));
+    let etag = name.ok_or_else(|| unusable("neither hash nor revision of the file"))?;
+    let revision = encode(revision, true);
+    let base = format!("{}/api/v1/models/{repo}/repo", server.endpoint);
     let url = format!("{base}?Revision={revision}&FilePath={}", encode(path, true));
     Ok(Remote { place: place.clone(), url, size, etag, commit: None, hash })
 }

@@ -8,6 +8,7 @@ use super::error::FetchError;
 use super::hubs::Hubs;
 use super::lock;
 use super::part::{self, Said};
+use super::pin;
 use crate::catalog::Place;
 
 /// Folders further down in a cache are not entered.
@@ -88,6 +89,8 @@ impl Unfinished {
                 _ => {}
             }
         }
+        // Whoever fetches it again begins with the commit of that day.
+        pin::forget_beside(&self.lock);
         Ok(Some(self.have))
     }
 }

@@ -14,7 +14,7 @@ use crate::model::ModelName;
 const COLUMNS: &str = "id, prompt, model, width, height, steps, guidance, seed, first_seed, count, \
                        state, reason, accepted_at, \
                        (SELECT COUNT(*) FROM pictures WHERE job = jobs.id), device, precision, \
-                       vram_budget, t5";
+                       vram_budget, t5, loras";
 
 /// A row that does not hold a job: written by hand, or damaged in a way that SQLite cannot see.
 #[derive(Debug, thiserror::Error)]
@@ -31,9 +31,9 @@ pub(super) enum RowError {
     /// No such state.
     #[error("a job cannot be {0:?}")]
     State(String),
-    /// The encoders' cuts are not what they should be.
-    #[error("cuts cannot be read: {0}")]
-    Cuts(#[from] serde_json::Error),
+    /// The encoders' cuts, or LoRAs, are not what they should be.
+    #[error("cuts or LoRAs cannot be read: {0}")]
+    Json(#[from] serde_json::Error),
 }
 
 impl Library {
@@ -46,8 +46,8 @@ impl Library {
         self.db
             .execute(
                 "INSERT INTO jobs (prompt, model, width, height, steps, guidance, seed, first_seed, count, \
-                 device, precision, vram_budget, t5, state, accepted_at, rank) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, 'queued', ?14, \
+                 device, precision, vram_budget, t5, loras, state, accepted_at, rank) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, 'queued', ?15, \
                  (SELECT COALESCE(MAX(rank), 0) + 1 FROM jobs))",
                 params_from_iter(row.into_iter().chain([now.into()])),
             )
@@ -146,8 +146,8 @@ impl Library {
     }
 }
 
-/// What a job asks for, in the order of the columns from `prompt` to `count`, then from `device` to `t5`.
-pub(super) fn columns_of(job: &Job, first_seed: u64) -> [Value; 13] {
+/// What a job asks for, in the order of the columns from `prompt` to `count`, then from `device` to `loras`.
+pub(super) fn columns_of(job: &Job, first_seed: u64) -> [Value; 14] {
     let seed = match job.seed {
         Seed::Random => None,
         Seed::Fixed(seed) => Some(seed.cast_signed()),
@@ -166,6 +166,8 @@ pub(super) fn columns_of(job: &Job, first_seed: u64) -> [Value; 13] {
         job.load.precision.to_string().into(),
         job.load.vram_budget.map(|VramBudget(bytes)| bytes.cast_signed()).into(),
         job.load.t5.to_string().into(),
+        // Names, numbers and hashes: JSON holds them.
+        serde_json::to_string(job.loras()).unwrap_or_default().into(),
     ]
 }
 
@@ -198,7 +200,8 @@ fn job(row: &Row<'_>) -> Result<Job, RowError> {
         vram_budget: row.get::<_, Option<i64>>(16)?.map(|bytes| VramBudget(bytes.cast_unsigned())),
         t5: row.get::<_, String>(17)?.parse()?,
     };
-    Ok(job.placed(row.get::<_, String>(14)?.parse()?, load))
+    let job = job.placed(row.get::<_, String>(14)?.parse()?, load);
+    Ok(job.with_loras(serde_json::from_str(&row.get::<_, String>(18)?)?)?)
 }
 
 fn to_columns(state: &JobState) -> (&'static str, Option<&str>) {

@@ -12,6 +12,7 @@
 
 mod checkpoint;
 mod error;
+mod failures;
 mod folder;
 mod jobs;
 pub mod lock;

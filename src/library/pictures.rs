@@ -18,8 +18,10 @@ pub const PAGE_MAX: u32 = 500;
 const PAGE_PROMPTS: usize = 8 << 20;
 
 const COLUMNS: &str = "pictures.id, job, idx, pictures.seed, pictures.precision, cuts, load, encode, denoise, \
-                       decode, path, finished_at, prompt, model, width, height, steps, guidance";
-const MOVED: &str = "job, idx, seed, precision, cuts, load, encode, denoise, decode, path, finished_at";
+                       decode, path, finished_at, prompt, model, width, height, steps, guidance, \
+                       pictures.loras";
+const MOVED: &str =
+    "job, idx, seed, precision, cuts, load, encode, denoise, decode, path, finished_at, loras";
 
 /// What [`Library::recover`] found.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -47,6 +49,7 @@ impl Library {
         let path = self.folder.name(at, job, index, recipe.seed);
         // Cuts are numbers and field names: JSON holds them.
         let cuts = serde_json::to_string(&recipe.cuts).unwrap_or_default();
+        let loras = serde_json::to_string(&recipe.loras).unwrap_or_default();
         let Times { load, encode, denoise, decode } = recipe.times;
         let row = params![
             job.0,
@@ -60,9 +63,10 @@ impl Library {
             decode,
             path.to_string_lossy(),
             at.timestamp().as_millisecond(),
+            loras,
         ];
         let insert = format!(
-            "INSERT OR REPLACE INTO writing ({MOVED}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"
+            "INSERT OR REPLACE INTO writing ({MOVED}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"
         );
         self.db.execute(&insert, row).map_err(self.fault("noting a picture"))?;
         Ok(path)
@@ -211,6 +215,7 @@ impl Library {
                 denoise: row.get(8)?,
                 decode: row.get(9)?,
             },
+            loras: serde_json::from_str(&row.get::<_, String>(18)?)?,
         };
         Ok(Picture {
             id: PictureId(row.get(0)?),
@@ -236,6 +241,7 @@ fn record(change: &Connection, job: JobId, index: u32) -> rusqlite::Result<i64> 
     }
     let id = change.last_insert_rowid();
     change.execute("DELETE FROM writing WHERE job = ?1 AND idx = ?2", key)?;
+    change.execute("UPDATE jobs SET device_failures = 0 WHERE id = ?1 AND device_failures > 0", [job.0])?;
     change.execute(
         "UPDATE jobs SET state = 'done', ended_at = (SELECT finished_at FROM pictures WHERE id = ?2) \
          WHERE id = ?1 AND count = (SELECT COUNT(*) FROM pictures WHERE job = ?1) \

@@ -11,7 +11,7 @@ use png::text_metadata::{ITXtChunk, ZTXtChunk};
 use png::{BitDepth, ColorType, Compression, Decoder, DecodingError, Encoder, Filter, Info, Limits};
 use serde::{Deserialize, Serialize};
 
-use crate::job::{self, Recipe, Times};
+use crate::job::{self, Recipe, Times, UsedLora};
 
 /// The keyword of our own chunk.
 pub const KEYWORD: &str = "flux-tui";
@@ -180,18 +180,31 @@ fn program() -> String {
 #[must_use]
 pub fn parameters(recipe: &Recipe) -> String {
     // PNG forbids NUL in text.
-    let prompt = recipe.prompt.as_str().replace('\0', "\u{fffd}");
+    let prompt = recipe.prompt.as_str().replace('\0', "\u{fffd}") + &tags(recipe);
     format!(
         "{prompt}\nSteps: {}, Sampler: Euler, Schedule type: Simple, CFG scale: 1, \
-         Distilled CFG Scale: {}, Seed: {}, Size: {}x{}, Model: {}, Version: {}",
+         Distilled CFG Scale: {}, Seed: {}, Size: {}x{}, Model: {}{}, Version: {}",
         recipe.steps,
         recipe.guidance,
         recipe.seed,
         recipe.size.width(),
         recipe.size.height(),
         quoted(recipe.model.as_str()),
+        hashes(&recipe.loras),
         program(),
     )
+}
+
+/// The LoRAs that the prompt has no tags of, as tags: those tools know no other way.
+fn tags(recipe: &Recipe) -> String {
+    let missing = recipe.loras.iter().filter(|lora| !lora.tagged);
+    missing.map(|lora| format!(" <lora:{}:{}>", lora.name().replace('\0', ""), lora.strength)).collect()
+}
+
+fn hashes(loras: &[UsedLora]) -> String {
+    let one = |lora: &UsedLora| format!("{}: {}", lora.name().replace(['\0', ','], ""), lora.hash.short());
+    let all: Vec<_> = loras.iter().map(one).collect();
+    if all.is_empty() { String::new() } else { format!(", Lora hashes: {}", quoted(&all.join(", "))) }
 }
 
 /// A value as those tools expect it: a JSON string when it holds what separates values.

@@ -91,7 +91,8 @@ const MIGRATIONS: &[&str] = &[
     INSERT INTO queue VALUES (1, 0);
     ",
     // 6: what pictures took of cards beside what was planned: bytes (peak and short without the context), seconds
-    // (compute: of a step that did not wait for copies; NULL where it is not known). How fast each card is.
+    // (compute: of a step that did not wait for copies; NULL where it is not known), bytes a second out of files. How
+    // fast each card is.
     "
     CREATE TABLE cards (
         card TEXT PRIMARY KEY,
@@ -111,9 +112,21 @@ const MIGRATIONS: &[&str] = &[
         short INTEGER NOT NULL,
         step REAL,
         compute REAL,
-        decode REAL NOT NULL
+        decode REAL NOT NULL,
+        files REAL
     ) STRICT;
     CREATE INDEX usage_card ON usage (card, picture);
+    ",
+    // 7: how often a device failed in a row while the job was drawn.
+    "
+    ALTER TABLE jobs ADD COLUMN device_failures INTEGER NOT NULL DEFAULT 0;
+    ",
+    // 8: LoRAs, JSON: of jobs those that are asked for beside the prompt's tags, of pictures those that they were drawn
+    // with.
+    "
+    ALTER TABLE jobs ADD COLUMN loras TEXT NOT NULL DEFAULT '[]';
+    ALTER TABLE pictures ADD COLUMN loras TEXT NOT NULL DEFAULT '[]';
+    ALTER TABLE writing ADD COLUMN loras TEXT NOT NULL DEFAULT '[]';
     ",
 ];
 

@@ -57,7 +57,7 @@ impl Library {
         context: Option<u64>,
     ) -> Result<(), LibraryError> {
         let fault = self.fault("keeping what a picture took");
-        let Usage { foreseen, peak, step, compute, decode, card: pace, .. } = *usage;
+        let Usage { foreseen, peak, step, compute, decode, files, card: pace, .. } = *usage;
         let change = self.db.transaction().map_err(&fault)?;
         let CardPace { bf16, fp8, pinned, mapped } = pace;
         change
@@ -78,11 +78,13 @@ impl Library {
             step,
             compute,
             decode,
+            files,
         ];
         change
             .execute(
                 "INSERT OR REPLACE INTO usage (picture, card, foreseen_peak, foreseen_context, foreseen_step, peak, \
-                 context, short, step, compute, decode) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+                 context, short, step, compute, decode, files) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
                 row,
             )
             .map_err(&fault)?;
@@ -181,12 +183,20 @@ fn learned(db: &Connection, kind: &Kind) -> rusqlite::Result<Learned> {
         ],
         |row| row.get(0),
     )?;
+    let files = db
+        .query_row(
+            &format!("SELECT files {OF_A_KIND} AND files > 0 ORDER BY picture DESC LIMIT 1"),
+            params![name, model.as_str(), load.precision.to_string(), load.t5.to_string()],
+            |row| row.get(0),
+        )
+        .optional()?;
     Ok(Learned {
         card,
         context: context.map(i64::cast_unsigned),
         short: short.cast_unsigned(),
         step: nearest(db, kind, "compute")?,
         decode: nearest(db, kind, "decode")?,
+        files,
     })
 }
 
@@ -285,6 +295,7 @@ mod tests {
             precision: "fp8".to_owned(),
             cuts: Vec::new(),
             times: Times::default(),
+            loras: Vec::new(),
         };
         library.intend(id, 0, &recipe, &Zoned::now()).expect("there is room");
         library.record(id, 0).expect("it was noted").0.id
@@ -307,12 +318,12 @@ mod tests {
         let mut library = library(root.path());
         for (width, step, context) in [(512, 0.1, Some(500)), (1024, 0.3, Some(550)), (1024, 0.2, None)] {
             let picture = picture(&mut library, "dev", width);
-            let usage = Usage { compute: Some(step), ..usage() };
+            let usage = Usage { compute: Some(step), files: Some(1e9 * step), ..usage() };
             library.keep_usage(picture, CARD, &usage, context).expect("there is room");
         }
         let learned = library.learned(&kind(CARD, "dev", 1008)).expect("it can be read");
         assert_eq!(learned.step, Some(Observed { tokens: 2048, seconds: 0.2 }));
-        assert_eq!((learned.context, learned.short), (Some(550), 0));
+        assert_eq!((learned.context, learned.short, learned.files), (Some(550), 0, Some(0.2e9)));
         assert_eq!(learned.card, Some(usage().card));
         let small = library.learned(&kind(CARD, "dev", 256)).expect("it can be read");
         assert_eq!(small.step, Some(Observed { tokens: 1024, seconds: 0.1 }));

@@ -23,8 +23,16 @@ pub enum Action {
     Models,
     /// Draw with the chosen model, or have it fetched after a question.
     TakeModel,
-    /// Fetch the chosen model no more.
+    /// Fetch or check the chosen model no more.
     CancelFetch,
+    /// Compare the files of the chosen model with what was published.
+    VerifyModel,
+    /// Remove the chosen model after a question.
+    RemoveModel,
+    /// Show or hide what the chosen model is.
+    DescribeModel,
+    /// Show or hide where its files are.
+    LocateModel,
     /// Take back a letter of what the models are filtered by.
     UnfilterModels,
     /// Leave; the worker goes on.

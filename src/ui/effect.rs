@@ -53,6 +53,16 @@ pub enum Question {
     FetchModel(ModelName),
     /// Fetch no more of it.
     CancelFetch(ModelName),
+    /// What its files are, and where.
+    ModelDetails(ModelName),
+    /// Compare its files with what was published.
+    VerifyModel(ModelName),
+    /// Check no more of it.
+    CancelCheck(ModelName),
+    /// What removing it would free.
+    PlanRemoval(ModelName),
+    /// Remove it.
+    RemoveModel(ModelName),
 }
 
 impl Question {
@@ -69,6 +79,11 @@ impl Question {
             Self::Models => Request::Models,
             Self::FetchModel(model) => Request::FetchModel(model),
             Self::CancelFetch(model) => Request::CancelFetch(model),
+            Self::ModelDetails(model) => Request::ModelDetails(model),
+            Self::VerifyModel(model) => Request::VerifyModel(model),
+            Self::CancelCheck(model) => Request::CancelCheck(model),
+            Self::PlanRemoval(model) => Request::PlanRemoval(model),
+            Self::RemoveModel(model) => Request::RemoveModel(model),
         }
     }
 }

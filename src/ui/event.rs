@@ -8,7 +8,7 @@ use super::input::Input;
 use super::picture::Encoded;
 use crate::job::{JobId, Picture, PictureId, TokenCount};
 use crate::model::ModelName;
-use crate::wire::message::{self, JobStatus, ModelFetch, ModelState, Snapshot};
+use crate::wire::message::{self, JobStatus, ModelDetails, ModelFetch, ModelState, RemovalPlan, Snapshot};
 
 /// Something happened.
 #[derive(Debug)]
@@ -107,6 +107,34 @@ pub enum Answer {
         model: ModelName,
         /// What came of it.
         result: Result<ModelFetch, String>,
+    },
+    /// What a model's files are, and where.
+    ModelDetails {
+        /// Which.
+        model: ModelName,
+        /// What they are.
+        result: Result<Box<ModelDetails>, String>,
+    },
+    /// A model's files are being checked, or are to be, or are no more; what comes of it is told as an event.
+    CheckChanged {
+        /// Which.
+        model: ModelName,
+        /// What came of it.
+        result: Result<(), String>,
+    },
+    /// What removing a model would free.
+    RemovalPlanned {
+        /// Which.
+        model: ModelName,
+        /// What goes and what stays.
+        result: Result<Box<RemovalPlan>, String>,
+    },
+    /// A model was removed.
+    ModelRemoved {
+        /// Which.
+        model: ModelName,
+        /// The bytes that became free.
+        result: Result<u64, String>,
     },
     /// A model is no longer fetched.
     FetchCancelled {

@@ -16,8 +16,10 @@ use crate::gpu::{Host, Readings};
 use crate::job::{Encoder, Job, JobId, Picture, PictureId, Recipe, Seed, Size, Times, TokenCount};
 use crate::model::{Defaults, ModelInfo, ModelName, TextLimits};
 use crate::wire::message::{
-    EngineStatus, Event, FetchProgress, FetchState, Gate, JobState, JobStatus, Lacks, ModelFetch, ModelState,
-    Preview, Progress, Refusal, Request, Response, Snapshot, Stage, Standing, ToFetch, WorkerInfo,
+    CheckProgress, CheckState, EngineStatus, Event, FetchProgress, FetchState, FileCheck, FileFacts, Gate,
+    GoingFile, JobState, JobStatus, Lacks, MemoryNeed, ModelCheck, ModelDetails, ModelFetch, ModelState,
+    PartFacts, PartOrigin, PartPlace, PrecisionBytes, Preview, Progress, Refusal, RemovalPlan, Request,
+    Response, Snapshot, Soundness, Stage, Standing, StayingFile, ToFetch, WorkerInfo,
 };
 
 /// A worker whose steps take so long.
@@ -69,6 +71,7 @@ impl FakeWorker {
             history_total: shared.pictures.len() as u64,
             readings: Some(readings(0)),
             fetches: Vec::new(),
+            checks: Vec::new(),
         })
     }
 
@@ -271,6 +274,77 @@ pub(crate) fn fetching(model: &str, done: u64, total: u64) -> ModelFetch {
     ModelFetch { model: ModelName::new(model), state: FetchState::Running(progress) }
 }
 
+/// A model whose files are being read.
+pub(crate) fn checking(model: &str, done: u64, total: u64) -> ModelCheck {
+    let file = Some("flux1-dev.safetensors".into());
+    let progress = CheckProgress { done, total, speed: 1.1e9, files_done: 1, files: 4, file };
+    ModelCheck { model: ModelName::new(model), state: CheckState::Running(progress) }
+}
+
+/// A model whose files were read: so many are right, of one no hash is known, so many are damaged.
+pub(crate) fn checked(model: &str, right: usize, bad: usize) -> ModelCheck {
+    let file = |name: &str, found| FileCheck { file: format!("/models/{name}"), bytes: 246_144_152, found };
+    let what = "its hash is 0123456789ab… and should be ba9876543210…; remove the model and fetch it again";
+    let mut files = vec![file("flux1-dev.safetensors", Soundness::Right); right];
+    files.push(file("模 型.safetensors", Soundness::NoHash));
+    files.extend(vec![file("clip_l.safetensors", Soundness::Bad { what: what.into() }); bad]);
+    ModelCheck { model: ModelName::new(model), state: CheckState::Done(files) }
+}
+
+/// What a model is of which a part is missing.
+pub(crate) fn details(model: &str) -> ModelDetails {
+    let part = |part: &str, at: Option<&str>| PartPlace {
+        part: part.into(),
+        at: at.map(str::to_owned),
+        from: None,
+        passed_over: Vec::new(),
+    };
+    let from = PartOrigin {
+        id: "flux1-vae".into(),
+        places: vec!["Hugging Face black-forest-labs/FLUX.1-dev ae.safetensors".into()],
+        bytes: Some(335_304_388),
+        license: "FLUX.1 [dev] Non-Commercial License".into(),
+        gate: Some("https://huggingface.co/black-forest-labs/FLUX.1-dev".into()),
+    };
+    let vae = PartPlace { from: Some(from), ..part("vae", None) };
+    let at = "/home/someone/.cache/huggingface/hub/models--black-forest-labs--FLUX.1-dev/snapshots/\
+              0123456789abcdef0123456789abcdef01234567/flux1-dev.safetensors";
+    let memory = MemoryNeed { cpu: 23_782_000_000, card: 23_782_000_000 };
+    let facts = FileFacts {
+        file: at.into(),
+        kind: "transformer".into(),
+        what: "FLUX.1 dev, or a fine-tune of it".into(),
+        variant: Some("dev".into()),
+        parts: vec![PartFacts { part: "transformer".into(), names: "BFL".into(), bytes: 23_802_816_640 }],
+        precision: vec![PrecisionBytes { r#type: "bf16".into(), bytes: 23_802_816_640 }],
+        scaled: false,
+        size: None,
+        missing: vec!["t5".into(), "clip".into(), "vae".into()],
+        draws: true,
+        why_not: None,
+        memory,
+    };
+    ModelDetails {
+        model: ModelName::new(model),
+        parts: vec![part("transformer", Some(at)), part("t5", Some("/t5")), part("clip", Some("/clip")), vae],
+        files: vec![facts],
+        memory,
+        why_not: Some("the VAE is missing".into()),
+    }
+}
+
+/// A removal: one file goes, two stay.
+pub(crate) fn removal(model: &str) -> RemovalPlan {
+    let stays = ["/models/t5xxl_fp16.safetensors", "/models/ae.safetensors"]
+        .map(|file| StayingFile { file: file.into(), why: "another model needs it".into() });
+    RemovalPlan {
+        model: ModelName::new(model),
+        goes: vec![GoingFile { file: "/models/flux1-dev.safetensors".into(), bytes: 23_802_932_552 }],
+        bytes: 23_802_932_552,
+        stays: stays.into(),
+    }
+}
+
 pub(crate) fn engine() -> EngineStatus {
     EngineStatus {
         device: Device::Cpu,
@@ -304,6 +378,7 @@ pub(crate) fn picture(id: i64, status: &JobStatus, index: u32, seed: u64) -> Pic
             precision: "fp32 from fp8 e4m3 weights, CPU".into(),
             cuts: Vec::new(),
             times: Times { load: 0.0, encode: 0.02, denoise: 0.31, decode: 0.05 },
+            loras: Vec::new(),
         },
         path: PathBuf::from(format!("/pictures/{id}.png")),
         finished_at: 0,

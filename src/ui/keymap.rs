@@ -234,7 +234,11 @@ pub const KEYMAP: &[Binding] = &[
     bind(Context::History, &[plain(End)], Action::List(ListMove::Last), "oldest known"),
 
     bind(Context::Models, &[plain(Enter)], Action::TakeModel, "draw with it; fetch it when it is not here"),
-    bind(Context::Models, &[ctrl('x'), plain(Delete)], Action::CancelFetch, "fetch it no more; what came is kept"),
+    bind(Context::Models, &[ctrl('x'), plain(Delete)], Action::CancelFetch, "fetch or check it no more; what came is kept"),
+    bind(Context::Models, &[ctrl('v')], Action::VerifyModel, "check size and hash of all its files"),
+    bind(Context::Models, &[ctrl('d')], Action::RemoveModel, "remove what was fetched of it, after a question"),
+    bind(Context::Models, &[ctrl('o')], Action::DescribeModel, "what it is, and the memory that it takes"),
+    bind(Context::Models, &[ctrl('w')], Action::LocateModel, "where its files are"),
     bind(Context::Models, &[plain(Backspace)], Action::UnfilterModels, "take back a letter; letters filter"),
     bind(Context::Models, &[plain(Up), ctrl('p')], Action::List(ListMove::Up), "model above"),
     bind(Context::Models, &[plain(Down), ctrl('n')], Action::List(ListMove::Down), "model below"),

@@ -183,6 +183,34 @@ fn answer(question: &Question, result: Result<Response, ClientError>) -> Answer 
                 _ => Err(unexpected()),
             }),
         },
+        Question::ModelDetails(model) => Answer::ModelDetails {
+            model: model.clone(),
+            result: result.and_then(|response| match response {
+                Response::Details(details) => Ok(details),
+                _ => Err(unexpected()),
+            }),
+        },
+        Question::VerifyModel(model) | Question::CancelCheck(model) => Answer::CheckChanged {
+            model: model.clone(),
+            result: result.and_then(|response| match response {
+                Response::Checking(_) | Response::Cancelled => Ok(()),
+                _ => Err(unexpected()),
+            }),
+        },
+        Question::PlanRemoval(model) => Answer::RemovalPlanned {
+            model: model.clone(),
+            result: result.and_then(|response| match response {
+                Response::Removal(plan) => Ok(plan),
+                _ => Err(unexpected()),
+            }),
+        },
+        Question::RemoveModel(model) => Answer::ModelRemoved {
+            model: model.clone(),
+            result: result.and_then(|response| match response {
+                Response::Removed { bytes } => Ok(bytes),
+                _ => Err(unexpected()),
+            }),
+        },
     }
 }
 

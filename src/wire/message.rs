@@ -8,18 +8,23 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::device::{Device, NoDevice};
+use crate::device::Device;
 use crate::gpu::Readings;
 use crate::job::{Job, JobId, Picture, PictureId, Prompt, TokenCount};
 pub use crate::job::{JobState, JobStatus};
 use crate::model::{ModelInfo, ModelName};
+pub use crate::wire::held::{
+    CheckProgress, CheckState, FileCheck, FileFacts, GoingFile, MemoryNeed, ModelCheck, ModelDetails,
+    PartFacts, PartOrigin, PartPlace, PrecisionBytes, RemovalPlan, Soundness, StayingFile, TransformerSize,
+};
 pub use crate::wire::models::{
     FetchProgress, FetchState, Gate, Lacks, ModelFetch, ModelState, Standing, ToFetch,
 };
 use crate::wire::queue::QueueChange;
+pub use crate::wire::refusal::Refusal;
 
 /// The version of these messages. Peers of different versions say so and part.
-pub const PROTOCOL: u32 = 5;
+pub const PROTOCOL: u32 = 7;
 
 /// From a client: a request and the number its reply will carry.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -69,6 +74,17 @@ pub enum Request {
     FetchModel(ModelName),
     /// Fetch no more of it; what has come is kept.
     CancelFetch(ModelName),
+    /// What the files of a model are and where, from their headers alone.
+    ModelDetails(ModelName),
+    /// Read all files of a model and compare their hashes with what was published. Answered once that is begun or
+    /// waits; it ends with the worker.
+    VerifyModel(ModelName),
+    /// Check no more of it.
+    CancelCheck(ModelName),
+    /// What removing the files of a model would free, and what would stay.
+    PlanRemoval(ModelName),
+    /// Remove what was fetched of a model and nothing else needs.
+    RemoveModel(ModelName),
     /// Who the worker is and what it is doing.
     Status,
     /// End now; unfinished jobs stay queued for the next worker.
@@ -112,7 +128,7 @@ pub enum Response {
     Snapshot(Box<Snapshot>),
     /// To `Submit`, and to the changes of the queue that make or change a job: how it stands in the library.
     Accepted(Box<JobStatus>),
-    /// To `Cancel` and `CancelFetch`.
+    /// To `Cancel`, `CancelFetch` and `CancelCheck`.
     Cancelled,
     /// To the other changes of the queue.
     Changed,
@@ -126,6 +142,17 @@ pub enum Response {
     Models(Vec<ModelState>),
     /// To `FetchModel`: how far it is; whoever asked before shares it.
     Fetching(ModelFetch),
+    /// To `ModelDetails`.
+    Details(Box<ModelDetails>),
+    /// To `VerifyModel`: how far it is; whoever asked before shares it.
+    Checking(ModelCheck),
+    /// To `PlanRemoval`.
+    Removal(Box<RemovalPlan>),
+    /// To `RemoveModel`: the bytes that became free.
+    Removed {
+        /// Bytes.
+        bytes: u64,
+    },
     /// To `Status`.
     Status(Box<WorkerStatus>),
     /// To `Stop`: how many jobs stay queued.
@@ -133,93 +160,6 @@ pub enum Response {
         /// Jobs that the next worker takes up.
         queued: usize,
     },
-}
-
-/// Why a request was not carried out.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-pub enum Refusal {
-    /// The peers speak different versions.
-    #[error(
-        "this is flux-tui {client} (protocol {client_protocol}) and the running worker is \
-         {worker} (protocol {worker_protocol}); end the worker with `flux-tui worker stop` of its version"
-    )]
-    Version {
-        /// The caller's version.
-        client: String,
-        /// The caller's protocol.
-        client_protocol: u32,
-        /// The worker's version.
-        worker: String,
-        /// The worker's protocol.
-        worker_protocol: u32,
-    },
-    /// A request before `Hello`.
-    #[error("the first message of a connection must be a greeting")]
-    NoHello,
-    /// No such model.
-    #[error("there is no model {name:?}; there is {known}")]
-    UnknownModel {
-        /// What was asked.
-        name: String,
-        /// The models that there are, for a person.
-        known: String,
-    },
-    /// A model that is known, and of which something is not here: what, and what to do.
-    #[error("{0}")]
-    LackingModel(String),
-    /// To `FetchModel`: all of it is here.
-    #[error("nothing is missing of {0}")]
-    NothingToFetch(ModelName),
-    /// To `CancelFetch`.
-    #[error("{0} is not being fetched")]
-    NotFetching(ModelName),
-    /// The job asks for a device that this machine lacks.
-    #[error(transparent)]
-    NoDevice(NoDevice),
-    /// No such job, or one that has ended.
-    #[error("job {0} is neither queued nor running")]
-    UnknownJob(JobId),
-    /// To `Edit`: a picture of it is there or being drawn, and says what the job says.
-    #[error("job {0} has been begun, so it stays what it is; duplicate it, or cancel it and add another")]
-    Begun(JobId),
-    /// To `Retry`.
-    #[error("job {0} has not failed, so there is nothing to try again")]
-    NotFailed(JobId),
-    /// To `Duplicate`.
-    #[error("there is no job {0} in the library")]
-    NoJob(JobId),
-    /// No such picture.
-    #[error("there is no picture {0} in the library")]
-    UnknownPicture(PictureId),
-    /// The library could not be read or written: nothing was accepted.
-    #[error("the library could not be used: {0}")]
-    Library(String),
-    /// A picture's file could not be read.
-    #[error("{path} could not be read: {reason}")]
-    File {
-        /// Which file.
-        path: String,
-        /// What the system said.
-        reason: String,
-    },
-    /// So much waits already that a client could not be shown more.
-    #[error("{jobs} jobs wait already; wait until some are drawn, or cancel some")]
-    QueueFull {
-        /// Jobs that wait.
-        jobs: usize,
-    },
-    /// To `CountTokens`, when the same client has asked again before this was begun.
-    #[error("a newer text was sent to be counted")]
-    Superseded,
-    /// The tokenizers of a model could not be read.
-    #[error("the tokenizers could not be used: {0}")]
-    Tokenizer(String),
-    /// The message could not be understood.
-    #[error("the message could not be understood: {0}")]
-    Malformed(String),
-    /// The worker is ending.
-    #[error("the worker is ending")]
-    Stopping,
 }
 
 /// Who a worker is.
@@ -284,6 +224,9 @@ pub struct Snapshot {
     /// Models that are being fetched and that wait for it, in order, then those that failed, the latest first.
     #[serde(default)]
     pub fetches: Vec<ModelFetch>,
+    /// Models whose files are being checked and that wait for it, in order, then the results, the latest first.
+    #[serde(default)]
+    pub checks: Vec<ModelCheck>,
 }
 
 /// What happened.
@@ -320,7 +263,9 @@ pub enum Event {
     Readings(Readings),
     /// The fetching of a model. May be dropped while it runs, its beginning and its end never.
     Fetch(ModelFetch),
-    /// Which models can be drawn with has changed: all of them.
+    /// The check of a model's files. May be dropped while it runs, its beginning and its end never.
+    Check(ModelCheck),
+    /// Which models can be drawn with may have changed: all of them.
     Models(Vec<ModelInfo>),
     /// The worker is ending; the connection closes next.
     Ending,
@@ -478,6 +423,12 @@ pub struct WorkerStatus {
     pub clients: usize,
     /// The latest readings.
     pub readings: Option<Readings>,
+    /// As [`Snapshot::fetches`].
+    #[serde(default)]
+    pub fetches: Vec<ModelFetch>,
+    /// As [`Snapshot::checks`].
+    #[serde(default)]
+    pub checks: Vec<ModelCheck>,
 }
 
 /// A picture that is being drawn, and what it is to be.

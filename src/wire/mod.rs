@@ -1,9 +1,11 @@
-//! What the studio and the worker say to each other: [`message`], of models [`models`], of the queue [`queue`];
-//! what it changes: [`replay`], how it is framed: [`frame`], and where: [`socket`].
+//! What the studio and the worker say to each other: [`message`], of models [`models`] and their files [`held`],
+//! of the queue [`queue`], what is not carried out [`refusal`]; what it changes: [`replay`], how it is framed: [`frame`], and where: [`socket`].
 
 pub mod frame;
+pub mod held;
 pub mod message;
 pub mod models;
 pub mod queue;
+pub mod refusal;
 pub mod replay;
 pub mod socket;

@@ -2,7 +2,7 @@
 //! that applies every event to the snapshot it began with holds what a new snapshot would say.
 
 use super::message::{Event, JobState, JobStatus, Preview, Progress, Running, Snapshot};
-use super::models;
+use super::{held, models};
 use crate::job::{JobId, Picture};
 
 /// The most pictures that a snapshot holds.
@@ -32,6 +32,7 @@ impl Snapshot {
             }
             Event::Readings(readings) => self.readings = Some(readings),
             Event::Fetch(fetch) => models::note(&mut self.fetches, fetch),
+            Event::Check(check) => held::note(&mut self.checks, check),
             Event::Models(models) => self.models = models,
             Event::Ending => {}
         }

@@ -9,6 +9,7 @@ use tokio::io::AsyncReadExt;
 
 use super::Shared;
 use super::change::first_seed;
+use super::loras;
 use super::peer::Peer;
 use crate::job::{Job, JobId, JobState, JobStatus, PictureId};
 use crate::model::ModelName;
@@ -62,6 +63,7 @@ fn acceptable(shared: &Shared, job: &Job) -> Result<u64, Refusal> {
 /// The first seed of a job that can be drawn here.
 pub(super) fn drawable(shared: &Shared, job: &Job) -> Result<u64, Refusal> {
     known(shared, &job.model)?;
+    loras::check(shared.models.as_ref(), job).map_err(|reason| Refusal::Lora(reason.to_string()))?;
     job.device.best(shared.hub.devices()).map_err(Refusal::NoDevice)?;
     first_seed(job.seed)
 }

@@ -2,8 +2,8 @@
 //! leave the processor to whoever else wants it, and no longer than the worker lives.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use super::Models;
@@ -23,9 +23,27 @@ pub enum Unkept {
     Convert(#[from] ConvertError),
 }
 
+/// What one engine's models become in fp8, one at a time.
+#[derive(Debug, Default)]
+pub(super) struct Background(Mutex<Option<Converting>>);
+
+impl Background {
+    /// Begins to keep a model, unless that was begun or another is being kept. The next load of it is the faster.
+    pub fn keep(&self, models: &Arc<dyn Models>, model: &ModelName) {
+        let mut converting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if converting.as_ref().is_some_and(|converting| converting.stands_for(model)) {
+            return;
+        }
+        match Converting::begin(Arc::clone(models), model) {
+            Ok(begun) => *converting = Some(begun),
+            Err(error) => tracing::warn!(%model, %error, "converting could not be begun"),
+        }
+    }
+}
+
 /// One conversion; dropping it stops it and waits for its end.
 #[derive(Debug)]
-pub(super) struct Converting {
+struct Converting {
     model: ModelName,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
@@ -36,7 +54,7 @@ impl Converting {
     ///
     /// # Errors
     /// When the system has no thread left.
-    pub fn begin(models: Arc<dyn Models>, model: &ModelName) -> io::Result<Self> {
+    fn begin(models: Arc<dyn Models>, model: &ModelName) -> io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let mut until = Until(Arc::clone(&stop));
         let name = model.clone();
@@ -57,7 +75,7 @@ impl Converting {
     }
 
     /// Whether another is not to be begun for this model: it was begun, or one of another is going on.
-    pub fn stands_for(&self, model: &ModelName) -> bool {
+    fn stands_for(&self, model: &ModelName) -> bool {
         self.model == *model || self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
     }
 }

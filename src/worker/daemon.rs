@@ -5,6 +5,7 @@ use std::fs::{self, DirBuilder, File, Permissions, TryLockError};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use rustix::fs::Mode;
 use rustix::process::geteuid;
@@ -151,6 +152,19 @@ pub fn leave_session() {
     rustix::process::umask(Mode::from_raw_mode(0o077));
     // Keeps no file system from being unmounted. All our paths are absolute.
     let _ = std::env::set_current_dir("/");
+}
+
+/// Starts the worker that goes on in this one's place. Nobody waits for it: clients that come find it or start another.
+pub fn succeed(program: &Path) {
+    let null = Stdio::null;
+    let started =
+        Command::new(program).args(["worker", "run"]).stdin(null()).stdout(null()).stderr(null()).spawn();
+    match started {
+        Ok(next) => tracing::info!(pid = next.id(), "another worker goes on"),
+        Err(error) => {
+            tracing::error!(%error, program = %program.display(), "no other worker could be started");
+        }
+    }
 }
 
 /// Lets go of the caller's stdin, stdout and stderr.

@@ -3,7 +3,9 @@
 //! never disagree. Reading and writing (socket, library, engine) is done by others.
 
 mod changes;
+mod checks;
 mod fetches;
+mod removal;
 mod reports;
 
 use std::cell::RefCell;
@@ -17,6 +19,7 @@ use std::time::Instant;
 use tokio::sync::Notify;
 
 use super::Models;
+use super::checker::Checker;
 use super::engines::Engines;
 use super::estimate::Estimate;
 use super::fetcher::Fetcher;
@@ -33,6 +36,7 @@ use crate::wire::message::{
     Drawing, EngineStatus, Event, Refusal, Running, Snapshot, ToClient, WorkerInfo, WorkerStatus,
 };
 use crate::wire::replay::{self, shorten_failed, shorten_history};
+use checks::Checks;
 use fetches::Fetches;
 
 /// What the library had when the worker began.
@@ -63,6 +67,8 @@ pub struct Lines {
     pub nudge: mpsc::Sender<()>,
     /// To the thread that fetches a model.
     pub fetcher: Fetcher,
+    /// To the thread that checks a model.
+    pub checker: Checker,
 }
 
 /// The shared state of a worker.
@@ -90,6 +96,9 @@ struct State {
     estimate: Estimate,
     idle: Idle,
     fetches: Fetches,
+    checks: Checks,
+    /// A model whose files are being removed.
+    removing: Option<ModelName>,
     /// Set to stop what a device draws.
     stops: BTreeMap<Device, Arc<AtomicBool>>,
     stopping: bool,
@@ -134,6 +143,8 @@ impl Hub {
             estimate: Estimate::default(),
             idle,
             fetches: Fetches::restore(wanted),
+            checks: Checks::default(),
+            removing: None,
             stops: BTreeMap::new(),
             stopping: false,
             pending: 0,
@@ -157,6 +168,9 @@ impl Hub {
     /// # Errors
     /// Why not.
     pub fn check(&self, model: &ModelName) -> Result<(), Refusal> {
+        if self.is_removing(model) {
+            return Err(Refusal::LackingModel(format!("{model} is being removed")));
+        }
         self.models.check(model)
     }
 
@@ -202,6 +216,7 @@ impl Hub {
             history_total: state.history_total,
             readings: state.readings.clone(),
             fetches: state.fetches.list().to_vec(),
+            checks: state.checks.list().to_vec(),
         }
     }
 
@@ -223,6 +238,8 @@ impl Hub {
             pictures: state.history_total,
             clients: state.members.len(),
             readings: state.readings.clone(),
+            fetches: state.fetches.list().to_vec(),
+            checks: state.checks.list().to_vec(),
         }
     }
 
@@ -313,6 +330,7 @@ impl Hub {
         state.stopping = true;
         state.stops.values().for_each(|stop| stop.store(true, Ordering::Relaxed));
         state.fetches.stop();
+        state.checks.stop();
         self.changed.notify_one();
         state.queue.len()
     }
@@ -323,11 +341,11 @@ impl Hub {
         self.state.borrow().stopping
     }
 
-    /// Whether nothing is being drawn or fetched and no request is being carried out.
+    /// Whether nothing is being drawn, fetched or checked and no request is being carried out.
     #[must_use]
     pub fn is_quiet(&self) -> bool {
         let state = self.state.borrow();
-        state.queue.is_still() && state.fetches.is_still() && state.pending == 0
+        state.queue.is_still() && state.fetches.is_still() && state.checks.is_still() && state.pending == 0
     }
 
     /// Has the engines' threads end, and gives what is to be waited for.
@@ -340,7 +358,7 @@ impl Hub {
     #[must_use]
     pub fn is_alone(&self) -> bool {
         let state = self.state.borrow();
-        state.queue.is_empty() && state.fetches.open() == 0 && state.members.is_empty()
+        state.queue.is_empty() && state.fetches.open() + state.checks.open() == 0 && state.members.is_empty()
     }
 
     /// How many clients there are.
@@ -398,8 +416,9 @@ impl Hub {
         let watched = state.members.values().any(|member| member.subscribed);
         self.lines.watched.store(watched, Ordering::Relaxed);
         self.begin_fetch(state);
-        // A model that is fetched keeps the worker as a client does.
-        let clients = state.members.len() + state.fetches.open();
+        self.begin_check(state);
+        // A model that is fetched or checked keeps the worker as a client does.
+        let clients = state.members.len() + state.fetches.open() + state.checks.open();
         // A paused queue is no work: its jobs wait in the library.
         let busy = !state.queue.is_still() || !state.queue.is_empty() && !state.queue.is_paused();
         state.idle.observe(busy, clients, !state.loaded.is_empty(), Instant::now());

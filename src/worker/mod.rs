@@ -5,7 +5,7 @@
 //! session (one client) ──> hub (queue, what is shown) ──> painters (an engine's thread a device)
 //!        │                        ▲        reports ───────────────┘ │
 //!        └──> store (the library's thread) <──── note, record ──────┘
-//!   fetcher (a thread a model, one at a time) ──> reports ──> hub
+//!   fetcher, checker (a thread a model, one at a time) ──> reports ──> hub
 //! ```
 //!
 //! Sessions and the hub live on one thread and share plain state; each device's engine, the library
@@ -14,16 +14,21 @@
 
 mod answer;
 mod change;
+mod checker;
 mod checkpoint;
 mod converting;
 mod daemon;
+mod details;
 mod engines;
 mod estimate;
 mod fetcher;
 mod fetching;
+mod files;
+mod held;
 mod hub;
 mod idle;
 mod log;
+mod loras;
 mod models;
 mod outbox;
 mod painter;
@@ -38,6 +43,7 @@ mod store;
 mod tokens;
 mod usage;
 mod wanted;
+mod watcher;
 
 use std::fs::File;
 use std::io;
@@ -46,7 +52,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use converting::Unkept;
+pub use details::{details, facts, facts_of, part_places};
 pub use fetching::{Tell, Unfetched, fetch_files};
+pub use files::{
+    Known, TellCheck, check_files, file_here, files_here, needed_places, places_of, plan as plan_removal_of,
+    told as removal_told, with_companions,
+};
+pub use loras::UnusableLora;
 pub use models::{Catalogued, NoModel, Ready, find, search};
 pub use recognise::Recogniser;
 pub use serve::serve;
@@ -61,7 +73,7 @@ use crate::job::TokenCount;
 use crate::library::LibraryError;
 use crate::model::{ModelInfo, ModelName};
 use crate::paths::Paths;
-use crate::wire::message::{ModelState, Refusal, Standing};
+use crate::wire::message::{FileCheck, ModelDetails, ModelState, Refusal, RemovalPlan, Standing};
 
 /// Which models a worker has, and how they come into memory. The program's are [`Catalogued`];
 /// tests have their own.
@@ -92,6 +104,47 @@ pub trait Models: Send + Sync {
     fn fetch(&self, name: &ModelName, _tell: &Tell<'_>, _cancel: &Cancel) -> Result<(), Unfetched> {
         Err(Refusal::NothingToFetch(name.clone()).into())
     }
+    /// What the files of a model are, by their headers; it may look through folders.
+    ///
+    /// # Errors
+    /// Why that cannot be said.
+    fn details(&self, name: &ModelName) -> Result<ModelDetails, Refusal> {
+        Err(self.check(name).err().unwrap_or_else(|| Refusal::NothingToCheck(name.clone())))
+    }
+    /// Whether a model has files that can be checked.
+    ///
+    /// # Errors
+    /// Why not.
+    fn checkable(&self, name: &ModelName) -> Result<(), Refusal> {
+        Err(self.check(name).err().unwrap_or_else(|| Refusal::NothingToCheck(name.clone())))
+    }
+    /// Reads the files of a model whole and compares their hashes. Called on a thread of its own.
+    ///
+    /// # Errors
+    /// Why it could not be done.
+    fn verify(
+        &self,
+        name: &ModelName,
+        _tell: &TellCheck<'_>,
+        _cancel: &Cancel,
+    ) -> Result<Vec<FileCheck>, Unchecked> {
+        Err(Refusal::NothingToCheck(name.clone()).into())
+    }
+    /// What removing a model means, of which these files are known to be damaged.
+    ///
+    /// # Errors
+    /// Why nothing would go.
+    fn removal(&self, name: &ModelName, _damaged: &[PathBuf]) -> Result<PlannedRemoval, Refusal> {
+        let reason = "nothing of it was fetched".to_owned();
+        Err(Refusal::NotRemoved { model: name.clone(), reason })
+    }
+    /// Removes it; the bytes that became free. It blocks.
+    ///
+    /// # Errors
+    /// What could not be removed.
+    fn remove(&self, name: &ModelName, damaged: &[PathBuf]) -> Result<u64, Refusal> {
+        self.removal(name, damaged).map(|_| 0)
+    }
     /// The devices there are, the best first, and never none. Asked once, when the worker begins.
     fn devices(&self) -> Vec<Device>;
     /// Reads one into a device's memory. Called on the thread of that device's engine.
@@ -109,6 +162,13 @@ pub trait Models: Send + Sync {
     /// # Errors
     /// What could not be read.
     fn counter(&self, name: &ModelName) -> Result<Box<dyn Count>, EngineError>;
+    /// The files that a LoRA's name or whole path may mean, the likeliest first: never none.
+    ///
+    /// # Errors
+    /// Why none.
+    fn lora(&self, file: &str) -> Result<Vec<PathBuf>, String> {
+        crate::catalog::loras::find(&[], file).map_err(|reason| reason.to_string())
+    }
     /// A device, for a person.
     fn describe(&self, device: Device) -> String;
     /// Keeps on disk what the transformer of a model that was loaded becomes in fp8; `None` where nothing is kept. Called
@@ -123,6 +183,26 @@ pub trait Models: Send + Sync {
     fn identity(&self, _device: Device) -> Option<String> {
         None
     }
+}
+
+/// What removing a model means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlannedRemoval {
+    /// What a client is told.
+    pub plan: RemovalPlan,
+    /// Whether something goes that other models would need if it were whole.
+    pub others_need: bool,
+}
+
+/// Why the files of a model were not checked.
+#[derive(Debug, thiserror::Error)]
+pub enum Unchecked {
+    /// A person wanted no more, or the worker ends.
+    #[error("it was stopped")]
+    Stopped,
+    /// There is nothing to be checked.
+    #[error(transparent)]
+    Model(#[from] Refusal),
 }
 
 /// The tokenizers of a model.
@@ -158,6 +238,9 @@ pub struct Settings {
     pub look_every: Duration,
     /// The most clients at a time.
     pub clients_max: usize,
+    /// The program that is run as `worker run` when a device has failed and only another process can go on; `None` where
+    /// somebody else starts it again.
+    pub successor: Option<PathBuf>,
     /// How a file for a picture is opened; tests give one on a device that is full.
     pub create: fn(&Path) -> io::Result<File>,
 }
@@ -175,9 +258,15 @@ impl Default for Settings {
             stop_within: Duration::from_secs(10),
             look_every: Duration::from_secs(30),
             clients_max: 256,
+            successor: successor(),
             create: |path| File::create(path),
         }
     }
+}
+
+/// This program, unless systemd runs it: that starts it again by itself.
+fn successor() -> Option<PathBuf> {
+    std::env::var_os("INVOCATION_ID").is_none().then(std::env::current_exe).and_then(Result::ok)
 }
 
 impl Settings {
@@ -242,6 +331,14 @@ pub enum WorkerError {
         /// What the system said.
         source: io::Error,
     },
+    /// A device is beyond repair for this process.
+    #[error("{device} failed and this process cannot use it any more: {reason}")]
+    DeviceFailed {
+        /// Which.
+        device: Device,
+        /// What it said.
+        reason: String,
+    },
     /// An engine's thread ended, which it never should.
     #[error("the thread of the engine on {0} ended: its last words are in the worker's log")]
     EngineGone(Device),
@@ -270,12 +367,16 @@ struct Shared {
 /// still the caller's.
 pub fn run(paths: &Paths, models: Arc<dyn Models>, settings: Settings) -> Result<(), WorkerError> {
     daemon::leave_session();
+    let successor = settings.successor.clone();
     let claim = daemon::Claim::take(paths)?;
     let log = log::open(&paths.log())?;
     log::install(log);
     let served = serve::serve_claimed(claim, paths, models, settings, daemon::detach, daemon::told_to_end());
     if let Err(error) = &served {
         tracing::error!(%error, "the worker ends");
+    }
+    if let (Err(WorkerError::DeviceFailed { .. }), Some(program)) = (&served, &successor) {
+        daemon::succeed(program);
     }
     served
 }

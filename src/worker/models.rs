@@ -5,19 +5,19 @@ use std::sync::Arc;
 
 use super::recognise::{Recogniser, is_flux1, role};
 use super::standing;
-use super::{Count, Models, Tell, Unfetched, Unkept};
+use super::{Count, Models, PlannedRemoval, Tell, TellCheck, Unchecked, Unfetched, Unkept, details, files};
 use crate::catalog::find::{Lacking, Search};
 use crate::catalog::places::Places;
-use crate::catalog::{self, Catalog, Entry};
+use crate::catalog::{self, Catalog, Entry, loras};
 use crate::device::Device;
-use crate::engine::converted::{self, Kept};
+use crate::engine::converted;
 use crate::engine::weights::{self, Identity, Kind, Variant, WeightsError};
 use crate::engine::{self, Counter, Draw, EngineError, Observer, Placement};
-use crate::fetch::{Cancel, Hubs};
+use crate::fetch::{Cancel, Hubs, Kept, Ledger};
 use crate::job::TokenCount;
 use crate::model::{ModelInfo, ModelName, Parts, Source};
 use crate::paths::Paths;
-use crate::wire::message::{ModelState, Refusal};
+use crate::wire::message::{FileCheck, ModelDetails, ModelState, Refusal};
 
 /// What a model without guidance is made for.
 const STEPS_WITHOUT_GUIDANCE: u32 = 4;
@@ -59,6 +59,27 @@ impl Catalogued {
         search(&catalog, &self.paths, &self.recogniser, |search| act(&catalog, search))
     }
 
+    /// The files of a model that are here, and the record of what was fetched.
+    fn known_files(&self, name: &ModelName) -> Result<(Vec<files::Known>, Vec<Kept>), Refusal> {
+        let kept = Ledger::at(self.paths.fetched()).read();
+        let files = self.searching(|catalog, search| {
+            let entry = catalog.find(name).ok_or_else(|| unknown(catalog, name))?;
+            Ok::<_, Refusal>(files::files_here(search, &entry.recipe, &kept))
+        })?;
+        if files.is_empty() { Err(Refusal::NothingToCheck(name.clone())) } else { Ok((files, kept)) }
+    }
+
+    fn removing(&self, name: &ModelName, damaged: &[PathBuf]) -> Result<files::Removing, Refusal> {
+        let refused = |error: crate::fetch::FetchError| Refusal::NotRemoved {
+            model: name.clone(),
+            reason: error.to_string(),
+        };
+        self.searching(|catalog, search| {
+            let entry = catalog.find(name).ok_or_else(|| unknown(catalog, name))?;
+            files::removing((catalog, search), &entry, self.paths.fetched(), damaged).map_err(refused)
+        })
+    }
+
     /// A job may be older than the catalogue, so its model may be gone.
     fn gone(name: &ModelName, reason: &NoModel) -> EngineError {
         EngineError::Load {
@@ -93,8 +114,7 @@ impl Models for Catalogued {
     fn check(&self, name: &ModelName) -> Result<(), Refusal> {
         self.searching(|catalog, search| match find(catalog, search, name) {
             Ok(_) => Ok(()),
-            Err(NoModel::Unknown { name, known }) => Err(Refusal::UnknownModel { name, known }),
-            Err(other) => Err(Refusal::LackingModel(other.to_string())),
+            Err(reason) => Err(refused(reason)),
         })
     }
 
@@ -112,6 +132,50 @@ impl Models for Catalogued {
             Ok::<_, Refusal>((entry, missing))
         })?;
         standing::fetch(&entry, missing, self.paths.fetched(), tell, cancel)
+    }
+
+    fn details(&self, name: &ModelName) -> Result<ModelDetails, Refusal> {
+        self.searching(|catalog, search| details(catalog, search, name)).map_err(refused)
+    }
+
+    fn checkable(&self, name: &ModelName) -> Result<(), Refusal> {
+        self.known_files(name).map(drop)
+    }
+
+    fn verify(
+        &self,
+        name: &ModelName,
+        tell: &TellCheck<'_>,
+        cancel: &Cancel,
+    ) -> Result<Vec<FileCheck>, Unchecked> {
+        let (files, kept) = self.known_files(name)?;
+        files::check_files(&files, &kept, tell, cancel).map_err(|_| Unchecked::Stopped)
+    }
+
+    fn removal(&self, name: &ModelName, damaged: &[PathBuf]) -> Result<PlannedRemoval, Refusal> {
+        let refused = |reason| Refusal::NotRemoved { model: name.clone(), reason };
+        let removing = self.removing(name, damaged)?;
+        let goes = &removing.removal;
+        match (goes.files.is_empty() && goes.unfinished.is_empty(), &goes.stays[..]) {
+            (true, []) => Err(refused(
+                "nothing of it was fetched by flux-tui, which removes only what it fetched".to_owned(),
+            )),
+            (true, [(file, why), ..]) => {
+                Err(refused(format!("all of it stays, {} for one because {why}", file.display())))
+            }
+            (false, _) => {
+                Ok(PlannedRemoval { plan: files::told(name, goes), others_need: removing.others_need })
+            }
+        }
+    }
+
+    fn remove(&self, name: &ModelName, damaged: &[PathBuf]) -> Result<u64, Refusal> {
+        let files::Removing { hubs, ledger, removal, .. } = self.removing(name, damaged)?;
+        let refused = |error: crate::fetch::FetchError| Refusal::NotRemoved {
+            model: name.clone(),
+            reason: error.to_string(),
+        };
+        removal.carry_out(&hubs, &ledger).map_err(refused)
     }
 
     fn devices(&self) -> Vec<Device> {
@@ -145,7 +209,16 @@ impl Models for Catalogued {
         Ok(Box::new(Counter::load(&t5, &clip, limits).map_err(uncounted)?))
     }
 
-    fn keep_converted(&self, name: &ModelName, observer: &mut dyn Observer) -> Result<Option<Kept>, Unkept> {
+    fn lora(&self, file: &str) -> Result<Vec<PathBuf>, String> {
+        let places = Places::from_env(&self.paths.data, self.catalog().folders());
+        loras::find(&places.loras, file).map_err(|reason| reason.to_string())
+    }
+
+    fn keep_converted(
+        &self,
+        name: &ModelName,
+        observer: &mut dyn Observer,
+    ) -> Result<Option<converted::Kept>, Unkept> {
         let Ready { parts, .. } = self.searching(|catalog, search| find(catalog, search, name))?;
         Ok(Some(converted::keep(&parts, &self.paths.converted(), None, observer)?))
     }
@@ -230,6 +303,14 @@ pub fn find(catalog: &Catalog, search: &Search<'_>, name: &ModelName) -> Result<
 fn names(catalog: &Catalog) -> String {
     let names: Vec<_> = catalog.entries().iter().map(|entry| entry.info.name.as_str()).collect();
     names.join(", ")
+}
+
+/// A refusal of the same words.
+fn refused(reason: NoModel) -> Refusal {
+    match reason {
+        NoModel::Unknown { name, known } => Refusal::UnknownModel { name, known },
+        other => Refusal::LackingModel(other.to_string()),
+    }
 }
 
 fn unknown(catalog: &Catalog, name: &ModelName) -> Refusal {

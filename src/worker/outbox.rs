@@ -1,5 +1,5 @@
-//! What one client is still to be sent. Status is never dropped; of each device's previews, of a fetch's
-//! progress and of readings only the latest is kept. Filling it never waits, so a slow client slows nobody: one that lets too
+//! What one client is still to be sent. Status is never dropped; of each device's previews, of the progress of
+//! a fetch and of a check, and of readings only the latest is kept. Filling it never waits, so a slow client slows nobody: one that lets too
 //! much pile up is given up instead.
 
 use std::cell::RefCell;
@@ -30,6 +30,7 @@ struct Inner {
     previews: Vec<(Device, Bytes)>,
     readings: Option<Bytes>,
     fetch: Option<Bytes>,
+    check: Option<Bytes>,
     closed: bool,
 }
 
@@ -52,6 +53,8 @@ pub enum Kind {
     Readings,
     /// Only the latest is sent: one model is fetched at a time.
     Fetch,
+    /// Only the latest is sent: one model is checked at a time.
+    Check,
 }
 
 impl Outbox {
@@ -63,6 +66,7 @@ impl Outbox {
             Kind::Preview(device) => inner.preview(device, frame),
             Kind::Readings => inner.readings = Some(frame),
             Kind::Fetch => inner.fetch = Some(frame),
+            Kind::Check => inner.check = Some(frame),
         }
         self.filled.notify_one();
     }
@@ -96,6 +100,11 @@ impl Outbox {
     /// The fetch whose progress waits is over: it is not sent any more.
     pub fn forget_fetch(&self) {
         self.inner.borrow_mut().fetch = None;
+    }
+
+    /// The same of a check.
+    pub fn forget_check(&self) {
+        self.inner.borrow_mut().check = None;
     }
 
     /// Nothing more will come; what waits is still sent.
@@ -143,7 +152,8 @@ impl Inner {
             return Some(out);
         }
         let preview = (!self.previews.is_empty()).then(|| self.previews.remove(0).1);
-        let frame = preview.or_else(|| self.fetch.take()).or_else(|| self.readings.take())?;
+        let frame = preview.or_else(|| self.fetch.take()).or_else(|| self.check.take());
+        let frame = frame.or_else(|| self.readings.take())?;
         Some(Out { frame, _permit: None })
     }
 }

@@ -5,30 +5,28 @@
 use std::any::Any;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use jiff::Zoned;
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::checkpoint::Keeper;
-use super::converting::Converting;
+use super::converting::Background;
+use super::loras::{self, Hashes};
 use super::queue::Work;
 use super::store::Store;
 use super::usage::Ledger;
+use super::watcher::Watcher;
 use super::{Models, WorkerError};
 use crate::device::{Device, LoadOptions};
-use crate::engine::{Brief, Draw, Drawn, EngineError, Observer, Placement, Planned, Report as Reached};
-use crate::job::{Job, JobId, JobState, Picture, Recipe, Times};
+use crate::engine::{self, Brief, Draw, Drawn, EngineError, LoraFile, Placement, Planned};
+use crate::job::{Job, JobId, JobState, Picture, Prompt, Recipe, Times, Unapplied};
 use crate::library::{Folder, LibraryError, png};
 use crate::model::ModelName;
 use crate::wire::message::{EngineStatus, Preview, Stage};
-
-/// How often the progress of a load is told.
-const LOADING_EVERY: Duration = Duration::from_millis(50);
 
 /// What the thread is told to do.
 #[derive(Debug)]
@@ -89,8 +87,8 @@ struct Painter {
     supplies: Supplies,
     device: Device,
     ledger: Ledger,
-    /// What is kept in the background, or was last.
-    converting: Mutex<Option<Converting>>,
+    background: Background,
+    hashes: Hashes,
 }
 
 /// The loaded model.
@@ -120,8 +118,14 @@ impl Loaded {
 /// Why there is no picture.
 enum Failure {
     Stopped,
+    /// It is the job's, or its model's.
     Reason(String),
+    /// It is the device's.
+    Device(String),
 }
+
+/// A job that was drawn each time that a device failed so often in a row fails too.
+const DEVICE_FAILURES: u32 = 3;
 
 impl From<LibraryError> for Failure {
     fn from(error: LibraryError) -> Self {
@@ -133,6 +137,7 @@ impl From<EngineError> for Failure {
     fn from(error: EngineError) -> Self {
         match error {
             EngineError::Stopped => Self::Stopped,
+            error @ EngineError::Device { .. } => Self::Device(error.to_string()),
             error => Self::Reason(error.to_string()),
         }
     }
@@ -152,13 +157,14 @@ impl Supplies {
     pub fn start(&self, device: Device) -> io::Result<(mpsc::Sender<Order>, thread::JoinHandle<()>)> {
         let (sender, orders) = mpsc::channel();
         let ledger = Ledger::new(self.store.clone(), self.models.identity(device));
-        let painter = Painter { supplies: self.clone(), device, ledger, converting: Mutex::default() };
+        let (hashes, background) = (Hashes::default(), Background::default());
+        let painter = Painter { supplies: self.clone(), device, ledger, hashes, background };
         let name = format!("engine {device}");
         let thread = thread::Builder::new().name(name).spawn(move || painter.obey(&orders))?;
         Ok((sender, thread))
     }
 
-    fn tell(&self, report: Report) {
+    pub(super) fn tell(&self, report: Report) {
         // Nobody listens any more when the worker is ending; the library has what matters.
         let _ = self.reports.send(report);
     }
@@ -206,9 +212,25 @@ impl Painter {
             Failure::Stopped if stop.load(Ordering::Relaxed) => return Report::Stopped(work.clone()),
             Failure::Stopped => "the engine stopped and nobody had asked it to".to_owned(),
             Failure::Reason(reason) => reason,
+            Failure::Device(reason) => return self.device_failed(work, reason),
         };
         tracing::error!(job = work.id.0, index = work.index, device = %self.device, %reason, "a job failed");
         Report::Ended(work.clone(), self.fail(work.id, reason))
+    }
+
+    /// Whatever is on the device is lost, and this process can do nothing more with it: it ends on purpose, and the next
+    /// goes on with the job, from its last checkpoint. A job that this happens to again and again fails.
+    fn device_failed(&self, work: &Work, reason: String) -> Report {
+        let id = work.id;
+        let times = self.supplies.store.ask_and_wait(move |library| library.device_failed(id));
+        tracing::error!(job = id.0, device = %self.device, %reason, ?times, "the device failed");
+        if times.is_ok_and(|times| times >= DEVICE_FAILURES) {
+            self.fail(
+                id,
+                format!("the device failed {DEVICE_FAILURES} times in a row while this was drawn; {reason}"),
+            );
+        }
+        Report::Lost(WorkerError::DeviceFailed { device: self.device, reason })
     }
 
     /// Tells the library that a job failed, and says how it stands there.
@@ -235,29 +257,44 @@ impl Painter {
         drop(self.supplies.store.ask(move |library| library.set_state(id, &JobState::Running, now)));
         // Found out now rather than after minutes of drawing.
         self.supplies.folder.prepare(&Zoned::now(), work.job.size)?;
-        let mut watcher = Watcher { painter: self, work, stop, told: None, keeper: None, begun: 0 };
+        let mut watcher = Watcher::new((&self.supplies, self.device), work, stop);
+        let loras = self.loras(&work.job)?;
         self.load(loaded, &work.job, &mut watcher)?;
+        let tagged = work.job.tagged();
         let brief = Brief {
-            prompt: work.job.prompt.clone(),
+            prompt: Prompt::new(tagged.text.as_str()).map_err(|error| Failure::Reason(error.to_string()))?,
             size: work.job.size,
             steps: work.job.steps(),
             guidance: work.job.guidance(),
             seed: work.seed,
+            loras,
         };
-        let drawn = self.draw_or_plan_again(loaded, &work.job, &brief, &mut watcher)?;
+        let mut drawn = self.draw_or_plan_again(loaded, &work.job, &brief, &mut watcher)?;
         watcher.reached(Stage::Saving);
+        // What was not read is told by its place in the prompt, tags and all.
+        drawn.cuts.iter_mut().for_each(|cut| cut.cut_at = cut.cut_at.map(|at| tagged.in_prompt(at)));
         let Some(engine) = loaded else { return Err(Failure::Stopped) };
         let precision = format!("{}, {}", engine.precision(), self.about());
         let usage = drawn.usage;
-        let (picture, state) = self.save(work, drawn, precision, engine.took)?;
+        let (picture, state) = self.save(work, &brief, drawn, precision, engine.took)?;
         engine.took = 0.0;
         if let Some(usage) = usage {
             self.ledger.keep(picture.id, usage, engine.used_before);
         }
         if self.supplies.keep_converted && engine.draw.rounded() {
-            self.keep_converted(&engine.name);
+            self.background.keep(&self.supplies.models, &engine.name);
         }
         Ok((picture, state))
+    }
+
+    /// The LoRAs of a job, found and hashed before anything is loaded.
+    fn loras(&self, job: &Job) -> Result<Vec<LoraFile>, Failure> {
+        let failed = |error: loras::UnusableLora| Failure::Reason(error.to_string());
+        let loras = loras::of(self.supplies.models.as_ref(), &self.hashes, job).map_err(failed)?;
+        if !loras.is_empty() {
+            engine::adds_loras(&job.model, self.device)?;
+        }
+        Ok(loras)
     }
 
     /// Draws. Where memory does not suffice the model is loaded again, once: planned for this size, if it was planned
@@ -271,7 +308,7 @@ impl Painter {
         watcher: &mut Watcher<'_>,
     ) -> Result<Drawn, Failure> {
         let Some(engine) = loaded else { return Err(Failure::Stopped) };
-        let error = match watcher.draw(engine, brief) {
+        let error = match watcher.draw(&mut *engine.draw, brief) {
             Err(error @ EngineError::OutOfMemory { .. }) => error,
             drawn => return Ok(drawn?),
         };
@@ -285,7 +322,7 @@ impl Painter {
         self.free(loaded);
         self.load_for(loaded, job, picture, foreseen, watcher)?;
         let Some(engine) = loaded else { return Err(Failure::Stopped) };
-        Ok(watcher.draw(engine, brief)?)
+        Ok(watcher.draw(&mut *engine.draw, brief)?)
     }
 
     /// Makes sure that the model is the one that is loaded, as it is asked for.
@@ -327,18 +364,6 @@ impl Painter {
         Ok(())
     }
 
-    /// Begins to keep what a model became in fp8, unless that was begun. The next load of it is the faster.
-    fn keep_converted(&self, model: &ModelName) {
-        let mut converting = self.converting.lock().unwrap_or_else(PoisonError::into_inner);
-        if converting.as_ref().is_some_and(|converting| converting.stands_for(model)) {
-            return;
-        }
-        match Converting::begin(Arc::clone(&self.supplies.models), model) {
-            Ok(begun) => *converting = Some(begun),
-            Err(error) => tracing::warn!(%model, %error, "converting could not be begun"),
-        }
-    }
-
     fn free(&self, loaded: &mut Option<Loaded>) {
         let Some(Loaded { name, options, draw, .. }) = loaded.take() else { return };
         if catch_unwind(AssertUnwindSafe(|| drop(draw))).is_err() {
@@ -357,6 +382,7 @@ impl Painter {
     fn save(
         &self,
         work: &Work,
+        brief: &Brief,
         drawn: Drawn,
         precision: String,
         load: f64,
@@ -372,7 +398,19 @@ impl Painter {
             precision,
             cuts: drawn.cuts,
             times: Times { load, ..drawn.times },
+            loras: loras::used(&work.job, &brief.loras, drawn.unapplied),
         };
+        for lora in recipe.loras.iter().filter(|lora| !lora.unapplied.is_empty()) {
+            let Unapplied { count, of, examples } = &lora.unapplied;
+            tracing::warn!(
+                job = job.0,
+                lora = lora.file,
+                count,
+                of,
+                ?examples,
+                "tensors belong to no layer of the model"
+            );
+        }
         let png = png::encode(&drawn.rgb, &recipe).map_err(LibraryError::from)?;
         let at = Zoned::now();
         let path =
@@ -383,81 +421,6 @@ impl Painter {
             return Err(error.into());
         }
         Ok(self.supplies.store.ask_and_wait(move |library| library.record(job, index))?)
-    }
-}
-
-/// Follows one picture for the worker.
-struct Watcher<'a> {
-    painter: &'a Painter,
-    work: &'a Work,
-    stop: &'a AtomicBool,
-    /// When the progress of a load was last told.
-    told: Option<Instant>,
-    keeper: Option<Keeper<'a>>,
-    /// The step that the picture is gone on with from.
-    begun: u32,
-}
-
-impl Watcher<'_> {
-    /// Draws, from the last checkpoint if there is one that fits.
-    fn draw(&mut self, engine: &mut Loaded, brief: &Brief) -> Result<Drawn, EngineError> {
-        let Supplies { store, checkpoint_every, .. } = &self.painter.supplies;
-        self.keeper =
-            checkpoint_every.map(|every| Keeper::new(store, every, self.work, engine.draw.numerics(brief)));
-        let begun = self.keeper.as_ref().and_then(Keeper::find);
-        self.begun = begun.as_ref().map_or(0, |begun| begun.step);
-        match engine.draw.draw_from(brief, begun.as_ref(), self) {
-            Err(error @ EngineError::Resume { .. }) => {
-                tracing::warn!(job = self.work.id.0, %error, "the picture is begun anew");
-                self.begun = 0;
-                engine.draw.draw(brief, self)
-            }
-            drawn => drawn,
-        }
-    }
-
-    fn reached(&self, stage: Stage) {
-        self.painter.supplies.tell(Report::Reached { work: self.work.clone(), stage, at: Instant::now() });
-    }
-
-    fn loading(&mut self, done: u64, total: u64) {
-        if done < total && self.told.is_some_and(|told| told.elapsed() < LOADING_EVERY) {
-            return;
-        }
-        self.told = Some(Instant::now());
-        self.reached(Stage::Loading { done, total });
-    }
-}
-
-impl Observer for Watcher<'_> {
-    fn report(&mut self, report: Reached<'_>) {
-        match report {
-            Reached::Loading { done, total } => self.loading(done, total),
-            Reached::Encoding => self.reached(Stage::Encoding),
-            Reached::Decoding => self.reached(Stage::Decoding),
-            Reached::Step(at) => {
-                self.reached(Stage::Drawing { step: at.step, steps: at.steps, sigma: at.sigma });
-                if at.step == self.begun {
-                    // As it was begun there is nothing to see and nothing to keep.
-                    return;
-                }
-                if let Some(keeper) = &mut self.keeper {
-                    keeper.step(&at);
-                }
-                if !self.painter.supplies.watched.load(Ordering::Relaxed) {
-                    return;
-                }
-                let rgb = at.preview.rgb().into();
-                match Preview::new(self.work.id, self.work.index, at.step, at.preview.size(), rgb) {
-                    Ok(preview) => self.painter.supplies.tell(Report::Preview(self.painter.device, preview)),
-                    Err(error) => tracing::error!(%error, "a preview was dropped"),
-                }
-            }
-        }
-    }
-
-    fn wants_stop(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
     }
 }
 

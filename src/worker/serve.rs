@@ -16,6 +16,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::{LocalSet, spawn_local};
 use tokio::time::{sleep, sleep_until, timeout};
 
+use super::checker::{CheckReport, Checker};
 use super::daemon::{Claim, Door};
 use super::engines::Engines;
 use super::fetcher::{FetchReport, Fetcher};
@@ -85,6 +86,8 @@ pub(super) fn serve_claimed(
     };
     let (fetching, fetches) = unbounded_channel();
     let fetcher = Fetcher::new(Arc::clone(&models), fetching);
+    let (checking, checks) = unbounded_channel();
+    let checker = Checker::new(Arc::clone(&models), checking);
     let (reading, readings) = unbounded_channel();
     let nudge = readings::start(settings.readings_every, Arc::clone(&watched), reading)
         .map_err(system("starting the thread that reads the sensors"))?;
@@ -97,12 +100,12 @@ pub(super) fn serve_claimed(
     let served = tasks.block_on(&runtime, async {
         let (listener, door) = claim.listen()?;
         let idle = Idle::new(settings.free_after, settings.end_after, Instant::now());
-        let lines = Lines { engines: Engines::new(supplies), watched, nudge, fetcher };
+        let lines = Lines { engines: Engines::new(supplies), watched, nudge, fetcher, checker };
         let hub = Hub::new(info(), Arc::clone(&models), devices, restored, idle, lines);
         let (counters, changing) = (Counters::new(Arc::clone(&models)), tokio::sync::Mutex::default());
         let shared = Rc::new(Shared { hub, store, models, counters, changing, settings });
         ready();
-        let inputs = Inputs { listener, door, reports, readings, fetches };
+        let inputs = Inputs { listener, door, reports, readings, fetches, checks };
         attend(shared, inputs, end).await
     });
     // Sessions hold the store: they end before its thread can.
@@ -182,6 +185,7 @@ struct Inputs {
     reports: UnboundedReceiver<Report>,
     readings: UnboundedReceiver<Readings>,
     fetches: UnboundedReceiver<FetchReport>,
+    checks: UnboundedReceiver<CheckReport>,
 }
 
 /// The main loop. Returns the engines' threads if all have stopped by themselves, so that they can be
@@ -191,7 +195,7 @@ async fn attend(
     inputs: Inputs,
     end: impl Future<Output = ()>,
 ) -> Result<Option<Vec<JoinHandle<()>>>, WorkerError> {
-    let Inputs { listener, door, mut reports, mut readings, mut fetches } = inputs;
+    let Inputs { listener, door, mut reports, mut readings, mut fetches, mut checks } = inputs;
     let doors = spawn_local(admit(Rc::clone(&shared), listener));
     let hub = &shared.hub;
     let mut end = pin!(end);
@@ -204,6 +208,7 @@ async fn attend(
             Some(report) = reports.recv() => take(&shared, report)?,
             Some(readings) = readings.recv() => hub.readings(readings),
             Some(fetch) = fetches.recv() => wanted::take(&shared, fetch),
+            Some(check) = checks.recv() => hub.check_report(check),
             () = until(hub.idle()) => rest(&shared),
             _ = look.tick() => {
                 if hub.is_alone() && !door.is_open() {
@@ -221,6 +226,7 @@ async fn attend(
             tokio::select! {
                 Some(report) = reports.recv() => take(&shared, report)?,
                 Some(fetch) = fetches.recv() => wanted::take(&shared, fetch),
+                Some(check) = checks.recv() => hub.check_report(check),
                 () = hub.changed() => {}
             }
         }

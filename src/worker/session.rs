@@ -18,7 +18,7 @@ use tokio_util::codec::FramedRead;
 use super::Shared;
 use super::outbox::Outbox;
 use super::peer::Peer;
-use super::{answer, change, wanted};
+use super::{answer, change, held, wanted};
 use crate::wire::frame::{self, FrameError, Frames, REPLY_MAX, REQUEST_MAX};
 use crate::wire::message::{
     CountTokens, Hello, PROTOCOL, Refusal, Request, Response, ToClient, ToWorker, WorkerInfo,
@@ -194,6 +194,17 @@ impl Session {
             Request::Models => self.later(pending, wanted::models(shared)),
             Request::FetchModel(model) => self.later(pending, wanted::fetch(shared, model)),
             Request::CancelFetch(model) => self.later(pending, wanted::cancel(shared, model)),
+            Request::ModelDetails(model) => self.later(pending, held::details(shared, model)),
+            Request::VerifyModel(model) => self.later(pending, held::verify(shared, model)),
+            Request::CancelCheck(model) => {
+                let found = shared.hub.cancel_check(&model);
+                let answer = if found { Ok(Response::Cancelled) } else { Err(Refusal::NotChecking(model)) };
+                self.reply(pending, answer);
+            }
+            Request::PlanRemoval(model) => self.later(pending, held::plan_removal(Rc::clone(shared), model)),
+            Request::RemoveModel(model) => {
+                self.later(pending, held::remove(Rc::clone(shared), Rc::clone(&self.peer), model));
+            }
         }
         After::GoOn
     }

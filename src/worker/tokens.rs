@@ -10,7 +10,7 @@ use tokio::task::spawn_blocking;
 
 use super::{Count, Models};
 use crate::engine::EngineError;
-use crate::job::TokenCount;
+use crate::job::{Tagged, TokenCount};
 use crate::model::ModelName;
 use crate::wire::message::{CountTokens, Refusal};
 
@@ -41,7 +41,14 @@ impl Counters {
             blocking(move || models.counter(&model)).await.map(Arc::from)
         };
         let counter = Arc::clone(cell.get_or_try_init(read).await?);
-        blocking(move || counter.count(&text)).await
+        blocking(move || {
+            // A tag that is being typed is not one yet.
+            let Ok(tagged) = Tagged::read(&text) else { return counter.count(&text) };
+            let mut counts = counter.count(&tagged.text)?;
+            counts.iter_mut().for_each(|count| count.cut_at = count.cut_at.map(|at| tagged.in_prompt(at)));
+            Ok(counts)
+        })
+        .await
     }
 
     /// Frees them all; they are read again when they are needed.

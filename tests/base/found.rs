@@ -33,6 +33,7 @@ impl Machine {
             huggingface: vec![self.at("hf/hub")],
             modelscope: vec![self.at("ms/hub/models"), self.at("ms/hub")],
             folders: vec![self.at("own"), self.at("ComfyUI/模型"), self.at("none")],
+            loras: Vec::new(),
         };
         let recognise = |path: &Path| self.recogniser.roles(path);
         act(&Search::new(places, &recognise))

@@ -79,6 +79,29 @@ impl Held {
     }
 }
 
+#[test]
+fn tables_that_were_kept_are_those_that_were_made() {
+    let Some(gpu) = gpu() else { return };
+    let held = Held::new(&gpu, Precision::Bf16, &Residence::nothing(8, 2));
+    let resident = Held::new(&gpu, Precision::Bf16, &Residence::whole(8));
+    let rows = |held: &Held, guidance, pooled: &str| {
+        let config = &held.flux.config;
+        let (text, pooled) =
+            (held.random("text", TEXT, config.context_dim), held.random(pooled, 1, config.vec_dim));
+        let (text, pooled) = (text.matrix(0, TEXT, config.context_dim), pooled.matrix(0, 1, config.vec_dim));
+        let conditions = held.flux.condition(text, pooled, GRID, &TIMES, guidance).expect("the shapes fit");
+        let rows =
+            (0..TIMES.len()).map(|step| gpu.download(conditions.tables.step(step)).expect("it is there"));
+        rows.collect::<Vec<_>>()
+    };
+    // Made, kept, made for another guidance and another prompt, made again.
+    let asked = [(3.0, "a"), (3.0, "a"), (4.0, "a"), (3.0, "b"), (3.0, "a"), (3.0, "a")];
+    for (guidance, pooled) in asked {
+        assert!(rows(&held, guidance, pooled) == rows(&resident, guidance, pooled), "{guidance}, {pooled}");
+    }
+    assert!(rows(&held, 3.0, "a") != rows(&held, 3.0, "b"));
+}
+
 /// Ends a step before a block.
 struct StopAt(usize);
 

@@ -2,6 +2,7 @@
 
 mod budget;
 mod converted;
+mod loading;
 mod pictures;
 mod quantised;
 mod text;

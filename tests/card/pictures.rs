@@ -35,6 +35,7 @@ pub fn brief(prompt: &str, (width, height): (u32, u32), seed: u64) -> Brief {
         steps: 20,
         guidance: 3.0,
         seed,
+        loras: Vec::new(),
     }
 }
 

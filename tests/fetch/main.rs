@@ -5,6 +5,7 @@ mod home;
 
 mod broken;
 mod command;
+mod commits;
 mod layout;
 mod refused;
 mod server;

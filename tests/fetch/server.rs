@@ -47,13 +47,52 @@ pub struct Seen {
     pub headers: HashMap<String, String>,
 }
 
+type Files = HashMap<String, (Arc<Vec<u8>>, Manner)>;
+
 #[derive(Debug, Default)]
 struct State {
-    files: HashMap<String, (Arc<Vec<u8>>, Manner)>,
+    files: Files,
+    /// The commit that every branch is at, if not [`COMMIT`]; and the files of those that it was at before.
+    commit: Option<String>,
+    before: HashMap<String, Files>,
+    /// Moves the branch to a new commit once so many descriptions were given.
+    moves: Option<(u32, String, Files)>,
     seen: Vec<Seen>,
     /// The least that was asked of content at once.
     busy: usize,
     busiest: usize,
+}
+
+impl State {
+    fn commit(&self) -> String {
+        self.commit.clone().unwrap_or_else(|| COMMIT.to_owned())
+    }
+
+    fn advance(&mut self, commit: &str) {
+        let (before, files) = (self.commit(), self.files.clone());
+        self.before.insert(before, files);
+        self.commit = Some(commit.to_owned());
+    }
+
+    /// The files of a revision and its commit; `None` for a commit that there is not. Every other name is a branch.
+    fn at(&self, revision: &str) -> Option<(&Files, String)> {
+        let is_commit = revision.len() == 40 && revision.bytes().all(|byte| byte.is_ascii_hexdigit());
+        match self.before.get(revision) {
+            Some(files) => Some((files, revision.to_owned())),
+            None if is_commit && revision != self.commit() => None,
+            None => Some((&self.files, self.commit())),
+        }
+    }
+
+    /// A file was described.
+    fn described(&mut self) {
+        let Some((left, _, _)) = &mut self.moves else { return };
+        *left -= 1;
+        if let Some((_, commit, files)) = self.moves.take_if(|(left, ..)| *left == 0) {
+            self.advance(&commit);
+            self.files.extend(files);
+        }
+    }
 }
 
 /// The server; it ends with the test's process.
@@ -90,6 +129,27 @@ impl Server {
     /// Publishes a file at `ORG/NAME/PATH`, on both hubs.
     pub fn publish(&self, address: &str, content: Vec<u8>, manner: Manner) {
         self.state().files.insert(address.to_owned(), (Arc::new(content), manner));
+    }
+
+    /// Another commit is the branch's from now on, with the files of the last one until others are published.
+    pub fn commit(&self, commit: &str) {
+        self.state().advance(commit);
+    }
+
+    /// The same, once so many more files have been described, with these contents.
+    pub fn commit_after(&self, descriptions: u32, commit: &str, files: &[(String, Vec<u8>)]) {
+        let mut state = self.state();
+        let manner = |address: &String| state.files.get(address).map(|(_, manner)| manner.clone());
+        let new = files.iter().map(|(address, content)| {
+            (address.clone(), (Arc::new(content.clone()), manner(address).unwrap_or_default()))
+        });
+        let new = new.collect();
+        state.moves = Some((descriptions, commit.to_owned(), new));
+    }
+
+    /// Forgets a commit that the branch was at before.
+    pub fn forget(&self, commit: &str) {
+        self.state().before.remove(commit);
     }
 
     /// All requests so far.
@@ -144,12 +204,19 @@ impl Server {
             return plain(out, 200, "Content-Type: application/json\r\n", list.as_bytes());
         }
         let Some(address) = address(path, query) else { return plain(out, 404, "", b"") };
-        let Some((content, manner)) = self.state().files.get(&address).cloned() else {
-            let code = if path.contains("/resolve/") { "X-Error-Code: EntryNotFound\r\n" } else { "" };
-            return plain(out, 404, code, b"");
+        let revision = path.split_once("/resolve/").and_then(|(_, rest)| rest.split('/').next());
+        let found = self
+            .state()
+            .at(revision.unwrap_or("main"))
+            .map(|(files, commit)| (files.get(&address).cloned(), commit));
+        let Some((Some((content, manner)), commit)) = found else {
+            let what = if found.is_some() { "EntryNotFound" } else { "RevisionNotFound" };
+            let code = revision.map_or_else(String::new, |_| format!("X-Error-Code: {what}\r\n"));
+            return plain(out, 404, &code, b"");
         };
         if seen.method == "HEAD" {
-            return describe(out, &content, &manner);
+            self.state().described();
+            return describe(out, &content, &manner, &commit);
         }
         if let Some((status, headers)) = self.take_refusal(&address) {
             return plain(out, status, &headers, b"no");
@@ -270,12 +337,12 @@ fn git_hash(content: &[u8]) -> String {
 }
 
 /// The answer to a HEAD of Hugging Face: a redirect to its CDN for what is in LFS.
-fn describe(out: &TcpStream, content: &[u8], manner: &Manner) -> std::io::Result<bool> {
+fn describe(out: &TcpStream, content: &[u8], manner: &Manner, commit: &str) -> std::io::Result<bool> {
     if let Some((status, headers)) = &manner.refuse_head {
         return head(out, *status, headers);
     }
     let size = manner.says.unwrap_or(content.len() as u64);
-    let commit = format!("X-Repo-Commit: {COMMIT}\r\n");
+    let commit = format!("X-Repo-Commit: {commit}\r\n");
     if manner.lfs {
         let etag = manner.etag.clone().unwrap_or_else(|| sha256(content));
         let linked = format!(

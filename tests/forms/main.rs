@@ -198,7 +198,7 @@ fn picture(parts: &Parts) -> Vec<u8> {
     let mut model = engine::load(&ModelName::new("nano"), parts, limits, &on, &mut Nobody).expect("it loads");
     let prompt = Prompt::new("a red apple, 3d").expect("text");
     let size = Size::new(64, 64).expect("a size");
-    let brief = Brief { prompt, size, steps: 4, guidance: 3.0, seed: 7 };
+    let brief = Brief { prompt, size, steps: 4, guidance: 3.0, seed: 7, loras: Vec::new() };
     model.draw(&brief, &mut Nobody).expect("it draws").rgb
 }
 

@@ -49,6 +49,39 @@ fn weights(bytes: &[u8]) {
     }
 }
 
+/// An index of shards, with the shards `one.safetensors` and `two.safetensors` beside it: what is read lies in files
+/// beside the index, and each tensor in the one that the index says.
+pub fn index(bytes: &[u8]) {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let outside = folder.path().join("outside.safetensors");
+    let beside = folder.path().join("model");
+    std::fs::create_dir(&beside).expect("a folder can be made");
+    // Never to be read: it has a tensor that no shard has.
+    std::fs::write(&outside, shard("secret")).expect("it can be written");
+    for name in ["one", "two"] {
+        std::fs::write(beside.join(format!("{name}.safetensors")), shard(name)).expect("it can be written");
+    }
+    let path = beside.join("model.safetensors.index.json");
+    std::fs::write(&path, bytes).expect("it can be written");
+    let identity = identify(&path);
+    let Ok(weights) = Weights::open(&Source::File(path)) else {
+        assert!(identity.is_err(), "{identity:?} of an index that cannot be opened");
+        return;
+    };
+    for name in weights.names() {
+        assert!(["one", "two"].contains(&name), "{name:?} is in no file beside the index");
+        let wide = weights.widened(name, weights.shape(name).expect("it is there")).expect("it is whole");
+        assert_eq!(wide.len(), 4);
+    }
+}
+
+/// A safetensors file with one tensor of that name: four values in fp32.
+pub fn shard(name: &str) -> Vec<u8> {
+    let header = format!(r#"{{"{name}":{{"dtype":"F32","shape":[2,2],"data_offsets":[0,16]}}}}"#);
+    let length = (header.len() as u64).to_le_bytes();
+    [&length[..], header.as_bytes(), &[0; 16]].concat()
+}
+
 /// A file in memory, and the path that it can be opened by while it lives.
 fn in_memory(bytes: &[u8]) -> (File, PathBuf) {
     let file = rustix::fs::memfd_create("fuzzed", rustix::fs::MemfdFlags::CLOEXEC);
@@ -83,7 +116,9 @@ pub fn catalog(bytes: &[u8]) {
     names.sort_unstable();
     assert!(names.windows(2).all(|pair| pair[0] != pair[1]), "two models of one name: {names:?}");
     assert!(catalog.folders().iter().all(|folder| folder.is_absolute()));
-    let extra = catalog::comfy::folders(text, Path::new("/comfy"), |_| Some(PathBuf::from("/home")));
+    let extra = catalog::comfy::folders(text, &catalog::comfy::KEYS, Path::new("/comfy"), |_| {
+        Some(PathBuf::from("/home"))
+    });
     assert!(extra.len() <= 256 && extra.iter().all(|folder| folder.is_absolute()), "{extra:?}");
 }
 

@@ -170,6 +170,23 @@ pub fn wire() -> Seeds {
     ]
 }
 
+/// Indices over the shards that the check puts beside them.
+pub fn index() -> Seeds {
+    let of = |map: &str| format!(r#"{{"metadata":{{"total_size":32}},"weight_map":{{{map}}}}}"#).into_bytes();
+    vec![
+        ("both", of(r#""one":"one.safetensors","two":"two.safetensors""#)),
+        ("one", of(r#""one":"one.safetensors""#)),
+        ("swapped", of(r#""one":"two.safetensors","two":"one.safetensors""#)),
+        ("above", of(r#""one":"one.safetensors","secret":"../outside.safetensors""#)),
+        ("whole_path", of(r#""one":"/dev/zero""#)),
+        ("itself", of(r#""one":"model.safetensors.index.json""#)),
+        ("folder", of(r#""one":".","two":"..""#)),
+        ("nothing", of("")),
+        ("no_text", of(r#""one":7"#)),
+        ("list", b"[1,2]".to_vec()),
+    ]
+}
+
 pub fn png() -> Seeds {
     let recipe = |prompt: &str| Recipe {
         prompt: Prompt::new(prompt).expect("it is not empty"),
@@ -181,6 +198,7 @@ pub fn png() -> Seeds {
         precision: "fp32".to_owned(),
         cuts: Vec::new(),
         times: Times { load: 0.5, encode: 0.25, denoise: 1.0, decode: 0.125 },
+        loras: Vec::new(),
     };
     let picture = |prompt: &str| png::encode(&[127; 768], &recipe(prompt)).expect("the pixels fit");
     vec![("latin", picture("an apple")), ("chinese", picture("一只苹果")), ("jpeg", vec![0xff, 0xd8, 0xff])]

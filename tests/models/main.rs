@@ -11,6 +11,7 @@ mod sparse;
 #[path = "../terminal/mod.rs"]
 mod terminal;
 
+mod held;
 mod place;
 mod studio;
 mod tiny;

@@ -171,6 +171,21 @@ impl Watch {
         ended.unwrap_or_else(|| panic!("no end of {model}; there was {:#?}", self.shown))
     }
 
+    /// Takes events until one is as wanted, and gives what was made of it.
+    pub async fn next<T>(&mut self, what: &str, wanted: impl Fn(&Event) -> Option<T>) -> T {
+        let waiting = async {
+            while let Some(event) = self.events.recv().await {
+                self.shown.apply(event.clone());
+                if let Some(found) = wanted(&event) {
+                    return Some(found);
+                }
+            }
+            None
+        };
+        let came = tokio::time::timeout(DEADLINE, waiting).await.ok().flatten();
+        came.unwrap_or_else(|| panic!("{what} did not come; there was {:#?}", self.shown))
+    }
+
     /// Has a model fetched.
     pub async fn fetch(&self, model: &str) -> ModelFetch {
         match self.client.call(Request::FetchModel(ModelName::new(model))).await {

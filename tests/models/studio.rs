@@ -167,6 +167,134 @@ fn a_model_of_the_catalogue_is_ready_once_its_last_file_has_come() {
     assert_eq!(model.map(|model| &model["here"]), Some(&true.into()), "{told}");
 }
 
+/// Checked, found damaged, removed, fetched again: by keys alone.
+#[test]
+fn a_damaged_file_is_found_removed_and_fetched_again() {
+    let mut place = Place::new(&fast());
+    place.start();
+    let mut studio = open(&place.home, &place.server, None);
+    studio.see("Nothing to set up");
+    studio.type_keys(PICKER);
+    studio.see("tiny, for tests");
+    studio.type_keys("tiny");
+    studio.see("Models: tiny");
+    studio.type_keys("\r");
+    read(&studio, "⏎ fetches it");
+    studio.type_keys("\r");
+    studio.see("tiny is here and can be drawn with");
+    studio.until("ready in the list", |screen| {
+        screen.rows(0, 80).any(|row| row.contains("tiny") && row.contains("ready ·")).then_some(())
+    });
+    studio.type_keys("\x16"); // Ctrl-V
+    read(&studio, "checked: 2 files are right");
+    let path = place.models.path("me/tiny/ae.safetensors");
+    let mut content = std::fs::read(&path).expect("it is there");
+    content[5000] ^= 1;
+    std::fs::write(&path, content).expect("it can be written");
+    studio.type_keys("\x16");
+    studio.see("damaged");
+    read(&studio, "remove the model and fetch it again");
+    studio.type_keys("\x04"); // Ctrl-D
+    read(&studio, "tiny: removing frees");
+    read(&studio, "in 2 files. ⏎ removes it, Esc does not.");
+    studio.type_keys("\r");
+    studio.see("tiny was removed");
+    assert!(!path.exists());
+    read(&studio, "over 12.6 MB to fetch");
+    studio.type_keys("\r");
+    read(&studio, "⏎ fetches it");
+    studio.type_keys("\r");
+    studio.until("ready again", |screen| {
+        screen.rows(0, 80).any(|row| row.contains("tiny") && row.contains("ready ·")).then_some(())
+    });
+    assert!(place.models.has("tiny"));
+    studio.type_keys("\x03");
+    assert_eq!(studio.ended(), 0);
+}
+
+/// The program's own worker: what a model is and where, a check of 10 GB that is cancelled, and a removal that leaves a
+/// person's own files.
+#[test]
+fn what_a_model_is_and_where_and_its_removal() {
+    let (home, server) = (Home::new(), Server::start());
+    all_but_the_transformer(&home);
+    server.publish(Q4, small_transformer(&home), fast());
+    let mut studio = open(&home, &server, None);
+    studio.see("Nothing to set up");
+    studio.type_keys(PICKER);
+    studio.type_keys("dev-q4");
+    read(&studio, "size not known, to fetch");
+    studio.type_keys("\x04");
+    read(&studio, "nothing of it was fetched by flux-tui, which removes only what it fetched");
+    studio.type_keys("\x0f"); // Ctrl-O
+    read(&studio, "flux1-dev-q4: what it is");
+    read(&studio, "no: the transformer is missing");
+    studio.type_keys("\x1b");
+    studio.see("Models: dev-q4");
+    studio.type_keys("\r");
+    read(&studio, "⏎ fetches it");
+    studio.type_keys("\r");
+    studio.see("flux1-dev-q4 is here and can be drawn with");
+    studio.until("ready in the list", |screen| {
+        screen.rows(0, 80).any(|row| row.contains("flux1-dev-q4") && row.contains("ready ·")).then_some(())
+    });
+    studio.type_keys("\x0f");
+    read(&studio, "its weights take");
+    read(&studio, "FLUX.1 dev, or a fine-tune of it");
+    studio.type_keys("\x17"); // Ctrl-W
+    read(&studio, "flux1-dev-q4: where it is");
+    read(&studio, "ComfyUI/models/clip-l");
+    studio.type_keys("\x1b");
+    studio.see("Models: dev-q4");
+    studio.type_keys("\x16");
+    studio.until("progress in the first line", |screen| {
+        screen.rows(0, 80).next().unwrap_or_default().contains("checking flux1-dev-q4").then_some(())
+    });
+    studio.type_keys("\x04");
+    read(&studio, "its files are being checked; cancel that first");
+    studio.type_keys("\x18"); // Ctrl-X
+    studio.until("no check", |screen| (!screen.contents().contains("checking")).then_some(()));
+    studio.type_keys("\x04");
+    read(&studio, "flux1-dev-q4: removing frees");
+    studio.type_keys("\r");
+    studio.see("flux1-dev-q4 was removed");
+    read(&studio, "size not known, to fetch");
+    assert!(home.path().join("ComfyUI/models/t5-xxl-fp16").exists(), "it is the person's own");
+    studio.type_keys("\x03");
+    assert_eq!(studio.ended(), 0);
+    let told = home.run(&["models", "list", "--json"]).json();
+    let q4 = told["models"].as_array().and_then(|all| all.iter().find(|one| one["name"] == "flux1-dev-q4"));
+    assert_eq!(q4.map(|model| &model["here"]), Some(&false.into()), "{told}");
+}
+
+/// A person's own model, by an address: fetched in the studio like those of the catalogue.
+#[test]
+fn a_persons_own_model_is_fetched_by_its_address() {
+    let (home, server) = (Home::new(), Server::start());
+    all_but_the_transformer(&home);
+    server.publish("me/own/测试 x.gguf", small_transformer(&home), fast());
+    let config = home.path().join(".config/flux-tui");
+    std::fs::create_dir_all(&config).expect("room");
+    let text = "[[model]]\nname = \"mine\"\nbase = \"flux1-dev\"\ntransformer = \"hf:me/own/测试 x.gguf\"\n";
+    std::fs::write(config.join("models.toml"), text).expect("room");
+    let mut studio = open(&home, &server, None);
+    studio.see("Nothing to set up");
+    studio.type_keys(PICKER);
+    studio.type_keys("mine");
+    read(&studio, "size not known, to fetch");
+    studio.type_keys("\r");
+    read(&studio, "⏎ fetches it");
+    studio.type_keys("\r");
+    studio.see("mine is here and can be drawn with");
+    studio.type_keys("\x03");
+    assert_eq!(studio.ended(), 0);
+    let told = home.run(&["models", "where", "mine", "--json"]).json();
+    let at = told["parts"][0]["at"].as_str().unwrap_or_default();
+    assert!(at.ends_with("测试 x.gguf") && at.contains("models--me--own"), "{told}");
+    let checked = home.run(&["models", "verify", "hf:me/own/测试 x.gguf", "--json"]).json();
+    assert_eq!(checked["files"][0]["verdict"], "right", "{checked}");
+}
+
 /// Nothing that was taken on is lost: the next worker goes on by itself, and the studio that is open sees it.
 #[test]
 fn a_killed_worker_is_followed_by_one_that_fetches_the_rest() {

@@ -2,15 +2,20 @@
 
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use flux_tui::catalog::{self, Place, Role, Wanted as Weights};
 use flux_tui::device::Device;
 use flux_tui::engine::{self, Counter, Draw, EngineError, Observer, Placement};
-use flux_tui::fetch::{Cancel, Hubs, Options, Wanted};
+use flux_tui::fetch::{Cancel, Hubs, Kept, Ledger, Options, Removal, Wanted, unfinished};
 use flux_tui::model::{ModelInfo, ModelName, Parts, Source};
-use flux_tui::wire::message::{Lacks, ModelState, Standing, ToFetch};
-use flux_tui::worker::{Count, Models, Tell, Unfetched, fetch_files};
+use flux_tui::wire::message::{FileCheck, Lacks, ModelState, Refusal, Standing, ToFetch};
+use flux_tui::worker::{
+    Count, Known, Models, PlannedRemoval, Tell, TellCheck, Unchecked, Unfetched, check_files, fetch_files,
+    plan_removal_of, removal_told,
+};
 
 use crate::server::{COMMIT, Manner, Server};
 
@@ -23,7 +28,8 @@ const VAE: OnHub = (Role::Vae, "me/tiny/ae.safetensors", "ae.safetensors");
 const CLIP: OnHub = (Role::Clip, "me/other/clip.safetensors", "clip.safetensors");
 
 /// Each model, and what of it is on the hub; the rest is in the program.
-const MODELS: [(&str, &[OnHub]); 3] = [("nano", &[]), ("tiny", &[TRANSFORMER, VAE]), ("other", &[CLIP])];
+const MODELS: [(&str, &[OnHub]); 4] =
+    [("nano", &[]), ("tiny", &[TRANSFORMER, VAE]), ("other", &[CLIP]), ("both", &[VAE, CLIP])];
 
 /// Publishes the files of all of them.
 pub fn publish(server: &Server, manner: &Manner) {
@@ -52,6 +58,8 @@ fn content(file: &str) -> Vec<u8> {
 pub struct Tiny {
     hubs: Hubs,
     record: PathBuf,
+    /// While it is set a check does not get beyond its first word, until it is cancelled.
+    pub held: Arc<AtomicBool>,
 }
 
 impl Tiny {
@@ -62,11 +70,11 @@ impl Tiny {
             "HF_ENDPOINT" | "MODELSCOPE_ENDPOINT" => Some(endpoint.clone().into()),
             _ => None,
         });
-        Self { hubs: hubs.expect("these can be used"), record }
+        Self { hubs: hubs.expect("these can be used"), record, held: Arc::default() }
     }
 
     /// Where a file comes to.
-    fn path(&self, address: &str) -> PathBuf {
+    pub fn path(&self, address: &str) -> PathBuf {
         let (repo, file) = address.rsplit_once('/').expect("a file in a repository");
         let folder = format!("models--{}", repo.replace('/', "--"));
         self.hubs.huggingface.cache.join(folder).join("snapshots").join(COMMIT).join(file)
@@ -79,6 +87,24 @@ impl Tiny {
     /// Whether all of a model is there.
     pub fn has(&self, model: &str) -> bool {
         self.missing(files_of(&ModelName::new(model))).is_empty()
+    }
+
+    /// The files of a model that were fetched, and all of the record.
+    fn fetched(&self, name: &ModelName) -> (Vec<Known>, Vec<Kept>) {
+        let (places, kept) = (places_of(name), Ledger::at(self.record.clone()).read());
+        let of_model = kept.iter().filter(|kept| places.contains(&kept.place));
+        (of_model.map(|kept| (kept.file.clone(), Some(kept.clone()))).collect(), kept)
+    }
+
+    fn plan(&self, name: &ModelName, damaged: &[PathBuf]) -> (Removal, bool) {
+        let others =
+            MODELS.iter().filter(|(other, files)| *other != name.as_str() && self.missing(files).is_empty());
+        let shared: Vec<Place> = others.flat_map(|(other, _)| places_of(&ModelName::new(*other))).collect();
+        let kept = Ledger::at(self.record.clone()).read();
+        let parts = unfinished(&self.hubs);
+        let removal = plan_removal_of(&self.hubs, (&kept, &parts), &places_of(name), shared.clone(), damaged);
+        let others_need = removal.files.iter().any(|kept| shared.contains(&kept.place));
+        (removal, others_need)
     }
 
     fn parts(&self, name: &ModelName) -> Parts {
@@ -97,6 +123,11 @@ impl Tiny {
 
 fn files_of(name: &ModelName) -> &'static [OnHub] {
     MODELS.iter().find(|(known, _)| *known == name.as_str()).expect("it is one of these").1
+}
+
+fn places_of(name: &ModelName) -> Vec<Place> {
+    let place = |(_, address, _): &OnHub| format!("hf:{address}").parse().expect("an address");
+    files_of(name).iter().map(place).collect()
 }
 
 fn info(name: &str) -> ModelInfo {
@@ -157,6 +188,41 @@ impl Models for Tiny {
         };
         let wanted = wanted(&self.missing(files_of(name)));
         fetch_files(&wanted, &self.hubs, &options, self.record.clone(), tell, cancel)
+    }
+
+    fn checkable(&self, name: &ModelName) -> Result<(), Refusal> {
+        let (files, _) = self.fetched(name);
+        if files.is_empty() { Err(Refusal::NothingToCheck(name.clone())) } else { Ok(()) }
+    }
+
+    fn verify(
+        &self,
+        name: &ModelName,
+        tell: &TellCheck<'_>,
+        cancel: &Cancel,
+    ) -> Result<Vec<FileCheck>, Unchecked> {
+        let held = |progress| {
+            tell(progress);
+            while self.held.load(Ordering::Relaxed) && !cancel.is_stopped() {
+                std::thread::yield_now();
+            }
+        };
+        let (files, kept) = self.fetched(name);
+        check_files(&files, &kept, &held, cancel).map_err(|_| Unchecked::Stopped)
+    }
+
+    fn removal(&self, name: &ModelName, damaged: &[PathBuf]) -> Result<PlannedRemoval, Refusal> {
+        let (removal, others_need) = self.plan(name, damaged);
+        if removal.files.is_empty() && removal.unfinished.is_empty() {
+            let reason = format!("nothing of it would go: {:?}", removal.stays);
+            return Err(Refusal::NotRemoved { model: name.clone(), reason });
+        }
+        Ok(PlannedRemoval { plan: removal_told(name, &removal), others_need })
+    }
+
+    fn remove(&self, name: &ModelName, damaged: &[PathBuf]) -> Result<u64, Refusal> {
+        let removed = self.plan(name, damaged).0.carry_out(&self.hubs, &Ledger::at(self.record.clone()));
+        removed.map_err(|error| Refusal::NotRemoved { model: name.clone(), reason: error.to_string() })
     }
 
     fn devices(&self) -> Vec<Device> {

@@ -50,6 +50,7 @@ fn recipe(job: &Job, seed: u64) -> Recipe {
         precision: "fp32".into(),
         cuts: vec![TokenCount { encoder: Encoder::Clip, tokens: 99, limit: 77, cut_at: Some(5), unknown: 2 }],
         times: Times { load: 1.0, encode: 0.1, denoise: 2.5, decode: 0.3 },
+        loras: Vec::new(),
     }
 }
 

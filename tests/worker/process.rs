@@ -26,8 +26,11 @@ fn child() {
     let Some(root) = std::env::var_os(ROOT) else { return };
     let paths = Paths::under(Path::new(&root));
     // One that a failed test leaves behind ends soon.
-    let settings = Settings { end_after: Some(std::time::Duration::from_secs(5)), ..Settings::default() };
-    if let Err(error) = run(&paths, std::sync::Arc::new(Scripted::default()), settings) {
+    let successor = Some(Path::new(&root).join("flux-tui"));
+    let end_after = Some(std::time::Duration::from_secs(5));
+    let settings = Settings { end_after, successor, ..Settings::default() };
+    let engines = Scripted::cracking_at(&Path::new(&root).join("cracked"));
+    if let Err(error) = run(&paths, std::sync::Arc::new(engines), settings) {
         eprintln!("error: {error}");
         std::process::exit(1);
     }
@@ -246,6 +249,66 @@ async fn a_killed_worker_is_replaced_and_its_socket_too() {
     let (client, _events) = place.connected().await;
     assert_ne!(pid(&client), first);
     assert_eq!(snapshot(&client).await.jobs.len(), 1);
+    client.call(Request::Stop).await.expect("it runs");
+    gone(pid(&client)).await;
+}
+
+/// Waits until a job is over, by whatever worker there is; how it ended, and how many workers there were.
+async fn over(place: &Place, id: JobId) -> (JobState, usize) {
+    let mut workers = std::collections::BTreeSet::new();
+    let waiting = async {
+        loop {
+            let Ok((client, mut events)) = place.client().await else { continue };
+            workers.insert(client.worker().pid);
+            let Ok(Response::Snapshot(snapshot)) = client.call(Request::Subscribe).await else { continue };
+            let mut shown = *snapshot;
+            loop {
+                let standing = shown.jobs.iter().find(|job| job.id == id);
+                match standing.map(|job| job.state.clone()) {
+                    None => return JobState::Done,
+                    Some(state) if state.is_over() => return state,
+                    Some(_) => {}
+                }
+                match events.recv().await {
+                    Some(event) => shown.apply(event),
+                    None => break,
+                }
+            }
+        }
+    };
+    let state = within("the end of the job", waiting).await;
+    (state, workers.len())
+}
+
+#[tokio::test]
+async fn a_device_that_failed_ends_the_process_and_the_next_goes_on() {
+    let place = Place::new();
+    let (client, _events) = place.connected().await;
+    let (cracked, after) = (submit(&client, "crack", 1).await, submit(&client, "b", 1).await);
+    let (state, workers) = over(&place, cracked).await;
+    assert_eq!(state, JobState::Done);
+    assert!(workers >= 1);
+    assert_eq!(over(&place, after).await.0, JobState::Done);
+    let (client, _events) = place.connected().await;
+    assert_eq!(snapshot(&client).await.history_total, 2, "nothing was drawn twice");
+    let log = fs::read_to_string(place.paths.log()).expect("there is a log");
+    assert!(log.contains("the device failed") && log.contains("another worker goes on"), "{log}");
+    client.call(Request::Stop).await.expect("it runs");
+    gone(pid(&client)).await;
+}
+
+#[tokio::test]
+async fn a_job_that_breaks_the_device_three_times_fails_and_the_queue_goes_on() {
+    let place = Place::new();
+    let (client, _events) = place.connected().await;
+    let (bad, after) = (submit(&client, "shatter", 1).await, submit(&client, "b", 1).await);
+    let (state, _) = over(&place, bad).await;
+    let JobState::Failed { reason } = &state else { panic!("it should fail, not be {state:?}") };
+    assert!(reason.contains("failed 3 times in a row") && reason.contains("illegal address"), "{reason}");
+    assert_eq!(over(&place, after).await.0, JobState::Done);
+    let log = fs::read_to_string(place.paths.log()).expect("there is a log");
+    assert_eq!(log.matches("another worker goes on").count(), 3, "{log}");
+    let (client, _events) = place.connected().await;
     client.call(Request::Stop).await.expect("it runs");
     gone(pid(&client)).await;
 }

@@ -2,9 +2,11 @@
 //! seed, and obeys these words: `hold` waits after the first step until it is released, `fail`
 //! fails after the first step, `panic` panics there, `nan` breaks down as a computation does,
 //! `taken` finds no memory there unless it was loaded with care, `scarce` never finds any,
-//! `broken` cannot be loaded, `slow` takes 5 ms a step. It runs on as many devices as it is told to
+//! `shatter` breaks the device down there, `crack` does so once, `broken` cannot be loaded, `slow` takes 5 ms a step. It runs on as many devices as it is told to
 //! pretend, says of pictures on cards what they took; `hold0` and `hold1` wait only on the card with that number.
 
+use std::fs::File;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
@@ -41,6 +43,8 @@ struct Inner {
     kept: Mutex<Vec<String>>,
     keeping: Condvar,
     held: Mutex<Held>,
+    /// Made when the device has cracked once.
+    cracked: Option<PathBuf>,
     changed: Condvar,
     loads: AtomicU32,
     previews: AtomicU32,
@@ -60,6 +64,18 @@ impl Scripted {
     /// On a machine with these devices, the best first.
     pub fn on(devices: &[Device]) -> Self {
         Self(Arc::new(Inner { devices: devices.to_vec(), ..Inner::default() }))
+    }
+
+    /// On the CPU; `crack` breaks the device unless this file is there already, and makes it.
+    pub fn cracking_at(cracked: &Path) -> Self {
+        let (devices, cracked) = (vec![Device::Cpu], Some(cracked.to_owned()));
+        Self(Arc::new(Inner { devices, cracked, ..Inner::default() }))
+    }
+
+    /// Whether this is the first crack.
+    fn cracks(&self) -> bool {
+        let Some(path) = &self.0.cracked else { return false };
+        File::options().write(true).create_new(true).open(path).is_ok()
     }
 
     /// Every load so far: where, which model, in which precision.
@@ -209,6 +225,7 @@ pub const TOOK: Usage = Usage {
     step: Some(0.25),
     compute: Some(0.25),
     decode: 0.125,
+    files: None,
     card: CardPace { bf16: 500.0, fp8: None, pinned: 25e9, mapped: 20e9 },
 };
 
@@ -287,6 +304,10 @@ impl Draw for Engine {
                     let reason = "9 GB were wanted and 8 GB are free".into();
                     return Err(EngineError::OutOfMemory { stage: "drawing", reason });
                 }
+                if says("shatter") || says("crack") && self.models.cracks() {
+                    let reason = "an illegal address was read".into();
+                    return Err(EngineError::Device { stage: "drawing", reason });
+                }
                 if says("fail") {
                     let source = "out of memory: 9 GiB were asked for".into();
                     return Err(EngineError::Compute { stage: "double block 3", source });
@@ -305,7 +326,13 @@ impl Draw for Engine {
         let pixels = (brief.size.width() * brief.size.height()) as usize;
         let times = Times { load: 0.0, encode: 0.25, denoise: 0.5, decode: 0.125 };
         let usage = self.on.device.is_gpu().then_some(TOOK);
-        Ok(Drawn { rgb: colour(brief.seed).repeat(pixels), cuts: Vec::new(), times, usage })
+        Ok(Drawn {
+            rgb: colour(brief.seed).repeat(pixels),
+            cuts: Vec::new(),
+            times,
+            usage,
+            unapplied: Vec::new(),
+        })
     }
 
     fn precision(&self) -> String {

@@ -81,6 +81,7 @@ fn brief(index: u32, defaults: Defaults) -> Brief {
         steps: defaults.steps,
         guidance: defaults.guidance,
         seed: index.into(),
+        loras: Vec::new(),
     }
 }
 
@@ -209,7 +210,7 @@ mod tests {
             // The warm-up is first; it must not be seen in the result.
             let scale = if self.drawn == 1 { 1000.0 } else { f64::from(self.drawn) };
             let times = Times { load: 0.0, encode: scale, denoise: 10.0 * scale, decode: 100.0 * scale };
-            Ok(Drawn { rgb: Vec::new(), cuts: Vec::new(), times, usage: None })
+            Ok(Drawn { rgb: Vec::new(), cuts: Vec::new(), times, usage: None, unapplied: Vec::new() })
         }
 
         fn precision(&self) -> String {

@@ -227,6 +227,7 @@ mod tests {
             precision: String::new(),
             cuts: Vec::new(),
             times: Times::default(),
+            loras: Vec::new(),
         };
         let (id, job) = (PictureId(i64::from(index)), JobId(job));
         Picture { id, job, index, recipe, path: "/p".into(), finished_at: 0 }

@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::target::Target;
 use crate::cli::failure::Failure;
 use crate::cli::{picture, stdout, text};
-use crate::job::{Picture, Recipe, Times, TokenCount};
+use crate::job::{Picture, Recipe, Times, TokenCount, Unapplied, UsedLora};
 
 /// How finished pictures are told, and what was told so far.
 #[derive(Debug)]
@@ -41,12 +41,20 @@ impl Report {
         }
     }
 
+    /// Says what of the LoRAs was not used. The first time only: they stay the same.
+    fn warn_of_loras(&mut self, loras: &[UsedLora]) {
+        if self.pictures.is_empty() {
+            loras.iter().filter_map(unused).for_each(|warning| text::complain("warning", &warning));
+        }
+    }
+
     /// Copies, shows and names one picture.
     ///
     /// # Errors
     /// Only when standard output fails. A copy that fails is told by [`Report::finish`].
     pub(super) fn picture(&mut self, picture: &Picture) -> Result<(), Failure> {
         self.warn(&picture.recipe.cuts, picture.recipe.prompt.as_str());
+        self.warn_of_loras(&picture.recipe.loras);
         self.pictures.push(picture.clone());
         if let Err(failure) = self.copy(picture) {
             self.failure.get_or_insert(failure);
@@ -129,6 +137,19 @@ fn warnings(count: &TokenCount, prompt: &str) -> Vec<String> {
     warnings
 }
 
+fn unused(lora: &UsedLora) -> Option<String> {
+    let Unapplied { count, of, examples } = &lora.unapplied;
+    let examples: Vec<_> = examples.iter().map(|name| text::one_line(name, 80)).collect();
+    (*count > 0).then(|| {
+        let more = if *count > examples.len() { ", …" } else { "" };
+        let file = text::one_line(&lora.file, 80);
+        format!(
+            "{count} of the {of} tensors of the LoRA {file} belong to no layer of this model and were not used: {}{more}",
+            examples.join(", ")
+        )
+    })
+}
+
 /// A picture as `--json` tells it.
 #[derive(Serialize)]
 struct Told<'p> {
@@ -145,6 +166,8 @@ struct Told<'p> {
     seconds: Times,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     cut: Vec<Cut<'p>>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    loras: &'p [UsedLora],
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pictures: Vec<Told<'p>>,
 }
@@ -179,6 +202,7 @@ impl<'p> Told<'p> {
             precision: &recipe.precision,
             seconds: recipe.times,
             cut: recipe.cuts.iter().filter(|count| count.cut_at.is_some()).map(cut).collect(),
+            loras: &recipe.loras,
             pictures: Vec::new(),
         }
     }
@@ -202,6 +226,7 @@ mod tests {
             precision: "fp32".to_owned(),
             cuts: vec![cut],
             times: Times { load: 0.5, encode: 0.25, denoise: 1.0, decode: 0.125 },
+            loras: Vec::new(),
         };
         let (id, job) = (PictureId(i64::from(index)), JobId(1));
         Picture { id, job, index, recipe, path: "/测试 目录/a.png".into(), finished_at: 0 }

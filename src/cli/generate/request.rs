@@ -7,7 +7,7 @@ use crate::catalog::Catalog;
 use crate::cli::failure::Failure;
 use crate::cli::{load, text};
 use crate::device::DeviceChoice;
-use crate::job::{self, Job, JobError, PROMPT_BYTES, Prompt, SIZE_MULTIPLE, Seed, Size};
+use crate::job::{self, Job, JobError, LoraChoice, PROMPT_BYTES, Prompt, SIZE_MULTIPLE, Seed, Size};
 use crate::model::{ModelInfo, ModelName};
 use crate::paths::Paths;
 use crate::worker::{self, NoModel, Ready, Recogniser};
@@ -38,6 +38,10 @@ pub(in crate::cli) struct Asked {
     /// How many pictures, 1 to 1000.
     #[arg(long, value_name = "K", default_value = "1", value_parser = count, allow_negative_numbers = true)]
     count: u32,
+    /// A LoRA to add and how much of it, 1 without a number: a file, or its name in a folder of LoRAs. May be given more
+    /// than once; <lora:NAME:STRENGTH> in the prompt is the same.
+    #[arg(long = "lora", value_name = "FILE[:STRENGTH]", value_parser = lora)]
+    loras: Vec<LoraChoice>,
     /// Where to draw: auto, cpu, cuda for any card, cuda:N for one; auto takes a card where there is one.
     #[arg(long, value_name = "D")]
     device: Option<DeviceChoice>,
@@ -60,7 +64,7 @@ pub(in crate::cli) fn job(args: Asked, paths: &Paths) -> Result<Job, Failure> {
     let guidance = args.guidance.unwrap_or(defaults.guidance);
     let job = Job::new(prompt, model.name, size, steps, guidance, args.seed, args.count)?;
     let (device, options) = args.load.placed(args.device, paths);
-    Ok(job.placed(device, options))
+    Ok(job.placed(device, options).with_loras(args.loras)?)
 }
 
 fn model(name: Option<&str>, paths: &Paths) -> Result<ModelInfo, Failure> {
@@ -129,6 +133,19 @@ pub(in crate::cli) fn count(text: &str) -> Result<u32, String> {
 pub(in crate::cli) fn guidance(text: &str) -> Result<f32, String> {
     let value = text.trim().parse().map_err(|_| format!("{text:?} is not a number"))?;
     job::check_guidance(value).map_err(|error| error.to_string())
+}
+
+/// A file, which is made whole, or a name in the folders of LoRAs: a word without / and without the ending of one.
+pub(in crate::cli) fn lora(text: &str) -> Result<LoraChoice, JobError> {
+    // A file may have a colon in its name.
+    let asked = if Path::new(text).is_file() { LoraChoice::new(text, 1.0)? } else { text.parse()? };
+    let file = asked.file();
+    let like_a_path = file.contains('/') || file.ends_with(".safetensors");
+    let is_path =
+        like_a_path && Path::new(file).is_file() || file.starts_with("./") || file.starts_with("../");
+    let whole =
+        is_path.then(|| std::path::absolute(file).ok()?.into_os_string().into_string().ok()).flatten();
+    whole.map_or(Ok(asked.clone()), |whole| LoraChoice::new(whole, asked.strength()))
 }
 
 pub(in crate::cli) fn seed(text: &str) -> Result<Seed, JobError> {

@@ -1,15 +1,15 @@
 //! What the words of `models pull`, `verify` and `remove` mean: a model, a published file by its id, an address, a path.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::catalog::find::{Search, to_fetch as files_of};
-use crate::catalog::{self, Catalog, Entry, Place, Published, Recipe, Role, Wanted as Weights};
+use crate::catalog::{self, Catalog, Entry, Place, Published};
 use crate::cli::failure::Failure;
 use crate::cli::generate::catalog;
 use crate::fetch::{FetchError, Kept, Unfinished, Wanted};
-use crate::model::{ModelName, Source};
+use crate::model::ModelName;
 use crate::paths::Paths;
-use crate::worker::{Recogniser, search};
+use crate::worker::{Recogniser, file_here, files_here, needed_places, places_of, search, with_companions};
 
 /// A word of the command line that is no path.
 enum Word {
@@ -112,13 +112,8 @@ pub(super) fn to_remove(
             places.extend(meant);
         }
         // Only a whole model is removed with care for others; a file that was named is meant.
-        let others = catalog.entries().iter().filter(|entry| !models.contains(&entry.info.name));
-        let here = others.filter(|entry| search.weights(&entry.recipe, Role::Transformer).is_ok());
-        let shared = if models.is_empty() {
-            Vec::new()
-        } else {
-            here.flat_map(|one| places_of(&one.recipe)).collect()
-        };
+        let named: Vec<&str> = models.iter().map(ModelName::as_str).collect();
+        let shared = if named.is_empty() { Vec::new() } else { needed_places(catalog, search, &named) };
         Ok((places, shared))
     })
 }
@@ -138,74 +133,4 @@ fn known(place: Place) -> Wanted {
     let file = catalog::files().find(|file| file.places.contains(&place));
     let (bytes, sha256) = file.map_or((None, None), |file| (file.bytes, file.sha256.clone()));
     Wanted { places: vec![place], bytes, sha256 }
-}
-
-/// A file and those that it is of no use without.
-fn with_companions(file: &'static Published) -> Vec<&'static Published> {
-    std::iter::once(file).chain(file.with.iter().filter_map(|id| catalog::file(id))).collect()
-}
-
-/// All published files that would serve in a role.
-fn published(recipe: &Recipe, role: Role) -> Vec<&'static Published> {
-    match recipe.wanted(role) {
-        Weights::Given(_) => Vec::new(),
-        Weights::Published(ids) => ids.iter().filter_map(|id| catalog::file(id)).collect(),
-    }
-}
-
-fn places_of(recipe: &Recipe) -> Vec<Place> {
-    let files = Role::ALL.into_iter().flat_map(|role| published(recipe, role)).flat_map(with_companions);
-    files.flat_map(|file| file.places.clone()).collect()
-}
-
-/// The files of a model that are here, with what is known of those that are published.
-fn files_here(search: &Search<'_>, recipe: &Recipe, kept: &[Kept]) -> Vec<(PathBuf, Option<Kept>)> {
-    let mut all: Vec<(PathBuf, Option<Kept>)> = Vec::new();
-    for role in Role::ALL {
-        let Ok(Source::File(path)) = search.weights(recipe, role) else { continue };
-        let file =
-            published(recipe, role).into_iter().find(|file| search.file(file, role).as_ref() == Some(&path));
-        let found = file.map_or_else(|| vec![(path.clone(), None)], |file| with_beside(file, &path, kept));
-        all.extend(found.into_iter().filter(|one| !all.contains(one)).collect::<Vec<_>>());
-    }
-    with_fetched(all, &places_of(recipe), kept)
-}
-
-fn file_here(search: &Search<'_>, file: &'static Published, kept: &[Kept]) -> Vec<(PathBuf, Option<Kept>)> {
-    let path = Role::ALL.into_iter().find_map(|role| search.file(file, role));
-    let found = path.map_or_else(Vec::new, |path| with_beside(file, &path, kept));
-    let places: Vec<_> = with_companions(file).iter().flat_map(|file| file.places.clone()).collect();
-    with_fetched(found, &places, kept)
-}
-
-/// What was found, and what was fetched from those places and is too damaged to be found.
-fn with_fetched(
-    mut found: Vec<(PathBuf, Option<Kept>)>,
-    places: &[Place],
-    kept: &[Kept],
-) -> Vec<(PathBuf, Option<Kept>)> {
-    for kept in kept.iter().filter(|kept| places.contains(&kept.place)) {
-        if found.iter().all(|(path, _)| *path != kept.file) {
-            found.push((kept.file.clone(), Some(kept.clone())));
-        }
-    }
-    found
-}
-
-/// A published file at its path and its companions beside it, as the catalogue knows them.
-fn with_beside(file: &'static Published, path: &Path, kept: &[Kept]) -> Vec<(PathBuf, Option<Kept>)> {
-    let beside = |one: &Published| {
-        if one.id == file.id { path.to_owned() } else { path.with_file_name(one.file_name()) }
-    };
-    let files = with_companions(file).into_iter().map(|one| (one, beside(one)));
-    files.map(|(one, path)| (path.clone(), expected(one, path, kept))).collect()
-}
-
-/// What a file must be: by the catalogue, else by what its hub said when it was fetched.
-fn expected(file: &Published, path: PathBuf, kept: &[Kept]) -> Option<Kept> {
-    let fetched = kept.iter().find(|kept| kept.file == path);
-    let bytes = file.bytes.or(fetched.map(|kept| kept.bytes))?;
-    let hash = file.sha256.clone().or_else(|| fetched.and_then(|kept| kept.hash.clone()));
-    let place = file.places.first()?.clone();
-    Some(Kept { place, blob: path.clone(), file: path, bytes, hash })
 }

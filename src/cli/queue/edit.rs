@@ -5,7 +5,7 @@ use crate::cli::block_on;
 use crate::cli::failure::Failure;
 use crate::cli::generate::{model_name, request};
 use crate::client::{Client, ClientError};
-use crate::job::{Job, JobError, JobId, Prompt, Seed, Size};
+use crate::job::{Job, JobError, JobId, LoraChoice, Prompt, Seed, Size};
 use crate::paths::Paths;
 use crate::wire::message::{Refusal, Request};
 use crate::wire::queue::QueueChange;
@@ -40,6 +40,12 @@ pub(in crate::cli) struct Args {
     /// How many pictures, 1 to 1000.
     #[arg(long, value_name = "K", value_parser = request::count, allow_negative_numbers = true)]
     count: Option<u32>,
+    /// LoRAs in place of those that it has beside its prompt, as for `generate`; may be given more than once.
+    #[arg(long = "lora", value_name = "FILE[:STRENGTH]", value_parser = request::lora, conflicts_with = "no_loras")]
+    loras: Vec<LoraChoice>,
+    /// No LoRAs but those of the prompt's tags.
+    #[arg(long)]
+    no_loras: bool,
     /// One JSON object on standard output: changed, and the job as the library has it.
     #[arg(long)]
     json: bool,
@@ -62,7 +68,13 @@ fn changed(job: Job, args: Args) -> Result<Job, JobError> {
     let size = Size::new(args.width.unwrap_or(job.size.width()), args.height.unwrap_or(job.size.height()))?;
     let (steps, guidance) = (args.steps.unwrap_or(job.steps()), args.guidance.unwrap_or(job.guidance()));
     let (seed, count) = (args.seed.unwrap_or(job.seed), args.count.unwrap_or(job.count()));
-    let prompt = args.prompt.map(Prompt::new).transpose()?.unwrap_or(job.prompt);
-    let model = args.model.map_or(job.model, |name| model_name(&name));
-    Ok(Job::new(prompt, model, size, steps, guidance, seed, count)?.placed(job.device, job.load))
+    let prompt = args.prompt.map(Prompt::new).transpose()?.unwrap_or_else(|| job.prompt.clone());
+    let model = args.model.map_or_else(|| job.model.clone(), |name| model_name(&name));
+    let loras = match &args.loras[..] {
+        [] if args.no_loras => Vec::new(),
+        [] => job.loras().to_vec(),
+        loras => loras.to_vec(),
+    };
+    let (device, load) = (job.device, job.load);
+    Job::new(prompt, model, size, steps, guidance, seed, count)?.placed(device, load).with_loras(loras)
 }

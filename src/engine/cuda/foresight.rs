@@ -2,7 +2,7 @@
 
 use super::prepare::{Pace, Prepared};
 use crate::engine::Planned;
-use crate::engine::budget::{Plan, Tile, granted};
+use crate::engine::budget::{Plan, Source, Tile, granted};
 use crate::engine::dit::config::Config;
 use crate::usage::{Foreseen, Usage};
 
@@ -74,13 +74,25 @@ impl Foresight {
         let [latent, activations] = stages.decode.map(granted);
         let denoise = granted(stages.conditions) + granted(stages.workspace);
         let peak = encode.max(outside + held + denoise.max(latent + activations));
-        let step = pace.step(config, picture.size.image_tokens()).max(self.copying());
+        let compute = pace.step(config, picture.size.image_tokens());
+        // What is planned for another size streams as much.
+        let step = if plan.streamed_bytes > 0 { compute.max(plan.step) } else { compute };
         Foreseen { peak, context: *outside, step }
     }
 
-    /// Seconds that a step's copies take.
+    /// Seconds that a step's copies take; out of files it is not known how long.
     fn copying(&self) -> f64 {
-        self.plan.streamed_bytes as f64 / self.pace.card.pinned
+        let rate = match self.plan.transformer.source {
+            Source::Pinned => self.pace.card.pinned,
+            Source::File => 0.0,
+        };
+        if self.plan.streamed_bytes == 0 { 0.0 } else { self.plan.streamed_bytes as f64 / rate }
+    }
+
+    /// Bytes a second out of files, where a step waited for them.
+    fn files(&self, step: Option<f64>) -> Option<f64> {
+        let out_of_files = self.plan.transformer.source == Source::File && self.plan.streamed_bytes > 0;
+        step.filter(|_| out_of_files).map(|step| self.plan.streamed_bytes as f64 / step)
     }
 
     /// What it took.
@@ -91,7 +103,8 @@ impl Foresight {
         let step = median(steps.get(1..).unwrap_or_default());
         let compute = step.filter(|step| self.copying() < HIDDEN * step);
         let decode = if tile.is_on_host() { 0.0 } else { decode / tile.work };
-        Usage { foreseen, peak, held, step, compute, decode, card: self.pace.card }
+        let files = self.files(step);
+        Usage { foreseen, peak, held, step, compute, decode, files, card: self.pace.card }
     }
 }
 
@@ -104,6 +117,67 @@ fn median(values: &[f64]) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::budget::{Peaks, Residence};
+    use crate::engine::cuda::flux::precision::Precision;
+    use crate::usage::{CardPace, Learned};
+
+    /// Of a plan that streams 5.5 GB a step.
+    fn foresight(source: Source) -> Foresight {
+        let plan = Plan {
+            transformer: Residence { source, ..Residence::nothing(57, 2) },
+            t5_stays: false,
+            clip_stays: false,
+            tile: Tile { rows: 64, columns: 64, bytes: 3_000, work: 1.0 },
+            peaks: Peaks { encode: 9_000, condition: 5_000, denoise: 7_000, decode: 8_000 },
+            streamed_bytes: 5_500_000_000,
+            step: 0.1,
+            picture: 2.5,
+        };
+        let card = CardPace { bf16: 700.0, fp8: None, pinned: 55e9, mapped: 40e9 };
+        let pace = Pace { card, learned: Learned::default(), precision: Precision::Fp8, text: 512 };
+        Foresight { planned: Planned::default(), plan, outside: 600, pace }
+    }
+
+    fn seen(steps: &[f64]) -> Seen<'_> {
+        let tile = Tile { rows: 22, columns: 64, bytes: 1, work: 4.0 };
+        Seen { peak: 7_000, held: 5_000, steps, decode: 0.4, tile }
+    }
+
+    const STAGES: Stages = Stages { conditions: 1, workspace: 2, decode: [3, 4] };
+
+    #[test]
+    fn the_prompts_stage_counts_only_where_it_is_read() {
+        let (foresight, config) = (foresight(Source::Pinned), Config::flux1_dev());
+        let of = |anew| foresight.of(&config, Planned::default(), anew, 0, STAGES).peak;
+        assert_eq!((of(true), of(false)), (9_000, 8_000));
+    }
+
+    #[test]
+    fn another_size_is_foreseen_from_what_is_held_and_never_faster_than_its_copies() {
+        let (foresight, config) = (foresight(Source::Pinned), Config::flux1_dev());
+        let small = Planned { steps: 4, size: crate::job::Size::new(256, 256).expect("it is on the grid") };
+        let foreseen = foresight.of(&config, small, false, 5_000, STAGES);
+        assert_eq!(foreseen.peak, 600 + 5_000 + 2 * granted(1));
+        assert_eq!(foreseen.step, 0.1);
+    }
+
+    #[test]
+    fn a_step_says_how_long_it_computes_only_where_copies_did_not_hold_it_up() {
+        let usage = |source, steps: &[f64]| {
+            let foresight = foresight(source);
+            let foreseen = Foreseen { peak: 1, context: 0, step: 0.1 };
+            foresight.usage(foreseen, seen(steps))
+        };
+        // The first does not count; 5.5 GB take 0.1 s.
+        let slow = usage(Source::Pinned, &[9.0, 0.2, 0.2]);
+        assert_eq!((slow.step, slow.compute, slow.files), (Some(0.2), Some(0.2), None));
+        let held_up = usage(Source::Pinned, &[9.0, 0.105]);
+        assert_eq!((held_up.step, held_up.compute), (Some(0.105), None));
+        let by_the_host = usage(Source::File, &[9.0, 0.5]);
+        assert_eq!((by_the_host.compute, by_the_host.files), (None, Some(11e9)));
+        assert_eq!(usage(Source::Pinned, &[1.0]).step, None);
+        assert!((slow.decode - 0.1).abs() < 1e-12);
+    }
 
     #[test]
     fn the_median_of_none_is_none() {

@@ -69,9 +69,21 @@ impl Pipeline {
         on: &Placement,
         observer: &mut dyn Observer,
     ) -> std::result::Result<Self, EngineError> {
+        on_the_pool(gpu, "loading", move || Self::load_here(gpu, name, parts, limits, on, observer))
+    }
+
+    fn load_here(
+        gpu: &Arc<Gpu>,
+        name: &ModelName,
+        parts: &Parts,
+        limits: TextLimits,
+        on: &Placement,
+        observer: &mut dyn Observer,
+    ) -> std::result::Result<Self, EngineError> {
         let failed = |part, from| {
             move |error: CudaError| match error {
                 CudaError::Stopped => EngineError::Stopped,
+                error @ CudaError::Driver { sticky: true, .. } => during("loading")(error),
                 error => Files::failed(name, part, from)(error),
             }
         };
@@ -85,7 +97,7 @@ impl Pipeline {
         let foresight = Foresight::new(&prepared, on.picture);
         let Prepared { config, choice, t5_on_host, limits, plan, .. } = prepared;
         took.lap("planning", 0);
-        let Files { counter, t5, clip, vae, transformer } = files;
+        let Files { tokenizers, t5, clip, vae, transformer } = files;
         let projection = Projection::read(&parts.preview)
             .map_err(|error| failed("the preview projection", &parts.preview)(error.into()))?;
         let vae_bytes = vae.size();
@@ -102,6 +114,8 @@ impl Pipeline {
         .map_err(&on_card)?;
         progress.finish(&transformer)?;
         took.lap("the transformer", transformer.size());
+        let counter = tokenizers.read()?;
+        took.lap("tokenizers, the rest of them", 0);
         let kept = Prompts::kept(parts, (&t5, &clip), &counter, t5_on_host);
         let (t5_bytes, clip_bytes) = (t5.size(), clip.size());
         let t5 = if t5_on_host {
@@ -269,7 +283,9 @@ impl Draw for Pipeline {
         self.gpu.forget_peak();
         let held = self.gpu.held();
         observer.report(Report::Encoding);
-        let (encoded, anew) = self.prompts.read(&self.gpu, brief.prompt.as_str())?;
+        let (gpu, prompts) = (&self.gpu, &mut self.prompts);
+        let (encoded, anew) =
+            on_the_pool(gpu, "reading the prompt", move || prompts.read(gpu, brief.prompt.as_str()))?;
         let foreseen = self.foresight.of(&self.flux.config, picture, anew, held, stages);
         let encode = seconds();
         check(observer)?;
@@ -288,6 +304,7 @@ impl Draw for Pipeline {
             cuts: encoded.cuts.clone(),
             times: Times { load: 0.0, encode, denoise, decode },
             usage: Some(self.foresight.usage(foreseen, seen)),
+            unapplied: Vec::new(),
         })
     }
 
@@ -311,6 +328,19 @@ impl Draw for Pipeline {
     }
 }
 
+/// Runs what copies much, on a thread of the pool: one from outside would sleep and be woken at every division of a copy
+/// among the threads, some thousand times a load.
+fn on_the_pool<T: Send>(
+    gpu: &Gpu,
+    stage: &'static str,
+    act: impl FnOnce() -> std::result::Result<T, EngineError> + Send,
+) -> std::result::Result<T, EngineError> {
+    rayon::scope(move |_| {
+        gpu.bind().map_err(during(stage))?;
+        act()
+    })
+}
+
 /// Says in the log how long each part of a load took.
 struct Laps(Instant);
 
@@ -331,6 +361,9 @@ pub(super) fn during(stage: &'static str) -> impl Fn(CudaError) -> EngineError {
         CudaError::Stopped => EngineError::Stopped,
         error @ CudaError::OutOfMemory { .. } => {
             EngineError::OutOfMemory { stage, reason: error.to_string() }
+        }
+        error @ CudaError::Driver { sticky: true, .. } => {
+            EngineError::Device { stage, reason: error.to_string() }
         }
         error => EngineError::Compute { stage, source: Box::new(error) },
     }

@@ -9,13 +9,14 @@ use super::error::{CudaError, Result};
 use super::flux::origin::Origin;
 use super::flux::precision::{self, Choice, Precision, Stored, asked};
 use super::gpu::Gpu;
+use super::pipeline::during;
 use super::plan;
 use super::prompts::T5_ON_HOST;
 use super::synthetic;
-use super::text::{Clip, T5};
-use super::vae::Decoder;
-use crate::device::{LoadOptions, T5Choice, VramBudget};
-use crate::engine::budget::{self, Limits, Plan, Speed};
+use super::text::{Clip, T5, clip, t5};
+use super::vae::{Decoder, Widths};
+use crate::device::{T5Choice, VramBudget};
+use crate::engine::budget::{self, Encoder, Limits, Plan, Speed, Tile};
 use crate::engine::dit::config::Config;
 use crate::engine::files::Files;
 use crate::engine::{EngineError, Placement, latent};
@@ -53,10 +54,10 @@ pub struct Prepared {
 pub struct Pace {
     /// What the card can do.
     pub card: CardPace,
-    learned: Learned,
-    precision: Precision,
+    pub(super) learned: Learned,
+    pub(super) precision: Precision,
     /// Tokens of text.
-    text: usize,
+    pub(super) text: usize,
 }
 
 impl Pace {
@@ -79,7 +80,60 @@ impl Pace {
     fn speed(&self, config: &Config, image: usize) -> Speed {
         let CardPace { pinned, mapped, .. } = self.card;
         let (step, decode) = (Some(self.step(config, image)), self.decode(image));
-        Speed { step, decode, ..plan::copying(pinned, mapped) }
+        let usual = plan::copying(pinned, mapped);
+        Speed {
+            step,
+            decode,
+            disk: self.learned.files.map_or(usual.disk, |files| files.min(pinned)),
+            ..usual
+        }
+    }
+}
+
+/// What a plan is made from besides the card.
+struct Facts<'a> {
+    config: Config,
+    origin: Origin<'a>,
+    stored: Stored,
+    t5: Encoder,
+    clip: Encoder,
+    /// Bytes of the VAE's weights, and the ways to decode.
+    vae: (u64, Vec<Tile>),
+}
+
+impl<'a> Facts<'a> {
+    /// From the headers of files.
+    fn of_files(
+        name: &ModelName,
+        (files, parts): (&'a Files, &Parts),
+        text: TextLimits,
+        on: &Placement,
+    ) -> std::result::Result<Self, EngineError> {
+        let failed = |part, from| move |error: CudaError| Files::failed(name, part, from)(error);
+        let config = Config::of(&files.transformer)
+            .map_err(|error| failed("the transformer", &parts.transformer)(error.into()))?;
+        let t5 = match on.options.t5 {
+            T5Choice::Cpu => T5_ON_HOST,
+            _ => T5::sizes_of(&parts.t5_config, text.t5).map_err(failed("the T5 encoder", &parts.t5))?,
+        };
+        let clip =
+            Clip::sizes_of(&parts.clip_config, text.clip).map_err(failed("the CLIP encoder", &parts.clip))?;
+        let grid = latent::grid(on.picture.size);
+        let vae = Decoder::sizes_of(&files.vae, grid).map_err(failed("the VAE", &parts.vae))?;
+        let origin = Origin::File(&files.transformer);
+        Ok(Self { config, origin, stored: Stored::of(&origin), t5, clip, vae })
+    }
+
+    /// FLUX.1's own, of files that are not here. In fp8: published bf16 becomes that too.
+    fn published(guidance: bool, text: TextLimits, on: &Placement) -> Result<Self> {
+        let config = Config { guidance, ..Config::flux1_dev() };
+        let t5 = match on.options.t5 {
+            T5Choice::Cpu => T5_ON_HOST,
+            _ => T5::sizes(&t5::Config::xxl(), text.t5),
+        };
+        let clip = Clip::sizes(&clip::Config::large(), text.clip);
+        let vae = Decoder::sizes(&Widths::flux(), latent::grid(on.picture.size))?;
+        Ok(Self { config, origin: Origin::Random(0), stored: Stored::FP8, t5, clip, vae })
     }
 }
 
@@ -96,36 +150,44 @@ impl Prepared {
         text: TextLimits,
         on: &Placement,
     ) -> std::result::Result<Self, EngineError> {
-        let failed = |part, from| move |error: CudaError| Files::failed(name, part, from)(error);
-        let on_card = failed("the transformer", &parts.transformer);
-        gpu.bind().map_err(&on_card)?;
-        let config = Config::of(&files.transformer).map_err(|error| on_card(error.into()))?;
-        let choice = choice(gpu, files, on.options).map_err(&on_card)?;
-        let t5_on_host = on.options.t5 == T5Choice::Cpu;
-        let t5 = match t5_on_host {
-            true => T5_ON_HOST,
-            false => T5::sizes_of(&parts.t5_config, text.t5).map_err(failed("the T5 encoder", &parts.t5))?,
-        };
-        let clip =
-            Clip::sizes_of(&parts.clip_config, text.clip).map_err(failed("the CLIP encoder", &parts.clip))?;
-        let grid = latent::grid(on.picture.size);
-        let (vae, tiles) = Decoder::sizes_of(&files.vae, grid).map_err(failed("the VAE", &parts.vae))?;
-        let origin = Origin::File(&files.transformer);
-        let model = plan::Model {
-            config: &config,
-            precision: choice.precision,
-            origin,
-            text: text.t5,
-            t5,
-            clip,
-            vae,
-        };
+        let on_card = Files::failed(name, "the transformer", &parts.transformer);
+        Self::of(gpu, name, Facts::of_files(name, (files, parts), text, on)?, text, on, on_card)
+    }
+
+    /// Plans a model of FLUX.1's own size whose files are not here.
+    ///
+    /// # Errors
+    /// [`EngineError::Placement`], as [`Prepared::new`].
+    pub(in crate::engine) fn published(
+        gpu: &Arc<Gpu>,
+        name: &ModelName,
+        guidance: bool,
+        text: TextLimits,
+        on: &Placement,
+    ) -> std::result::Result<Self, EngineError> {
+        let facts = Facts::published(guidance, text, on).map_err(during("planning"))?;
+        Self::of(gpu, name, facts, text, on, during("planning"))
+    }
+
+    fn of(
+        gpu: &Arc<Gpu>,
+        name: &ModelName,
+        facts: Facts<'_>,
+        text: TextLimits,
+        on: &Placement,
+        failed: impl Fn(CudaError) -> EngineError,
+    ) -> std::result::Result<Self, EngineError> {
+        gpu.bind().map_err(&failed)?;
+        let Facts { config, origin, stored, t5, clip, vae: (vae, tiles) } = facts;
+        let choice = precision::choose(asked(on.options.precision), gpu.card(), stored).map_err(&failed)?;
+        let text = text.t5;
+        let model = plan::Model { config: &config, precision: choice.precision, origin, text, t5, clip, vae };
         let context = on.learned.context.unwrap_or(plan::CONTEXT);
         let outside = context + on.learned.short;
-        let sizes = model.sizes(grid, on.picture.steps, tiles, outside);
-        let limits = limits(gpu, on, context).map_err(&on_card)?;
-        let card = on.learned.card.map_or_else(|| pace(gpu), Ok).map_err(&on_card)?;
-        let pace = Pace { card, learned: on.learned, precision: choice.precision, text: text.t5 };
+        let sizes = model.sizes(latent::grid(on.picture.size), on.picture.steps, tiles, outside);
+        let limits = limits(gpu, on, context).map_err(&failed)?;
+        let card = on.learned.card.map_or_else(|| pace(gpu), Ok).map_err(&failed)?;
+        let pace = Pace { card, learned: on.learned, precision: choice.precision, text };
         let speed = pace.speed(&config, on.picture.size.image_tokens());
         let plan = budget::plan(&sizes, &speed, limits).map_err(|none| EngineError::Placement {
             model: name.clone(),
@@ -133,13 +195,9 @@ impl Prepared {
             reason: none.to_string(),
         })?;
         tracing::info!(?plan, "planned");
+        let t5_on_host = on.options.t5 == T5Choice::Cpu;
         Ok(Self { config, choice, t5_on_host, limits, speed, plan, outside, pace })
     }
-}
-
-fn choice(gpu: &Gpu, files: &Files, options: LoadOptions) -> Result<Choice> {
-    let origin = Origin::File(&files.transformer);
-    precision::choose(asked(options.precision), gpu.card(), Stored::of(&origin))
 }
 
 fn limits(gpu: &Gpu, on: &Placement, context: u64) -> Result<Limits> {
@@ -151,10 +209,18 @@ fn limits(gpu: &Gpu, on: &Placement, context: u64) -> Result<Limits> {
     Ok(Limits { budget, free, host: host_memory() })
 }
 
-/// Host memory that could be pinned: what is available, the page cache included, less what the system and its programs
-/// will want meanwhile; within a container, what it is allowed.
+/// Says how much host memory may be pinned: `4GB`.
+const HOST_MEMORY: &str = "FLUX_TUI_HOST_MEMORY";
+
+/// Host memory that could be pinned: what a person has said, or what is available, the page cache included, less what the
+/// system and its programs will want meanwhile; within a container, what it is allowed.
 fn host_memory() -> u64 {
     const LEFT: u64 = 2 << 30;
+    match std::env::var(HOST_MEMORY).map(|said| said.parse::<VramBudget>()) {
+        Ok(Ok(VramBudget(bytes))) => return bytes,
+        Ok(Err(error)) => tracing::warn!(%error, "{HOST_MEMORY} is passed over"),
+        Err(_) => {}
+    }
     let mut system = System::new();
     system.refresh_memory();
     let allowed = system.cgroup_limits().map_or(u64::MAX, |limits| limits.free_memory);

@@ -2,14 +2,15 @@
 //!
 //! `out[M, N] = x[M, K] · weight[N, K]ᵀ + bias[N]`. The first product of a shape times what the library offers for it
 //! and keeps the fastest: its own first guess is up to 16 % slower (`benches/PERFORMANCE.md`). The first guess stays
-//! unless another is clearly faster, so that noise does not change which bits a picture has.
+//! unless another is clearly faster, so that noise does not change which bits a picture has. What was chosen holds for
+//! the process: a model that is loaded again is not timed again, and has the same bits.
 
 mod plan;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 use cudarc::cublaslt::result::{self, CublasError};
 use cudarc::cublaslt::sys;
@@ -267,12 +268,29 @@ impl Gpu {
         let workspace = state.workspace(self)?;
         let plan = match state.plans.entry(shape) {
             Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(new) => {
-                new.insert(Plan::fastest(self, products.handle, shape, operands, workspace)?)
-            }
+            Entry::Vacant(new) => new.insert(self.plan(shape, operands, workspace)?),
         };
         plan.run(self, products.handle, operands, workspace, &plan.algorithm)
             .map_err(|error| refused(shape, error))
+    }
+}
+
+/// What was chosen for which shape on which card, by its UUID.
+static CHOSEN: LazyLock<Mutex<HashMap<(String, Shape), sys::cublasLtMatmulAlgo_t>>> =
+    LazyLock::new(Mutex::default);
+
+impl Gpu {
+    /// With the algorithm that was chosen before on this card, or the fastest now.
+    fn plan(&self, shape: Shape, operands: Operands, workspace: CUdeviceptr) -> Result<Plan> {
+        let key = (self.card().uuid.clone(), shape);
+        let chosen = || CHOSEN.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = chosen().get(&key).copied();
+        if let Some(algorithm) = known {
+            return Plan::with(shape, algorithm).map_err(|error| refused(shape, error));
+        }
+        let plan = Plan::fastest(self, self.products().handle, shape, operands, workspace)?;
+        chosen().insert(key, plan.algorithm);
+        Ok(plan)
     }
 }
 

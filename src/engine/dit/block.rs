@@ -4,8 +4,10 @@
 use candle_core::{Result as Computed, Tensor};
 
 use super::config::Config;
+use super::layers::Layers;
 use super::linear::Linear;
 use super::modulation::Modulation;
+use super::norms::Norms;
 use crate::engine::ops::attention::attention;
 use crate::engine::ops::gated_add::gated_add;
 use crate::engine::ops::gelu::{beside_gelu, gelu};
@@ -17,7 +19,7 @@ use crate::engine::weights::{Weights, WeightsError};
 #[derive(Debug)]
 struct Stream {
     qkv: Linear,
-    qk_scales: Tensor,
+    norms: Norms,
     proj: Linear,
     mlp_in: Linear,
     mlp_out: Linear,
@@ -30,7 +32,7 @@ impl Stream {
         let hidden = config.hidden;
         Ok(Self {
             qkv: Linear::load(weights, &format!("{attn}.qkv"), hidden, 3 * hidden)?,
-            qk_scales: qk_scales(weights, config, &attn)?,
+            norms: Norms::load(weights, config, &format!("{attn}.norm"))?,
             proj: Linear::load(weights, &format!("{attn}.proj"), hidden, hidden)?,
             mlp_in: Linear::load(weights, &format!("{mlp}.0"), hidden, config.mlp)?,
             mlp_out: Linear::load(weights, &format!("{mlp}.2"), config.mlp, hidden)?,
@@ -40,7 +42,16 @@ impl Stream {
     /// Queries, keys and values, ready for attention: `[tokens, 3 · hidden]`.
     fn project(&self, x: &Tensor, modulation: &Modulation, rotations: &Tensor) -> Computed<Tensor> {
         let qkv = self.qkv.forward(&modulated_norm(x, &modulation.shift_scale)?)?;
-        qk_norm_rope(&qkv, &self.qk_scales, rotations)
+        qk_norm_rope(&qkv, self.norms.scales(), rotations)
+    }
+
+    fn layers(&mut self, block: &str, stream: &str, visit: &mut dyn Layers) {
+        let (attn, mlp) = (format!("{block}.{stream}_attn"), format!("{block}.{stream}_mlp"));
+        visit.linear(&format!("{attn}.qkv"), &mut self.qkv);
+        visit.norms(&format!("{attn}.norm"), &mut self.norms);
+        visit.linear(&format!("{attn}.proj"), &mut self.proj);
+        visit.linear(&format!("{mlp}.0"), &mut self.mlp_in);
+        visit.linear(&format!("{mlp}.2"), &mut self.mlp_out);
     }
 
     /// Adds what attention found, then the MLP.
@@ -73,6 +84,13 @@ impl DoubleBlock {
         })
     }
 
+    /// Shows what can be changed of `double_blocks.{index}`.
+    pub fn layers(&mut self, index: usize, visit: &mut dyn Layers) {
+        let block = format!("double_blocks.{index}");
+        self.img.layers(&block, "img", visit);
+        self.txt.layers(&block, "txt", visit);
+    }
+
     /// `img` is `[image tokens, hidden]`, `txt` `[text tokens, hidden]`, `rotations` covers text,
     /// then image.
     ///
@@ -100,7 +118,7 @@ impl DoubleBlock {
 pub struct SingleBlock {
     linear1: Linear,
     linear2: Linear,
-    qk_scales: Tensor,
+    norms: Norms,
     hidden: usize,
     mlp: usize,
     heads: usize,
@@ -117,11 +135,19 @@ impl SingleBlock {
         Ok(Self {
             linear1: Linear::load(weights, &format!("{block}.linear1"), hidden, 3 * hidden + mlp)?,
             linear2: Linear::load(weights, &format!("{block}.linear2"), hidden + mlp, hidden)?,
-            qk_scales: qk_scales(weights, config, &block)?,
+            norms: Norms::load(weights, config, &format!("{block}.norm"))?,
             hidden,
             mlp,
             heads: config.heads,
         })
+    }
+
+    /// Shows what can be changed of `single_blocks.{index}`.
+    pub fn layers(&mut self, index: usize, visit: &mut dyn Layers) {
+        let block = format!("single_blocks.{index}");
+        visit.linear(&format!("{block}.linear1"), &mut self.linear1);
+        visit.linear(&format!("{block}.linear2"), &mut self.linear2);
+        visit.norms(&format!("{block}.norm"), &mut self.norms);
     }
 
     /// `x` is `[tokens, hidden]`, text first.
@@ -130,15 +156,9 @@ impl SingleBlock {
     /// When the shapes do not fit.
     pub fn forward(&self, x: &Tensor, modulation: &Modulation, rotations: &Tensor) -> Computed<Tensor> {
         let both = self.linear1.forward(&modulated_norm(x, &modulation.shift_scale)?)?;
-        let qkv = qk_norm_rope(&both.narrow(1, 0, 3 * self.hidden)?, &self.qk_scales, rotations)?;
+        let qkv = qk_norm_rope(&both.narrow(1, 0, 3 * self.hidden)?, self.norms.scales(), rotations)?;
         let attended = attention(&qkv, self.heads)?;
         let joined = beside_gelu(&attended, &both.narrow(1, 3 * self.hidden, self.mlp)?)?;
         gated_add(x, &modulation.gate, &self.linear2.forward(&joined)?)
     }
-}
-
-/// The RMS norms' weights of query and key, `[2, head_dim]`.
-fn qk_scales(weights: &Weights, config: &Config, prefix: &str) -> Result<Tensor, WeightsError> {
-    let scale = |which| weights.get(&format!("{prefix}.norm.{which}_norm.scale"), &[config.head_dim()]);
-    Ok(Tensor::stack(&[scale("query")?, scale("key")?], 0)?)
 }

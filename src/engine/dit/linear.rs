@@ -1,14 +1,26 @@
-//! A linear layer: one type for every form that weights come in, so that the blocks need not know.
+//! A linear layer: one type for every form that weights come in and for what LoRAs add beside them, so that the blocks
+//! need not know.
+
+use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
 
+use crate::engine::lora::Side;
 use crate::engine::ops;
+use crate::engine::ops::side_branch::side_branch;
 use crate::engine::ops::stored_linear::StoredLinear;
 use crate::engine::weights::{Weights, WeightsError};
 
-/// y = x · W + b, in one of its forms.
+/// y = x · W + b, and what LoRAs add to it. W and b are never changed.
 #[derive(Debug, Clone)]
-pub enum Linear {
+pub struct Linear {
+    own: Own,
+    side: Option<Arc<Side>>,
+}
+
+/// W and b, in one of their forms.
+#[derive(Debug, Clone)]
+enum Own {
     /// W in fp32, `[in, out]`: small models' fp8, bf16 and fp16 weights are widened to it once, exactly. Then b.
     Wide(Tensor, Tensor),
     /// W as its file has it, mapped: quantised, or a large model's.
@@ -46,10 +58,16 @@ impl Linear {
     ) -> Result<Self, WeightsError> {
         let name = format!("{name}.weight");
         if weights.dtype(&name)?.is_quantised() || weights.stay_stored() {
-            return Ok(Self::Stored(StoredLinear::new(weights.matrix(&name, (out, inner))?, bias)?));
+            let own = Own::Stored(StoredLinear::new(weights.matrix(&name, (out, inner))?, bias)?);
+            return Ok(Self { own, side: None });
         }
         let bias = Tensor::from_vec(bias.unwrap_or_else(|| vec![0.0; out]), out, &Device::Cpu)?;
-        Ok(Self::Wide(weights.transposed(&name, (out, inner))?, bias))
+        Ok(Self { own: Own::Wide(weights.transposed(&name, (out, inner))?, bias), side: None })
+    }
+
+    /// Sets what LoRAs add from now on; with `None` the layer is what it was when it was loaded.
+    pub fn set_side(&mut self, side: Option<Arc<Side>>) {
+        self.side = side;
     }
 
     /// `[rows, in]` to `[rows, out]`; rows may be spaced.
@@ -57,9 +75,45 @@ impl Linear {
     /// # Errors
     /// When the shapes do not fit.
     pub fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
+        let y = self.own.forward(x)?;
+        match &self.side {
+            Some(side) => self.beside(x, y, side),
+            None => Ok(y),
+        }
+    }
+
+    fn beside(&self, x: &Tensor, y: Tensor, side: &Side) -> candle_core::Result<Tensor> {
+        let bias = self.own.bias()?;
+        let mut sum = side_branch(x, &y, side, bias.as_deref())?;
+        for (rows, factors) in &side.columns {
+            let factors = Tensor::new(factors.as_slice(), &Device::Cpu)?;
+            let again = self.own.forward(&x.broadcast_mul(&factors)?)?;
+            // Of the product only these rows are meant, and the bias is not.
+            let mut mask = vec![0.0f32; side.out];
+            mask[rows.clone()].fill(1.0);
+            let mask = Tensor::new(mask, &Device::Cpu)?;
+            let again = match &bias {
+                Some(bias) => again.broadcast_sub(&Tensor::new(bias.as_slice(), &Device::Cpu)?)?,
+                None => again,
+            };
+            sum = (sum + again.broadcast_mul(&mask)?)?;
+        }
+        Ok(sum)
+    }
+}
+
+impl Own {
+    fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
         match self {
             Self::Wide(weight, bias) => ops::linear::linear(x, weight, bias),
             Self::Stored(linear) => linear.forward(x),
+        }
+    }
+
+    fn bias(&self) -> candle_core::Result<Option<Vec<f32>>> {
+        match self {
+            Self::Wide(_, bias) => bias.to_vec1().map(Some),
+            Self::Stored(linear) => Ok(linear.bias().map(<[f32]>::to_vec)),
         }
     }
 }

@@ -10,7 +10,9 @@
 
 pub mod block;
 pub mod config;
+pub mod layers;
 pub mod linear;
 pub mod model;
 pub mod modulation;
+pub mod norms;
 pub mod rope;

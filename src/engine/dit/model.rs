@@ -4,6 +4,7 @@ use candle_core::Tensor;
 
 use super::block::{DoubleBlock, SingleBlock};
 use super::config::Config;
+use super::layers::Layers;
 use super::linear::Linear;
 use super::modulation::{Modulations, Modulator};
 use super::rope;
@@ -87,6 +88,16 @@ impl Flux {
             single,
             config,
         })
+    }
+
+    /// Shows all that can be changed.
+    pub fn layers(&mut self, visit: &mut dyn Layers) {
+        visit.linear("img_in", &mut self.img_in);
+        visit.linear("txt_in", &mut self.txt_in);
+        visit.linear("final_layer.linear", &mut self.last);
+        self.modulator.layers(visit);
+        self.double.iter_mut().enumerate().for_each(|(index, block)| block.layers(index, visit));
+        self.single.iter_mut().enumerate().for_each(|(index, block)| block.layers(index, visit));
     }
 
     /// All that can be computed before the first step. `text` is T5's output `[tokens, context_dim]`,

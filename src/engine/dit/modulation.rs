@@ -7,6 +7,7 @@
 use candle_core::{Device, Tensor};
 
 use super::config::Config;
+use super::layers::Layers;
 use super::linear::Linear;
 use crate::engine::weights::{Weights, WeightsError};
 
@@ -39,6 +40,11 @@ impl Embedder {
             in_layer: Linear::load(weights, &format!("{name}.in_layer"), inner, hidden)?,
             out_layer: Linear::load(weights, &format!("{name}.out_layer"), hidden, hidden)?,
         })
+    }
+
+    fn layers(&mut self, name: &str, visit: &mut dyn Layers) {
+        visit.linear(&format!("{name}.in_layer"), &mut self.in_layer);
+        visit.linear(&format!("{name}.out_layer"), &mut self.out_layer);
     }
 
     fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
@@ -88,6 +94,24 @@ impl Modulator {
             single: single.collect::<Result<_, _>>()?,
             last: linear("final_layer.adaLN_modulation.1", 2)?,
         })
+    }
+
+    /// Shows what can be changed: the tables come of it at the next [`prepare`](Self::prepare).
+    pub fn layers(&mut self, visit: &mut dyn Layers) {
+        self.time_in.layers("time_in", visit);
+        self.vector_in.layers("vector_in", visit);
+        if let Some(guidance_in) = &mut self.guidance_in {
+            guidance_in.layers("guidance_in", visit);
+        }
+        for (index, streams) in self.double.iter_mut().enumerate() {
+            for (stream, linear) in ["img", "txt"].into_iter().zip(streams) {
+                visit.linear(&format!("double_blocks.{index}.{stream}_mod.lin"), linear);
+            }
+        }
+        for (index, linear) in self.single.iter_mut().enumerate() {
+            visit.linear(&format!("single_blocks.{index}.modulation.lin"), linear);
+        }
+        visit.linear("final_layer.adaLN_modulation.1", &mut self.last);
     }
 
     /// The tables for evaluations at the noise levels `times` (1 to 0). `pooled` is CLIP's vector,

@@ -17,6 +17,7 @@ pub mod modulated_norm;
 pub mod product;
 pub mod qk_norm_rope;
 mod rows;
+pub mod side_branch;
 pub mod stored_linear;
 mod threads;
 pub mod vector;

@@ -27,6 +27,12 @@ impl StoredLinear {
         Ok(Self { weight, bias: bias.map(Into::into) })
     }
 
+    /// What it adds to each row of a product, `[out]`.
+    #[must_use]
+    pub fn bias(&self) -> Option<&[f32]> {
+        self.bias.as_deref()
+    }
+
     /// `[rows, in]` to `[rows, out]`; rows may be spaced.
     ///
     /// # Errors

@@ -1,11 +1,12 @@
 //! CLIP's text model from candle-transformers, in fp32, and the encoders' configurations.
 
 use candle_core::{Device, IndexOp, Tensor};
+use candle_nn::VarBuilder;
 use candle_transformers::models::clip::text_model::{Activation, ClipTextConfig, ClipTextTransformer};
 use serde::Deserialize;
 
 use super::tokenize::Tokens;
-use crate::engine::weights::{Weights, WeightsError};
+use crate::engine::weights::{Changing, Weights, WeightsError};
 use crate::model::Source;
 
 /// CLIP's text model.
@@ -31,12 +32,27 @@ impl Clip {
     /// # Errors
     /// When the config is none of CLIP's, or a tensor is missing.
     pub fn load(weights: &Weights, config: &Source) -> Result<Self, WeightsError> {
+        Self::of(weights.builder(), config)
+    }
+
+    /// The same with weights that are changed as they are read.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load), and what `changing` gives.
+    pub fn load_changed(
+        weights: &Weights,
+        config: &Source,
+        changing: &Changing<'_>,
+    ) -> Result<Self, WeightsError> {
+        Self::of(weights.changed_builder(changing), config)
+    }
+
+    fn of(builder: VarBuilder<'_>, config: &Source) -> Result<Self, WeightsError> {
         let config: ClipConfig = read_config(config)?;
         if config.hidden_act != "quick_gelu" {
             let act = config.hidden_act;
             return Err(WeightsError::Config(format!("the activation {act:?} is not CLIP-L's quick_gelu")));
         }
-        let builder = weights.builder();
         let builder = if builder.contains_tensor("text_model.final_layer_norm.weight") {
             builder.pp("text_model")
         } else {

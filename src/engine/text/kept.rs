@@ -74,6 +74,7 @@ impl KeptPrompts {
         Some(Self { folder, model: hash.finalize().into(), dtype, tokens: counter.t5.limit() })
     }
 
+    /// Where encoders are changed, `prompt` is to say by what, behind a byte that no text has.
     fn path(&self, prompt: &str) -> PathBuf {
         let hash = Sha256::new_with_prefix(self.model).chain_update(prompt).finalize();
         let name: String = hash[..16].iter().map(|byte| format!("{byte:02x}")).collect();

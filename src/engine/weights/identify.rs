@@ -158,15 +158,27 @@ impl Identity {
 /// # Errors
 /// When it is not a whole safetensors or GGUF file.
 pub fn identify(path: &Path) -> Result<Identity, WeightsError> {
-    let source = Source::File(path.to_owned());
-    if path.is_dir() && Part::ALL.iter().any(|part| path.join(part.folder()).is_dir()) {
-        let there = Part::ALL.into_iter().filter(|part| path.join(part.folder()).is_dir());
-        let parts = there
-            .map(|part| Ok((part, Weights::open_part(&source, part)?)))
+    identify_source(&Source::File(path.to_owned()))
+}
+
+/// The same of weights that may be in the program itself.
+///
+/// # Errors
+/// As [`identify`].
+pub fn identify_source(source: &Source) -> Result<Identity, WeightsError> {
+    let has = |part: &Part| match source {
+        Source::File(path) => path.is_dir() && path.join(part.folder()).is_dir(),
+        Source::Embedded { .. } => false,
+    };
+    if Part::ALL.iter().any(has) {
+        let parts = Part::ALL
+            .into_iter()
+            .filter(has)
+            .map(|part| Ok((part, Weights::open_part(source, part)?)))
             .collect::<Result<Vec<_>, WeightsError>>()?;
         return Ok(of_parts(parts));
     }
-    let files = Files::open(&source, None)?;
+    let files = Files::open(source, None)?;
     let kind = if let Some(lora) = names::lora(&files.tensors) {
         Kind::Lora(lora)
     } else if let Some(other) = files.foreign() {
@@ -175,7 +187,7 @@ pub fn identify(path: &Path) -> Result<Identity, WeightsError> {
         let there = Part::ALL.into_iter().filter(|part| names::find(&files.tensors, *part).is_some());
         // The same files again, once for each part: they are mapped, and a header is read in a millisecond.
         let parts = there
-            .map(|part| Ok((part, Weights::open_part(&source, part)?)))
+            .map(|part| Ok((part, Weights::open_part(source, part)?)))
             .collect::<Result<Vec<_>, WeightsError>>();
         match parts {
             Ok(parts) if parts.is_empty() => Kind::Unknown(files.tensors.keys().next().cloned()),

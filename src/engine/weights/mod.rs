@@ -31,13 +31,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use candle_core::{Device, Tensor};
 
+pub use builder::Changing;
 pub use dtype::{Block, Dtype};
 pub use error::{HeaderError, WeightsError};
 pub use files::Mapping;
 pub use gguf::GgufError;
 pub(super) use identify::fit;
-pub use identify::{Found, Identity, Kind, Variant, fits, identify};
+pub use identify::{Found, Identity, Kind, Variant, fits, identify, identify_source};
 pub use names::Part;
+pub(super) use names::renamed_layers;
 pub use narrow::narrow;
 pub use nf4::{LEVELS as NF4_LEVELS, Magnitudes};
 pub use scale::Scale;
@@ -95,6 +97,12 @@ impl Weights {
     /// long as these weights, or a matrix of them, are in use.
     pub fn read_ahead(&self) {
         self.files.bytes().iter().for_each(files::Bytes::read_ahead);
+    }
+
+    /// What the files say of themselves under a key.
+    #[must_use]
+    pub fn metadata(&self, key: &str) -> Option<&str> {
+        self.files.metadata.get(key).map(String::as_str)
     }
 
     /// Whose names the files have: `BFL`, `diffusers`, `transformers`; `None` where nobody asked for a part.

@@ -174,6 +174,42 @@ pub(super) fn ends() -> &'static [String] {
     &NAMES.transformer.ends
 }
 
+/// A layer of the transformer under diffusers' name, and what it is here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RenamedLayer {
+    /// diffusers' name; `{n}` is the block's number.
+    pub from: String,
+    /// The name here.
+    pub to: String,
+    /// Of `count` layers that are the rows of one here, which it is.
+    pub at: usize,
+    /// See `at`.
+    pub count: usize,
+    /// Whether the halves of its rows change places.
+    pub swap: bool,
+}
+
+/// Every layer of the transformer that diffusers calls otherwise, its norms too.
+pub(in crate::engine) fn renamed_layers() -> Vec<RenamedLayer> {
+    let layer = |name: &str| {
+        let ends = [".*", ".weight", ".scale"];
+        ends.iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name).to_owned()
+    };
+    let rules = NAMES.transformer.form.iter().flat_map(|form| &form.rules);
+    let layers = rules.flat_map(|rule| {
+        let (from, count, swap) = (rule.from.all(), rule.from.all().len(), rule.swap);
+        let one = move |(at, from): (usize, &String)| RenamedLayer {
+            from: layer(from),
+            to: layer(&rule.to),
+            at,
+            count,
+            swap,
+        };
+        from.iter().enumerate().map(one)
+    });
+    layers.collect()
+}
+
 /// Whose names a LoRA has, if it is one.
 pub(super) fn lora(tensors: &Tensors) -> Option<&'static str> {
     let is = |lora: &&Lora| {

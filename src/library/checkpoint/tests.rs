@@ -160,6 +160,7 @@ fn a_pictures_goes_when_it_is_recorded_and_recovery_sweeps_the_rest() {
         precision: "fp32".into(),
         cuts: Vec::new(),
         times: Times::default(),
+        loras: Vec::new(),
     };
     let name = place.library.intend(id, 0, &recipe, &jiff::Zoned::now()).expect("it is noted");
     place.library.folder().write(&name, b"a picture").expect("it is written");

@@ -27,6 +27,7 @@ fn recipe(prompt: &str) -> Recipe {
             unknown: 1,
         }],
         times: Times { load: 0.5, encode: 0.25, denoise: 1.0, decode: 0.125 },
+        loras: Vec::new(),
     }
 }
 
@@ -216,6 +217,7 @@ fn any_recipe() -> impl Strategy<Value = Recipe> {
                 guidance,
                 seed,
                 times: Times { load, encode, denoise, decode },
+                loras: Vec::new(),
                 ..recipe("x")
             }
         })

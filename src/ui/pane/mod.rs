@@ -2,6 +2,7 @@
 
 pub mod history;
 pub mod memory;
+pub mod model_page;
 pub mod models;
 pub mod parameters;
 pub mod preview;

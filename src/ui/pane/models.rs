@@ -1,8 +1,13 @@
 //! The models: which there are, what there is of each, which are being fetched, and the picker over the panes.
 
+use super::model_page::{Page, Subject};
 use crate::model::{ModelInfo, ModelName};
 use crate::ui::action::ListMove;
-use crate::wire::message::{FetchProgress, FetchState, ModelFetch, ModelState, Standing};
+use crate::wire::held;
+use crate::wire::message::{
+    CheckProgress, CheckState, FetchProgress, FetchState, ModelCheck, ModelDetails, ModelFetch, ModelState,
+    RemovalPlan, Standing,
+};
 use crate::wire::models::note;
 
 /// The longest filter, in characters: names are shorter.
@@ -13,6 +18,7 @@ const FILTER_MAX: usize = 40;
 pub struct ModelsPane {
     states: Vec<ModelState>,
     fetches: Vec<ModelFetch>,
+    checks: Vec<ModelCheck>,
     picker: Option<Picker>,
     /// The worker has been asked for the list, and has not answered.
     asked: bool,
@@ -25,8 +31,19 @@ pub struct ModelsPane {
 struct Picker {
     filter: String,
     chosen: Option<ModelName>,
-    /// The person was asked whether to fetch the chosen one.
-    asking: bool,
+    /// What the person was asked about the chosen one.
+    asked: Option<Asked>,
+    /// What is told of a model in place of the list.
+    page: Option<Page>,
+}
+
+/// What a person is asked.
+#[derive(Debug, Clone, PartialEq)]
+enum Asked {
+    /// Whether to fetch the model.
+    Fetch,
+    /// Whether to remove it.
+    Remove(Box<RemovalPlan>),
 }
 
 /// What Enter in the picker leads to.
@@ -36,6 +53,8 @@ pub enum Taken {
     Chosen(ModelName),
     /// It is to be fetched.
     Fetch(ModelName),
+    /// It is to be removed.
+    Remove(ModelName),
     /// The person is asked first, or there is nothing to be done.
     Nothing,
 }
@@ -47,15 +66,13 @@ impl ModelsPane {
         self.stale = true;
     }
 
-    /// Closes the picker, or takes back its question. Whether it was open.
+    /// Takes back the picker's question, closes its page, or closes it. Whether it was open.
     pub fn escape(&mut self) -> bool {
-        match &mut self.picker {
-            Some(picker) if picker.asking => {
-                picker.asking = false;
-                true
-            }
-            _ => self.picker.take().is_some(),
+        let Some(picker) = &mut self.picker else { return false };
+        if picker.asked.take().is_none() && picker.page.take().is_none() {
+            self.picker = None;
         }
+        true
     }
 
     /// Closes the picker. Whether it was open.
@@ -72,7 +89,88 @@ impl ModelsPane {
     /// Whether the person is asked whether to fetch the chosen model.
     #[must_use]
     pub fn is_asking(&self) -> bool {
-        self.picker.as_ref().is_some_and(|picker| picker.asking)
+        self.picker.as_ref().is_some_and(|picker| picker.asked == Some(Asked::Fetch))
+    }
+
+    /// What would be removed, while the person is asked whether to.
+    #[must_use]
+    pub fn removal(&self) -> Option<&RemovalPlan> {
+        match self.picker.as_ref()?.asked.as_ref()? {
+            Asked::Remove(plan) => Some(plan),
+            Asked::Fetch => None,
+        }
+    }
+
+    /// The page that is shown in place of the list.
+    #[must_use]
+    pub fn page(&self) -> Option<&Page> {
+        self.picker.as_ref()?.page.as_ref()
+    }
+
+    /// The same, to be scrolled.
+    pub fn page_mut(&mut self) -> Option<&mut Page> {
+        self.picker.as_mut()?.page.as_mut()
+    }
+
+    /// Opens a page of the chosen model, or closes it. The model that is to be asked about.
+    pub fn turn(&mut self, subject: Subject) -> Option<ModelName> {
+        let name = self.chosen()?.info.name.clone();
+        let picker = self.picker.as_mut()?;
+        picker.asked = None;
+        if picker.page.take().is_some_and(|page| page.subject == subject) {
+            return None;
+        }
+        picker.chosen = Some(name.clone());
+        picker.page = Some(Page::new(name.clone(), subject));
+        Some(name)
+    }
+
+    /// What the worker said of a model's files.
+    pub fn described(&mut self, model: &ModelName, result: Result<Box<ModelDetails>, String>) {
+        if let Some(page) = self.page_mut().filter(|page| page.model == *model) {
+            page.details = Some(result);
+        }
+    }
+
+    /// Asks whether to remove a model, if it is still the chosen one.
+    pub fn ask_removal(&mut self, plan: Box<RemovalPlan>) {
+        let chosen = self.chosen().is_some_and(|state| state.info.name == plan.model);
+        if let Some(picker) = self.picker.as_mut().filter(|_| chosen) {
+            picker.chosen = Some(plan.model.clone());
+            picker.asked = Some(Asked::Remove(plan));
+        }
+    }
+
+    /// How far the check of a model's files is, or what it found.
+    #[must_use]
+    pub fn check_of(&self, name: &ModelName) -> Option<&CheckState> {
+        self.checks.iter().find(|check| check.model == *name).map(|check| &check.state)
+    }
+
+    /// The model whose files are checked, and how far that is.
+    #[must_use]
+    pub fn checking(&self) -> Option<(&ModelName, &CheckProgress)> {
+        self.checks.iter().find_map(|check| match &check.state {
+            CheckState::Running(progress) => Some((&check.model, progress)),
+            _ => None,
+        })
+    }
+
+    /// The chosen model, if it is being checked or waits for it.
+    #[must_use]
+    pub fn check_to_cancel(&self) -> Option<ModelName> {
+        let name = &self.chosen()?.info.name;
+        self.check_of(name).filter(|check| !check.is_over()).map(|_| name.clone())
+    }
+
+    /// A check has got further.
+    pub fn note_check(&mut self, check: ModelCheck) {
+        held::note(&mut self.checks, check);
+    }
+
+    /// What there is of the models may have changed.
+    pub fn changed(&mut self) {
+        self.stale = true;
     }
 
     /// What is filtered by.
@@ -115,7 +213,9 @@ impl ModelsPane {
     pub fn choose_row(&mut self, row: usize) {
         let name = self.rows().get(row).map(|state| state.info.name.clone());
         if let (Some(picker), Some(name)) = (&mut self.picker, name) {
-            picker.asking &= picker.chosen.as_ref() == Some(&name);
+            if picker.chosen.as_ref() != Some(&name) {
+                picker.asked = None;
+            }
             picker.chosen = Some(name);
         }
     }
@@ -123,7 +223,7 @@ impl ModelsPane {
     /// Filters by one letter more.
     pub fn type_character(&mut self, typed: char) {
         if let Some(picker) = &mut self.picker {
-            picker.asking = false;
+            (picker.asked, picker.page) = (None, None);
             if picker.filter.chars().count() < FILTER_MAX && !typed.is_control() {
                 picker.filter.push(typed);
             }
@@ -133,15 +233,24 @@ impl ModelsPane {
     /// Filters by one letter less.
     pub fn backspace(&mut self) {
         if let Some(picker) = &mut self.picker {
-            picker.asking = false;
+            (picker.asked, picker.page) = (None, None);
             picker.filter.pop();
         }
     }
 
     /// Enter on the chosen model.
     pub fn take(&mut self) -> Taken {
+        // A question is asked below the list.
+        self.picker.iter_mut().for_each(|picker| picker.page = None);
         let Some(state) = self.chosen() else { return Taken::Nothing };
         let name = state.info.name.clone();
+        if let Some(picker) =
+            self.picker.as_mut().filter(|picker| matches!(picker.asked, Some(Asked::Remove(_))))
+        {
+            picker.asked = None;
+            return Taken::Remove(name);
+        }
+        let Some(state) = self.chosen() else { return Taken::Nothing };
         if state.is_ready() {
             self.picker = None;
             return Taken::Chosen(name);
@@ -150,8 +259,11 @@ impl ModelsPane {
         match &mut self.picker {
             Some(picker) if can_fetch => {
                 picker.chosen = Some(name.clone());
-                picker.asking = !picker.asking;
-                if picker.asking { Taken::Nothing } else { Taken::Fetch(name) }
+                if picker.asked.take() == Some(Asked::Fetch) {
+                    return Taken::Fetch(name);
+                }
+                picker.asked = Some(Asked::Fetch);
+                Taken::Nothing
             }
             _ => Taken::Nothing,
         }
@@ -189,9 +301,10 @@ impl ModelsPane {
         })
     }
 
-    /// Every fetch anew, by the worker's word.
-    pub fn replace(&mut self, fetches: Vec<ModelFetch>) {
-        (self.fetches, self.stale, self.asked) = (fetches, true, false);
+    /// Every fetch and every check anew, by the worker's word.
+    pub fn replace(&mut self, fetches: Vec<ModelFetch>, checks: Vec<ModelCheck>) {
+        (self.fetches, self.checks) = (fetches, checks);
+        (self.stale, self.asked) = (true, false);
     }
 
     /// A fetch has got further.

@@ -9,6 +9,7 @@ use crate::ui::effect::{Effect, Question};
 use crate::ui::keymap::{Context, lookup};
 use crate::ui::layout::inside;
 use crate::ui::pane::Pane;
+use crate::ui::pane::model_page::Subject;
 use crate::ui::pane::parameters::FieldName;
 use crate::ui::state::{Link, State};
 use crate::wire::queue::QueuePlace;
@@ -102,6 +103,10 @@ fn act(state: &mut State, action: Action) -> Vec<Effect> {
         Action::Models => models::toggle(state),
         Action::TakeModel => return models::take(state),
         Action::CancelFetch => return models::cancel(state),
+        Action::VerifyModel => return models::about_chosen(state, Question::VerifyModel),
+        Action::RemoveModel => return models::about_chosen(state, Question::PlanRemoval),
+        Action::DescribeModel => return models::turn(state, Subject::What),
+        Action::LocateModel => return models::turn(state, Subject::Where),
         Action::UnfilterModels => state.models.backspace(),
         Action::Quit => return vec![Effect::Quit],
         Action::Suspend => {
@@ -224,6 +229,10 @@ pub(super) fn move_in_list(state: &mut State, by: ListMove) {
     }
     if state.models.is_open() {
         let page = crate::ui::view::models_page(state);
+        let lines = crate::ui::view::models_lines(state);
+        if let Some(open) = state.models.page_mut() {
+            return open.scroll(by, lines, page);
+        }
         return state.models.choose(by, page);
     }
     match state.view.focus {

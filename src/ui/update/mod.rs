@@ -10,6 +10,7 @@ mod queue;
 mod worker;
 
 pub(crate) use keys::contexts;
+pub(crate) use models::{bad, sound};
 
 use std::time::Instant;
 

@@ -83,6 +83,7 @@ fn snapshot() -> Snapshot {
         history_total: 0,
         readings: None,
         fetches: Vec::new(),
+        checks: Vec::new(),
     }
 }
 

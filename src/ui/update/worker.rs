@@ -28,7 +28,7 @@ fn connected(state: &mut State, snapshot: Snapshot) -> Vec<Effect> {
     state.notices.connection(None);
     state.worker.engines = snapshot.engines;
     state.parameters.offer(snapshot.models);
-    state.models.replace(snapshot.fetches);
+    state.models.replace(snapshot.fetches, snapshot.checks);
     let (running, previews): (Vec<_>, Vec<_>) =
         snapshot.running.into_iter().map(|running| (running.progress, running.preview)).unzip();
     state.queue.replace(snapshot.jobs, running);
@@ -88,7 +88,11 @@ fn take_event(state: &mut State, event: Event) {
         }
         Event::Readings(readings) => state.memory.read(readings),
         Event::Fetch(fetch) => models::fetched(state, fetch),
-        Event::Models(models) => state.parameters.offer(models),
+        Event::Check(check) => models::checked(state, check),
+        Event::Models(models) => {
+            state.parameters.offer(models);
+            state.models.changed();
+        }
         // The connection ends next, and that says it.
         Event::Ending => {}
     }
@@ -136,6 +140,17 @@ pub(super) fn take_answer(state: &mut State, answer: Answer) {
         Answer::FetchingModel { model, result: Err(reason) } => {
             state.notices.error(format!("{model} is not fetched: {reason}"));
         }
+        Answer::ModelDetails { model, result } => state.models.described(&model, result),
+        Answer::CheckChanged { result: Ok(()), .. } => {}
+        Answer::CheckChanged { model, result: Err(reason) } => {
+            state.notices.error(format!("{model} is not checked: {reason}"));
+        }
+        Answer::RemovalPlanned { result: Ok(plan), .. } => state.models.ask_removal(plan),
+        Answer::RemovalPlanned { result: Err(reason), .. }
+        | Answer::ModelRemoved { result: Err(reason), .. } => {
+            state.notices.error(reason);
+        }
+        Answer::ModelRemoved { model, result: Ok(bytes) } => models::removed(state, &model, bytes),
         Answer::FetchCancelled { model, result: Err(reason) } => {
             state.notices.error(format!("the fetching of {model} was not cancelled: {reason}"));
         }

@@ -53,8 +53,10 @@ pub(super) fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
 fn escape(state: &State) -> Option<&'static str> {
     if state.view.help.is_some() {
         Some("close")
-    } else if state.models.is_asking() {
+    } else if state.models.is_asking() || state.models.removal().is_some() {
         Some("do not")
+    } else if state.models.page().is_some() {
+        Some("back")
     } else if state.models.is_open() {
         Some("close")
     } else if state.notices.current().is_some() {
@@ -70,16 +72,37 @@ fn actions(state: &State) -> Vec<(Action, &'static str)> {
     if state.view.help.is_some() {
         return vec![(Action::List(ListMove::Down), "down"), (Action::List(ListMove::PageDown), "page down")];
     }
+    if state.models.page().is_some() {
+        return vec![
+            (Action::List(ListMove::Down), "down"),
+            (Action::List(ListMove::PageDown), "page down"),
+            (Action::DescribeModel, "what it is"),
+            (Action::LocateModel, "where"),
+            (Action::VerifyModel, "verify"),
+            (Action::Help, "help"),
+        ];
+    }
     if state.models.is_open() {
         let take = match state.models.chosen() {
+            _ if state.models.removal().is_some() => Some("remove it"),
             _ if state.models.is_asking() => Some("fetch it"),
             Some(model) if model.is_ready() => Some("draw with it"),
             _ => state.models.can_fetch().then_some("fetch"),
         };
         let take = take.map(|take| (Action::TakeModel, take));
-        let mut actions: Vec<_> = take.into_iter().chain([(Action::List(ListMove::Down), "next")]).collect();
-        actions.extend(state.models.to_cancel().map(|_| (Action::CancelFetch, "fetch no more")));
-        actions.extend([(Action::UnfilterModels, "letters filter"), (Action::Help, "help")]);
+        let mut actions: Vec<_> = take.into_iter().collect();
+        let cancel = state.models.to_cancel().map(|_| (Action::CancelFetch, "fetch no more"));
+        let check = state.models.check_to_cancel().map(|_| (Action::CancelFetch, "check no more"));
+        actions.extend(cancel.or(check));
+        if !state.models.is_asking() && state.models.removal().is_none() {
+            actions.extend([
+                (Action::VerifyModel, "verify"),
+                (Action::RemoveModel, "remove"),
+                (Action::DescribeModel, "what"),
+                (Action::LocateModel, "where"),
+            ]);
+        }
+        actions.extend([(Action::Help, "help"), (Action::UnfilterModels, "letters filter")]);
         return actions;
     }
     let mut actions = match state.view.focus {

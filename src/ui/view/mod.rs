@@ -8,6 +8,7 @@ mod help;
 mod hints;
 mod history;
 mod memory;
+mod model_page;
 mod models;
 mod notice;
 mod parameters;
@@ -18,8 +19,9 @@ mod status;
 pub(super) mod text;
 
 pub use help::help_rows;
-pub use models::{model_at, models_page};
+pub use models::{model_at, models_lines, models_page};
 pub use parameters::field_at;
+pub(in crate::ui) use text::decimal;
 pub use text::first_row;
 
 use ratatui::buffer::Buffer;

@@ -5,11 +5,16 @@ use ratatui::layout::{Position, Rect};
 use ratatui::style::Style;
 use ratatui::widgets::{Clear, Widget};
 
-use super::{frame, text};
+use super::{frame, model_page, text};
 use crate::ui::layout::padded;
+use crate::ui::pane::model_page::Page;
 use crate::ui::state::State;
 use crate::ui::theme::Role;
-use crate::wire::message::{FetchProgress, FetchState, Lacks, ModelState, Standing, ToFetch};
+use crate::ui::update::{bad, sound};
+use crate::wire::message::{
+    CheckProgress, CheckState, FetchProgress, FetchState, FileCheck, Lacks, ModelState, RemovalPlan,
+    Soundness, Standing, ToFetch,
+};
 
 /// The widest that the picker becomes.
 const WIDTH: u16 = 112;
@@ -36,7 +41,8 @@ fn places(state: &State) -> Places {
     // The first line, the notice and the hints stay in sight.
     let free = state.layout().areas().map_or(window.rows, |areas| areas.notice.y).saturating_sub(2);
     let needed = u16::try_from(state.models.known()).unwrap_or(u16::MAX).saturating_add(DETAIL + 3);
-    let height = free.min(needed);
+    // A page has more to say than the list.
+    let height = if state.models.page().is_some() { free } else { free.min(needed) };
     let area = Rect { x: (window.columns - width) / 2, y: 1, width, height };
     let inside = padded(area);
     let detail = DETAIL.min(inside.height / 2);
@@ -44,10 +50,18 @@ fn places(state: &State) -> Places {
     Places { area, list, detail: Rect { y: list.bottom() + 1, height: detail, ..inside } }
 }
 
-/// Rows of the list that are in view.
+/// Rows of the list, or of the page in its place, that are in view.
 #[must_use]
 pub fn models_page(state: &State) -> usize {
-    usize::from(places(state).list.height)
+    let Places { area, list, .. } = places(state);
+    usize::from(if state.models.page().is_some() { padded(area).height } else { list.height })
+}
+
+/// Lines of the page that is open, as they are wrapped now.
+#[must_use]
+pub fn models_lines(state: &State) -> usize {
+    let width = padded(places(state).area).width;
+    state.models.page().map_or(0, |page| model_page::lines(state, page, width).len())
 }
 
 /// The row of the list at a cell.
@@ -55,13 +69,17 @@ pub fn models_page(state: &State) -> usize {
 pub fn model_at(state: &State, position: Position) -> Option<usize> {
     let list = places(state).list;
     let first = text::first_row(state.models.chosen_row(), state.models.rows().len(), list.height);
-    list.contains(position).then(|| first + usize::from(position.y - list.y))
+    let in_list = list.contains(position) && state.models.page().is_none();
+    in_list.then(|| first + usize::from(position.y - list.y))
 }
 
 pub(super) fn draw(state: &State, buffer: &mut Buffer) {
     let Places { area, list, detail } = places(state);
     Clear.render(area, buffer);
     buffer.set_style(area, state.style(Role::Screen));
+    if let Some(page) = state.models.page() {
+        return draw_page(state, page, area, buffer);
+    }
     let title = match state.models.filter() {
         "" => "Models".to_owned(),
         filter => format!("Models: {filter}"),
@@ -96,6 +114,18 @@ pub(super) fn draw(state: &State, buffer: &mut Buffer) {
     }
 }
 
+fn draw_page(state: &State, page: &Page, area: Rect, buffer: &mut Buffer) {
+    frame::draw(state, area, None, &model_page::title(page), buffer);
+    frame::highlight(state, area, buffer);
+    let inside = padded(area);
+    let lines = model_page::lines(state, page, inside.width);
+    // What came since, or a wider window, may have made it shorter.
+    let first = page.first.min(lines.len().saturating_sub(usize::from(inside.height)));
+    for (at, (line, role)) in (0..inside.height).zip(&lines[first..]) {
+        text::put(buffer, text::row(inside, at), &[(line, state.style(*role))]);
+    }
+}
+
 fn draw_model(state: &State, row: Rect, model: &ModelState, chosen: bool, buffer: &mut Buffer) {
     let glyphs = &state.look.glyphs;
     let over = |role| {
@@ -126,6 +156,12 @@ fn draw_model(state: &State, row: Rect, model: &ModelState, chosen: bool, buffer
 
 /// What there is of a model, in a few words.
 fn standing(state: &State, model: &ModelState) -> (String, Role) {
+    match state.models.check_of(&model.info.name) {
+        Some(CheckState::Running(progress)) => return (checking(progress), Role::Accent),
+        Some(CheckState::Waiting) => return ("waits to be checked".to_owned(), Role::Accent),
+        Some(CheckState::Done(files)) if bad(files) > 0 => return ("damaged".to_owned(), Role::Error),
+        _ => {}
+    }
     match (state.models.fetch_of(&model.info.name), &model.standing) {
         (Some(FetchState::Running(progress)), _) => (running(state, progress), Role::Accent),
         (Some(FetchState::Waiting), _) => ("waits to be fetched".to_owned(), Role::Accent),
@@ -163,10 +199,35 @@ fn to_fetch(fetch: &ToFetch) -> String {
     }
 }
 
+/// `checking, 12 %`.
+fn checking(progress: &CheckProgress) -> String {
+    match progress.total {
+        0 => "checking".to_owned(),
+        total => format!("checking, {} %", u128::from(progress.done) * 100 / u128::from(total)),
+    }
+}
+
 /// What there is to say of the chosen model, each with its role.
 fn details(state: &State, model: &ModelState) -> Vec<(String, Role)> {
     let dot = state.look.glyphs.dot;
     let info = &model.info;
+    if let Some(plan) = state.models.removal() {
+        return removal(state, plan);
+    }
+    let check = state.models.check_of(&info.name).filter(|_| !state.models.is_asking());
+    match check {
+        Some(CheckState::Running(progress)) => return vec![(read_so_far(state, progress), Role::Accent)],
+        Some(CheckState::Waiting) => {
+            return vec![("another model is checked first".to_owned(), Role::Accent)];
+        }
+        Some(CheckState::Done(files)) if bad(files) > 0 => return damaged(files),
+        Some(CheckState::Done(files)) => {
+            let what = format!("{} {dot} {}", info.about, info.license);
+            return vec![(what, Role::Text), (format!("checked: {}", sound(files)), Role::Accent)];
+        }
+        Some(CheckState::Failed { reason }) => return vec![(format!("not checked: {reason}"), Role::Error)],
+        Some(CheckState::Cancelled) | None => {}
+    }
     let what = format!("{} {dot} {}", info.about, info.license);
     let fetch = state.models.fetch_of(&info.name);
     match (fetch, &model.standing) {
@@ -202,6 +263,52 @@ fn so_far(state: &State, progress: &FetchProgress) -> String {
     parts.join(&format!(" {dot} "))
 }
 
+/// `1.0 GB of 34.2 GB · 1.1 GB/s · 1 of 4 files, now t5xxl_fp16.safetensors`.
+fn read_so_far(state: &State, progress: &CheckProgress) -> String {
+    let file = progress.file.as_ref().map_or_else(String::new, |file| format!(", now {file}"));
+    let parts = [
+        format!("checking {} of {}", text::decimal(progress.done), text::decimal(progress.total)),
+        format!("{}/s", text::decimal(progress.speed as u64)),
+        format!("{} of {} files{file}", progress.files_done, progress.files),
+    ];
+    parts.join(&format!(" {} ", state.look.glyphs.dot))
+}
+
+/// The damaged files, each with what to do.
+fn damaged(files: &[FileCheck]) -> Vec<(String, Role)> {
+    let bad = files.iter().filter_map(|file| match &file.found {
+        Soundness::Bad { what } => Some((format!("{}: {what}", file_name(&file.file)), Role::Error)),
+        _ => None,
+    });
+    bad.collect()
+}
+
+/// Whether a model is to be removed: what is freed, and what stays.
+fn removal(state: &State, plan: &RemovalPlan) -> Vec<(String, Role)> {
+    let enter = state.look.glyphs.enter;
+    let files = if plan.goes.len() == 1 { "1 file" } else { "files" };
+    let files = if plan.goes.len() == 1 { files.to_owned() } else { format!("{} {files}", plan.goes.len()) };
+    let asked = format!(
+        "{}: removing frees {} in {files}. {enter} removes it, Esc does not.",
+        plan.model,
+        text::decimal(plan.bytes)
+    );
+    let mut said = vec![(asked, Role::Warning)];
+    let mut reasons: Vec<&str> = plan.stays.iter().map(|file| file.why.as_str()).collect();
+    reasons.dedup();
+    for reason in reasons {
+        let names = plan.stays.iter().filter(|file| file.why == reason).map(|file| file_name(&file.file));
+        said.push((format!("stays: {} ({reason})", names.collect::<Vec<_>>().join(", ")), Role::Dim));
+    }
+    let names: Vec<_> = plan.goes.iter().map(|file| file_name(&file.file)).collect();
+    said.push((format!("goes: {}", names.join(", ")), Role::Dim));
+    said
+}
+
+fn file_name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
 /// Whether a model is to be fetched.
 fn question(state: &State, name: &str, fetch: &ToFetch) -> Vec<(String, Role)> {
     let enough = fetch.free.is_none_or(|free| free >= fetch.bytes.saturating_sub(fetch.have));
@@ -223,6 +330,14 @@ fn terms(fetch: &ToFetch) -> Option<String> {
         .as_ref()
         .map_or_else(String::new, |name| format!("; the worker has no {name} and no token file"));
     Some(format!("its terms must be accepted first at {}{token}", gate.page))
+}
+
+/// What is being checked, for the first line: `checking flux1-dev 12 %`.
+pub(super) fn being_checked(state: &State) -> Option<String> {
+    let (model, progress) = state.models.checking()?;
+    let percent = checking(progress);
+    let percent = percent.split_once(", ").map_or("", |(_, percent)| percent);
+    Some(format!("checking {model} {percent}").trim_end().to_owned())
 }
 
 /// What is being fetched, for the first line: `fetching flux1-dev 12 % · 5 min left`.

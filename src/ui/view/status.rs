@@ -69,7 +69,10 @@ fn doing(state: &State) -> (bool, Role, String) {
         }
         Link::Up => {}
     }
-    let fetching = models::fetching(state);
+    let dot = state.look.glyphs.dot;
+    let also = [models::fetching(state), models::being_checked(state)];
+    let also: Vec<String> = also.into_iter().flatten().collect();
+    let fetching = (!also.is_empty()).then(|| also.join(&format!(" {dot} ")));
     match (state.queue.progress().first(), state.queue.waiting()) {
         (Some(progress), waiting) => {
             let drawing = drawing(state, progress, waiting);

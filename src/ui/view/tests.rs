@@ -51,6 +51,7 @@ fn snapshot(jobs: Vec<JobStatus>, pictures: i64) -> Snapshot {
         history_total: pictures as u64 * 10,
         readings: Some(fake::readings(0)),
         fetches: Vec::new(),
+        checks: Vec::new(),
     }
 }
 

@@ -119,7 +119,7 @@ pub(super) fn gigabytes(bytes: u64) -> String {
 }
 
 /// A size on disk or on the way, in powers of ten as hubs and shops count: `21.5 MB`, `34.2 GB`.
-pub(super) fn decimal(bytes: u64) -> String {
+pub(in crate::ui) fn decimal(bytes: u64) -> String {
     let bytes = bytes as f64;
     match bytes {
         ..1e6 => format!("{:.1} kB", bytes / 1e3),

@@ -55,7 +55,7 @@ impl Fetches {
         self.running.as_ref().is_some_and(|(running, cancel)| running == model && cancel.is_stopped())
     }
 
-    fn find(&self, model: &ModelName) -> Option<&ModelFetch> {
+    pub(super) fn find(&self, model: &ModelName) -> Option<&ModelFetch> {
         self.list.iter().find(|fetch| fetch.model == *model && !fetch.state.is_over())
     }
 }

@@ -34,7 +34,7 @@ use crate::engine::dit::rope;
 use block::{DoubleBlock, SingleBlock};
 use forms::Forms;
 use linear::{Filling, Form, Input, Linear, SCRATCH, Scratch};
-use modulation::{Modulator, Tables};
+use modulation::{Kept, Modulator, Tables};
 use origin::Origin;
 use precision::Precision;
 use store::Store;
@@ -49,6 +49,7 @@ pub struct Flux {
     gpu: Arc<Gpu>,
     ends: Ends,
     modulator: Modulator,
+    tables: Kept,
     double: Vec<DoubleBlock>,
     single: Vec<SingleBlock>,
     store: Store,
@@ -138,6 +139,7 @@ impl Flux {
             gpu: Arc::clone(gpu),
             ends,
             modulator,
+            tables: Kept::default(),
             double,
             single,
             store,
@@ -210,7 +212,8 @@ impl Flux {
         )?;
         let turns = rope::angles(&self.config, text_tokens, grid);
         gpu.upload(memory.matrix::<f32>(rotations, text_tokens + image, dim), &turns)?;
-        let tables = self.modulator.prepare(gpu, times, guidance, pooled, &Scratch(&self.scratch))?;
+        let scratch = Scratch(&self.scratch);
+        let tables = self.tables.prepare(&self.modulator, gpu, (times, guidance), pooled, &scratch)?;
         Ok(Conditions { memory, rotations, text: text_tokens, image, hidden, dim, tables })
     }
 

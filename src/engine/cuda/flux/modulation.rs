@@ -5,6 +5,8 @@
 //! in every schedule that has the step. The weights are idle afterwards: they stay on the card only where there is room,
 //! and else are brought from host memory layer by layer.
 
+mod kept;
+
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -21,6 +23,8 @@ use crate::engine::cuda::ops::Modulation;
 use crate::engine::cuda::streaming::{Images, Slots};
 use crate::engine::dit::config::Config;
 use crate::engine::dit::modulation::{EMBEDDING, sinusoids};
+
+pub use kept::Kept;
 
 /// Rows of each product.
 const CHUNK: usize = 16;

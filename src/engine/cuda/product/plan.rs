@@ -45,7 +45,9 @@ impl Plan {
         operands: Operands,
         workspace: CUdeviceptr,
     ) -> Result<Self> {
-        let (mut plan, candidates) = Self::new(handle, shape).map_err(|error| refused(shape, error))?;
+        let refused = |error| refused(shape, error);
+        let mut plan = Self::with(shape, sys::cublasLtMatmulAlgo_t { data: [0; 8] }).map_err(refused)?;
+        let candidates = plan.candidates(handle).map_err(refused)?;
         let mut best = f32::INFINITY;
         let mut last = None;
         for (index, candidate) in candidates.iter().enumerate() {
@@ -91,11 +93,12 @@ impl Plan {
         Ok(least / CALLS as f32)
     }
 
-    /// cublasLt counts in columns: its A is the weight, its B is x and its D is out, whose bias runs along N.
-    fn new(
-        handle: sys::cublasLtHandle_t,
+    /// Describes the product, to be computed by this algorithm. cublasLt counts in columns: its A is the weight, its B is
+    /// x and its D is out, whose bias runs along N.
+    pub fn with(
         shape: Shape,
-    ) -> std::result::Result<(Self, Vec<sys::cublasLtMatmulHeuristicResult_t>), CublasError> {
+        algorithm: sys::cublasLtMatmulAlgo_t,
+    ) -> std::result::Result<Self, CublasError> {
         use sys::cudaDataType_t::{CUDA_R_8F_E4M3, CUDA_R_16BF, CUDA_R_32F};
         let Shape { rows, columns, inner, x_stride, weight_stride, out_stride, kind, bias } = shape;
         let operand = if kind.is_fp8() { CUDA_R_8F_E4M3 } else { CUDA_R_16BF };
@@ -129,15 +132,13 @@ impl Plan {
             result::create_matrix_layout(kind, rows as u64, columns as u64, stride as i64)
         };
         let (weight_rows, weight_columns) = if plain { (columns, inner) } else { (inner, columns) };
-        let plan = Self {
+        Ok(Self {
             description,
             weight: layout(operand, weight_rows, weight_columns, weight_stride)?,
             x: layout(operand, inner, rows, x_stride)?,
             out: layout(stored, columns, rows, out_stride)?,
-            algorithm: sys::cublasLtMatmulAlgo_t { data: [0; 8] },
-        };
-        let candidates = plan.candidates(handle)?;
-        Ok((plan, candidates))
+            algorithm,
+        })
     }
 
     /// What the library offers, its best guess first; never none.

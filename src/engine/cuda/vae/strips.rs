@@ -145,7 +145,15 @@ impl Decoder {
     /// # Errors
     /// When a tensor is missing or has another shape.
     pub fn sizes_of(weights: &Weights, grid: (usize, usize)) -> Result<(u64, Vec<Tile>)> {
-        let structure = Structure::new(&Widths::read(weights)?)?;
+        Self::sizes(&Widths::read(weights)?, grid)
+    }
+
+    /// The same of these widths.
+    ///
+    /// # Errors
+    /// When the kernels cannot have them.
+    pub fn sizes(widths: &Widths, grid: (usize, usize)) -> Result<(u64, Vec<Tile>)> {
+        let structure = Structure::new(widths)?;
         Ok((structure.bytes as u64, tiles(&structure, grid, PASSES)))
     }
 

@@ -15,6 +15,7 @@ pub use config::Config;
 
 use super::encode::read_config;
 use super::tokenize::Tokens;
+use crate::engine::dit::layers::Layers;
 use crate::engine::dit::linear::Linear;
 use crate::engine::weights::{Matrix, Weights, WeightsError};
 use crate::model::Source;
@@ -86,6 +87,16 @@ impl Block {
         })
     }
 
+    fn layers(&mut self, index: usize, visit: &mut dyn Layers) {
+        let attention = [("q", &mut self.q), ("k", &mut self.k), ("v", &mut self.v), ("o", &mut self.o)];
+        for (name, linear) in attention {
+            visit.linear(&format!("encoder.block.{index}.layer.0.SelfAttention.{name}"), linear);
+        }
+        for (name, linear) in [("wi_0", &mut self.wi_0), ("wi_1", &mut self.wi_1), ("wo", &mut self.wo)] {
+            visit.linear(&format!("encoder.block.{index}.layer.1.DenseReluDense.{name}"), linear);
+        }
+    }
+
     /// `x` is `[tokens, d_model]`, `biases` `[heads, tokens, tokens]`.
     fn forward(&self, x: &Tensor, biases: &Tensor) -> Computed<Tensor> {
         let heads = biases.dim(0)?;
@@ -135,6 +146,11 @@ impl T5 {
             relative_attention_bias: weights.widened(RELATIVE_ATTENTION_BIAS, &biases)?,
             config,
         })
+    }
+
+    /// Shows all that can be changed.
+    pub fn layers(&mut self, visit: &mut dyn Layers) {
+        self.block.iter_mut().enumerate().for_each(|(index, block)| block.layers(index, visit));
     }
 
     /// Columns of what it gives for each token.

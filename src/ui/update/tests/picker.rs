@@ -6,9 +6,16 @@ use crate::wire::message::{FetchState, ModelFetch, ModelState, Standing};
 
 fn asked(effects: &[Effect]) -> Vec<Question> {
     let question = |effect: &Effect| match effect {
-        Effect::Ask(question @ (Question::Models | Question::FetchModel(_) | Question::CancelFetch(_))) => {
-            Some(question.clone())
-        }
+        Effect::Ask(
+            question @ (Question::Models
+            | Question::FetchModel(_)
+            | Question::CancelFetch(_)
+            | Question::ModelDetails(_)
+            | Question::VerifyModel(_)
+            | Question::CancelCheck(_)
+            | Question::PlanRemoval(_)
+            | Question::RemoveModel(_)),
+        ) => Some(question.clone()),
         _ => None,
     };
     effects.iter().filter_map(question).collect()
@@ -164,4 +171,93 @@ fn the_models_field_still_goes_through_those_that_are_here() {
     desk.key(KeyCode::Char('m'));
     assert!(desk.state.models.is_open());
     assert_eq!(desk.state.models.chosen().map(|model| model.info.name.as_str()), Some("flux1-schnell"));
+}
+
+fn dev() -> ModelName {
+    ModelName::new("flux1-dev")
+}
+
+#[test]
+fn a_check_is_asked_for_watched_cancelled_and_its_end_is_told() {
+    let mut desk = opened();
+    desk.key(KeyCode::Down);
+    assert_eq!(asked(&desk.control('x')), [], "there is nothing to cancel");
+    assert_eq!(asked(&desk.control('v')), [Question::VerifyModel(dev())]);
+    desk.worker(message::Event::Check(fake::checking("flux1-dev", 1, 4)));
+    assert_eq!(desk.state.models.checking().map(|(model, _)| model.as_str()), Some("flux1-dev"));
+    assert_eq!(asked(&desk.control('x')), [Question::CancelCheck(dev())]);
+    desk.worker(message::Event::Check(fake::checked("flux1-dev", 3, 0)));
+    assert_eq!(notice(&desk), "flux1-dev: 3 files are right, of 1 no hash is known");
+    desk.worker(message::Event::Check(fake::checked("flux1-dev", 2, 1)));
+    assert!(notice(&desk).contains("one file is damaged"), "{}", notice(&desk));
+    assert_eq!(asked(&desk.control('x')), [], "it is over");
+    desk.event(Event::Answer(Answer::CheckChanged { model: dev(), result: Err("nothing is here".into()) }));
+    assert!(notice(&desk).contains("flux1-dev is not checked: nothing is here"), "{}", notice(&desk));
+}
+
+#[test]
+fn a_removal_is_planned_then_asked_then_done() {
+    let mut desk = opened();
+    desk.key(KeyCode::Down);
+    assert_eq!(asked(&desk.control('d')), [Question::PlanRemoval(dev())]);
+    let plan = || Box::new(fake::removal("flux1-dev"));
+    let planned = |desk: &mut Desk| {
+        desk.event(Event::Answer(Answer::RemovalPlanned { model: dev(), result: Ok(plan()) }));
+    };
+    planned(&mut desk);
+    assert_eq!(desk.state.models.removal(), Some(&*plan()));
+    desk.key(KeyCode::Esc);
+    assert!(desk.state.models.is_open() && desk.state.models.removal().is_none());
+    planned(&mut desk);
+    desk.key(KeyCode::Up);
+    assert_eq!(desk.state.models.removal(), None, "another model is chosen");
+    planned(&mut desk);
+    assert_eq!(desk.state.models.removal(), None, "it comes too late");
+    desk.key(KeyCode::Down);
+    planned(&mut desk);
+    assert_eq!(asked(&desk.key(KeyCode::Enter)), [Question::RemoveModel(dev())]);
+    assert_eq!(desk.state.models.removal(), None);
+    let removed = Answer::ModelRemoved { model: dev(), result: Ok(23_802_932_552) };
+    assert_eq!(asked(&desk.event(Event::Answer(removed))), [Question::Models], "what there is has changed");
+    assert_eq!(notice(&desk), "flux1-dev was removed, 23.8 GB freed");
+    let refused = Answer::RemovalPlanned { model: dev(), result: Err("job 3 waits".into()) };
+    desk.event(Event::Answer(refused));
+    assert_eq!(notice(&desk), "job 3 waits");
+}
+
+#[test]
+fn pages_open_scroll_turn_and_close() {
+    let mut desk = opened();
+    desk.key(KeyCode::Down);
+    assert_eq!(asked(&desk.control('o')), [Question::ModelDetails(dev())]);
+    let told = |desk: &mut Desk, model: &str| {
+        let (model, result) = (ModelName::new(model), Ok(Box::new(fake::details(model))));
+        desk.event(Event::Answer(Answer::ModelDetails { model, result }));
+    };
+    told(&mut desk, "nano");
+    assert!(desk.state.models.page().is_some_and(|page| page.details.is_none()), "it is another's");
+    told(&mut desk, "flux1-dev");
+    assert!(desk.state.models.page().is_some_and(|page| page.details.is_some()));
+    desk.key(KeyCode::End);
+    let last = desk.state.models.page().map(|page| page.first);
+    desk.key(KeyCode::PageDown);
+    assert_eq!(desk.state.models.page().map(|page| page.first), last, "not beyond its end");
+    assert_eq!(desk.state.models.chosen().map(|model| &model.info.name), Some(&dev()), "the list stays");
+    assert_eq!(asked(&desk.control('w')), [Question::ModelDetails(dev())], "another page");
+    assert_eq!(asked(&desk.control('w')), [], "the same closes it");
+    assert!(desk.state.models.page().is_none() && desk.state.models.is_open());
+    desk.control('o');
+    desk.key(KeyCode::Esc);
+    assert!(desk.state.models.page().is_none() && desk.state.models.is_open());
+}
+
+#[test]
+fn without_a_worker_each_says_so() {
+    for key in ['v', 'd', 'o', 'w'] {
+        let mut desk = opened();
+        let retry_at = desk.now + Duration::from_secs(1);
+        desk.event(Event::News(News::Down { reason: "it ended".into(), retry_at }));
+        assert_eq!(asked(&desk.control(key)), [], "{key}");
+        assert!(notice(&desk).contains("there is no worker"), "{key}: {}", notice(&desk));
+    }
 }

@@ -1,6 +1,7 @@
 //! The picker of models, and a fetch as it is seen without it.
 
 use crossterm::event::KeyCode::{self, Char, Down, Enter, F};
+use crossterm::event::{KeyEvent, KeyModifiers};
 
 use super::*;
 use crate::wire::message::{FetchState, ModelFetch};
@@ -62,6 +63,46 @@ fn a_fetch_that_runs_one_that_waits_and_one_that_failed() {
 #[test]
 fn a_filter_and_what_is_wrong_with_a_persons_own() {
     each_size("models_filtered", |state| press(state, &[Char('Y'), Char('o'), Char('u'), Char('r')]));
+}
+
+fn control(state: &mut State, letter: char) {
+    let key = KeyEvent::new(Char(letter), KeyModifiers::CONTROL);
+    take(state, Event::Input(Input::Key(key)));
+}
+
+#[test]
+fn a_check_that_runs_and_one_that_found_something() {
+    each_size("models_checking", |state| {
+        let running = fake::checking("flux1-schnell", 4_100_000_000, 34_172_000_000);
+        take(state, Event::News(News::Event(message::Event::Check(running))));
+        take(state, Event::News(News::Event(message::Event::Check(fake::checked("flux1-dev", 2, 1)))));
+        press(state, &[Down]);
+    });
+    each_size("models_checked", |state| {
+        take(state, Event::News(News::Event(message::Event::Check(fake::checked("nano", 3, 0)))));
+    });
+}
+
+#[test]
+fn the_question_before_a_removal() {
+    each_size("models_removal", |state| {
+        press(state, &[Down]);
+        let (model, result) = (ModelName::new("flux1-dev"), Ok(Box::new(fake::removal("flux1-dev"))));
+        take(state, Event::Answer(Answer::RemovalPlanned { model, result }));
+    });
+}
+
+#[test]
+fn what_a_model_is_and_where() {
+    for (name, key) in [("models_what", 'o'), ("models_where", 'w')] {
+        each_size(name, |state| {
+            press(state, &[Down]);
+            take(state, Event::News(News::Event(message::Event::Check(fake::checked("flux1-dev", 1, 1)))));
+            control(state, key);
+            let (model, result) = (ModelName::new("flux1-dev"), Ok(Box::new(fake::details("flux1-dev"))));
+            take(state, Event::Answer(Answer::ModelDetails { model, result }));
+        });
+    }
 }
 
 #[test]

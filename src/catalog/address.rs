@@ -1,11 +1,12 @@
 //! How a person writes a published file's place: `hf:ORG/NAME/PATH`, or with a revision `hf:ORG/NAME@REVISION/PATH`.
 //!
+//! `hf` is Hugging Face, `ms` ModelScope. On the command line and as a part in `models.toml` the form is the same.
 //! Everything here ends up in URLs and in the names of files, so it is checked letter by letter before either is made.
 
 use std::fmt;
 use std::str::FromStr;
 
-use crate::catalog::{Hub, Place};
+use super::published::{Hub, Place};
 
 /// Longer names and paths are no hub's.
 const LENGTH_MAX: usize = 1024;
@@ -91,7 +92,7 @@ impl FromStr for Place {
 }
 
 /// Whether the text can be one name of a file below a folder, without any sense to a shell or a file system.
-pub(super) fn is_plain_name(text: &str) -> bool {
+pub(crate) fn is_plain_name(text: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     !text.is_empty() && text.len() <= 128 && !text.starts_with('.') && text.chars().all(plain)
 }

@@ -1,0 +1,74 @@
+//! Why a job cannot be: the field, the value, and what would work.
+
+use super::{
+    COUNT_MAX, GUIDANCE_MAX, LORAS_MAX, PROMPT_BYTES, SIZE_MAX, SIZE_MULTIPLE, STEPS_MAX, STRENGTH_MAX,
+};
+
+/// Why a value cannot be part of a job: the field, the value, and what would work.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum JobError {
+    /// Nothing but white space.
+    #[error("the prompt is empty: type what to draw")]
+    EmptyPrompt,
+    /// Longer than [`PROMPT_BYTES`].
+    #[error("the prompt has {bytes} bytes; at most {PROMPT_BYTES} are accepted")]
+    LongPrompt {
+        /// Its length.
+        bytes: usize,
+    },
+    /// A width or height outside its range or off the grid.
+    #[error(
+        "{side} {value} cannot be drawn: it must be a multiple of {SIZE_MULTIPLE} from \
+         {SIZE_MULTIPLE} to {SIZE_MAX}; the nearest is {nearest}"
+    )]
+    Size {
+        /// `width` or `height`.
+        side: &'static str,
+        /// What was asked.
+        value: u32,
+        /// The nearest value that works.
+        nearest: u32,
+    },
+    /// No steps, or too many.
+    #[error("steps {0} is out of range: 1 to {STEPS_MAX}")]
+    Steps(u32),
+    /// Not a finite number from 0 to [`GUIDANCE_MAX`].
+    #[error("guidance {0} is out of range: 0 to {GUIDANCE_MAX}")]
+    Guidance(f32),
+    /// No pictures, or too many.
+    #[error("count {0} is out of range: 1 to {COUNT_MAX}")]
+    Count(u32),
+    /// Not a whole number from 0 to 2⁶⁴−1, nor -1.
+    #[error("seed {0:?} is not a whole number from 0 to {max}, nor -1 for a random one", max = u64::MAX)]
+    Seed(String),
+    /// A tag in the prompt that is like one of a LoRA.
+    #[error("the prompt's {tag:?} is no tag of a LoRA: {reason}")]
+    LoraTag {
+        /// The tag.
+        tag: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// Nothing but tags.
+    #[error("the prompt has only tags of LoRAs: type also what to draw")]
+    OnlyTags,
+    /// No name, or too long a one.
+    #[error("{0:?} names no LoRA: give its name or its file")]
+    LoraName(String),
+    /// Not a number from -[`STRENGTH_MAX`] to [`STRENGTH_MAX`].
+    #[error(
+        "the LoRA {name} cannot have strength {strength}: -{STRENGTH_MAX} to {STRENGTH_MAX}; 1 is usual, 0 is none"
+    )]
+    LoraStrength {
+        /// Which.
+        name: String,
+        /// What was asked.
+        strength: f32,
+    },
+    /// Too many.
+    #[error("{0} LoRAs are more than a picture can have: {LORAS_MAX}")]
+    Loras(usize),
+    /// Not SHA-256 in lower case.
+    #[error("{0:?} is not the hash of a LoRA: 64 hexadecimal digits")]
+    LoraHash(String),
+}

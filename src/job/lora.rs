@@ -1,0 +1,335 @@
+//! The LoRAs of a job: which files at which strengths, from the command line and from tags in the prompt.
+//!
+//! A tag is `<lora:NAME>` or `<lora:NAME:STRENGTH>`, as in A1111 and its kin. It stays in the prompt, so that a job can be
+//! repeated and edited as it was typed; the encoders read the text without it ([`Tagged`]).
+
+use std::fmt;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::JobError;
+
+/// The most LoRAs of one job.
+pub const LORAS_MAX: usize = 64;
+/// The largest strength, either way.
+pub const STRENGTH_MAX: f32 = 100.0;
+/// The longest name or path of a LoRA, in bytes.
+const FILE_BYTES: usize = 4096;
+const BEGIN: &str = "<lora:";
+
+/// SHA-256 of a LoRA's file, in hexadecimal.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct LoraHash(String);
+
+impl LoraHash {
+    /// Of a digest.
+    #[must_use]
+    pub fn new(digest: [u8; 32]) -> Self {
+        Self(digest.iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+
+    /// All 64 digits.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The first ten digits, as other tools show it.
+    #[must_use]
+    pub fn short(&self) -> &str {
+        &self.0[..10]
+    }
+}
+
+impl TryFrom<String> for LoraHash {
+    type Error = JobError;
+    fn try_from(text: String) -> Result<Self, JobError> {
+        let fits = text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        if fits { Ok(Self(text)) } else { Err(JobError::LoraHash(text)) }
+    }
+}
+
+impl From<LoraHash> for String {
+    fn from(hash: LoraHash) -> Self {
+        hash.0
+    }
+}
+
+/// A LoRA that is asked for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "RawLora")]
+pub struct LoraChoice {
+    file: String,
+    strength: f32,
+    /// The content that the file must have: of a picture that is drawn again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hash: Option<LoraHash>,
+}
+
+#[derive(Deserialize)]
+struct RawLora {
+    file: String,
+    strength: f32,
+    #[serde(default)]
+    hash: Option<LoraHash>,
+}
+
+impl TryFrom<RawLora> for LoraChoice {
+    type Error = JobError;
+    fn try_from(raw: RawLora) -> Result<Self, JobError> {
+        Ok(Self { hash: raw.hash, ..Self::new(raw.file, raw.strength)? })
+    }
+}
+
+impl LoraChoice {
+    /// A file's name in the folders of LoRAs, or its whole path; how much of it is added.
+    ///
+    /// # Errors
+    /// [`JobError::LoraName`] or [`JobError::LoraStrength`].
+    pub fn new(file: impl Into<String>, strength: f32) -> Result<Self, JobError> {
+        let file = file.into();
+        if file.trim().is_empty() || file.len() > FILE_BYTES {
+            return Err(JobError::LoraName(file.chars().take(100).collect()));
+        }
+        if !(-STRENGTH_MAX..=STRENGTH_MAX).contains(&strength) {
+            return Err(JobError::LoraStrength { name: file, strength });
+        }
+        Ok(Self { file, strength, hash: None })
+    }
+
+    /// The name or the path, as it was asked for.
+    #[must_use]
+    pub fn file(&self) -> &str {
+        &self.file
+    }
+
+    /// The path, when it is one.
+    #[must_use]
+    pub fn as_path(&self) -> Option<&Path> {
+        Some(Path::new(&self.file)).filter(|path| path.is_absolute())
+    }
+
+    /// What a person calls it: the file's name without its ending.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        name(&self.file)
+    }
+
+    /// How much of it is added: 1 for as much as it was trained for, 0 for nothing.
+    #[must_use]
+    pub fn strength(&self) -> f32 {
+        self.strength
+    }
+}
+
+impl std::str::FromStr for LoraChoice {
+    type Err = JobError;
+    /// `FILE[:STRENGTH]`: what is behind the last colon is a strength if it is a number.
+    fn from_str(text: &str) -> Result<Self, JobError> {
+        match text.rsplit_once(':').map(|(file, strength)| (file, strength.trim().parse())) {
+            Some((file, Ok(strength))) => Self::new(file, strength),
+            _ => Self::new(text, 1.0),
+        }
+    }
+}
+
+impl fmt::Display for LoraChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.name(), self.strength)
+    }
+}
+
+/// A LoRA that a picture was drawn with.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct UsedLora {
+    /// What it was asked for by: a name or a whole path.
+    pub file: String,
+    /// Of the file's content.
+    pub hash: LoraHash,
+    /// How much of it was added.
+    pub strength: f32,
+    /// Whether a tag in the prompt asked for it.
+    pub tagged: bool,
+    /// What of it was not used.
+    #[serde(default, skip_serializing_if = "Unapplied::is_empty")]
+    pub unapplied: Unapplied,
+}
+
+/// The name of a LoRA's file without its folders and its ending.
+fn name(file: &str) -> &str {
+    let file = file.rsplit('/').next().unwrap_or(file);
+    file.strip_suffix(".safetensors").unwrap_or(file)
+}
+
+impl UsedLora {
+    /// What a person calls it.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        name(&self.file)
+    }
+
+    /// The same, to be asked for again: this content and no other.
+    ///
+    /// # Errors
+    /// When its values are none that can be asked for.
+    pub fn again(&self) -> Result<LoraChoice, JobError> {
+        Ok(LoraChoice { hash: Some(self.hash.clone()), ..LoraChoice::new(self.file.clone(), self.strength)? })
+    }
+}
+
+/// Tensors of a LoRA that belong to no layer of the model.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unapplied {
+    /// How many.
+    pub count: usize,
+    /// Of how many in the file.
+    pub of: usize,
+    /// The first of them.
+    pub examples: Vec<String>,
+}
+
+impl Unapplied {
+    /// Whether all of the file was used.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+}
+
+/// A prompt with its tags taken out.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Tagged {
+    /// What the encoders read.
+    pub text: String,
+    /// What the tags ask for, in order.
+    pub loras: Vec<LoraChoice>,
+    /// Where in the text something was taken out, and how many bytes.
+    gaps: Vec<(usize, usize)>,
+}
+
+impl Tagged {
+    /// # Errors
+    /// [`JobError::LoraTag`] for a tag that cannot be understood.
+    pub fn read(prompt: &str) -> Result<Self, JobError> {
+        let mut tagged = Self::default();
+        let mut rest = prompt;
+        while let Some((before, behind)) = rest.split_once(BEGIN) {
+            let wrong = |reason| {
+                let tag = format!("{BEGIN}{}", behind.chars().take(40).collect::<String>());
+                JobError::LoraTag { tag, reason }
+            };
+            let (inside, more) = behind.split_once('>').ok_or_else(|| wrong("it has no end, >"))?;
+            tagged.loras.push(of_tag(inside).map_err(|error| match error {
+                Some(error) => error,
+                None => wrong("it is <lora:NAME> or <lora:NAME:STRENGTH>"),
+            })?);
+            tagged.text += before;
+            // Of the blanks on both sides one is enough, and at an end none.
+            let spaced = tagged.text.is_empty() || tagged.text.ends_with(char::is_whitespace);
+            let kept = if spaced { more.trim_start_matches([' ', '\t']) } else { more };
+            let taken = BEGIN.len() + inside.len() + 1 + (more.len() - kept.len());
+            tagged.gaps.push((tagged.text.len(), taken));
+            rest = kept;
+        }
+        tagged.text += rest;
+        if !tagged.loras.is_empty() {
+            tagged.text.truncate(tagged.text.trim_end().len());
+        }
+        Ok(tagged)
+    }
+
+    /// Where in the prompt a place in the text is, in bytes.
+    #[must_use]
+    pub fn in_prompt(&self, at: usize) -> usize {
+        at + self.gaps.iter().take_while(|(gap, _)| *gap <= at).map(|(_, taken)| taken).sum::<usize>()
+    }
+}
+
+/// What stands between `<lora:` and `>`; `None` for an error of form.
+fn of_tag(inside: &str) -> Result<LoraChoice, Option<JobError>> {
+    let (name, strength) = match inside.split_once(':') {
+        None => (inside, 1.0),
+        Some((name, strength)) => (name, strength.trim().parse().map_err(|_| None)?),
+    };
+    LoraChoice::new(name.trim(), strength).map_err(Some)
+}
+
+/// # Errors
+/// [`JobError::Loras`] for more than [`LORAS_MAX`].
+pub fn check_loras(count: usize) -> Result<(), JobError> {
+    if count <= LORAS_MAX { Ok(()) } else { Err(JobError::Loras(count)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(prompt: &str) -> (String, Vec<String>) {
+        let tagged = Tagged::read(prompt).expect("it can be understood");
+        (tagged.text, tagged.loras.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn tags_are_taken_out_with_the_blank_that_they_leave() {
+        let all = [
+            ("a fox", "a fox", &[][..]),
+            ("a fox <lora:ink:0.8>", "a fox", &["ink:0.8"]),
+            ("<lora:ink> a fox", "a fox", &["ink:1"]),
+            ("a fox <lora:ink:-0.5> in snow", "a fox in snow", &["ink:-0.5"]),
+            ("a<lora:水墨:1>b <lora:b/c.safetensors:2>", "ab", &["水墨:1", "c:2"]),
+            ("a, <lora:x:1>, b", "a, , b", &["x:1"]),
+            ("a fox  ", "a fox  ", &[]),
+            ("<lora:x>", "", &["x:1"]),
+            ("1 < 2, <loa:x> and <LORA:x>", "1 < 2, <loa:x> and <LORA:x>", &[]),
+        ];
+        for (prompt, text, loras) in all {
+            assert_eq!(read(prompt), (text.to_owned(), loras.iter().map(ToString::to_string).collect()));
+        }
+    }
+
+    #[test]
+    fn places_in_the_text_are_found_in_the_prompt() {
+        let prompt = "a <lora:x:1> red <lora:猫:0.5>fox and more";
+        let tagged = Tagged::read(prompt).expect("two tags");
+        assert_eq!(tagged.text, "a red fox and more");
+        for word in ["red", "fox", "and", "more"] {
+            let at = tagged.text.find(word).expect("it is there");
+            assert_eq!(tagged.in_prompt(at), prompt.find(word).expect("it is there"), "{word}");
+        }
+    }
+
+    #[test]
+    fn tags_that_cannot_be_understood_are_refused() {
+        for prompt in
+            ["a <lora:x", "a <lora:>", "<lora:x:strong>", "<lora:x:1:2>", "<lora:x:NaN>", "<lora:x:1e9>"]
+        {
+            let error = Tagged::read(prompt).expect_err(prompt).to_string();
+            assert!(error.contains("LoRA"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_strength_is_what_is_behind_the_last_colon_if_it_is_a_number() {
+        let read = |text: &str| text.parse::<LoraChoice>().map(|it| (it.file.clone(), it.strength));
+        assert_eq!(read("/a b/x.safetensors:0.8"), Ok(("/a b/x.safetensors".to_owned(), 0.8)));
+        assert_eq!(read("x"), Ok(("x".to_owned(), 1.0)));
+        assert_eq!(read("/a:b/x"), Ok(("/a:b/x".to_owned(), 1.0)));
+        assert_eq!(read("x:-2"), Ok(("x".to_owned(), -2.0)));
+        assert!(read("x:inf").is_err() && read(":1").is_err() && read("").is_err());
+        let named = LoraChoice::new("/模型/水墨.safetensors", 0.5).expect("it is one");
+        assert_eq!((named.name(), named.to_string().as_str()), ("水墨", "水墨:0.5"));
+    }
+
+    #[test]
+    fn a_hash_is_64_digits() {
+        let hash = LoraHash::new([0xab; 32]);
+        assert_eq!((hash.short(), hash.as_str().len()), ("ababababab", 64));
+        assert!(LoraHash::try_from("AB".repeat(32)).is_err() && LoraHash::try_from(String::new()).is_err());
+        let choice = LoraChoice { hash: Some(hash), ..LoraChoice::new("x", 0.25).expect("it is one") };
+        let text = serde_json::to_string(&choice).expect("it is JSON");
+        assert_eq!(serde_json::from_str::<LoraChoice>(&text).expect("ours"), choice);
+        assert!(serde_json::from_str::<LoraChoice>(r#"{"file":"x","strength":1000}"#).is_err());
+    }
+}

@@ -1,0 +1,111 @@
+//! Why the worker does not carry a request out: for a person to read, with what would help.
+
+use serde::{Deserialize, Serialize};
+
+use crate::device::NoDevice;
+use crate::job::{JobId, PictureId};
+use crate::model::ModelName;
+
+/// Why a request was not carried out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum Refusal {
+    /// The peers speak different versions.
+    #[error(
+        "this is flux-tui {client} (protocol {client_protocol}) and the running worker is \
+         {worker} (protocol {worker_protocol}); end the worker with `flux-tui worker stop` of its version"
+    )]
+    Version {
+        /// The caller's version.
+        client: String,
+        /// The caller's protocol.
+        client_protocol: u32,
+        /// The worker's version.
+        worker: String,
+        /// The worker's protocol.
+        worker_protocol: u32,
+    },
+    /// A request before `Hello`.
+    #[error("the first message of a connection must be a greeting")]
+    NoHello,
+    /// No such model.
+    #[error("there is no model {name:?}; there is {known}")]
+    UnknownModel {
+        /// What was asked.
+        name: String,
+        /// The models that there are, for a person.
+        known: String,
+    },
+    /// A model that is known, and of which something is not here: what, and what to do.
+    #[error("{0}")]
+    LackingModel(String),
+    /// A LoRA of the job that cannot be used: which, and why.
+    #[error("{0}")]
+    Lora(String),
+    /// To `FetchModel`: all of it is here.
+    #[error("nothing is missing of {0}")]
+    NothingToFetch(ModelName),
+    /// To `CancelFetch`.
+    #[error("{0} is not being fetched")]
+    NotFetching(ModelName),
+    /// To `VerifyModel`: none of it is a file.
+    #[error("{0} has no files here that could be checked")]
+    NothingToCheck(ModelName),
+    /// To `CancelCheck`.
+    #[error("{0} is not being checked")]
+    NotChecking(ModelName),
+    /// To `PlanRemoval` and `RemoveModel`.
+    #[error("{model} is not removed: {reason}")]
+    NotRemoved {
+        /// Which model.
+        model: ModelName,
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// The job asks for a device that this machine lacks.
+    #[error(transparent)]
+    NoDevice(NoDevice),
+    /// No such job, or one that has ended.
+    #[error("job {0} is neither queued nor running")]
+    UnknownJob(JobId),
+    /// To `Edit`: a picture of it is there or being drawn, and says what the job says.
+    #[error("job {0} has been begun, so it stays what it is; duplicate it, or cancel it and add another")]
+    Begun(JobId),
+    /// To `Retry`.
+    #[error("job {0} has not failed, so there is nothing to try again")]
+    NotFailed(JobId),
+    /// To `Duplicate`.
+    #[error("there is no job {0} in the library")]
+    NoJob(JobId),
+    /// No such picture.
+    #[error("there is no picture {0} in the library")]
+    UnknownPicture(PictureId),
+    /// The library could not be read or written: nothing was accepted.
+    #[error("the library could not be used: {0}")]
+    Library(String),
+    /// A picture's file could not be read.
+    #[error("{path} could not be read: {reason}")]
+    File {
+        /// Which file.
+        path: String,
+        /// What the system said.
+        reason: String,
+    },
+    /// So much waits already that a client could not be shown more.
+    #[error("{jobs} jobs wait already; wait until some are drawn, or cancel some")]
+    QueueFull {
+        /// Jobs that wait.
+        jobs: usize,
+    },
+    /// To `CountTokens`, when the same client has asked again before this was begun.
+    #[error("a newer text was sent to be counted")]
+    Superseded,
+    /// The tokenizers of a model could not be read.
+    #[error("the tokenizers could not be used: {0}")]
+    Tokenizer(String),
+    /// The message could not be understood.
+    #[error("the message could not be understood: {0}")]
+    Malformed(String),
+    /// The worker is ending.
+    #[error("the worker is ending")]
+    Stopping,
+}
