@@ -229,11 +229,7 @@ impl Job {
         check_steps(steps)?;
         check_guidance(guidance)?;
         check_count(count)?;
-        let tagged = Tagged::read(prompt.as_str())?;
-        check_loras(tagged.loras.len())?;
-        if tagged.text.trim().is_empty() {
-            return Err(JobError::OnlyTags);
-        }
+        check_tags(&prompt)?;
         let (device, load, loras) = (DeviceChoice::default(), LoadOptions::default(), Vec::new());
         Ok(Self { prompt, model, size, steps, guidance, seed, count, device, load, loras })
     }
@@ -282,6 +278,16 @@ impl Job {
     pub fn count(&self) -> u32 {
         self.count
     }
+}
+
+/// Whether a prompt's tags can be understood, and leave something to draw.
+///
+/// # Errors
+/// [`JobError::LoraTag`] and what else is wrong with one; [`JobError::Loras`], [`JobError::OnlyTags`].
+pub fn check_tags(prompt: &Prompt) -> Result<(), JobError> {
+    let tagged = Tagged::read(prompt.as_str())?;
+    check_loras(tagged.loras.len())?;
+    if tagged.text.trim().is_empty() { Err(JobError::OnlyTags) } else { Ok(()) }
 }
 
 /// # Errors

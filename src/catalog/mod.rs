@@ -76,12 +76,13 @@ pub fn base_of(guidance: bool) -> &'static str {
 pub struct Catalog {
     entries: Vec<Entry>,
     folders: Vec<PathBuf>,
+    lora_folders: Vec<PathBuf>,
 }
 
 impl Default for Catalog {
     /// The program's own models.
     fn default() -> Self {
-        Self { entries: built_in().to_vec(), folders: Vec::new() }
+        Self { entries: built_in().to_vec(), folders: Vec::new(), lora_folders: Vec::new() }
     }
 }
 
@@ -112,6 +113,12 @@ impl Catalog {
     #[must_use]
     pub fn folders(&self) -> &[PathBuf] {
         &self.folders
+    }
+
+    /// Folders in which a person keeps LoRAs.
+    #[must_use]
+    pub fn lora_folders(&self) -> &[PathBuf] {
+        &self.lora_folders
     }
 
     /// The model of that name.

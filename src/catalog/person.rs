@@ -3,6 +3,7 @@
 //!
 //! ```toml
 //! folders = ["/data/ComfyUI/models"]          # whatever is in them is known by its content
+//! lora_folders = ["/data/loras"]              # LoRAs are known by their names there
 //!
 //! [[model]]
 //! name = "mine"
@@ -58,7 +59,7 @@ pub(super) fn load(directory: &Path, catalog: &mut Catalog) -> Vec<ConfigProblem
 
 /// Adds what is right of the file's text; `path` is for the messages.
 pub(super) fn parse(text: &str, path: &Path, catalog: &mut Catalog) -> Vec<ConfigProblem> {
-    let Catalog { entries, folders } = catalog;
+    let Catalog { entries, folders, lora_folders } = catalog;
     let mut problems = Vec::new();
     let mut problem = |offset: usize, message: String| {
         let before = &text.as_bytes()[..offset.min(text.len())];
@@ -97,9 +98,14 @@ pub(super) fn parse(text: &str, path: &Path, catalog: &mut Catalog) -> Vec<Confi
         if key.get_ref() == "file" {
             continue;
         }
-        if key.get_ref() == "folders" {
-            match paths(value) {
-                Ok(paths) => folders.extend(paths),
+        let list = match key.get_ref().as_ref() {
+            "folders" => Some(&mut *folders),
+            "lora_folders" => Some(&mut *lora_folders),
+            _ => None,
+        };
+        if let Some(list) = list {
+            match paths(key.get_ref(), value) {
+                Ok(paths) => list.extend(paths),
                 Err(message) => problem(value.span().start, message),
             }
             continue;
@@ -108,7 +114,10 @@ pub(super) fn parse(text: &str, path: &Path, catalog: &mut Catalog) -> Vec<Confi
         let Some(models) = models else {
             problem(
                 key.span().start,
-                format!("{:?} is not known here; there are folders, [[model]] and [[file]]", key.get_ref()),
+                format!(
+                    "{:?} is not known here; there are folders, lora_folders, [[model]] and [[file]]",
+                    key.get_ref()
+                ),
             );
             continue;
         };
@@ -248,9 +257,9 @@ fn ids(key: &str, value: &Value<'_>, license: &str) -> Result<Vec<String>, Strin
 }
 
 /// Folders to look in.
-fn paths(value: &Value<'_>) -> Result<Vec<PathBuf>, String> {
-    let list = value.get_ref().as_array().ok_or_else(|| wrong("folders", value, "a list of whole paths"))?;
-    list.iter().map(|value| path("folders", value)).collect()
+fn paths(key: &str, value: &Value<'_>) -> Result<Vec<PathBuf>, String> {
+    let list = value.get_ref().as_array().ok_or_else(|| wrong(key, value, "a list of whole paths"))?;
+    list.iter().map(|value| path(key, value)).collect()
 }
 
 fn wrong(key: &str, value: &Value<'_>, allowed: &str) -> String {
@@ -344,10 +353,11 @@ mod tests {
     #[test]
     fn folders_and_the_length_of_text_are_read() {
         let mut catalog = Catalog::default();
-        let text = "folders = [\"/data/模型 库\", \"/b\"]\n[[model]]\nname = \"long\"\nbase = \"flux1-schnell\"\n\
+        let text = "folders = [\"/data/模型 库\", \"/b\"]\nlora_folders = [\"/l\"]\n[[model]]\nname = \"long\"\nbase = \"flux1-schnell\"\n\
                     t5_tokens = 512\n";
         assert_eq!(parse(text, Path::new("models.toml"), &mut catalog), []);
         assert_eq!(catalog.folders(), [Path::new("/data/模型 库"), Path::new("/b")]);
+        assert_eq!(catalog.lora_folders(), [Path::new("/l")]);
         let long = catalog.find(&ModelName::new("long")).expect("it is there");
         assert_eq!((long.info.limits.t5, long.info.defaults.steps), (512, 4));
         let (_, problems) =

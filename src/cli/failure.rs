@@ -82,6 +82,9 @@ pub(super) enum Failure {
     /// A file is not a PNG that can be read.
     #[error("{path}: {source}", path = path.display())]
     Png { path: PathBuf, source: PngError },
+    /// A picture of `--like` that does not say how it was drawn.
+    #[error("--like {path}: {reason}", path = path.display())]
+    NoRecipe { path: PathBuf, reason: String },
     /// A file is no model, or not a whole one.
     #[error("{path}: {source}", path = path.display())]
     Weights { path: PathBuf, source: WeightsError },
@@ -158,7 +161,10 @@ impl Failure {
             #[cfg(feature = "cuda")]
             Self::Unmeasurable { .. } => 2,
             Self::NoDevice(_)
-            | Self::Client(ClientError::Refused(Refusal::NoDevice(_) | Refusal::LackingModel(_))) => 2,
+            | Self::Client(ClientError::Refused(
+                Refusal::NoDevice(_) | Refusal::LackingModel(_) | Refusal::Lora(_),
+            )) => 2,
+            Self::NoRecipe { .. } => 2,
             Self::Fetch(FetchError::Address(_) | FetchError::Setting { .. }) | Self::NotFetched(_) => 2,
             Self::NoFiles { .. } | Self::Convert(ConvertError::Narrow(_) | ConvertError::Layer { .. }) => 2,
             Self::Cancelled { .. } | Self::Interrupted | Self::Fetch(FetchError::Cancelled) => 130,

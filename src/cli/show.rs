@@ -49,7 +49,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     stdout::write(&text::table(&rows(&args.file, &metadata)))
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     let unreadable = |source| Failure::Read { path: path.to_owned(), source };
     let file = File::open(path).map_err(unreadable)?;
     let too_large = |bytes| Failure::LargeFile { path: path.to_owned(), bytes, max: FILE_MAX };

@@ -106,7 +106,7 @@ mod tests {
     use super::*;
     use crate::device::{Device as Place, LoadOptions};
     use crate::engine::{Draw, Observer, Placement, Report, load};
-    use crate::job::{Prompt, Size};
+    use crate::job::{LoraHash, Prompt, Size};
     use crate::model::{ModelName, Parts, TextLimits};
 
     const STEPS: u32 = 4;
@@ -195,6 +195,14 @@ mod tests {
         assert_eq!(told, nano().numerics(&brief()), "the same when it is loaded again");
         assert_ne!(told, engine.numerics(&Brief { steps: STEPS + 1, ..brief() }));
         let larger = Size::new(64, 64).expect("a size");
+        let lora = |byte, strength| {
+            let (name, path, hash) = ("ink".to_owned(), "/ink".into(), LoraHash::new([byte; 32]));
+            Brief { loras: vec![LoraFile { name, path, hash, strength }], ..brief() }
+        };
+        let with = engine.numerics(&lora(1, 0.5));
+        assert!(with != told && with.starts_with(&told), "{with}");
+        assert_ne!(with, engine.numerics(&lora(2, 0.5)), "another file");
+        assert_ne!(with, engine.numerics(&lora(1, 0.6)), "another strength");
         let (one, other) = (numerics("fp32", "a", 32, &[1.0, 0.0]), numerics("fp32", "b", 32, &[1.0, 0.0]));
         assert!(one != other && told.contains("fp32"), "{told}");
         assert!(engine.numerics(&Brief { size: larger, ..brief() }).contains("schedule"));

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::JobError;
+use super::{JobError, Recipe};
 
 /// The most LoRAs of one job.
 pub const LORAS_MAX: usize = 64;
@@ -176,6 +176,20 @@ impl UsedLora {
     /// When its values are none that can be asked for.
     pub fn again(&self) -> Result<LoraChoice, JobError> {
         Ok(LoraChoice { hash: Some(self.hash.clone()), ..LoraChoice::new(self.file.clone(), self.strength)? })
+    }
+}
+
+impl Recipe {
+    /// The prompt with a tag for each LoRA that it has none of: what is typed to draw the same again.
+    #[must_use]
+    pub fn tagged_prompt(&self) -> String {
+        let mut prompt = self.prompt.as_str().to_owned();
+        for lora in self.loras.iter().filter(|lora| !lora.tagged) {
+            // Of a path that a tag cannot hold, the name.
+            let file = if lora.file.contains([':', '>']) { lora.name() } else { &lora.file };
+            prompt += &format!(" {BEGIN}{file}:{}>", lora.strength);
+        }
+        prompt
     }
 }
 

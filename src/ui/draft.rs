@@ -2,7 +2,7 @@
 //! that a job asked for before the worker answers is the one that was on the screen.
 
 use super::pane::parameters::{FieldName, ParametersPane};
-use crate::job::{Job, Prompt, Seed};
+use crate::job::{Job, Prompt, Seed, check_tags};
 
 /// Which seed a job is to have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +51,9 @@ impl Draft {
     /// # Errors
     /// What is wrong with it.
     pub fn check_prompt(&self) -> Result<Prompt, Wrong> {
-        Prompt::new(self.prompt.as_str()).map_err(|error| Wrong { message: error.to_string(), field: None })
+        let prompt = Prompt::new(self.prompt.as_str());
+        let checked = prompt.and_then(|prompt| check_tags(&prompt).map(|()| prompt));
+        checked.map_err(|error| Wrong { message: error.to_string(), field: None })
     }
 
     /// The job.

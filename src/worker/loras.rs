@@ -51,8 +51,8 @@ pub enum UnusableLora {
     },
     /// The file is another than the one that is meant.
     #[error(
-        "the LoRA {name} is another file now: the picture's has the hash {wanted}, and {path} has {found}; find that \
-         file, or draw without --like"
+        "the LoRA {name} is another file now: the picture was drawn with one of hash {wanted}, and {path} has {found}; \
+         put that file back, or name this one with --lora"
     )]
     Changed {
         /// What was asked for.

@@ -43,7 +43,6 @@ mod store;
 mod tokens;
 mod usage;
 mod wanted;
-mod watcher;
 
 use std::fs::File;
 use std::io;

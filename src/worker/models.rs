@@ -210,8 +210,10 @@ impl Models for Catalogued {
     }
 
     fn lora(&self, file: &str) -> Result<Vec<PathBuf>, String> {
-        let places = Places::from_env(&self.paths.data, self.catalog().folders());
-        loras::find(&places.loras, file).map_err(|reason| reason.to_string())
+        let catalog = self.catalog();
+        let usual = Places::from_env(&self.paths.data, catalog.folders()).loras;
+        let folders: Vec<PathBuf> = catalog.lora_folders().iter().cloned().chain(usual).collect();
+        loras::find(&folders, file).map_err(|reason| reason.to_string())
     }
 
     fn keep_converted(

@@ -2,6 +2,8 @@
 //! into the library. It is commanded through one channel and reports through another; what is drawn
 //! next is not its to say.
 
+mod watcher;
+
 use std::any::Any;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -19,7 +21,6 @@ use super::loras::{self, Hashes};
 use super::queue::Work;
 use super::store::Store;
 use super::usage::Ledger;
-use super::watcher::Watcher;
 use super::{Models, WorkerError};
 use crate::device::{Device, LoadOptions};
 use crate::engine::{self, Brief, Draw, Drawn, EngineError, LoraFile, Placement, Planned};
@@ -27,6 +28,7 @@ use crate::job::{Job, JobId, JobState, Picture, Prompt, Recipe, Times, Unapplied
 use crate::library::{Folder, LibraryError, png};
 use crate::model::ModelName;
 use crate::wire::message::{EngineStatus, Preview, Stage};
+use watcher::Watcher;
 
 /// What the thread is told to do.
 #[derive(Debug)]
@@ -87,8 +89,8 @@ struct Painter {
     supplies: Supplies,
     device: Device,
     ledger: Ledger,
-    background: Background,
     hashes: Hashes,
+    background: Background,
 }
 
 /// The loaded model.
@@ -164,7 +166,7 @@ impl Supplies {
         Ok((sender, thread))
     }
 
-    pub(super) fn tell(&self, report: Report) {
+    fn tell(&self, report: Report) {
         // Nobody listens any more when the worker is ending; the library has what matters.
         let _ = self.reports.send(report);
     }
@@ -257,7 +259,7 @@ impl Painter {
         drop(self.supplies.store.ask(move |library| library.set_state(id, &JobState::Running, now)));
         // Found out now rather than after minutes of drawing.
         self.supplies.folder.prepare(&Zoned::now(), work.job.size)?;
-        let mut watcher = Watcher::new((&self.supplies, self.device), work, stop);
+        let mut watcher = Watcher { painter: self, work, stop, told: None, keeper: None, begun: 0 };
         let loras = self.loras(&work.job)?;
         self.load(loaded, &work.job, &mut watcher)?;
         let tagged = work.job.tagged();
@@ -308,7 +310,7 @@ impl Painter {
         watcher: &mut Watcher<'_>,
     ) -> Result<Drawn, Failure> {
         let Some(engine) = loaded else { return Err(Failure::Stopped) };
-        let error = match watcher.draw(&mut *engine.draw, brief) {
+        let error = match watcher.draw(engine, brief) {
             Err(error @ EngineError::OutOfMemory { .. }) => error,
             drawn => return Ok(drawn?),
         };
@@ -322,7 +324,7 @@ impl Painter {
         self.free(loaded);
         self.load_for(loaded, job, picture, foreseen, watcher)?;
         let Some(engine) = loaded else { return Err(Failure::Stopped) };
-        Ok(watcher.draw(&mut *engine.draw, brief)?)
+        Ok(watcher.draw(engine, brief)?)
     }
 
     /// Makes sure that the model is the one that is loaded, as it is asked for.

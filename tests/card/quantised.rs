@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use flux_tui::engine::budget::Residence;
+use flux_tui::engine::cuda::beside::Beside;
 use flux_tui::engine::cuda::flux::Flux;
 use flux_tui::engine::cuda::flux::origin::Origin;
 use flux_tui::engine::cuda::flux::precision::{Precision, Stored};
@@ -88,6 +89,40 @@ fn values_widened_on_the_card_are_those_that_the_host_makes() {
             narrow(&piece, dtype, first, &mut wanted);
             assert!(found == as_bf16(&wanted), "{dtype}, {scale:?}, from {first}");
         }
+    }
+}
+
+#[test]
+fn what_is_widened_beside_what_comes_is_not_overwritten_by_it() {
+    const EACH: usize = 3 << 20;
+    const TENSORS: usize = 7;
+    let Some(gpu) = gpu() else { return };
+    let bytes = |seed: usize| -> Vec<u8> {
+        (0..EACH).map(|at| ((at + seed).wrapping_mul(2_654_435_761) >> 9) as u8 & 0x3b).collect()
+    };
+    let buffer = Buffer::of::<bf16>(&gpu, TENSORS, EACH, "a test").expect("there is memory");
+    // Room for two as they are stored; those that go there themselves come another way.
+    let room = 2 * EACH + (8 << 10);
+    // Rounds follow one another without a pause, as the parts of an encoder do in their slot.
+    for round in 0..3 {
+        let end = buffer.matrix::<u8>(buffer.bytes() - room, 1, room);
+        let beside = Beside::new(&gpu, end).expect("there is a stream");
+        for tensor in 0..TENSORS {
+            let stored = bytes(TENSORS * round + tensor);
+            let piece =
+                Piece { bytes: &stored, scale: Some(Scale::One(0.5 + tensor as f32)), magnitudes: None };
+            let to = buffer.matrix::<bf16>(2 * EACH * tensor, 1, EACH).as_bytes();
+            gpu.load_piece(to, Some(&beside), &piece, Dtype::F8E4M3, 0).expect("it can be brought");
+        }
+    }
+    for tensor in 0..TENSORS {
+        let stored = bytes(2 * TENSORS + tensor);
+        let piece = Piece { bytes: &stored, scale: Some(Scale::One(0.5 + tensor as f32)), magnitudes: None };
+        let mut wanted = vec![0; 2 * EACH];
+        narrow(&piece, Dtype::F8E4M3, 0, &mut wanted);
+        let found =
+            gpu.download(buffer.matrix::<bf16>(2 * EACH * tensor, 1, EACH)).expect("nothing went wrong");
+        assert!(found == as_bf16(&wanted), "tensor {tensor}");
     }
 }
 

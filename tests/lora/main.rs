@@ -2,6 +2,10 @@
 //! own formula, what is taken away leaves nothing, and files that are none are refused with their reason. The files in
 //! `fixtures/` come from `make_fixtures.py`.
 
+mod bad;
 mod beside;
 mod forms;
+#[path = "../home/mod.rs"]
+mod home;
 mod model;
+mod program;

@@ -1,9 +1,9 @@
 //! Several devices: each has its engine, the queue feeds whichever is free, and what is asked for is
 //! what is done.
 
-use flux_tui::client::Client;
+use flux_tui::client::{Client, ClientError};
 use flux_tui::device::{Device, DeviceChoice, NoDevice, PrecisionChoice};
-use flux_tui::job::{Job, JobState, Seed};
+use flux_tui::job::{Job, JobState, LoraChoice, Seed};
 use flux_tui::model::ModelName;
 use flux_tui::usage::{Learned, Observed};
 use flux_tui::wire::message::*;
@@ -26,6 +26,26 @@ fn places(watch: &Watch) -> Vec<(Device, i64)> {
         watch.shown.running.iter().map(|it| (it.progress.device, it.progress.job.0)).collect();
     places.sort_unstable_by_key(|(_, job)| *job);
     places
+}
+
+#[tokio::test]
+async fn a_job_with_a_lora_fails_on_a_card_before_anything_is_loaded_and_the_next_is_drawn() {
+    let place = Place::started_on(&CARDS).await;
+    let mut watch = place.watch().await;
+    let lora = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/lora/fixtures/kohya.safetensors");
+    let lora = LoraChoice::new(lora, 1.0).expect("it is one");
+    let with = job("a").with_loras(vec![lora]).expect("it is one");
+    let id = watch.submit(on(DeviceChoice::Cuda, with.clone())).await.id;
+    let JobState::Failed { reason } = watch.over(id).await.state else { panic!("it failed") };
+    assert!(reason.contains("LoRAs on device cuda") && reason.contains("cpu works"), "{reason}");
+    assert_eq!(place.models.loads(), 0);
+    let id = watch.submit(on(DeviceChoice::Cpu, with)).await.id;
+    assert_eq!(watch.over(id).await.state, JobState::Done);
+    assert_eq!(watch.shown.history[0].recipe.loras[0].strength, 1.0);
+    let gone = LoraChoice::new("/nowhere/gone.safetensors", 1.0).expect("it is one");
+    let refused =
+        watch.client.call(Request::Submit(job("a").with_loras(vec![gone]).expect("it is one"))).await;
+    assert!(matches!(refused, Err(ClientError::Refused(Refusal::Lora(_)))), "{refused:?}");
 }
 
 #[tokio::test]

@@ -39,6 +39,12 @@ fn noon() -> Zoned {
     at("2026-01-02T12:34:56[Europe/Berlin]")
 }
 
+fn used_lora() -> UsedLora {
+    let (file, hash) = ("/模型/水墨.safetensors".to_owned(), LoraHash::new([7; 32]));
+    let unapplied = Unapplied { count: 2, of: 7, examples: vec!["a.alpha".into()] };
+    UsedLora { file, hash, strength: -0.5, tagged: false, unapplied }
+}
+
 fn recipe(job: &Job, seed: u64) -> Recipe {
     Recipe {
         prompt: job.prompt.clone(),
@@ -50,7 +56,7 @@ fn recipe(job: &Job, seed: u64) -> Recipe {
         precision: "fp32".into(),
         cuts: vec![TokenCount { encoder: Encoder::Clip, tokens: 99, limit: 77, cut_at: Some(5), unknown: 2 }],
         times: Times { load: 1.0, encode: 0.1, denoise: 2.5, decode: 0.3 },
-        loras: Vec::new(),
+        loras: if job.loras().is_empty() { Vec::new() } else { vec![used_lora()] },
     }
 }
 
@@ -111,7 +117,13 @@ fn pictures_may_come_in_any_order_and_the_last_to_come_ends_the_job() {
 }
 
 /// What takes a file back to each earlier version, and the version.
-const EARLIER: [(&str, i64); 3] = [
+const EARLIER: [(&str, i64); 5] = [
+    (
+        "ALTER TABLE jobs DROP COLUMN loras; ALTER TABLE pictures DROP COLUMN loras; \
+         ALTER TABLE writing DROP COLUMN loras;",
+        6,
+    ),
+    ("DROP TABLE usage; DROP TABLE cards;", 5),
     ("DROP INDEX jobs_rank; ALTER TABLE jobs DROP COLUMN rank; DROP TABLE queue;", 3),
     ("ALTER TABLE jobs DROP COLUMN vram_budget; ALTER TABLE jobs DROP COLUMN t5;", 2),
     ("ALTER TABLE jobs DROP COLUMN device; ALTER TABLE jobs DROP COLUMN precision;", 1),
@@ -149,6 +161,28 @@ fn brought_up_to_date(back: &[(&str, i64)]) {
     assert_eq!(turned, [open[1].id, open[0].id]);
     let history = library.history(None, 9).expect("it can be read");
     assert_eq!((history.len(), &*history[0].recipe.precision), (1, "fp32"), "the picture's, not the job's");
+}
+
+#[test]
+fn loras_are_kept_of_jobs_and_of_pictures() {
+    let place = Place::new();
+    let asked =
+        vec![used_lora().again().expect("it is one"), LoraChoice::new("ink", 0.8).expect("it is one")];
+    let job = job_of("alpha", "a <lora:soft:1>", Seed::Fixed(7), 2).with_loras(asked).expect("they are few");
+    {
+        let mut library = place.open();
+        let status = library.accept(&job, 7, 0).expect("it is accepted");
+        let (picture, _) = draw(&mut library, &status, 0, &noon());
+        assert_eq!(picture.recipe.loras, [used_lora()]);
+        let fewer = job.clone().with_loras(Vec::new()).expect("there is a tag");
+        let other = library.accept(&fewer, 7, 0).expect("it is accepted").id;
+        assert_eq!(library.edit(other, &job, 7).expect("it is written").expect("it waits").job, job);
+    }
+    let library = place.open();
+    let open = library.unfinished().expect("it can be read");
+    assert_eq!((open.len(), &open[0].job, &open[1].job), (2, &job, &job));
+    let history = library.history(None, 9).expect("it can be read");
+    assert_eq!(history[0].recipe.loras, [used_lora()]);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! [`follow`] with a bar from [`progress`], and what came of it is told by [`report`].
 
 mod follow;
+mod like;
 mod progress;
 mod report;
 pub(super) mod request;

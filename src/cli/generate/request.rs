@@ -1,8 +1,9 @@
 //! From the words of the command line to a [`Job`], through the checks of [`crate::job`].
 
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use super::like;
 use crate::catalog::Catalog;
 use crate::cli::failure::Failure;
 use crate::cli::{load, text};
@@ -16,7 +17,11 @@ use crate::worker::{self, NoModel, Ready, Recogniser};
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Asked {
     /// What to draw; `-` reads it from standard input.
-    prompt: String,
+    #[arg(required_unless_present = "like")]
+    prompt: Option<String>,
+    /// A picture that this program drew: what is not said is as there, its seed and its LoRAs too.
+    #[arg(long, value_name = "PICTURE.png")]
+    like: Option<PathBuf>,
     /// The model's name, or a path with / in it: a transformer's file or folder [default: the first there is].
     #[arg(long, value_name = "M")]
     model: Option<String>,
@@ -32,9 +37,9 @@ pub(in crate::cli) struct Asked {
     /// The embedded guidance, 0 to 100 [default: the model's].
     #[arg(long, value_name = "G", value_parser = guidance, allow_negative_numbers = true)]
     guidance: Option<f32>,
-    /// The seed of the first picture, each further one has the next; -1 draws one at random.
-    #[arg(long, value_name = "N", default_value = "-1", value_parser = seed, allow_negative_numbers = true)]
-    seed: Seed,
+    /// The seed of the first picture, each further one has the next; -1 draws one at random [default: -1].
+    #[arg(long, value_name = "N", value_parser = seed, allow_negative_numbers = true)]
+    seed: Option<Seed>,
     /// How many pictures, 1 to 1000.
     #[arg(long, value_name = "K", default_value = "1", value_parser = count, allow_negative_numbers = true)]
     count: u32,
@@ -49,22 +54,34 @@ pub(in crate::cli) struct Asked {
     load: load::Flags,
 }
 
-/// The job that was asked for; what was not said is the model's default. Where and how it is drawn is the
-/// configuration's when it was not said.
+/// The job that was asked for; what was not said is that of the picture that it is to be like, or else the model's
+/// default. Where and how it is drawn is the configuration's when it was not said.
 pub(in crate::cli) fn job(args: Asked, paths: &Paths) -> Result<Job, Failure> {
-    let text = if args.prompt == "-" { read_prompt(std::io::stdin().lock())? } else { args.prompt };
-    let prompt = Prompt::new(text)?;
-    let model = model(args.model.as_deref(), paths)?;
+    let like = args.like.as_deref().map(like::recipe).transpose()?;
+    let (known, mut loras) = like.as_ref().map(like::parts).transpose()?.unzip();
+    let prompt = match args.prompt.as_deref() {
+        Some("-") => Prompt::new(read_prompt(std::io::stdin().lock())?)?,
+        Some(text) => Prompt::new(text)?,
+        None => known.ok_or(JobError::EmptyPrompt)?,
+    };
+    let model = match (&args.model, &like) {
+        (Some(name), _) => model(Some(name), paths)?,
+        (None, Some(recipe)) => model(Some(recipe.model.as_str()), paths)?,
+        (None, None) => model(None, paths)?,
+    };
     let defaults = model.defaults;
-    let size = Size::new(
-        args.width.unwrap_or(defaults.size.width()),
-        args.height.unwrap_or(defaults.size.height()),
-    )?;
-    let steps = args.steps.unwrap_or(defaults.steps);
-    let guidance = args.guidance.unwrap_or(defaults.guidance);
-    let job = Job::new(prompt, model.name, size, steps, guidance, args.seed, args.count)?;
+    let size = like.as_ref().map_or(defaults.size, |recipe| recipe.size);
+    let size = Size::new(args.width.unwrap_or(size.width()), args.height.unwrap_or(size.height()))?;
+    let steps = like.as_ref().map_or(defaults.steps, |recipe| recipe.steps);
+    let guidance = like.as_ref().map_or(defaults.guidance, |recipe| recipe.guidance);
+    let (steps, guidance) = (args.steps.unwrap_or(steps), args.guidance.unwrap_or(guidance));
+    let seed = args.seed.or(like.map(|recipe| Seed::Fixed(recipe.seed))).unwrap_or(Seed::Random);
+    if !args.loras.is_empty() {
+        loras = Some(args.loras);
+    }
+    let job = Job::new(prompt, model.name, size, steps, guidance, seed, args.count)?;
     let (device, options) = args.load.placed(args.device, paths);
-    Ok(job.placed(device, options).with_loras(args.loras)?)
+    Ok(job.placed(device, options).with_loras(loras.unwrap_or_default())?)
 }
 
 fn model(name: Option<&str>, paths: &Paths) -> Result<ModelInfo, Failure> {

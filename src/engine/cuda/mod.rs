@@ -12,6 +12,7 @@
 //! | [`gpu`] | an opened card: context, stream, kernels |
 //! | [`memory`] | device memory and matrices in it |
 //! | [`host`] | pinned host memory, and files that the card reads where they are |
+//! | [`beside`] | memory that tensors come to while the last are widened |
 //! | `staging` | large copies, filled by all threads |
 //! | [`streaming`] | weights that take turns in slots of device memory |
 //! | [`product`] | matrix products by cublasLt, the algorithm chosen once a shape |
@@ -35,6 +36,7 @@
 #![allow(unsafe_code)] // calls into the driver; every wrapper checks extents before it hands out an address
 
 pub mod attention;
+pub mod beside;
 pub mod budgeted;
 pub mod card;
 pub(in crate::engine) mod converted;

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use half::bf16;
 use rayon::prelude::*;
 
+use super::beside::{Beside, Half};
 use super::error::{CudaError, Result};
 use super::gpu::Gpu;
 use super::memory::{F8, Matrix};
@@ -70,15 +71,15 @@ impl Gpu {
         self.load_beside(to, None, weights, name, shape)
     }
 
-    /// The same, where memory `spare` is free to hold a tensor as it is stored while it is widened: one kernel does it
-    /// then. It is written in the order of everything that computes.
+    /// The same, where there is memory beside `to` to hold a tensor as it is stored: one comes there while the last is
+    /// widened.
     ///
     /// # Errors
     /// As [`Gpu::load`].
     pub fn load_beside(
         &self,
         to: Matrix<'_, bf16>,
-        spare: Option<Matrix<'_, u8>>,
+        beside: Option<&Beside<'_>>,
         weights: &Weights,
         name: &str,
         shape: &[usize],
@@ -89,7 +90,7 @@ impl Gpu {
         let mut at = 0;
         for piece in &pieces {
             let bytes = piece.values(dtype) * size_of::<bf16>();
-            self.load_piece(to.slice_columns(at, bytes), spare, piece, dtype, 0)?;
+            self.load_piece(to.slice_columns(at, bytes), beside, piece, dtype, 0)?;
             at += bytes;
         }
         Ok(())
@@ -109,10 +110,14 @@ impl Gpu {
         self.load_piece(to, None, piece, dtype, first)
     }
 
-    fn load_piece(
+    /// The same, through memory beside `to` where there is some.
+    ///
+    /// # Errors
+    /// What the driver says of a copy.
+    pub fn load_piece(
         &self,
         to: Matrix<'_, u8>,
-        spare: Option<Matrix<'_, u8>>,
+        beside: Option<&Beside<'_>>,
         piece: &Piece<'_>,
         dtype: Dtype,
         first: usize,
@@ -122,7 +127,7 @@ impl Gpu {
             return self.upload_bytes(to, &piece.bytes[first * VALUE..][..to.bytes()]);
         }
         let to = to.as_row();
-        let there = self.widen_there((to, spare), piece, dtype, first)?;
+        let there = self.widen_there(to, beside, piece, dtype, first)?;
         let rest = to.slice_columns(there * VALUE, to.width() - there * VALUE);
         self.make(rest, |at, made| narrow(piece, dtype, first + there + at / VALUE, made))
     }
@@ -152,12 +157,13 @@ impl Gpu {
     }
 
     /// Brings values of fp8 or of ggml's blocks as they are and widens them on the card, so that at most half as many
-    /// bytes cross the bus. They come to the spare memory, or, where that is too small, to the end of `to`, and what
-    /// they become to its front: as many at a time as leave those two apart. Gives how many were widened; the rest is
-    /// not worth a kernel, or has none.
+    /// bytes cross the bus: all at once through the memory beside, if they fit there. Otherwise they come to the end of
+    /// `to`, and what they become to its front: as many at a time as leave those two apart. Gives how many were widened;
+    /// the rest is not worth a kernel, or has none.
     fn widen_there(
         &self,
-        (to, spare): (Matrix<'_, u8>, Option<Matrix<'_, u8>>),
+        to: Matrix<'_, u8>,
+        beside: Option<&Beside<'_>>,
         piece: &Piece<'_>,
         dtype: Dtype,
         first: usize,
@@ -179,28 +185,41 @@ impl Gpu {
         }
         let (count, row) = (to.width() / VALUE, columns / block.values * block.bytes);
         let shape = RowShape { columns, stored: row, scaled: factors.is_some() };
+        let bytes = |from: usize, rows: usize| {
+            &piece.bytes[(first + from) / block.values * block.bytes..][..rows * row]
+        };
+        let widen = |Room { rows, scales, stored }: Room<'_>, from: usize, wide: Matrix<'_, u8>| {
+            let wide = wide.slice_columns(0, VALUE * rows * columns).as_values::<bf16>(columns);
+            if blocks {
+                return self.dequantize(dtype, stored.as_values(row), wide);
+            }
+            let scales = scales.as_values::<f32>(1);
+            match &piece.scale {
+                Some(Scale::Rows { factors, .. }) => {
+                    self.upload(scales, &factors[(first + from) / columns..][..rows])?;
+                }
+                // By a kernel: a copy from ordinary memory might wait for the stream.
+                Some(Scale::One(scale)) => self.fill(scales, *scale)?,
+                None => self.fill(scales, 1.0)?,
+            }
+            self.widen(stored.as_values::<F8>(row), scales, wide)
+        };
+        if count < LEAST {
+            return Ok(0);
+        }
+        let whole = count / columns;
+        let beside = beside.filter(|_| whole > 0);
+        if let Some((half, room)) = beside.and_then(|beside| beside.room(to, whole, shape)) {
+            half.bring(self, room.stored, bytes(0, whole), || widen(room, 0, to))?;
+            return Ok(whole * columns);
+        }
         let mut done = 0;
         while count - done >= LEAST {
-            let left = to.slice_columns(VALUE * done, to.width() - VALUE * done);
-            let Some(Room { rows, scales, stored }) = Room::of(left, spare, shape) else { break };
-            let wide = to.slice_columns(VALUE * done, VALUE * rows * columns).as_values::<bf16>(columns);
-            let bytes = &piece.bytes[(first + done) / block.values * block.bytes..][..rows * row];
-            self.upload_bytes(stored, bytes)?;
-            if blocks {
-                self.dequantize(dtype, stored.as_values(row), wide)?;
-            } else {
-                let scales = scales.as_values::<f32>(1);
-                match (factors, &piece.scale) {
-                    (Some(factors), _) => {
-                        self.upload(scales, &factors[(first + done) / columns..][..rows])?;
-                    }
-                    // By a kernel: a copy from ordinary memory might wait for the stream.
-                    (None, Some(Scale::One(scale))) => self.fill(scales, *scale)?,
-                    (None, _) => self.fill(scales, 1.0)?,
-                }
-                self.widen(stored.as_values::<F8>(row), scales, wide)?;
-            }
-            done += rows * columns;
+            let rest = to.slice_columns(VALUE * done, to.width() - VALUE * done);
+            let Some(room) = Room::within(rest, shape) else { break };
+            self.upload_bytes(room.stored, bytes(done, room.rows))?;
+            widen(room, done, rest)?;
+            done += room.rows * columns;
         }
         Ok(done)
     }
@@ -257,7 +276,7 @@ const ROW: usize = 4096;
 const ALIGNED: usize = 16;
 
 /// A row of values that are widened.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 struct RowShape {
     /// Values of it.
     columns: usize,
@@ -267,7 +286,24 @@ struct RowShape {
     scaled: bool,
 }
 
+impl RowShape {
+    /// Bytes of the scales of so many rows.
+    fn scales(self, rows: usize) -> usize {
+        size_of::<f32>() * if self.scaled { rows } else { 1 }
+    }
+}
+
+impl Beside<'_> {
+    /// Where so many rows find room beside `to`.
+    fn room(&self, to: Matrix<'_, u8>, rows: usize, shape: RowShape) -> Option<(&Half, Room<'_>)> {
+        let before = shape.scales(rows).next_multiple_of(ALIGNED);
+        let (half, memory) = self.half(to, before + rows * shape.stored)?;
+        Some((half, Room::at(memory, before, rows, shape)))
+    }
+}
+
 /// Where values lie as they are stored while they are widened.
+#[derive(Clone, Copy)]
 struct Room<'a> {
     rows: usize,
     /// One number, or one a row.
@@ -276,26 +312,19 @@ struct Room<'a> {
 }
 
 impl<'a> Room<'a> {
-    /// For values that become `to`: in the spare memory if all of them fit there, else at the end of `to`. `None` where
-    /// not even one row does.
-    fn of(to: Matrix<'a, u8>, spare: Option<Matrix<'a, u8>>, row: RowShape) -> Option<Self> {
-        let RowShape { columns, stored, scaled } = row;
-        let numbers = |rows: usize| size_of::<f32>() * if scaled { rows } else { 1 };
-        let before = |rows| numbers(rows).next_multiple_of(ALIGNED);
-        let whole = to.width() / (2 * columns);
-        let fits = |spare: &Matrix<'_, u8>| {
-            spare.width() >= before(whole) + whole * stored && spare.at().is_multiple_of(ALIGNED as u64)
-        };
-        let (within, rows, from) = match spare.filter(fits) {
-            Some(spare) => (spare, whole, before(whole)),
-            None => {
-                let row = 2 * columns + stored + if scaled { size_of::<f32>() } else { 0 };
-                let rows = to.width().saturating_sub(4 * ALIGNED) / row;
-                (to, rows, (to.width() - rows * stored) / ALIGNED * ALIGNED)
-            }
-        };
-        let scales = within.slice_columns(from - before(rows), numbers(rows));
-        (rows > 0).then(|| Self { rows, scales, stored: within.slice_columns(from, rows * stored) })
+    /// At the end of the memory that they are widened to; `None` where not even one row finds room.
+    fn within(to: Matrix<'a, u8>, shape: RowShape) -> Option<Self> {
+        let RowShape { columns, stored, scaled } = shape;
+        let row = 2 * columns + stored + if scaled { size_of::<f32>() } else { 0 };
+        let rows = to.width().saturating_sub(4 * ALIGNED) / row;
+        let from = (to.width() - rows * stored) / ALIGNED * ALIGNED;
+        (rows > 0).then(|| Self::at(to, from, rows, shape))
+    }
+
+    fn at(memory: Matrix<'a, u8>, from: usize, rows: usize, shape: RowShape) -> Self {
+        let bytes = shape.scales(rows);
+        let scales = memory.slice_columns(from - bytes.next_multiple_of(ALIGNED), bytes);
+        Self { rows, scales, stored: memory.slice_columns(from, rows * shape.stored) }
     }
 }
 

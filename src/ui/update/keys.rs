@@ -267,7 +267,7 @@ fn restore(state: &mut State, all: bool) {
     let Some(picture) = state.history.chosen_picture() else { return };
     let recipe = &picture.recipe;
     if all {
-        state.prompt.editor.set_text(recipe.prompt.as_str());
+        state.prompt.editor.set_text(&recipe.tagged_prompt());
         state.parameters.restore(recipe);
     } else {
         state.parameters.fix_seed(recipe.seed);

@@ -9,10 +9,11 @@ use std::sync::Arc;
 
 use half::bf16;
 
+use crate::engine::cuda::beside::Beside;
 use crate::engine::cuda::error::Result;
 use crate::engine::cuda::flux::origin::seed_of;
 use crate::engine::cuda::gpu::Gpu;
-use crate::engine::cuda::memory::{Buffer, Element, Layout, Matrix, aligned};
+use crate::engine::cuda::memory::{ALIGNMENT, Buffer, Element, Layout, Matrix};
 use crate::engine::weights::Weights;
 
 /// A matrix in a buffer that is yet to be taken.
@@ -66,13 +67,15 @@ pub(super) struct Memory<'a> {
 }
 
 impl<'a> Memory<'a> {
-    /// What lies behind a matrix.
-    fn behind<T: Element>(self, place: Place<T>) -> Matrix<'a, u8> {
-        let end =
-            aligned(place.at - self.from + place.rows * place.width * T::BYTES).min(self.buffer.bytes());
-        self.buffer.matrix(end, 1, self.buffer.bytes() - end)
+    /// Its last bytes: so many, or all of them.
+    fn end(self, bytes: usize) -> Matrix<'a, u8> {
+        let from = self.buffer.bytes().saturating_sub(bytes) / ALIGNMENT * ALIGNMENT;
+        self.buffer.matrix(from, 1, self.buffer.bytes() - from)
     }
 }
+
+/// Bytes of memory that tensors are brought to as they are stored: two of T5-XXL's largest in fp8.
+const BESIDE: usize = 84 << 20;
 
 /// A tensor of the weight file and where it goes.
 #[derive(Debug)]
@@ -274,14 +277,15 @@ impl Plan {
     /// Brings tensors. Random ones are each from `seed` and the name; under them the numbers stay of ordinary size:
     /// matrices of deviation 1/√(inputs).
     fn fill(&self, gpu: &Gpu, memory: Memory<'_>, tensors: Range<usize>, from: From<'_>) -> Result<()> {
+        // What goes to the end of the memory is not there yet: others come there as they are stored.
+        let beside = match from {
+            From::File(_) => Some(Beside::new(gpu, memory.end(BESIDE))?),
+            From::Random(_) => None,
+        };
         for Tensor { name, shape, to } in &self.tensors[tensors] {
-            let place = *to;
-            let to = place.within(memory);
+            let to = to.within(memory);
             match from {
-                // What comes later in this memory is not there yet.
-                From::File(weights) => {
-                    gpu.load_beside(to, Some(memory.behind(place)), weights, name, shape)?;
-                }
+                From::File(weights) => gpu.load_beside(to, beside.as_ref(), weights, name, shape)?,
                 From::Random(seed) => {
                     let (mean, deviation) = match **shape {
                         [_, inner] => (0.0, (inner as f32).powf(-0.5)),

@@ -1,58 +1,49 @@
-//! Follows one picture while it is loaded for and drawn: tells how far it is, shows it to whoever looks, keeps checkpoints
-//! and knows when it is to stop.
+//! One picture being followed: what the engine tells of it goes to whoever watches, and how far it is into the library.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::checkpoint::Keeper;
-use super::painter::{Report, Supplies};
-use super::queue::Work;
-use crate::device::Device;
-use crate::engine::{Brief, Draw, Drawn, EngineError, Observer, Report as Reached};
+use super::{Loaded, Painter, Report, Supplies};
+use crate::engine::{Brief, Drawn, EngineError, Observer, Report as Reached};
 use crate::wire::message::{Preview, Stage};
+use crate::worker::checkpoint::Keeper;
+use crate::worker::queue::Work;
 
 /// How often the progress of a load is told.
 const LOADING_EVERY: Duration = Duration::from_millis(50);
 
 /// Follows one picture for the worker.
 pub(super) struct Watcher<'a> {
-    supplies: &'a Supplies,
-    device: Device,
-    work: &'a Work,
-    stop: &'a AtomicBool,
+    pub(super) painter: &'a Painter,
+    pub(super) work: &'a Work,
+    pub(super) stop: &'a AtomicBool,
     /// When the progress of a load was last told.
-    told: Option<Instant>,
-    keeper: Option<Keeper<'a>>,
+    pub(super) told: Option<Instant>,
+    pub(super) keeper: Option<Keeper<'a>>,
     /// The step that the picture is gone on with from.
-    begun: u32,
+    pub(super) begun: u32,
 }
 
-impl<'a> Watcher<'a> {
-    /// Of a picture on a device, until the flag is set.
-    pub fn new((supplies, device): (&'a Supplies, Device), work: &'a Work, stop: &'a AtomicBool) -> Self {
-        Self { supplies, device, work, stop, told: None, keeper: None, begun: 0 }
-    }
-
+impl Watcher<'_> {
     /// Draws, from the last checkpoint if there is one that fits.
-    pub fn draw(&mut self, draw: &mut dyn Draw, brief: &Brief) -> Result<Drawn, EngineError> {
-        let Supplies { store, checkpoint_every, .. } = self.supplies;
+    pub(super) fn draw(&mut self, engine: &mut Loaded, brief: &Brief) -> Result<Drawn, EngineError> {
+        let Supplies { store, checkpoint_every, .. } = &self.painter.supplies;
         self.keeper =
-            checkpoint_every.map(|every| Keeper::new(store, every, self.work, draw.numerics(brief)));
+            checkpoint_every.map(|every| Keeper::new(store, every, self.work, engine.draw.numerics(brief)));
         let begun = self.keeper.as_ref().and_then(Keeper::find);
         self.begun = begun.as_ref().map_or(0, |begun| begun.step);
-        match draw.draw_from(brief, begun.as_ref(), self) {
+        match engine.draw.draw_from(brief, begun.as_ref(), self) {
             Err(error @ EngineError::Resume { .. }) => {
                 tracing::warn!(job = self.work.id.0, %error, "the picture is begun anew");
                 self.begun = 0;
-                draw.draw(brief, self)
+                engine.draw.draw(brief, self)
             }
             drawn => drawn,
         }
     }
 
-    /// Tells how far it is.
-    pub fn reached(&self, stage: Stage) {
-        self.supplies.tell(Report::Reached { work: self.work.clone(), stage, at: Instant::now() });
+    pub(super) fn reached(&self, stage: Stage) {
+        self.painter.supplies.tell(Report::Reached { work: self.work.clone(), stage, at: Instant::now() });
     }
 
     fn loading(&mut self, done: u64, total: u64) {
@@ -79,12 +70,12 @@ impl Observer for Watcher<'_> {
                 if let Some(keeper) = &mut self.keeper {
                     keeper.step(&at);
                 }
-                if !self.supplies.watched.load(Ordering::Relaxed) {
+                if !self.painter.supplies.watched.load(Ordering::Relaxed) {
                     return;
                 }
                 let rgb = at.preview.rgb().into();
                 match Preview::new(self.work.id, self.work.index, at.step, at.preview.size(), rgb) {
-                    Ok(preview) => self.supplies.tell(Report::Preview(self.device, preview)),
+                    Ok(preview) => self.painter.supplies.tell(Report::Preview(self.painter.device, preview)),
                     Err(error) => tracing::error!(%error, "a preview was dropped"),
                 }
             }

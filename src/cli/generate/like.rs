@@ -1,0 +1,30 @@
+//! `--like`: what is not said is that of a picture which this program drew, its LoRAs by their content.
+
+use std::path::Path;
+
+use crate::cli::failure::Failure;
+use crate::cli::show;
+use crate::job::{JobError, LoraChoice, Prompt, Recipe, Tagged};
+use crate::library::png;
+
+/// The recipe in a PNG.
+///
+/// # Errors
+/// When it cannot be read, or has none.
+pub(super) fn recipe(path: &Path) -> Result<Recipe, Failure> {
+    let bytes = show::read(path)?;
+    let metadata = png::read(&bytes).map_err(|source| Failure::Png { path: path.to_owned(), source })?;
+    let no = |reason: String| Failure::NoRecipe { path: path.to_owned(), reason };
+    let lacks = || no("the picture has no recipe of flux-tui in it".to_owned());
+    metadata.recipe.ok_or_else(lacks)?.map_err(|error| no(error.to_string()))
+}
+
+/// The text of a recipe's prompt without its tags, and all its LoRAs, each of which must have the content that it had.
+///
+/// # Errors
+/// When the recipe's values are none that can be asked for.
+pub(super) fn parts(recipe: &Recipe) -> Result<(Prompt, Vec<LoraChoice>), JobError> {
+    let text = Tagged::read(recipe.prompt.as_str())?.text;
+    let loras = recipe.loras.iter().map(|lora| lora.again()).collect::<Result<_, _>>()?;
+    Ok((Prompt::new(text)?, loras))
+}
