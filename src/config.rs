@@ -20,6 +20,7 @@
 //! checkpoint_every = "10s" # how often it is kept how far a picture is
 //! free_after = "10m"   # without work the device's memory is freed after so long
 //! end_after  = "8h"    # without work and clients the worker ends after so long
+//! keep_converted = false # keep on disk what a wide model becomes in fp8, so that it loads faster
 //! ```
 //!
 //! A file that is wrong never stops the program: each [`ConfigProblem`] names the line and what is
@@ -249,10 +250,7 @@ impl Reading<'_> {
                 self.config.graphics =
                     string(key, value)?.parse().map_err(|error| format!("graphics {error}"))?;
             }
-            ("", "ascii") => {
-                self.config.ascii =
-                    value.get_ref().as_bool().ok_or_else(|| wrong(key, value, "true or false"))?;
-            }
+            ("", "ascii") => self.config.ascii = boolean(key, value)?,
             ("", "defaults") => {
                 let table =
                     value.get_ref().as_table().ok_or_else(|| wrong(key, value, "a section, [defaults]"))?;
@@ -266,9 +264,11 @@ impl Reading<'_> {
             ("worker", "checkpoint_every") => worker.checkpoint_every = Some(named(key, value)?),
             ("worker", "free_after") => worker.free_after = Some(named(key, value)?),
             ("worker", "end_after") => worker.end_after = Some(named(key, value)?),
+            ("worker", "keep_converted") => worker.keep_converted = boolean(key, value)?,
             ("worker", _) => {
                 return Err(format!(
-                    "{key:?} is not known in [worker]; there are checkpoint_every, free_after, end_after"
+                    "{key:?} is not known in [worker]; there are checkpoint_every, free_after, end_after, \
+                     keep_converted"
                 ));
             }
             ("defaults", "model") => defaults.model = Some(ModelName::new(string(key, value)?)),
@@ -303,6 +303,10 @@ impl Reading<'_> {
 
 fn wrong(key: &str, value: &Value<'_>, allowed: &str) -> String {
     format!("{key} is {}, it must be {allowed}", value.get_ref().type_str())
+}
+
+fn boolean(key: &str, value: &Value<'_>) -> Result<bool, String> {
+    value.get_ref().as_bool().ok_or_else(|| wrong(key, value, "true or false"))
 }
 
 fn string(key: &str, value: &Value<'_>) -> Result<String, String> {
@@ -350,7 +354,7 @@ mod tests {
             "theme = \"light\"\ngraphics = \"sixel\"\nascii = true\n\n[defaults]\nmodel = \"nano\"\n\
              width = 256\nheight = 128\nsteps = 12\nguidance = 4\ndevice = \"cuda:1\"\n\
              precision = \"fp8-storage\"\nvram_budget = \"7.9GB\"\nt5 = \"cpu\"\n[worker]\nfree_after = \"5m\"\n\
-             end_after = \"never\"\n",
+             end_after = \"never\"\nkeep_converted = true\n",
         );
         assert_eq!(problems, [] as [String; 0]);
         assert_eq!(config.theme.as_deref(), Some("light"));
@@ -362,7 +366,8 @@ mod tests {
         let load = LoadOptions { precision: PrecisionChoice::Fp8Storage, vram_budget, t5: T5Choice::Cpu };
         assert_eq!(config.defaults.load(), load);
         let (free_after, end_after) = (Some(Lapse::After(Duration::from_secs(300))), Some(Lapse::Never));
-        assert_eq!(config.worker, WorkerConfig { checkpoint_every: None, free_after, end_after });
+        let wanted = WorkerConfig { checkpoint_every: None, free_after, end_after, keep_converted: true };
+        assert_eq!(config.worker, wanted);
     }
 
     #[test]
@@ -370,7 +375,7 @@ mod tests {
         let (config, problems) = parse(
             "theme = \"light\"\ngraphics = \"sixels\"\ncolour = 3\n[defaults]\nwidth = 100\nsteps = 0\n\
              guidance = nan\nheight = \"tall\"\ndevice = \"gpu\"\nprecision = 8\nvram_budget = \"8\"\n\
-             t5 = \"gpu\"\n[worker]\nend_after = \"10\"\nfree_after = 3\n",
+             t5 = \"gpu\"\n[worker]\nend_after = \"10\"\nfree_after = 3\nkeep_converted = 1\n",
         );
         assert_eq!(config.theme.as_deref(), Some("light"));
         assert_eq!(config.graphics, Graphics::Auto);
@@ -388,6 +393,7 @@ mod tests {
             ("line 12", "card or cpu"),
             ("line 14", "10s"),
             ("line 15", "text in quotes"),
+            ("line 16", "true or false"),
         ];
         for (line, allowed) in expect {
             assert!(

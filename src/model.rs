@@ -117,6 +117,9 @@ pub struct Parts {
     pub preview: Source,
     /// A folder for what the encoders make of prompts, so that each is read once; `None` keeps nothing.
     pub encoded: Option<PathBuf>,
+    /// A folder of transformers that were converted to fp8, to be loaded in place of those that they come from where
+    /// blocks are kept in fp8; `None` uses none.
+    pub converted: Option<PathBuf>,
 }
 
 #[cfg(test)]
@@ -137,6 +140,7 @@ impl Parts {
             t5_tokenizer: file("t5_tokenizer.json"),
             preview: file("preview.json"),
             encoded: None,
+            converted: None,
         }
     }
 }

@@ -86,6 +86,12 @@ impl Paths {
         self.cache.join("prompts")
     }
 
+    /// Transformers that were converted to fp8.
+    #[must_use]
+    pub fn converted(&self) -> PathBuf {
+        self.cache.join("converted")
+    }
+
     /// The worker's socket.
     #[must_use]
     pub fn socket(&self) -> PathBuf {

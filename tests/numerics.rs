@@ -33,6 +33,7 @@ fn parts() -> Parts {
         transformer: nano("flux1-nano-fp8.safetensors"),
         complete_from: None,
         encoded: None,
+        converted: None,
         vae: nano("ae.safetensors"),
         vae_config: nano("vae_config.json"),
         clip: nano("clip.safetensors"),

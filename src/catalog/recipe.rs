@@ -147,6 +147,7 @@ impl Recipe {
             t5_tokenizer: self.t5_tokenizer.clone(),
             preview: self.preview.clone(),
             encoded: None,
+            converted: None,
         })
     }
 }

@@ -9,6 +9,7 @@ use super::text;
 use crate::client::ClientError;
 use crate::device::NoDevice;
 use crate::engine::EngineError;
+use crate::engine::converted::ConvertError;
 use crate::engine::weights::WeightsError;
 use crate::fetch::FetchError;
 use crate::job::{JobError, JobId};
@@ -72,6 +73,9 @@ pub(super) enum Failure {
     /// A file could not be read.
     #[error("{path} could not be read: {source}", path = path.display())]
     Read { path: PathBuf, source: io::Error },
+    /// A file could not be removed.
+    #[error("{path} could not be removed: {source}", path = path.display())]
+    Remove { path: PathBuf, source: io::Error },
     /// A file is larger than any picture of ours.
     #[error("{path} has {bytes} bytes; pictures up to {max} bytes are read", path = path.display())]
     LargeFile { path: PathBuf, bytes: u64, max: u64 },
@@ -84,6 +88,9 @@ pub(super) enum Failure {
     /// A file is no model, or not a whole one.
     #[error("{path}: {source}", path = path.display())]
     Weights { path: PathBuf, source: WeightsError },
+    /// A transformer could not be converted.
+    #[error(transparent)]
+    Convert(ConvertError),
     /// A file could not be fetched, or a setting of the hubs is wrong.
     #[error(transparent)]
     Fetch(FetchError),
@@ -159,8 +166,9 @@ impl Failure {
             )) => 2,
             Self::NoRecipe { .. } => 2,
             Self::Fetch(FetchError::Address(_) | FetchError::Setting { .. }) | Self::NotFetched(_) => 2,
-            Self::NoFiles { .. } => 2,
+            Self::NoFiles { .. } | Self::Convert(ConvertError::Narrow(_) | ConvertError::Layer { .. }) => 2,
             Self::Cancelled { .. } | Self::Interrupted | Self::Fetch(FetchError::Cancelled) => 130,
+            Self::Convert(ConvertError::Stopped) => 130,
             Self::ClosedPipe => 0,
             _ => 1,
         }

@@ -14,7 +14,7 @@ use crate::engine::budget::{Limits, Plan, Source};
 use crate::engine::{self, Forecast, Placement, Planned};
 use crate::job::Size;
 use crate::library::{Glance, Kind};
-use crate::model::ModelName;
+use crate::model::{ModelName, Parts};
 use crate::paths::Paths;
 use crate::usage::Learned;
 use crate::worker::{NoModel, Ready};
@@ -91,7 +91,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     }
     let name = args.model.as_deref().map_or_else(|| ModelName::new(ModelName::NANO), model_name);
     let (info, parts) = match find(&paths, &name) {
-        Ok(Ready { info, parts }) => (info, Some(parts)),
+        Ok(Ready { info, parts }) => (info, Some(Parts { converted: Some(paths.converted()), ..parts })),
         Err(NoModel::Lacking(lacking)) if is_plain_flux(&lacking) => match catalog(&paths.config).find(&name)
         {
             Some(entry) => (entry.info, None),

@@ -13,6 +13,8 @@ pub struct WorkerConfig {
     pub free_after: Option<Lapse>,
     /// The worker ends after so long without work and without clients.
     pub end_after: Option<Lapse>,
+    /// Whether what a wide transformer becomes in fp8 is kept on disk.
+    pub keep_converted: bool,
 }
 
 /// How long something is waited for: `500ms`, `10s`, `5m`, `8h`, or `never`.

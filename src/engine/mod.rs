@@ -4,6 +4,7 @@
 //! tells an [`Observer`] how far it is. It knows nothing of queues, sockets or the library.
 
 pub mod budget;
+pub mod converted;
 mod files;
 pub mod latent;
 pub mod lora;
@@ -286,6 +287,10 @@ pub trait Draw: Send {
     fn numerics(&self, brief: &Brief) -> String;
     /// What computes, for a person: `fp32 from fp8 e4m3 weights`.
     fn precision(&self) -> String;
+    /// Whether wide weights were rounded to fp8 as they were loaded, which [`converted`] ones would have spared.
+    fn rounded(&self) -> bool {
+        false
+    }
     /// How the model is kept on a card, in a few words; `None` where there is nothing to divide.
     fn memory(&self) -> Option<String> {
         None

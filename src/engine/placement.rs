@@ -141,9 +141,9 @@ mod cards {
     use std::sync::Arc;
 
     use super::*;
-    use crate::engine::cuda::card;
     use crate::engine::cuda::prepare::Prepared;
     use crate::engine::cuda::{Gpu, pipeline};
+    use crate::engine::cuda::{card, converted};
     use crate::engine::files::Files;
 
     pub fn usable() -> Vec<Device> {
@@ -186,7 +186,8 @@ mod cards {
         (number, on): (u32, &Placement),
     ) -> Result<Forecast, EngineError> {
         let gpu = open(name, number)?;
-        let files = Files::open(name, parts, limits)?;
+        let mut files = Files::open(name, parts, limits)?;
+        converted::instead(&mut files, parts, on.options);
         Prepared::new(&gpu, name, (&files, parts), limits, on).map(forecast)
     }
 

@@ -184,7 +184,9 @@ fn kind(identity: &Identity) -> (&'static str, String) {
             let whole = identity.missing().is_empty();
             let kind = if whole { "all-in-one" } else { "transformer" };
             let with = if whole { ", with its encoders and VAE" } else { "" };
-            (kind, format!("FLUX.1 {}, or a fine-tune of it{with}", variant.name()))
+            let from = identity.converted_from.map(|from| format!(", converted from {}", from.name()));
+            let from = from.unwrap_or_default();
+            (kind, format!("FLUX.1 {}, or a fine-tune of it{with}{from}", variant.name()))
         }
         Kind::Blocks(_) => ("blocks", "a FLUX.1 transformer without the layers at its ends".to_owned()),
         Kind::Incomplete(_) => ("incomplete", "a FLUX.1 transformer that is not whole".to_owned()),

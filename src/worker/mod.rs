@@ -16,6 +16,7 @@ mod answer;
 mod change;
 mod checker;
 mod checkpoint;
+mod converting;
 mod daemon;
 mod details;
 mod engines;
@@ -49,6 +50,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use converting::Unkept;
 pub use details::{details, facts, facts_of, part_places};
 pub use fetching::{Tell, Unfetched, fetch_files};
 pub use files::{
@@ -63,6 +65,7 @@ pub use standing::weight_bytes;
 
 use crate::config::{Lapse, WorkerConfig};
 use crate::device::Device;
+use crate::engine::converted::Kept;
 use crate::engine::{Draw, EngineError, Observer, Placement};
 use crate::fetch::Cancel;
 use crate::job::TokenCount;
@@ -167,6 +170,14 @@ pub trait Models: Send + Sync {
     }
     /// A device, for a person.
     fn describe(&self, device: Device) -> String;
+    /// Keeps on disk what the transformer of a model that was loaded becomes in fp8; `None` where nothing is kept. Called
+    /// on a thread of its own.
+    ///
+    /// # Errors
+    /// Why it is not kept; [`Unkept::Convert`] of a stop when the observer wants it.
+    fn keep_converted(&self, _: &ModelName, _: &mut dyn Observer) -> Result<Option<Kept>, Unkept> {
+        Ok(None)
+    }
     /// What tells a card from all others; `None` of the CPU.
     fn identity(&self, _device: Device) -> Option<String> {
         None
@@ -211,6 +222,8 @@ pub struct Settings {
     pub end_after: Option<Duration>,
     /// How often it is kept how far a picture is: at most once in so long, after a step; `None` for never.
     pub checkpoint_every: Option<Duration>,
+    /// Whether what wide models become in fp8 is kept on disk.
+    pub keep_converted: bool,
     /// How often memory, load and temperature are read while a client watches.
     pub readings_every: Duration,
     /// A client that takes nothing of what it is sent for so long is given up.
@@ -237,6 +250,7 @@ impl Default for Settings {
             free_after: Some(Duration::from_secs(10 * 60)),
             end_after: Some(Duration::from_secs(8 * 60 * 60)),
             checkpoint_every: Some(Duration::from_secs(10)),
+            keep_converted: false,
             readings_every: Duration::from_secs(1),
             stall: Duration::from_secs(30),
             greet_within: Duration::from_secs(10),
@@ -263,6 +277,7 @@ impl Settings {
             free_after: set(config.free_after, self.free_after),
             end_after: set(config.end_after, self.end_after),
             checkpoint_every: set(config.checkpoint_every, self.checkpoint_every),
+            keep_converted: config.keep_converted,
             ..self
         }
     }

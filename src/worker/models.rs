@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use super::recognise::{Recogniser, is_flux1, role};
 use super::standing;
-use super::{Count, Models, PlannedRemoval, Tell, TellCheck, Unchecked, Unfetched, details, files};
+use super::{Count, Models, PlannedRemoval, Tell, TellCheck, Unchecked, Unfetched, Unkept, details, files};
 use crate::catalog::find::{Lacking, Search};
 use crate::catalog::places::Places;
 use crate::catalog::{self, Catalog, Entry, loras};
 use crate::device::Device;
+use crate::engine::converted;
 use crate::engine::weights::{self, Identity, Kind, Variant, WeightsError};
 use crate::engine::{self, Counter, Draw, EngineError, Observer, Placement};
 use crate::fetch::{Cancel, Hubs, Kept, Ledger};
@@ -189,7 +190,8 @@ impl Models for Catalogued {
     ) -> Result<Box<dyn Draw>, EngineError> {
         let found = self.searching(|catalog, search| find(catalog, search, name));
         let Ready { info, parts } = found.map_err(|reason| Self::gone(name, &reason))?;
-        let parts = Parts { encoded: Some(self.paths.prompts()), ..parts };
+        let (encoded, converted) = (Some(self.paths.prompts()), Some(self.paths.converted()));
+        let parts = Parts { encoded, converted, ..parts };
         engine::load(name, &parts, info.limits, on, observer)
     }
 
@@ -212,6 +214,15 @@ impl Models for Catalogued {
         let usual = Places::from_env(&self.paths.data, catalog.folders()).loras;
         let folders: Vec<PathBuf> = catalog.lora_folders().iter().cloned().chain(usual).collect();
         loras::find(&folders, file).map_err(|reason| reason.to_string())
+    }
+
+    fn keep_converted(
+        &self,
+        name: &ModelName,
+        observer: &mut dyn Observer,
+    ) -> Result<Option<converted::Kept>, Unkept> {
+        let Ready { parts, .. } = self.searching(|catalog, search| find(catalog, search, name))?;
+        Ok(Some(converted::keep(&parts, &self.paths.converted(), None, observer)?))
     }
 
     fn describe(&self, device: Device) -> String {

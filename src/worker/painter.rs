@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use jiff::Zoned;
 use tokio::sync::mpsc::UnboundedSender;
 
+use super::converting::Background;
 use super::loras::{self, Hashes};
 use super::queue::Work;
 use super::store::Store;
@@ -79,6 +80,8 @@ pub struct Supplies {
     pub watched: Arc<AtomicBool>,
     /// How often it is kept how far a picture is; `None` for never.
     pub checkpoint_every: Option<Duration>,
+    /// Whether what wide models become in fp8 is kept on disk.
+    pub keep_converted: bool,
 }
 
 /// One thread, and its device.
@@ -87,6 +90,7 @@ struct Painter {
     device: Device,
     ledger: Ledger,
     hashes: Hashes,
+    background: Background,
 }
 
 /// The loaded model.
@@ -155,7 +159,8 @@ impl Supplies {
     pub fn start(&self, device: Device) -> io::Result<(mpsc::Sender<Order>, thread::JoinHandle<()>)> {
         let (sender, orders) = mpsc::channel();
         let ledger = Ledger::new(self.store.clone(), self.models.identity(device));
-        let painter = Painter { supplies: self.clone(), device, ledger, hashes: Hashes::default() };
+        let (hashes, background) = (Hashes::default(), Background::default());
+        let painter = Painter { supplies: self.clone(), device, ledger, hashes, background };
         let name = format!("engine {device}");
         let thread = thread::Builder::new().name(name).spawn(move || painter.obey(&orders))?;
         Ok((sender, thread))
@@ -277,6 +282,9 @@ impl Painter {
         engine.took = 0.0;
         if let Some(usage) = usage {
             self.ledger.keep(picture.id, usage, engine.used_before);
+        }
+        if self.supplies.keep_converted && engine.draw.rounded() {
+            self.background.keep(&self.supplies.models, &engine.name);
         }
         Ok((picture, state))
     }

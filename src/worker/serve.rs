@@ -82,6 +82,7 @@ pub(super) fn serve_claimed(
         reports: report,
         watched: Arc::clone(&watched),
         checkpoint_every: settings.checkpoint_every,
+        keep_converted: settings.keep_converted,
     };
     let (fetching, fetches) = unbounded_channel();
     let fetcher = Fetcher::new(Arc::clone(&models), fetching);

@@ -1,6 +1,7 @@
 //! What the tests on a card share: the card, the built-in model's parts, and errors between two sets of numbers.
 
 mod budget;
+mod converted;
 mod loading;
 mod pictures;
 mod quantised;

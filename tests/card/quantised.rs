@@ -8,9 +8,9 @@ use flux_tui::engine::cuda::flux::Flux;
 use flux_tui::engine::cuda::flux::origin::Origin;
 use flux_tui::engine::cuda::flux::precision::{Precision, Stored};
 use flux_tui::engine::cuda::memory::Buffer;
-use flux_tui::engine::cuda::weights::{as_bf16, block_on_card, blocks_on_card, narrow};
+use flux_tui::engine::cuda::weights::{as_bf16, block_on_card, blocks_on_card};
 use flux_tui::engine::dit::model;
-use flux_tui::engine::weights::{Dtype, Part, Piece, Weights, WeightsError};
+use flux_tui::engine::weights::{Dtype, Part, Piece, Scale, Weights, WeightsError, narrow};
 use flux_tui::model::Source;
 use half::bf16;
 
@@ -59,15 +59,26 @@ fn every_quantised_type_is_widened_to_the_cpus_values_rounded_to_bf16() {
 fn values_widened_on_the_card_are_those_that_the_host_makes() {
     let Some(gpu) = gpu() else { return };
     // 5 and a third of what is worth a kernel, and a tail that is none.
-    let count = (16 << 20) / 3 / 256 * 256 + 512;
-    for (dtype, scale) in
-        [(Dtype::F8E4M3, None), (Dtype::F8E4M3, Some(0.37)), (Dtype::Q8_0, None), (Dtype::Q4K, None)]
-    {
+    let count: usize = (16 << 20) / 3 / 256 * 256 + 512;
+    // Where values begin within a row, and where a row is no whole chunks, the host makes them.
+    let by_row = |columns: usize| {
+        let factors = (0..count.div_ceil(columns)).map(|row| 0.37 + row as f32 / 64.0).collect();
+        Some(Scale::Rows { factors, columns })
+    };
+    for (dtype, scale) in [
+        (Dtype::F8E4M3, None),
+        (Dtype::F8E4M3, Some(Scale::One(0.37))),
+        (Dtype::F8E4M3, by_row(256)),
+        (Dtype::F8E4M3, by_row(3072)),
+        (Dtype::F8E4M3, by_row(250)),
+        (Dtype::Q8_0, None),
+        (Dtype::Q4K, None),
+    ] {
         let block = dtype.block();
         // Any bytes but infinities and NaN: of fp8 and of the blocks' fp16 scales.
         let byte = |at: usize| (at.wrapping_mul(2_654_435_761) >> 7) as u8 & 0x3b;
         let bytes: Vec<u8> = (0..count / block.values * block.bytes).map(byte).collect();
-        let piece = Piece { bytes: &bytes, scale, magnitudes: None };
+        let piece = Piece { bytes: &bytes, scale: scale.clone(), magnitudes: None };
         for first in [0, 256] {
             let to = Buffer::of::<bf16>(&gpu, 1, count - first, "a test").expect("there is memory");
             to.fill(0xff).expect("it can be filled");
@@ -98,14 +109,15 @@ fn what_is_widened_beside_what_comes_is_not_overwritten_by_it() {
         let beside = Beside::new(&gpu, end).expect("there is a stream");
         for tensor in 0..TENSORS {
             let stored = bytes(TENSORS * round + tensor);
-            let piece = Piece { bytes: &stored, scale: Some(0.5 + tensor as f32), magnitudes: None };
+            let piece =
+                Piece { bytes: &stored, scale: Some(Scale::One(0.5 + tensor as f32)), magnitudes: None };
             let to = buffer.matrix::<bf16>(2 * EACH * tensor, 1, EACH).as_bytes();
             gpu.load_piece(to, Some(&beside), &piece, Dtype::F8E4M3, 0).expect("it can be brought");
         }
     }
     for tensor in 0..TENSORS {
         let stored = bytes(2 * TENSORS + tensor);
-        let piece = Piece { bytes: &stored, scale: Some(0.5 + tensor as f32), magnitudes: None };
+        let piece = Piece { bytes: &stored, scale: Some(Scale::One(0.5 + tensor as f32)), magnitudes: None };
         let mut wanted = vec![0; 2 * EACH];
         narrow(&piece, Dtype::F8E4M3, 0, &mut wanted);
         let found =

@@ -88,12 +88,21 @@ fn parts_of_a_fused_tensor_that_are_missing_or_do_not_fit_are_named() {
     says(&odd, &["3 rows", "final_layer.adaLN_modulation.1.bias"]);
 }
 
+fn numbers(shape: &[usize], number: impl Fn(usize) -> f32) -> Tensor {
+    let bytes = (0..shape.iter().product()).flat_map(|at| number(at).to_le_bytes()).collect();
+    Tensor { shape: shape.to_vec(), bytes, ..Tensor::number(0.0) }
+}
+
 #[test]
 fn a_scale_that_is_no_number_is_named() {
     let folder = folder();
     for (scale, reason) in [
         (Tensor::number(f32::NAN), "NaN"),
         (Tensor { shape: vec![2], bytes: vec![0; 8], ..Tensor::number(0.0) }, "[2]"),
+        (numbers(&[1, 256], |_| 1.0), "[1, 256]"),
+        (numbers(&[255], |_| 1.0), "[255]"),
+        (numbers(&[256], |row| if row == 7 { f32::INFINITY } else { 1.0 }), "inf for row 7"),
+        (numbers(&[256, 1], |row| if row == 255 { f32::NAN } else { 1.0 }), "NaN for row 255"),
     ] {
         let mut all = tensors(TRANSFORMER);
         all.insert("img_in.weight_scale".to_owned(), scale);

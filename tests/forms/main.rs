@@ -2,6 +2,8 @@
 //! picture whatever the form; and files that are none of these, each refused with its reason.
 
 mod bad;
+mod convert_command;
+mod converted;
 #[path = "../home/mod.rs"]
 mod home;
 mod info;
@@ -111,6 +113,18 @@ fn a_transformer_is_the_same_in_every_form() {
             "scaled fp8, diffusers",
             make::write(&at("both.safetensors"), &make::scaled(&diffusers, "weight_scale")),
         ),
+        (
+            "fp8 by rows",
+            make::write(&at("rows.safetensors"), &make::scaled_by_row(&bfl, "weight_scale", false)),
+        ),
+        (
+            "fp8 by rows, a column of numbers",
+            make::write(&at("column.safetensors"), &make::scaled_by_row(&bfl, "scale_weight", true)),
+        ),
+        (
+            "fp8 by rows, diffusers",
+            make::write(&at("split.safetensors"), &make::scaled_by_row(&diffusers, "weight_scale", false)),
+        ),
     ];
     let expected = velocity(&Weights::open(&Source::File(nano(TRANSFORMER))).expect("nano opens"));
     for (what, path) in forms {
@@ -165,6 +179,7 @@ fn parts(of: impl Fn(&str, &'static str) -> Source) -> Parts {
         transformer: of("transformer", TRANSFORMER),
         complete_from: None,
         encoded: None,
+        converted: None,
         vae: of("vae", "ae.safetensors"),
         vae_config: own("vae_config.json"),
         clip: of("text_encoder", "clip.safetensors"),

@@ -235,6 +235,30 @@ pub fn scaled(tensors: &Tensors, scale: &str) -> Tensors {
     to
 }
 
+/// fp8 with a number for each row, of shape `[rows]` or, for a `column`, `[rows, 1]`: every row at a multiple of its size
+/// and the number that takes it back. All are powers of two, so that nothing is rounded.
+pub fn scaled_by_row(tensors: &Tensors, scale: &str, column: bool) -> Tensors {
+    let mut to = tensors.clone();
+    for (name, tensor) in tensors {
+        let (Dtype::F8_E4M3, Some(stem)) = (tensor.dtype, name.strip_suffix(".weight")) else { continue };
+        let rows = tensor.shape[0];
+        let factor = |row: usize| [2.0f32, 4.0, 8.0, 1.0][(row + name.len()) % 4];
+        let mut scaled = tensor.clone();
+        for (row, bytes) in scaled.bytes.chunks_exact_mut(tensor.bytes.len() / rows).enumerate() {
+            for byte in bytes {
+                let wide = float8::F8E4M3::from_bits(*byte).to_f32() * factor(row);
+                *byte = float8::F8E4M3::from_f32(wide).to_bits();
+                assert_eq!(float8::F8E4M3::from_bits(*byte).to_f32(), wide, "{name} is too large for this");
+            }
+        }
+        let shape = if column { vec![rows, 1] } else { vec![rows] };
+        let bytes = (0..rows).flat_map(|row| (1.0 / factor(row)).to_le_bytes()).collect();
+        to.insert(format!("{stem}.{scale}"), Tensor { dtype: Dtype::F32, shape, bytes });
+        to.insert(name.clone(), scaled);
+    }
+    to
+}
+
 /// fp8 widened to bf16, exactly.
 pub fn wide(tensors: &Tensors) -> Tensors {
     let wide = |tensor: &Tensor| match tensor.dtype {

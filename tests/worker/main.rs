@@ -4,6 +4,7 @@ mod scripted;
 mod support;
 
 mod checkpoints;
+mod converting;
 mod crash;
 mod daemon;
 mod devices;

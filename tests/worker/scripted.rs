@@ -12,6 +12,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use flux_tui::device::{Device, PrecisionChoice};
+use flux_tui::engine::converted::{ConvertError, Kept};
 use flux_tui::engine::{
     Brief, Draw, Drawn, EngineError, LatentPreview, LatentValues, Observer, Placement, Report, Step,
     StepLatent,
@@ -19,7 +20,7 @@ use flux_tui::engine::{
 use flux_tui::job::{Encoder, Size, Times, TokenCount};
 use flux_tui::model::{Defaults, ModelInfo, ModelName, TextLimits};
 use flux_tui::usage::{CardPace, Foreseen, Learned, Usage};
-use flux_tui::worker::{Count, Models};
+use flux_tui::worker::{Count, Models, Unkept};
 
 /// Two models, `alpha` and `beta`, that are the same but for their names.
 #[derive(Debug, Clone)]
@@ -38,6 +39,9 @@ struct Inner {
     loaded: Mutex<Vec<(Device, ModelName, PrecisionChoice)>>,
     /// What each load was told of earlier pictures.
     learned: Mutex<Vec<Learned>>,
+    /// Which models were to be kept in fp8, and that it was stopped.
+    kept: Mutex<Vec<String>>,
+    keeping: Condvar,
     held: Mutex<Held>,
     /// Made when the device has cracked once.
     cracked: Option<PathBuf>,
@@ -82,6 +86,11 @@ impl Scripted {
     /// What each load so far was told of earlier pictures.
     pub fn learned(&self) -> Vec<Learned> {
         self.0.learned.lock().expect("nobody panics with it").clone()
+    }
+
+    /// Which models were to be kept in fp8 so far, and that it was stopped.
+    pub fn kept(&self) -> Vec<String> {
+        self.0.kept.lock().expect("nobody panics with it").clone()
     }
 
     /// Lets one picture, or one count, that is held go on.
@@ -169,6 +178,18 @@ impl Models for Scripted {
         Ok(Box::new(Words(self.clone())))
     }
 
+    /// It is never done, and ends when it is told to.
+    fn keep_converted(&self, name: &ModelName, observer: &mut dyn Observer) -> Result<Option<Kept>, Unkept> {
+        let mut kept = self.0.kept.lock().expect("nobody panics with it");
+        kept.push(format!("{name} begun"));
+        while !observer.wants_stop() {
+            let waited = self.0.keeping.wait_timeout(kept, Duration::from_millis(1));
+            kept = waited.expect("nobody panics with it").0;
+        }
+        kept.push(format!("{name} stopped"));
+        Err(ConvertError::Stopped.into())
+    }
+
     fn describe(&self, device: Device) -> String {
         match device {
             Device::Cpu => "a script".to_owned(),
@@ -247,6 +268,10 @@ impl LatentPreview for Flat<'_> {
 }
 
 impl Draw for Engine {
+    fn rounded(&self) -> bool {
+        self.on.options.precision == PrecisionChoice::Fp8
+    }
+
     fn draw_from(
         &mut self,
         brief: &Brief,

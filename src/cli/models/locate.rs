@@ -1,11 +1,15 @@
 //! `flux-tui models where`: where each part of a model is, or where it would come from.
 
+use std::path::PathBuf;
+
 use serde::Serialize;
 
 use crate::catalog::Bytes;
 use crate::cli::failure::Failure;
-use crate::cli::generate::{catalog, model_name};
+use crate::cli::generate::{catalog, find, model_name};
 use crate::cli::{stdout, text};
+use crate::engine::converted::place;
+use crate::engine::weights::Weights;
 use crate::model::ModelName;
 use crate::paths::Paths;
 use crate::wire::message::PartPlace;
@@ -27,10 +31,12 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let name = model_name(&args.model);
     let parts =
         search(&catalog, &paths, &Recogniser::default(), |search| part_places(&catalog, search, &name))?;
+    let converted = converted_form(&paths, &name).map(|file| file.display().to_string());
     if args.json {
-        return stdout::json(&Told { model: name, parts });
+        return stdout::json(&Told { model: name, parts, converted });
     }
-    let rows: Vec<_> = parts.iter().map(|part| (part.part.as_str(), sentence(part))).collect();
+    let mut rows: Vec<_> = parts.iter().map(|part| (part.part.as_str(), sentence(part))).collect();
+    rows.extend(converted.map(|file| ("in fp8", format!("{file} (converted; loaded with --precision fp8)"))));
     stdout::write(&text::table(&rows))
 }
 
@@ -38,6 +44,18 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
 struct Told {
     model: ModelName,
     parts: Vec<PartPlace>,
+    /// The file that the transformer was converted to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    converted: Option<String>,
+}
+
+/// The converted form of a model's transformer, if both are here; whether it is whole is asked when it is loaded.
+pub(super) fn converted_form(paths: &Paths, name: &ModelName) -> Option<PathBuf> {
+    // Without one there is nothing to look for.
+    std::fs::read_dir(paths.converted()).ok()?.next()?.ok()?;
+    let parts = find(paths, name).ok()?.parts;
+    let source = Weights::open_transformer(&parts.transformer, parts.complete_from.as_ref()).ok()?;
+    Some(place(&paths.converted(), &source)).filter(|file| file.exists())
 }
 
 fn sentence(part: &PartPlace) -> String {

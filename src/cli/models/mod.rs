@@ -1,6 +1,8 @@
-//! `flux-tui models`: which models there are, where their parts are, what a file is; fetching, checking and removing them.
+//! `flux-tui models`: which models there are, where their parts are, what a file is; fetching, converting, checking and removing
+//! them.
 
 mod bar;
+mod convert;
 mod info;
 mod list;
 mod locate;
@@ -13,7 +15,7 @@ use clap::Subcommand;
 
 use super::failure::Failure;
 
-/// Models: which there are, where their parts are, what a file is; fetch, check and remove them.
+/// Models: which there are, where their parts are, what a file is; fetch, convert, check and remove them.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(subcommand)]
@@ -26,6 +28,7 @@ enum Command {
     Where(locate::Args),
     Info(info::Args),
     Pull(pull::Args),
+    Convert(convert::Args),
     Verify(verify::Args),
     Remove(remove::Args),
 }
@@ -36,6 +39,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         Command::Where(args) => locate::run(args),
         Command::Info(args) => info::run(args),
         Command::Pull(args) => pull::run(args),
+        Command::Convert(args) => convert::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Remove(args) => remove::run(args),
     }

@@ -23,6 +23,7 @@
 //! | [`vae`] | the decoder |
 //! | [`plan`] | what the planner of memory is told |
 //! | [`prompts`] | both encoders, wherever each reads, and what they read last |
+//! | `converted` | a transformer's converted form in its place |
 //! | [`prepare`] | what a model will take, before anything of it is there |
 //! | [`decoding`] | the decoder, or the host in its place |
 //! | [`foresight`] | what a picture is expected to take, and what it took |
@@ -38,6 +39,7 @@ pub mod attention;
 pub mod beside;
 pub mod budgeted;
 pub mod card;
+pub(in crate::engine) mod converted;
 pub mod decoding;
 pub mod dequantize;
 pub mod error;

@@ -8,10 +8,11 @@ use std::time::Instant;
 use cudarc::driver::CudaEvent;
 use half::bf16;
 
+use super::converted;
 use super::decoding::Decoding;
 use super::error::{CudaError, Result, driver};
 use super::flux::origin::Origin;
-use super::flux::precision::Choice;
+use super::flux::precision::{Choice, Stored};
 use super::flux::step::Watch;
 use super::flux::workspace::Workspace;
 use super::flux::{Conditions, Flux};
@@ -44,11 +45,12 @@ pub struct Pipeline {
     decoding: Decoding,
     projection: Projection,
     choice: Choice,
+    rounded: bool,
     plan: Plan,
     foresight: Foresight,
     /// Bytes that may be held, the context included.
     allowed: u64,
-    /// Of all weights.
+    /// Of all weights, of the transformer's as they were before it was converted: the picture is the same.
     digest: String,
 }
 
@@ -86,7 +88,9 @@ impl Pipeline {
             }
         };
         let mut took = Laps::begin();
-        let files = Files::open(name, parts, limits)?;
+        let mut files = Files::open(name, parts, limits)?;
+        let digest = resume::digest([&files.t5, &files.clip, &files.vae, &files.transformer]);
+        converted::instead(&mut files, parts, on.options);
         let mut progress =
             Progress::begin(observer, [&files.t5, &files.clip, &files.vae, &files.transformer])?;
         let prepared = Prepared::new(gpu, name, (&files, parts), limits, on)?;
@@ -94,7 +98,6 @@ impl Pipeline {
         let Prepared { config, choice, t5_on_host, limits, plan, .. } = prepared;
         took.lap("planning", 0);
         let Files { tokenizers, t5, clip, vae, transformer } = files;
-        let digest = resume::digest([&t5, &clip, &vae, &transformer]);
         let projection = Projection::read(&parts.preview)
             .map_err(|error| failed("the preview projection", &parts.preview)(error.into()))?;
         let vae_bytes = vae.size();
@@ -103,6 +106,7 @@ impl Pipeline {
         progress.finish_bytes(vae_bytes)?;
         took.lap("the VAE", vae_bytes);
         let (origin, on_card) = (Origin::File(&transformer), failed("the transformer", &parts.transformer));
+        let rounded = choice.precision.is_fp8() && Stored::of(&origin).dtype.is_wide();
         let flux = Flux::load(gpu, config, choice.precision, &origin, &plan.transformer, |share| {
             // Only the observer's wish ends a load here.
             progress.part_of(&transformer, share).map_err(|_| CudaError::Stopped)
@@ -139,6 +143,7 @@ impl Pipeline {
             decoding,
             projection,
             choice,
+            rounded,
             plan,
             foresight,
             allowed: limits.budget.min(limits.free),
@@ -312,6 +317,10 @@ impl Draw for Pipeline {
     fn precision(&self) -> String {
         let t5 = if self.prompts.t5_is_on_the_host() { "; T5 on the CPU in fp32" } else { "" };
         format!("{}, because {}{t5}", self.choice.precision.name(), self.choice.because)
+    }
+
+    fn rounded(&self) -> bool {
+        self.rounded
     }
 
     fn memory(&self) -> Option<String> {

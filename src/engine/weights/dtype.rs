@@ -104,6 +104,12 @@ impl Dtype {
         !matches!(self, Self::Other(_)) && self.block().values > 1
     }
 
+    /// Whether rounding it to fp8 halves it at least.
+    #[must_use]
+    pub fn is_wide(self) -> bool {
+        matches!(self, Self::F32 | Self::F16 | Self::BF16)
+    }
+
     /// Whether weights have it.
     #[must_use]
     pub fn is_weight(self) -> bool {

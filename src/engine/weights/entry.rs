@@ -7,6 +7,7 @@ use super::dtype::Dtype;
 use super::error::WeightsError;
 use super::files::{Bytes, Located};
 use super::nf4::State;
+use super::scale::Scale;
 use super::stored::Piece;
 use super::widen::widen;
 
@@ -23,34 +24,49 @@ pub(super) struct Entry {
 pub(super) struct Slice {
     pub file: usize,
     pub range: Range<usize>,
-    /// The tensor that holds their scale. It is not read before they are.
-    pub scale: Option<Arc<Scale>>,
+    /// Where their scale is. It is not read before they are.
+    pub scale: Option<ScaleAt>,
     /// Where the magnitudes of NF4 are, and the values of the stored tensor before these rows.
     pub state: Option<(Arc<State>, usize)>,
 }
 
 /// A tensor that is the scale of another.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Scale {
+pub(super) struct ScaleTensor {
     pub name: String,
     pub at: Located,
 }
 
+/// The scale of some rows of a stored tensor.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct ScaleAt {
+    tensor: Arc<ScaleTensor>,
+    /// Which rows they are.
+    rows: Range<usize>,
+    /// Of how many.
+    of: usize,
+    /// Values of each.
+    columns: usize,
+}
+
 impl Slice {
     /// All rows of a stored tensor.
-    pub fn whole(at: &Located, scale: Option<Arc<Scale>>) -> Self {
+    pub fn whole(at: &Located, scale: Option<Arc<ScaleTensor>>) -> Self {
+        let (of, rest) = at.shape.split_first().map_or((1, &[][..]), |(rows, rest)| (*rows, rest));
+        let columns = rest.iter().fold(1, |all: usize, side| all.saturating_mul(*side));
+        let scale = scale.map(|tensor| ScaleAt { tensor, rows: 0..of, of, columns });
         let state = at.state.clone().map(|state| (state, 0));
         Self { file: at.file, range: at.range.clone(), scale, state }
     }
 
     /// Its bytes and what belongs to them; `name` is the tensor's, for messages.
     pub fn piece<'b>(&self, name: &str, files: &'b [Bytes]) -> Result<Piece<'b>, WeightsError> {
-        let scale = self.scale.as_deref().map(|scale| scale.read(name, files)).transpose()?;
+        let scale = self.scale.as_ref().map(|scale| scale.read(name, files)).transpose()?;
         Ok(self.scaled(scale, files))
     }
 
     /// The same with a scale that is known.
-    pub fn scaled<'b>(&self, scale: Option<f32>, files: &'b [Bytes]) -> Piece<'b> {
+    pub fn scaled<'b>(&self, scale: Option<Scale>, files: &'b [Bytes]) -> Piece<'b> {
         let magnitudes = self.state.as_ref().map(|(state, before)| state.magnitudes(files, *before));
         Piece { bytes: &files[self.file][self.range.clone()], scale, magnitudes }
     }
@@ -63,9 +79,9 @@ impl Slice {
     fn shift(&mut self, by: usize) {
         self.file += by;
         if let Some(scale) = &mut self.scale {
-            let Scale { name, at } = &**scale;
+            let ScaleTensor { name, at } = &*scale.tensor;
             let at = Located { file: at.file + by, ..at.clone() };
-            *scale = Arc::new(Scale { name: name.clone(), at });
+            scale.tensor = Arc::new(ScaleTensor { name: name.clone(), at });
         }
         if let Some((state, _)) = &mut self.state {
             *state = Arc::new(state.shifted(by));
@@ -73,16 +89,33 @@ impl Slice {
     }
 }
 
-impl Scale {
-    /// The number that it holds for the tensor `name`.
-    fn read(&self, name: &str, files: &[Bytes]) -> Result<f32, WeightsError> {
-        let Located { file, dtype, shape, range, .. } = &self.at;
+impl ScaleAt {
+    /// What it holds for these rows of the tensor `name`.
+    fn read(&self, name: &str, files: &[Bytes]) -> Result<Scale, WeightsError> {
+        let ScaleTensor { name: own, at: Located { file, dtype, shape, range, .. } } = &*self.tensor;
         let unusable = |found| WeightsError::Scale { name: name.to_owned(), found };
-        match widen(&files[*file][range.clone()], *dtype).as_deref() {
-            Some(&[value]) if value.is_finite() => Ok(value),
-            Some(&[value]) => Err(unusable(format!("{value} in {:?}", self.name))),
-            _ => Err(unusable(format!("{dtype} of shape {shape:?} in {:?}", self.name))),
+        let other = || unusable(format!("{dtype} of shape {shape:?} in {own:?}"));
+        let ones = |sides: &[usize]| sides.iter().all(|side| *side == 1);
+        let by_row = shape.split_first().is_some_and(|(rows, rest)| *rows == self.of && ones(rest));
+        if !ones(shape) && !by_row {
+            return Err(other());
         }
+        let factors = widen(&files[*file][range.clone()], *dtype).ok_or_else(other)?;
+        if let Some(row) = factors.iter().position(|factor| !factor.is_finite()) {
+            return Err(unusable(match ones(shape) {
+                true => format!("{} in {own:?}", factors[row]),
+                false => format!("{} for row {row} in {own:?}", factors[row]),
+            }));
+        }
+        match factors[..] {
+            [factor] => Ok(Scale::One(factor)),
+            _ => Ok(Scale::Rows { factors: factors[self.rows.clone()].into(), columns: self.columns }),
+        }
+    }
+
+    /// The same of some of its rows.
+    fn rows(&self, rows: Range<usize>) -> Self {
+        Self { rows: self.rows.start + rows.start..self.rows.start + rows.end, ..self.clone() }
     }
 }
 
@@ -122,8 +155,10 @@ impl Entry {
             [whole] if rows % 2 == 0 && whole_blocks => {
                 let middle = whole.range.start + whole.range.len() / 2;
                 let state = |before| whole.state.clone().map(|(state, first)| (state, first + before));
-                let second = Slice { range: middle..whole.range.end, state: state(half), ..whole.clone() };
-                let first = Slice { range: whole.range.start..middle, state: state(0), ..whole.clone() };
+                let scale = |rows: Range<usize>| whole.scale.as_ref().map(|scale| scale.rows(rows));
+                let part = |range, state, scale| Slice { file: whole.file, range, scale, state };
+                let second = part(middle..whole.range.end, state(half), scale(rows / 2..rows));
+                let first = part(whole.range.start..middle, state(0), scale(0..rows / 2));
                 self.slices = vec![second, first];
                 Ok(())
             }

@@ -97,8 +97,10 @@ pub enum WeightsError {
         /// Its type in the file.
         dtype: Dtype,
     },
-    /// A scale that is not one finite number a tensor.
-    #[error("the tensor {name:?} is scaled by {found}; one finite number a tensor can be read")]
+    /// A scale that is not one finite number a tensor or one a row.
+    #[error(
+        "the tensor {name:?} is scaled by {found}; one finite number a tensor, or one a row, can be read"
+    )]
     Scale {
         /// Whose scale.
         name: String,

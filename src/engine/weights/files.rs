@@ -8,7 +8,7 @@ use std::ops::{Deref, Range};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use memmap2::Mmap;
+use memmap2::{Mmap, UncheckedAdvice};
 use serde::Deserialize;
 
 use super::ahead::{self, Reading};
@@ -62,6 +62,17 @@ impl Bytes {
         let map = unsafe { Mmap::map(&file) }?;
         let remote = Mutex::new(Some(file).filter(ahead::wanted));
         Ok(Self::Mapped(Arc::new(Mapped { map, remote, reading: OnceLock::new() })))
+    }
+
+    /// Lets the pages of a range go from this process's memory; the system keeps them as long as it likes.
+    pub fn let_go(&self, range: Range<usize>) {
+        let Self::Mapped(mapped) = self else { return };
+        // SAFETY: the map is of a file and is only read: pages that are gone come back from it with the same bytes.
+        let gone =
+            unsafe { mapped.map.unchecked_advise_range(UncheckedAdvice::DontNeed, range.start, range.len()) };
+        if let Err(error) = gone {
+            tracing::debug!(%error, "pages of a file could not be let go");
+        }
     }
 
     /// Begins to read the file before it is used, once, if it is one where that helps.

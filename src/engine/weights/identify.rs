@@ -8,6 +8,7 @@ use super::error::WeightsError;
 use super::files::Files;
 use super::names::{self, Part};
 use super::{Weights, complete};
+use crate::engine::converted::converted_from;
 use crate::engine::dit::config::Config;
 use crate::engine::latent;
 use crate::model::{Parts, Source};
@@ -23,6 +24,8 @@ pub struct Identity {
     pub precision: Vec<(String, u64)>,
     /// Whether fp8 weights have scales beside them.
     pub scaled: bool,
+    /// The type that a transformer's blocks had before this program converted them.
+    pub converted_from: Option<Dtype>,
 }
 
 /// Kinds of files.
@@ -196,7 +199,8 @@ pub fn identify_source(source: &Source) -> Result<Identity, WeightsError> {
     for tensor in files.tensors.values() {
         *precision.entry(tensor.dtype.name()).or_default() += tensor.range.len() as u64;
     }
-    Ok(Identity { kind, parts: Vec::new(), precision: sorted(precision), scaled: false })
+    let precision = sorted(precision);
+    Ok(Identity { kind, parts: Vec::new(), precision, scaled: false, converted_from: None })
 }
 
 fn of_parts(parts: Vec<(Part, Weights)>) -> Identity {
@@ -206,9 +210,10 @@ fn of_parts(parts: Vec<(Part, Weights)>) -> Identity {
     }
     let transformer = parts.iter().find(|(part, _)| *part == Part::Transformer);
     let kind = transformer.map_or(Kind::Parts, |(_, weights)| kind_of(weights));
+    let converted_from = transformer.and_then(|(_, weights)| converted_from(weights));
     let scaled = parts.iter().any(|(_, weights)| weights.scaled());
     let parts = parts.iter().map(|(part, weights)| found(*part, weights)).collect();
-    Identity { kind, parts, precision: sorted(precision), scaled }
+    Identity { kind, parts, precision: sorted(precision), scaled, converted_from }
 }
 
 fn kind_of(weights: &Weights) -> Kind {

@@ -20,8 +20,10 @@ mod gguf;
 mod header;
 mod identify;
 mod names;
+mod narrow;
 mod nf4;
 mod sample;
+mod scale;
 mod stored;
 mod widen;
 
@@ -38,7 +40,9 @@ pub(super) use identify::fit;
 pub use identify::{Found, Identity, Kind, Variant, fits, identify, identify_source};
 pub use names::Part;
 pub(super) use names::renamed_layers;
+pub use narrow::narrow;
 pub use nf4::{LEVELS as NF4_LEVELS, Magnitudes};
+pub use scale::Scale;
 pub use stored::{Matrix, Piece, Stored};
 
 use crate::model::Source;
@@ -105,6 +109,20 @@ impl Weights {
     #[must_use]
     pub fn form(&self) -> Option<&'static str> {
         self.form
+    }
+
+    /// What the files' headers say beside their tensors, under this name.
+    #[must_use]
+    pub fn note(&self, key: &str) -> Option<&str> {
+        self.files.metadata.get(key).map(String::as_str)
+    }
+
+    /// Lets the memory go that reading a tensor took of this process; it can be read again. Without it, whoever reads
+    /// a file once from end to end seems to hold all of it.
+    pub fn let_go(&self, name: &str) {
+        for slice in self.tensors.get(name).iter().flat_map(|entry| &entry.slices) {
+            self.files.bytes()[slice.file].let_go(slice.range.clone());
+        }
     }
 
     /// Keeps the files mapped for as long as it lives.

@@ -7,7 +7,7 @@ use std::sync::{Arc, LazyLock};
 
 use serde::Deserialize;
 
-use super::entry::{Entry, Scale, Slice};
+use super::entry::{Entry, ScaleTensor, Slice};
 use super::error::WeightsError;
 use super::files::{Files, Located, Tensors};
 
@@ -270,7 +270,7 @@ fn whole(tensors: &Tensors, name: &str, at: &Located) -> Slice {
     let beside = |scale: &String| Some(format!("{}.{scale}", name.strip_suffix(".weight")?));
     let scale = NAMES.scales.iter().filter_map(beside).find_map(|name| {
         let at = tensors.get(&name)?.clone();
-        Some(Arc::new(Scale { name, at }))
+        Some(Arc::new(ScaleTensor { name, at }))
     });
     Slice::whole(at, scale)
 }

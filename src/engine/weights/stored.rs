@@ -7,6 +7,7 @@ use super::dtype::Dtype;
 use super::entry::Slice;
 use super::files::Bytes;
 use super::nf4::Magnitudes;
+use super::scale::Scale;
 use super::widen::widen_to;
 
 /// A tensor as the files have it.
@@ -19,12 +20,12 @@ pub struct Stored<'a> {
 }
 
 /// Rows that lie together.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Piece<'a> {
     /// Their values, little-endian or in blocks.
     pub bytes: &'a [u8],
-    /// What each value is to be multiplied by, where the file says so.
-    pub scale: Option<f32>,
+    /// What they are to be multiplied by, where the file says so.
+    pub scale: Option<Scale>,
     /// Of NF4.
     pub magnitudes: Option<Magnitudes<'a>>,
 }
@@ -50,8 +51,8 @@ impl Piece<'_> {
                 widen_to(&self.bytes[first * size..][..out.len() * size], dtype, out);
             }
         }
-        if let Some(scale) = self.scale {
-            out.iter_mut().for_each(|value| *value *= scale);
+        if let Some(scale) = &self.scale {
+            scale.multiply(first, out);
         }
     }
 
@@ -90,7 +91,7 @@ pub struct Matrix {
     rows: usize,
     columns: usize,
     /// Each with its scale and its first row.
-    slices: Vec<(Slice, Option<f32>, usize)>,
+    slices: Vec<(Slice, Option<Scale>, usize)>,
 }
 
 impl std::fmt::Debug for Matrix {
@@ -104,12 +105,12 @@ impl Matrix {
         files: Arc<[Bytes]>,
         dtype: Dtype,
         (rows, columns): (usize, usize),
-        slices: impl Iterator<Item = (Slice, Option<f32>)>,
+        slices: impl Iterator<Item = (Slice, Option<Scale>)>,
     ) -> Self {
         let mut first = 0;
         let slices = slices.map(|(slice, scale)| {
             let row = first;
-            let values = slice.scaled(scale, &files).values(dtype);
+            let values = slice.scaled(None, &files).values(dtype);
             first += values.checked_div(columns).unwrap_or_default();
             (slice, scale, row)
         });
@@ -147,7 +148,11 @@ impl Matrix {
             let (from, to) = (first.max(*begin), (first + count).min(end));
             if from < to {
                 let out = &mut out[(from - first) * self.columns..(to - first) * self.columns];
-                slice.scaled(*scale, &self.files).widen(self.dtype, (from - begin) * self.columns, out);
+                slice.scaled(scale.clone(), &self.files).widen(
+                    self.dtype,
+                    (from - begin) * self.columns,
+                    out,
+                );
             }
         }
     }

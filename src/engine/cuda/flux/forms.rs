@@ -3,6 +3,7 @@
 use super::linear::Form;
 use super::origin::Origin;
 use super::precision::{Precision, Stored};
+use crate::engine::converted::converted_from;
 use crate::engine::weights::Dtype;
 
 /// The forms of a model's weights.
@@ -43,6 +44,7 @@ impl Stored {
             Origin::File(weights) => Self {
                 dtype: weights.dtypes().first().copied().unwrap_or(Dtype::BF16),
                 fp8_products: weights.allows_fp8_products(),
+                from: converted_from(weights),
             },
         }
     }

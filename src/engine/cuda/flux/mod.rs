@@ -342,3 +342,27 @@ fn check(config: &Config) -> Result<()> {
         None => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::engine::converted::is_fp8;
+
+    #[test]
+    fn what_is_kept_in_fp8_is_what_a_converted_file_has_so() {
+        let config = Config::flux1_dev();
+        let forms = Forms { precision: Precision::Fp8, origin: Origin::Random(0) };
+        let (double, single) = place(&config, &forms);
+        let double = double.iter().enumerate().flat_map(|(index, block)| block.layers(index));
+        let single = single.iter().enumerate().flat_map(|(index, block)| block.layers(index));
+        let blocks = double.chain(single).map(|(name, _)| name);
+        let kept: BTreeSet<_> =
+            blocks.chain(Modulator::layer_names(&config)).map(|name| format!("{name}.weight")).collect();
+        let converted: BTreeSet<_> =
+            config.tensors().into_iter().map(|(name, _)| name).filter(|name| is_fp8(name)).collect();
+        assert_eq!(kept, converted);
+        assert_eq!(kept.len(), 19 * 10 + 38 * 3 + 1);
+    }
+}

@@ -238,6 +238,12 @@ impl Modulator {
         Ok(Self { embedders, memory, layers, weights, columns })
     }
 
+    /// The names of the layers.
+    #[cfg(test)]
+    pub fn layer_names(config: &Config) -> impl Iterator<Item = String> {
+        Columns::of(config).layers().into_iter().map(|(name, ..)| name)
+    }
+
     /// Weights of the layers that lie in their file as the card wants them.
     ///
     /// # Errors

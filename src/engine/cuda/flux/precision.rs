@@ -27,6 +27,8 @@ pub struct Stored {
     pub dtype: Dtype,
     /// Whether the file leaves it open to multiply fp8 weights in fp8.
     pub fp8_products: bool,
+    /// The wider type that they had before they were converted to this one, where it is known.
+    pub from: Option<Dtype>,
 }
 
 /// What a person asks for.
@@ -66,6 +68,12 @@ impl Precision {
         self == Self::Fp8
     }
 
+    /// Whether weights are kept in fp8.
+    #[must_use]
+    pub fn is_fp8(self) -> bool {
+        matches!(self, Self::Fp8 | Self::Fp8Storage)
+    }
+
     /// For a person.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -94,7 +102,7 @@ impl Precision {
 
 impl Stored {
     /// In fp8, as FLUX.1's own fp8 copies are.
-    pub const FP8: Self = Self { dtype: Dtype::F8E4M3, fp8_products: true };
+    pub const FP8: Self = Self { dtype: Dtype::F8E4M3, fp8_products: true, from: None };
 }
 
 /// Chooses, for blocks that are stored so.
@@ -104,7 +112,7 @@ impl Stored {
 pub fn choose(asked: Asked, card: &Card, stored: Stored) -> Result<Choice> {
     let (major, minor) = card.capability;
     let choice = |precision, because| Ok(Choice { precision, because });
-    let Stored { dtype, fp8_products } = stored;
+    let Stored { dtype, fp8_products, from } = stored;
     let name = dtype.name();
     match asked {
         Asked::Exactly(Precision::Fp8) if !card.has_fp8() => Err(CudaError::Precision {
@@ -115,10 +123,15 @@ pub fn choose(asked: Asked, card: &Card, stored: Stored) -> Result<Choice> {
                  weights in fp8 and multiplies in bf16"
             ),
         }),
-        Asked::Exactly(precision @ (Precision::Fp8 | Precision::Fp8Storage)) if dtype != Dtype::F8E4M3 => {
+        Asked::Exactly(precision) if precision.is_fp8() && dtype != Dtype::F8E4M3 => choice(
+            precision,
+            format!("asked for; the {name} weights are rounded to fp8 e4m3 as they are loaded"),
+        ),
+        Asked::Exactly(precision) if precision.is_fp8() && from.is_some() => {
+            let wide = from.map_or(name, Dtype::name);
             choice(
                 precision,
-                format!("asked for; the {name} weights are rounded to fp8 e4m3 as they are loaded"),
+                format!("asked for; the {wide} weights are rounded to fp8 e4m3; converted before"),
             )
         }
         Asked::Exactly(precision) if dtype.is_quantised() => {
@@ -170,7 +183,7 @@ mod tests {
     fn what_suits_the_card_and_the_weights_is_taken_with_its_reason() {
         let auto =
             |capability, stored| choose(Asked::Auto, &card(capability), stored).expect("auto always works");
-        let of = |dtype| Stored { dtype, fp8_products: true };
+        let of = |dtype| Stored { dtype, ..Stored::FP8 };
         assert_eq!(auto((8, 6), Stored::FP8).precision, Precision::Fp8Storage);
         assert_eq!(auto((8, 9), Stored::FP8).precision, Precision::Fp8);
         assert_eq!(auto((9, 0), of(Dtype::BF16)).precision, Precision::Bf16);
@@ -187,6 +200,12 @@ mod tests {
         assert!(e5m2.precision == Precision::Bf16 && e5m2.because.contains("e5m2"), "{}", e5m2.because);
         let asked = choose(Asked::Exactly(Precision::Fp8), &card((9, 0)), of(Dtype::Q4K)).expect("any can");
         assert!(asked.because.contains("Q4_K weights are rounded"), "{}", asked.because);
+        let converted = Stored { from: Some(Dtype::BF16), ..Stored::FP8 };
+        let asked = choose(Asked::Exactly(Precision::Fp8), &card((9, 0)), converted).expect("any can");
+        assert_eq!(
+            (asked.precision, &*asked.because),
+            (Precision::Fp8, "asked for; the bf16 weights are rounded to fp8 e4m3; converted before")
+        );
     }
 
     #[test]

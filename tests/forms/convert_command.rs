@@ -1,0 +1,77 @@
+//! `models convert` by the real program: kept where it is found again, shown, and removed with the model.
+
+use std::path::Path;
+
+use crate::home::Home;
+use crate::make::{self, tensors};
+use crate::{TRANSFORMER, folder};
+
+/// A model of a person's own with a transformer in bf16.
+fn with_a_wide_model(home: &Home, folder: &Path) -> String {
+    let path = make::write(&folder.join("wide.safetensors"), &make::wide(&tensors(TRANSFORMER)));
+    let path = path.to_str().expect("text").to_owned();
+    let directory = home.path().join(".config/flux-tui");
+    std::fs::create_dir_all(&directory).expect("a directory can be made");
+    let text = format!("[[model]]\nname = \"mine\"\nbase = \"nano\"\ntransformer = {path:?}\n");
+    std::fs::write(directory.join("models.toml"), text).expect("it can be written");
+    path
+}
+
+#[test]
+fn a_model_is_converted_once_shown_and_removed() {
+    let (home, folder) = (Home::new(), folder());
+    let source = with_a_wide_model(&home, folder.path());
+    let table = home.run(&["models", "where", "mine"]);
+    assert!(!table.done().contains("in fp8"), "{table:?}");
+    home.run(&["models", "remove", "mine", "--yes"]).ended_with(2, &["nothing of mine was fetched"]);
+
+    let told = home.run(&["models", "convert", "mine", "--json"]).json();
+    let file = told["file"].as_str().expect("a path").to_owned();
+    assert!(Path::new(&file).starts_with(home.path().join(".cache/flux-tui/converted")), "{file}");
+    let bytes = std::fs::metadata(&file).expect("it is there").len();
+    let whole = std::fs::metadata(&source).expect("it is there").len();
+    assert!(bytes * 10 < whole * 6, "{bytes} of {whole} bytes");
+    assert_eq!(
+        told,
+        serde_json::json!({
+            "model": "mine", "file": file, "bytes": bytes, "from": "bf16", "outcome": "converted"
+        })
+    );
+    // By its path it is the same transformer.
+    let again = home.run(&["models", "convert", &source]);
+    assert!(again.done().contains("from bf16, was there already"), "{again:?}");
+
+    let info = home.run(&["models", "info", &file]);
+    assert!(info.done().contains("converted from bf16"), "{info:?}");
+    let table = home.run(&["models", "where", "mine"]);
+    assert!(table.done().contains(&file) && table.stdout.contains("in fp8"), "{table:?}");
+    assert_eq!(home.run(&["models", "where", "mine", "--json"]).json()["converted"], file.as_str());
+
+    home.run(&["models", "remove", "mine"]).ended_with(1, &["nobody agreed"]);
+    assert!(Path::new(&file).exists());
+    let removed = home.run(&["models", "remove", "mine", "--yes", "--json"]).json();
+    assert_eq!((&removed["files"][0], &removed["freed"]), (&file.as_str().into(), &bytes.into()));
+    assert!(!Path::new(&file).exists() && Path::new(&source).exists());
+}
+
+#[test]
+fn a_file_of_ones_own_is_a_model_and_what_cannot_be_converted_is_refused() {
+    let (home, folder) = (Home::new(), folder());
+    with_a_wide_model(&home, folder.path());
+    let own = folder.path().join("own.safetensors");
+    let own = own.to_str().expect("text");
+    assert!(home.run(&["models", "convert", "mine", "--to", own]).done().contains(own));
+    assert!(!home.path().join(".cache/flux-tui/converted").exists(), "it was named elsewhere");
+    let output = home.path().join("out.png");
+    let picture = ["generate", "an apple", "--steps", "1", "--width", "64", "--height", "64"];
+    let rest = ["--device", "cpu", "--model", own, "--output", output.to_str().expect("text")];
+    home.run(&[&picture[..], &rest].concat()).done();
+    assert!(output.exists());
+
+    home.run(&["models", "convert", "nano"]).refused_with(&["fp8 e4m3 already"]);
+    home.run(&["models", "convert", "nothing"]).refused_with(&["no model \"nothing\""]);
+    // A folder where the file is to be.
+    let taken = folder.path().to_str().expect("text");
+    home.run(&["models", "convert", "mine", "--to", taken]).ended_with(1, &[taken]);
+    assert!(!Path::new(&format!("{taken}.part")).exists(), "a part is left");
+}
