@@ -162,7 +162,7 @@ pub fn succeed(program: &Path) {
     match started {
         Ok(next) => tracing::info!(pid = next.id(), "another worker goes on"),
         Err(error) => {
-            tracing::error!(%error, program = %program.display(), "no other worker could be started")
+            tracing::error!(%error, program = %program.display(), "no other worker could be started");
         }
     }
 }
