@@ -272,3 +272,15 @@ fn precision(transformer: &Weights) -> String {
         Some(dtype) => format!("fp32 from {} weights", dtype.name()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prompt_that_changed_encoders_read_is_kept_as_another() {
+        assert_eq!(kept_as("a fox", ""), "a fox", "as it was before there were LoRAs");
+        let (one, other) = (kept_as("a fox", "ab:3f800000;"), kept_as("a fox", "ab:3f000000;"));
+        assert!(one != other && one != "a fox" && one.starts_with("a fox"));
+    }
+}

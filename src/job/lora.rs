@@ -8,7 +8,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{JobError, Recipe};
+use super::{Job, JobError, Recipe};
 
 /// The most LoRAs of one job.
 pub const LORAS_MAX: usize = 64;
@@ -179,7 +179,24 @@ impl UsedLora {
     }
 }
 
+impl Job {
+    /// Bytes of text in it that a person gives: what bounds how much of jobs is held and sent.
+    #[must_use]
+    pub fn text_len(&self) -> usize {
+        self.prompt.as_str().len() + self.loras().iter().map(|lora| lora.file.len()).sum::<usize>()
+    }
+}
+
 impl Recipe {
+    /// Bytes of text in it that a person gives.
+    #[must_use]
+    pub fn text_len(&self) -> usize {
+        let lora = |lora: &UsedLora| {
+            lora.file.len() + lora.unapplied.examples.iter().map(String::len).sum::<usize>()
+        };
+        self.prompt.as_str().len() + self.loras.iter().map(lora).sum::<usize>()
+    }
+
     /// The prompt with a tag for each LoRA that it has none of: what is typed to draw the same again.
     #[must_use]
     pub fn tagged_prompt(&self) -> String {

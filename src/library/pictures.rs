@@ -172,7 +172,7 @@ impl Library {
             let Some(row) = rows.next().map_err(&fault)? else { break };
             match self.read(row) {
                 Ok(picture) => {
-                    prompts += picture.recipe.prompt.as_str().len();
+                    prompts += picture.recipe.text_len();
                     if prompts > PAGE_PROMPTS && !pictures.is_empty() {
                         break;
                     }

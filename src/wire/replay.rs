@@ -106,12 +106,12 @@ pub fn leave(running: &mut Vec<Running>, job: JobId, index: u32) {
 
 /// Keeps what a snapshot may hold of pictures, newest first.
 pub fn shorten_history(pictures: &mut Vec<Picture>) {
-    shorten(pictures, HISTORY_MAX, |picture| picture.recipe.prompt.as_str().len());
+    shorten(pictures, HISTORY_MAX, |picture| picture.recipe.text_len());
 }
 
 /// Keeps what a snapshot may hold of failed jobs, newest first.
 pub fn shorten_failed(jobs: &mut Vec<JobStatus>) {
-    shorten(jobs, FAILED_MAX, |status| status.job.prompt.as_str().len());
+    shorten(jobs, FAILED_MAX, |status| status.job.text_len());
 }
 
 fn shorten<T>(list: &mut Vec<T>, most: usize, prompt: impl Fn(&T) -> usize) {

@@ -56,7 +56,7 @@ fn acceptable(shared: &Shared, job: &Job) -> Result<u64, Refusal> {
     if shared.hub.is_stopping() {
         return Err(Refusal::Stopping);
     }
-    shared.hub.has_room(job.prompt.as_str().len()).map_err(|jobs| Refusal::QueueFull { jobs })?;
+    shared.hub.has_room(job.text_len()).map_err(|jobs| Refusal::QueueFull { jobs })?;
     drawable(shared, job)
 }
 

@@ -10,8 +10,10 @@ use std::time::SystemTime;
 use sha2::{Digest as _, Sha256};
 
 use super::Models;
-use crate::engine::LoraFile;
+use super::queue::Work;
+use crate::device::Device;
 use crate::engine::lora::{LoraError, glance};
+use crate::engine::{EngineError, LoraFile, adds_loras};
 use crate::job::{Job, LoraChoice, LoraHash, Unapplied, UsedLora};
 
 /// Bytes that are hashed at a time.
@@ -49,6 +51,9 @@ pub enum UnusableLora {
         /// What is wrong with it.
         source: Box<LoraError>,
     },
+    /// The device cannot draw with any.
+    #[error(transparent)]
+    Device(#[from] Box<EngineError>),
     /// The file is another than the one that is meant.
     #[error(
         "the LoRA {name} is another file now: the picture was drawn with one of hash {wanted}, and {path} has {found}; \
@@ -139,12 +144,22 @@ fn one<'f>(lora: &LoraChoice, files: &'f [PathBuf]) -> Result<&'f PathBuf, Unusa
     }
 }
 
-/// The files of a job's LoRAs with their hashes, in order.
+/// The files of a job's LoRAs with their hashes, in order, for a device that can draw with them.
 ///
 /// # Errors
 /// [`UnusableLora`].
-pub(super) fn of(models: &dyn Models, hashes: &Hashes, job: &Job) -> Result<Vec<LoraFile>, UnusableLora> {
-    asked(job).iter().map(|(lora, _)| file(models, hashes, lora)).collect()
+pub(super) fn ready(
+    models: &dyn Models,
+    hashes: &Hashes,
+    job: &Job,
+    device: Device,
+) -> Result<Vec<LoraFile>, UnusableLora> {
+    let loras: Vec<_> =
+        asked(job).iter().map(|(lora, _)| file(models, hashes, lora)).collect::<Result<_, _>>()?;
+    if !loras.is_empty() {
+        adds_loras(&job.model, device).map_err(Box::new)?;
+    }
+    Ok(loras)
 }
 
 fn file(models: &dyn Models, hashes: &Hashes, lora: &LoraChoice) -> Result<LoraFile, UnusableLora> {
@@ -181,10 +196,16 @@ fn file(models: &dyn Models, hashes: &Hashes, lora: &LoraChoice) -> Result<LoraF
     })
 }
 
-/// What a picture's record says of its LoRAs.
-pub(super) fn used(job: &Job, files: &[LoraFile], unapplied: Vec<Unapplied>) -> Vec<UsedLora> {
+/// What a picture's record says of its LoRAs; what was not used of them is in the log as well.
+pub(super) fn used(work: &Work, files: &[LoraFile], unapplied: Vec<Unapplied>) -> Vec<UsedLora> {
+    for (lora, Unapplied { count, of, examples }) in files.iter().zip(&unapplied) {
+        if *count > 0 {
+            let (job, lora) = (work.id.0, lora.path.display());
+            tracing::warn!(job, %lora, count, of, ?examples, "tensors of a LoRA belong to no layer of the model");
+        }
+    }
     let unapplied = unapplied.into_iter().chain(std::iter::repeat(Unapplied::default()));
-    let all = asked(job).into_iter().zip(files).zip(unapplied);
+    let all = asked(&work.job).into_iter().zip(files).zip(unapplied);
     all.map(|(((lora, tagged), file), unapplied)| UsedLora {
         file: lora.file().to_owned(),
         hash: file.hash.clone(),

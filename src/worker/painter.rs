@@ -23,8 +23,8 @@ use super::store::Store;
 use super::usage::Ledger;
 use super::{Models, WorkerError};
 use crate::device::{Device, LoadOptions};
-use crate::engine::{self, Brief, Draw, Drawn, EngineError, LoraFile, Placement, Planned};
-use crate::job::{Job, JobId, JobState, Picture, Prompt, Recipe, Times, Unapplied};
+use crate::engine::{Brief, Draw, Drawn, EngineError, Placement, Planned};
+use crate::job::{Job, JobId, JobState, Picture, Prompt, Recipe, Times};
 use crate::library::{Folder, LibraryError, png};
 use crate::model::ModelName;
 use crate::wire::message::{EngineStatus, Preview, Stage};
@@ -131,6 +131,12 @@ const DEVICE_FAILURES: u32 = 3;
 
 impl From<LibraryError> for Failure {
     fn from(error: LibraryError) -> Self {
+        Self::Reason(error.to_string())
+    }
+}
+
+impl From<loras::UnusableLora> for Failure {
+    fn from(error: loras::UnusableLora) -> Self {
         Self::Reason(error.to_string())
     }
 }
@@ -260,7 +266,8 @@ impl Painter {
         // Found out now rather than after minutes of drawing.
         self.supplies.folder.prepare(&Zoned::now(), work.job.size)?;
         let mut watcher = Watcher { painter: self, work, stop, told: None, keeper: None, begun: 0 };
-        let loras = self.loras(&work.job)?;
+        // Found, and refused where they cannot be added, before anything is loaded.
+        let loras = loras::ready(self.supplies.models.as_ref(), &self.hashes, &work.job, self.device)?;
         self.load(loaded, &work.job, &mut watcher)?;
         let tagged = work.job.tagged();
         let brief = Brief {
@@ -287,16 +294,6 @@ impl Painter {
             self.background.keep(&self.supplies.models, &engine.name);
         }
         Ok((picture, state))
-    }
-
-    /// The LoRAs of a job, found and hashed before anything is loaded.
-    fn loras(&self, job: &Job) -> Result<Vec<LoraFile>, Failure> {
-        let failed = |error: loras::UnusableLora| Failure::Reason(error.to_string());
-        let loras = loras::of(self.supplies.models.as_ref(), &self.hashes, job).map_err(failed)?;
-        if !loras.is_empty() {
-            engine::adds_loras(&job.model, self.device)?;
-        }
-        Ok(loras)
     }
 
     /// Draws. Where memory does not suffice the model is loaded again, once: planned for this size, if it was planned
@@ -400,19 +397,8 @@ impl Painter {
             precision,
             cuts: drawn.cuts,
             times: Times { load, ..drawn.times },
-            loras: loras::used(&work.job, &brief.loras, drawn.unapplied),
+            loras: loras::used(work, &brief.loras, drawn.unapplied),
         };
-        for lora in recipe.loras.iter().filter(|lora| !lora.unapplied.is_empty()) {
-            let Unapplied { count, of, examples } = &lora.unapplied;
-            tracing::warn!(
-                job = job.0,
-                lora = lora.file,
-                count,
-                of,
-                ?examples,
-                "tensors belong to no layer of the model"
-            );
-        }
         let png = png::encode(&drawn.rgb, &recipe).map_err(LibraryError::from)?;
         let at = Zoned::now();
         let path =

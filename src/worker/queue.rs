@@ -97,7 +97,7 @@ impl Queue {
     /// Whether a prompt of so many bytes still fits.
     #[must_use]
     pub fn has_room(&self, prompt: usize) -> bool {
-        let waiting: usize = self.jobs().map(|status| status.job.prompt.as_str().len()).sum();
+        let waiting: usize = self.jobs().map(|status| status.job.text_len()).sum();
         self.entries.len() < JOBS_MAX && waiting + prompt <= PROMPTS_MAX
     }
 

@@ -126,6 +126,9 @@ fn files_that_are_no_safetensors_or_are_too_much_say_so() {
     refused(&folder.path().join("none.safetensors"), &shapes, &["could not be read"]);
     let names: Vec<String> = (0..100_000).map(|at| format!("double_blocks.{at}.x")).collect();
     let many: Vec<(&str, &[usize])> = names.iter().map(|name| (name.as_str(), &[][..])).collect();
+    let long = "x".repeat(1 << 20);
+    let path = write(folder.path(), "long.safetensors", &zeros(&[(&long, &[])]));
+    refused(&path, &shapes, &["name has 1048576 bytes", "512"]);
     let path = write(folder.path(), "many.safetensors", &zeros(&many));
     refused(&path, &shapes, &["100000 tensors", "16384"]);
     assert!(glance(&path).is_err() && glance(&cut).is_err());

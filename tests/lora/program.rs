@@ -190,5 +190,5 @@ fn a_waiting_job_is_given_other_loras_and_keeps_them_otherwise() {
     assert_eq!(edit(&["--steps", "3"]), serde_json::json!([{ "file": "ink", "strength": 0.5 }]));
     assert_eq!(edit(&["--lora", "soft"]), serde_json::json!([{ "file": "soft", "strength": 1.0 }]));
     assert_eq!(edit(&["--no-loras"]), serde_json::json!([]));
-    home.run(&["queue", "edit", &id, "--lora", "none"]).ended_with(1, &["there is no LoRA \"none\""]);
+    home.run(&["queue", "edit", &id, "--lora", "none"]).refused_with(&["there is no LoRA \"none\""]);
 }

@@ -117,12 +117,13 @@ fn pictures_may_come_in_any_order_and_the_last_to_come_ends_the_job() {
 }
 
 /// What takes a file back to each earlier version, and the version.
-const EARLIER: [(&str, i64); 5] = [
+const EARLIER: [(&str, i64); 6] = [
     (
         "ALTER TABLE jobs DROP COLUMN loras; ALTER TABLE pictures DROP COLUMN loras; \
          ALTER TABLE writing DROP COLUMN loras;",
-        6,
+        7,
     ),
+    ("ALTER TABLE jobs DROP COLUMN device_failures;", 6),
     ("DROP TABLE usage; DROP TABLE cards;", 5),
     ("DROP INDEX jobs_rank; ALTER TABLE jobs DROP COLUMN rank; DROP TABLE queue;", 3),
     ("ALTER TABLE jobs DROP COLUMN vram_budget; ALTER TABLE jobs DROP COLUMN t5;", 2),

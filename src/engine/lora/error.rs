@@ -19,6 +19,14 @@ pub enum LoraError {
         /// How many are read.
         most: usize,
     },
+    /// A name that no layer has.
+    #[error("a tensor's name has {bytes} bytes; those of LoRAs have {most} at most")]
+    LongName {
+        /// How long it is.
+        bytes: usize,
+        /// How long it may be.
+        most: usize,
+    },
     /// It is for another kind of model.
     #[error("it is a LoRA of {0}, not of FLUX.1")]
     Foreign(String),

@@ -15,6 +15,9 @@ use crate::model::Source;
 /// Files with more tensors are refused. All layers of FLUX.1 in the form with the most tensors make half of it.
 const TENSORS_MAX: usize = 16_384;
 
+/// Longer names are no layer's, and would be told in every message.
+const NAME_MAX: usize = 512;
+
 /// Reads a file as a LoRA of a model with these layers.
 ///
 /// # Errors
@@ -66,6 +69,9 @@ fn open(path: &Path) -> Result<Weights, LoraError> {
         return Err(LoraError::NoFile);
     }
     let weights = Weights::open(&Source::File(path.to_owned()))?;
+    if let Some(long) = weights.names().map(str::len).find(|bytes| *bytes > NAME_MAX) {
+        return Err(LoraError::LongName { bytes: long, most: NAME_MAX });
+    }
     match weights.names().count() {
         found if found > TENSORS_MAX => Err(LoraError::Many { found, most: TENSORS_MAX }),
         _ => Ok(weights),
