@@ -64,7 +64,7 @@ fn a_converted_transformer_is_loaded_in_its_sources_place_and_draws_the_same_pic
     let kept = Parts { converted: Some(folder.path().join("converted")), ..wide.clone() };
     let prompt = Prompt::new("a red apple, 3d").expect("text");
     let size = Size::new(64, 64).expect("a size");
-    let brief = Brief { prompt, size, steps: 4, guidance: 3.0, seed: 7 };
+    let brief = Brief { prompt, size, steps: 4, guidance: 3.0, seed: 7, loras: Vec::new() };
     let options = LoadOptions { precision: PrecisionChoice::Fp8Storage, ..LoadOptions::default() };
     let on = Placement::new(Device::Cuda(0), options);
     let [before, after] = [&wide, &kept].map(|parts| {

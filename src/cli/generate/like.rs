@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::cli::failure::Failure;
 use crate::cli::show;
-use crate::job::{JobError, LoraChoice, Prompt, Recipe, Tagged};
+use crate::job::{JobError, LoraChoice, Prompt, Recipe, Tagged, UsedLora};
 use crate::library::png;
 
 /// The recipe in a PNG.
@@ -25,6 +25,6 @@ pub(super) fn recipe(path: &Path) -> Result<Recipe, Failure> {
 /// When the recipe's values are none that can be asked for.
 pub(super) fn parts(recipe: &Recipe) -> Result<(Prompt, Vec<LoraChoice>), JobError> {
     let text = Tagged::read(recipe.prompt.as_str())?.text;
-    let loras = recipe.loras.iter().map(|lora| lora.again()).collect::<Result<_, _>>()?;
+    let loras = recipe.loras.iter().map(UsedLora::again).collect::<Result<_, _>>()?;
     Ok((Prompt::new(text)?, loras))
 }
