@@ -9,3 +9,4 @@ mod forms;
 mod home;
 mod model;
 mod program;
+mod trained;
