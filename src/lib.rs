@@ -14,6 +14,7 @@
 //! 2. Nothing is acknowledged before it is in the library on disk. A job that was accepted is
 //!    finished, failed with a reason, cancelled by a person, or still queued: after `kill -9` too. A
 //!    picture that was being drawn goes on from its last checkpoint, a model from what was fetched.
+//!    A device that fails for good ends the worker on purpose, and another goes on.
 //! 3. A client can rebuild all that it shows from one [`wire::message::Snapshot`]; later events
 //!    only refine it.
 //! 4. Previews may be dropped, status never. A slow client slows nobody.
@@ -52,7 +53,7 @@
 //! [`engine`] draws on the CPU with candle, in fp32. With the feature `cuda` it also draws on NVIDIA cards, by
 //! `engine::cuda`: kernels of our own and cublasLt over buffers that are laid out before a step. They share names,
 //! schedule, noise and files, not code: what is fused on a card crosses the borders of the blocks. `engine::placement` is
-//! the one door to both.
+//! the one door to both. LoRAs (`engine::lora`) are added beside the weights on the CPU; a card refuses them still.
 
 pub mod catalog;
 pub mod cli;
