@@ -120,6 +120,8 @@ pub struct Parts {
     /// A folder of transformers that were converted to fp8, to be loaded in place of those that they come from where
     /// blocks are kept in fp8; `None` uses none.
     pub converted: Option<PathBuf>,
+    /// A folder for what a card's products were found to be fastest by, so that it is tried once; `None` keeps nothing.
+    pub products: Option<PathBuf>,
 }
 
 #[cfg(test)]
@@ -141,6 +143,7 @@ impl Parts {
             preview: file("preview.json"),
             encoded: None,
             converted: None,
+            products: None,
         }
     }
 }

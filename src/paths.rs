@@ -92,6 +92,12 @@ impl Paths {
         self.cache.join("converted")
     }
 
+    /// What products on cards are fastest by.
+    #[must_use]
+    pub fn products(&self) -> PathBuf {
+        self.cache.join("products")
+    }
+
     /// The worker's socket.
     #[must_use]
     pub fn socket(&self) -> PathBuf {

@@ -34,6 +34,7 @@ fn parts() -> Parts {
         complete_from: None,
         encoded: None,
         converted: None,
+        products: None,
         vae: nano("ae.safetensors"),
         vae_config: nano("vae_config.json"),
         clip: nano("clip.safetensors"),

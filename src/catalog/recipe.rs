@@ -148,6 +148,7 @@ impl Recipe {
             preview: self.preview.clone(),
             encoded: None,
             converted: None,
+            products: None,
         })
     }
 }

@@ -190,8 +190,12 @@ impl Models for Catalogued {
     ) -> Result<Box<dyn Draw>, EngineError> {
         let found = self.searching(|catalog, search| find(catalog, search, name));
         let Ready { info, parts } = found.map_err(|reason| Self::gone(name, &reason))?;
-        let (encoded, converted) = (Some(self.paths.prompts()), Some(self.paths.converted()));
-        let parts = Parts { encoded, converted, ..parts };
+        let parts = Parts {
+            encoded: Some(self.paths.prompts()),
+            converted: Some(self.paths.converted()),
+            products: Some(self.paths.products()),
+            ..parts
+        };
         engine::load(name, &parts, info.limits, on, observer)
     }
 

@@ -16,6 +16,7 @@ pub fn parts() -> Parts {
         complete_from: None,
         encoded: None,
         converted: None,
+        products: None,
         vae: nano("ae.safetensors"),
         vae_config: nano("vae_config.json"),
         clip: nano("clip.safetensors"),

@@ -180,6 +180,7 @@ fn parts(of: impl Fn(&str, &'static str) -> Source) -> Parts {
         complete_from: None,
         encoded: None,
         converted: None,
+        products: None,
         vae: of("vae", "ae.safetensors"),
         vae_config: own("vae_config.json"),
         clip: of("text_encoder", "clip.safetensors"),

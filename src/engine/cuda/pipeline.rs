@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -52,6 +53,8 @@ pub struct Pipeline {
     allowed: u64,
     /// Of all weights, of the transformer's as they were before it was converted: the picture is the same.
     digest: String,
+    /// A folder for what products are fastest by.
+    products: Option<PathBuf>,
 }
 
 impl Pipeline {
@@ -88,6 +91,9 @@ impl Pipeline {
             }
         };
         let mut took = Laps::begin();
+        if let Some(folder) = &parts.products {
+            gpu.recall_products(folder);
+        }
         let mut files = Files::open(name, parts, limits)?;
         let digest = resume::digest([&files.t5, &files.clip, &files.vae, &files.transformer]);
         converted::instead(&mut files, parts, on.options);
@@ -148,6 +154,7 @@ impl Pipeline {
             foresight,
             allowed: limits.budget.min(limits.free),
             digest,
+            products: parts.products.clone(),
         })
     }
 
@@ -298,6 +305,9 @@ impl Draw for Pipeline {
         let tokens = latent.matrix(0, brief.size.image_tokens(), self.flux.config.in_channels);
         let (rgb, tile) = self.decoding.picture(tokens, brief.size, tile, observer)?;
         let decode = seconds();
+        if let Some(folder) = &self.products {
+            self.gpu.keep_products(folder);
+        }
         let seen = Seen { peak: self.gpu.peak(), held, steps: &steps, decode, tile };
         Ok(Drawn {
             rgb,

@@ -3,19 +3,21 @@
 //! `out[M, N] = x[M, K] · weight[N, K]ᵀ + bias[N]`. The first product of a shape times what the library offers for it
 //! and keeps the fastest: its own first guess is up to 16 % slower (`benches/PERFORMANCE.md`). The first guess stays
 //! unless another is clearly faster, so that noise does not change which bits a picture has. What was chosen holds for
-//! the process: a model that is loaded again is not timed again, and has the same bits.
+//! the process, and for later ones where a folder is named: nothing is timed again, and the bits stay the same.
 
+mod kept;
 mod plan;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use cudarc::cublaslt::result::{self, CublasError};
 use cudarc::cublaslt::sys;
 use cudarc::driver::sys::CUdeviceptr;
 use half::bf16;
+use serde::{Deserialize, Serialize};
 
 use super::error::{CudaError, Result, driver};
 use super::gpu::Gpu;
@@ -47,8 +49,20 @@ struct State {
     plans: HashMap<Shape, Plan>,
 }
 
+/// What becomes of what is in a product's `out`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Doing {
+    /// The product takes its place.
+    Write,
+    /// The product is added to it.
+    Add,
+    /// Nothing is computed but which way is the fastest, by trying: what is in `out` is lost. Whoever adds later asks for
+    /// this first.
+    Choose,
+}
+
 /// What a plan is made for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 struct Shape {
     rows: usize,
     columns: usize,
@@ -61,7 +75,7 @@ struct Shape {
 }
 
 /// How the operands are stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 enum Kind {
     /// bf16, the weight `[N, K]`.
     Bf16,
@@ -147,9 +161,24 @@ impl Gpu {
         weight: Matrix<'_, bf16>,
         bias: Option<Matrix<'_, bf16>>,
     ) -> Result<()> {
+        self.product_as(Doing::Write, out, x, weight, bias)
+    }
+
+    /// The same, which may be added to what is in `out`.
+    ///
+    /// # Errors
+    /// As [`Gpu::product`].
+    pub fn product_as(
+        &self,
+        doing: Doing,
+        out: Matrix<'_, bf16>,
+        x: Matrix<'_, bf16>,
+        weight: Matrix<'_, bf16>,
+        bias: Option<Matrix<'_, bf16>>,
+    ) -> Result<()> {
         let shape = shape(Kind::Bf16, out, x, weight, bias.is_some());
         weight.expect("the weight", out.width(), x.width())?;
-        self.multiply(shape, operands(out, x, weight, bias)?, (out.rows(), x.rows()))
+        self.multiply(doing, shape, operands(out, x, weight, bias)?, (out.rows(), x.rows()))
     }
 
     /// [`Gpu::product`] without a bias, its sums kept in fp32: for scores, whose size matters more than bf16 tells.
@@ -164,7 +193,7 @@ impl Gpu {
     ) -> Result<()> {
         let shape = shape(Kind::Bf16ToF32, out, x, weight, false);
         weight.expect("the weight", out.width(), x.width())?;
-        self.multiply(shape, operands(out, x, weight, None)?, (out.rows(), x.rows()))
+        self.multiply(Doing::Write, shape, operands(out, x, weight, None)?, (out.rows(), x.rows()))
     }
 
     /// `out = x · right` in bf16: x `[M, K]`, right `[K, N]`.
@@ -179,7 +208,7 @@ impl Gpu {
     ) -> Result<()> {
         let shape = shape(Kind::Bf16Plain, out, x, right, false);
         right.expect("the right side", x.width(), out.width())?;
-        self.multiply(shape, operands(out, x, right, None)?, (out.rows(), x.rows()))
+        self.multiply(Doing::Write, shape, operands(out, x, right, None)?, (out.rows(), x.rows()))
     }
 
     /// `out = (x · x_scales) · (weight · weight_scales)ᵀ + bias` on fp8 tensor cores: x `[M, K]` with scales
@@ -189,6 +218,7 @@ impl Gpu {
     /// As [`Gpu::product`]; on cards where the library has no scales a row.
     pub fn product_fp8(
         &self,
+        doing: Doing,
         out: Matrix<'_, bf16>,
         (x, x_scales): (Matrix<'_, F8>, Matrix<'_, f32>),
         (weight, weight_scales): (Matrix<'_, F8>, Matrix<'_, f32>),
@@ -203,7 +233,7 @@ impl Gpu {
             weight_scales: weight_scales.at(),
             ..operands(out, x, weight, bias)?
         };
-        self.multiply(shape, operands, (out.rows(), x.rows()))
+        self.multiply(doing, shape, operands, (out.rows(), x.rows()))
     }
 
     /// [`Gpu::product_fp8`] where the library has scales a row; elsewhere the product of the stored numbers, then the
@@ -216,26 +246,46 @@ impl Gpu {
         out: Matrix<'_, bf16>,
         x: (Matrix<'_, F8>, Matrix<'_, f32>),
         weight: (Matrix<'_, F8>, Matrix<'_, f32>),
-        bias: Matrix<'_, bf16>,
+        bias: Option<Matrix<'_, bf16>>,
     ) -> Result<()> {
-        let lacks_scales = &self.products().lacks_row_scales;
-        // The library wants the scales on 16 bytes: rows behind a text of an odd length are not.
-        let scales_aligned = x.1.at().is_multiple_of(16);
-        if scales_aligned && !lacks_scales.load(Ordering::Relaxed) {
-            match self.product_fp8(out, x, weight, Some(bias)) {
-                Err(CudaError::Product { reason, .. })
-                    if ["NOT_SUPPORTED", "INVALID_VALUE"].iter().any(|status| reason.contains(status)) =>
-                {
-                    tracing::info!(
-                        "cublasLt has no scales a row on this card: they are applied after the product"
-                    );
-                    lacks_scales.store(true, Ordering::Relaxed);
-                }
-                done => return done,
-            }
+        if self.scales_rows(x.1, || self.product_fp8(Doing::Write, out, x, weight, bias))? {
+            return Ok(());
         }
         self.product_fp8_unscaled(out, x.0, weight.0)?;
-        self.scale_rows(out, x.1, weight.1, Some(bias))
+        self.scale_rows(out, x.1, weight.1, bias)
+    }
+
+    /// Whether [`Gpu::product_fp8`] can add to `out` here; its way is chosen then, and what is in `out` is lost.
+    ///
+    /// # Errors
+    /// As [`Gpu::product`].
+    pub fn can_add_fp8(
+        &self,
+        out: Matrix<'_, bf16>,
+        x: (Matrix<'_, F8>, Matrix<'_, f32>),
+        weight: (Matrix<'_, F8>, Matrix<'_, f32>),
+        bias: Option<Matrix<'_, bf16>>,
+    ) -> Result<bool> {
+        self.scales_rows(x.1, || self.product_fp8(Doing::Choose, out, x, weight, bias))
+    }
+
+    /// Whether a product with these scales of its rows was done by the library.
+    fn scales_rows(&self, scales: Matrix<'_, f32>, product: impl FnOnce() -> Result<()>) -> Result<bool> {
+        let lacks_scales = &self.products().lacks_row_scales;
+        // The library wants the scales on 16 bytes: rows behind a text of an odd length are not.
+        if !scales.at().is_multiple_of(16) || lacks_scales.load(Ordering::Relaxed) {
+            return Ok(false);
+        }
+        match product() {
+            Err(CudaError::Product { reason, .. })
+                if ["NOT_SUPPORTED", "INVALID_VALUE"].iter().any(|status| reason.contains(status)) =>
+            {
+                tracing::info!("cublasLt has no scales a row on this card: they are applied after the product");
+                lacks_scales.store(true, Ordering::Relaxed);
+                Ok(false)
+            }
+            done => done.map(|()| true),
+        }
     }
 
     /// As if the library had no scales a row: what an Ada card runs, to be tested on a Hopper card.
@@ -256,10 +306,16 @@ impl Gpu {
     ) -> Result<()> {
         let shape = shape(Kind::Fp8Unscaled, out, x, weight, false);
         weight.expect("the weight", out.width(), x.width())?;
-        self.multiply(shape, operands(out, x, weight, None)?, (out.rows(), x.rows()))
+        self.multiply(Doing::Write, shape, operands(out, x, weight, None)?, (out.rows(), x.rows()))
     }
 
-    fn multiply(&self, shape: Shape, operands: Operands, rows: (usize, usize)) -> Result<()> {
+    fn multiply(
+        &self,
+        doing: Doing,
+        shape: Shape,
+        operands: Operands,
+        rows: (usize, usize),
+    ) -> Result<()> {
         if rows.0 != rows.1 {
             return Err(CudaError::Shape(format!("a product of {} rows into {}", rows.1, rows.0)));
         }
@@ -268,28 +324,38 @@ impl Gpu {
         let workspace = state.workspace(self)?;
         let plan = match state.plans.entry(shape) {
             Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(new) => new.insert(self.plan(shape, operands, workspace)?),
+            Entry::Vacant(new) => new.insert(self.plan(doing, shape, operands, workspace)?),
         };
-        plan.run(self, products.handle, operands, workspace, &plan.algorithm)
+        let before = match doing {
+            Doing::Choose => return Ok(()),
+            Doing::Write => 0.0,
+            Doing::Add => 1.0,
+        };
+        plan.run(self, products.handle, (operands, before), workspace, &plan.algorithm)
             .map_err(|error| refused(shape, error))
     }
-}
 
-/// What was chosen for which shape on which card, by its UUID.
-static CHOSEN: LazyLock<Mutex<HashMap<(String, Shape), sys::cublasLtMatmulAlgo_t>>> =
-    LazyLock::new(Mutex::default);
-
-impl Gpu {
     /// With the algorithm that was chosen before on this card, or the fastest now.
-    fn plan(&self, shape: Shape, operands: Operands, workspace: CUdeviceptr) -> Result<Plan> {
-        let key = (self.card().uuid.clone(), shape);
-        let chosen = || CHOSEN.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = chosen().get(&key).copied();
-        if let Some(algorithm) = known {
-            return Plan::with(shape, algorithm).map_err(|error| refused(shape, error));
+    fn plan(
+        &self,
+        doing: Doing,
+        shape: Shape,
+        operands: Operands,
+        workspace: CUdeviceptr,
+    ) -> Result<Plan> {
+        let handle = self.products().handle;
+        if let Some(algorithm) = kept::chosen(&self.card().uuid, shape) {
+            match Plan::checked(handle, shape, algorithm) {
+                Ok(plan) => return Ok(plan),
+                Err(error) => tracing::warn!(?shape, %error, "an algorithm that was kept does not work any more"),
+            }
         }
-        let plan = Plan::fastest(self, self.products().handle, shape, operands, workspace)?;
-        chosen().insert(key, plan.algorithm);
+        if doing == Doing::Add {
+            // What is in `out` is wanted: nothing can be tried on it.
+            return Plan::guessed(handle, shape).map_err(|error| refused(shape, error));
+        }
+        let plan = Plan::fastest(self, handle, shape, operands, workspace)?;
+        kept::choose(&self.card().uuid, shape, plan.algorithm);
         Ok(plan)
     }
 }

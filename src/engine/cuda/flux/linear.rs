@@ -223,7 +223,7 @@ impl Linear {
         match (x, self.weight(memory)) {
             (Input::Bf16(x), Held::Bf16(weight)) => gpu.product(out, x, weight, Some(bias)),
             (Input::Fp8(x, x_scales), Held::Fp8(weight, scales)) => {
-                gpu.linear_fp8(out, (x, x_scales), (weight, scales), bias)
+                gpu.linear_fp8(out, (x, x_scales), (weight, scales), Some(bias))
             }
             (Input::Bf16(x), _) => self.run_widened(gpu, memory, x, out, x.rows(), scratch),
             (Input::Fp8(..), _) => {

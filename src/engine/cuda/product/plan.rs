@@ -15,6 +15,9 @@ const CANDIDATES: usize = 8;
 /// An algorithm must be this much faster than the first guess to be taken instead.
 const CLEARLY_FASTER: f32 = 0.97;
 
+/// In place of one that is yet to be chosen.
+const NO_ALGORITHM: sys::cublasLtMatmulAlgo_t = sys::cublasLtMatmulAlgo_t { data: [0; 8] };
+
 /// A description that the library understands, and the algorithm chosen for it.
 pub(super) struct Plan {
     description: sys::cublasLtMatmulDesc_t,
@@ -46,7 +49,7 @@ impl Plan {
         workspace: CUdeviceptr,
     ) -> Result<Self> {
         let refused = |error| refused(shape, error);
-        let mut plan = Self::with(shape, sys::cublasLtMatmulAlgo_t { data: [0; 8] }).map_err(refused)?;
+        let mut plan = Self::with(shape, NO_ALGORITHM).map_err(refused)?;
         let candidates = plan.candidates(handle).map_err(refused)?;
         let mut best = f32::INFINITY;
         let mut last = None;
@@ -66,6 +69,43 @@ impl Plan {
         }
     }
 
+    /// With the library's best guess.
+    pub fn guessed(handle: sys::cublasLtHandle_t, shape: Shape) -> std::result::Result<Self, CublasError> {
+        let mut plan = Self::with(shape, NO_ALGORITHM)?;
+        // There is never none.
+        plan.algorithm = plan.candidates(handle)?[0].algo;
+        Ok(plan)
+    }
+
+    /// With an algorithm that another process has chosen, if the library still takes it.
+    pub fn checked(
+        handle: sys::cublasLtHandle_t,
+        shape: Shape,
+        algorithm: sys::cublasLtMatmulAlgo_t,
+    ) -> std::result::Result<Self, CublasError> {
+        let plan = Self::with(shape, algorithm)?;
+        // SAFETY: plain data, filled in by the call.
+        let mut found: sys::cublasLtMatmulHeuristicResult_t = unsafe { std::mem::zeroed() };
+        // SAFETY: the descriptions are this plan's.
+        unsafe {
+            sys::cublasLtMatmulAlgoCheck(
+                handle,
+                plan.description,
+                plan.weight,
+                plan.x,
+                plan.out,
+                plan.out,
+                &raw const plan.algorithm,
+                &raw mut found,
+            )
+        }
+        .result()?;
+        if found.workspaceSize > WORKSPACE {
+            return Err(CublasError(sys::cublasStatus_t::CUBLAS_STATUS_NOT_SUPPORTED));
+        }
+        Ok(plan)
+    }
+
     /// The least of three rounds, in milliseconds.
     fn time(
         &self,
@@ -80,7 +120,7 @@ impl Plan {
         for _ in 0..3 {
             let start = gpu.mark(true)?;
             for _ in 0..CALLS {
-                self.run(gpu, handle, operands, workspace, algorithm).map_err(|error| CudaError::Driver {
+                self.run(gpu, handle, (operands, 0.0), workspace, algorithm).map_err(|error| CudaError::Driver {
                     what: "timing an algorithm",
                     reason: error.to_string(),
                     sticky: false,
@@ -200,11 +240,12 @@ impl Plan {
         Ok(usable)
     }
 
+    /// Computes the product and adds what was in `out`, times `before`.
     pub fn run(
         &self,
         gpu: &Gpu,
         handle: sys::cublasLtHandle_t,
-        operands: Operands,
+        (operands, before): (Operands, f32),
         workspace: CUdeviceptr,
         algorithm: &sys::cublasLtMatmulAlgo_t,
     ) -> std::result::Result<(), CublasError> {
@@ -215,7 +256,7 @@ impl Plan {
         if operands.bias != 0 {
             set(self.description, Attribute::CUBLASLT_MATMUL_DESC_BIAS_POINTER, operands.bias)?;
         }
-        let (one, zero) = (1f32, 0f32);
+        let one = 1f32;
         let pointer = |address: CUdeviceptr| address as usize as *mut c_void;
         // SAFETY: the matrices' extents were checked against the shape by the callers, who borrow their buffers; the
         // driver's stream and cublasLt's are one type under two names.
@@ -228,7 +269,7 @@ impl Plan {
                 self.weight,
                 pointer(operands.x),
                 self.x,
-                std::ptr::from_ref(&zero).cast(),
+                std::ptr::from_ref(&before).cast(),
                 pointer(operands.out),
                 self.out,
                 pointer(operands.out),
