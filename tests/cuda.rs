@@ -3,6 +3,9 @@
 #![cfg(feature = "cuda")]
 
 mod card;
+#[allow(dead_code)] // what of it the tests of LoRAs use
+#[path = "lora/model.rs"]
+mod lora_model;
 #[allow(dead_code)] // what of it the tests of forms use
 #[path = "forms/make.rs"]
 mod make;

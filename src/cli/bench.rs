@@ -69,7 +69,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let entry = find(&Paths::from_env()?, &name)?;
     let defaults = entry.info.defaults;
     let on = Placement::new(args.device.best(&engine::devices())?, args.load.defaults().load())
-        .for_pictures(Planned { size: defaults.size, steps: defaults.steps });
+        .for_pictures(Planned { size: defaults.size, steps: defaults.steps, loras: 0 });
     let load = |observer: &mut dyn engine::Observer| {
         engine::load(&name, &entry.parts, entry.info.limits, &on, observer)
     };

@@ -29,6 +29,9 @@ pub(super) enum Failure {
     /// No such model, or a file that is none.
     #[error(transparent)]
     Model(#[from] NoModel),
+    /// No such LoRA (only in `plan`; for a job the worker says so).
+    #[error("{0}")]
+    Lora(String),
     /// No such device (only in `bench`; for a job the worker says so).
     #[error(transparent)]
     NoDevice(#[from] NoDevice),
@@ -155,7 +158,7 @@ impl Failure {
     /// reader of our output has left, 1 otherwise.
     pub(super) fn code(&self) -> u8 {
         match self {
-            Self::Job(_) | Self::Model(_) | Self::StdinNotText { .. } | Self::Target(_) => 2,
+            Self::Job(_) | Self::Model(_) | Self::Lora(_) | Self::StdinNotText { .. } | Self::Target(_) => 2,
             #[cfg(not(feature = "cuda"))]
             Self::WithoutCuda(_) => 2,
             #[cfg(feature = "cuda")]

@@ -2,6 +2,8 @@
 
 mod past;
 
+use std::path::PathBuf;
+
 use serde::Serialize;
 
 use super::failure::Failure;
@@ -12,12 +14,12 @@ use crate::catalog::find::Lacking;
 use crate::device::{Device, DeviceChoice, LoadOptions, VramBudget};
 use crate::engine::budget::{Limits, Plan, Source};
 use crate::engine::{self, Forecast, Placement, Planned};
-use crate::job::Size;
+use crate::job::{LoraChoice, Size};
 use crate::library::{Glance, Kind};
 use crate::model::{ModelName, Parts};
 use crate::paths::Paths;
 use crate::usage::Learned;
-use crate::worker::{NoModel, Ready};
+use crate::worker::{NoModel, Ready, lora_files};
 
 /// Say what a picture will take of a card's memory, what stays there and what is streamed, and how long it will take.
 ///
@@ -37,13 +39,16 @@ pub(super) struct Args {
     /// Steps, 1 to 200 [default: the model's].
     #[arg(long, value_name = "N", value_parser = request::steps, allow_negative_numbers = true)]
     steps: Option<u32>,
+    /// Draw with a LoRA: a file, or a name in a folder of LoRAs. May be given more than once.
+    #[arg(long = "lora", value_name = "FILE[:STRENGTH]", value_parser = request::lora)]
+    loras: Vec<LoraChoice>,
     /// On which card: auto, cuda for any, cuda:N for one.
     #[arg(long, value_name = "D")]
     device: Option<DeviceChoice>,
     #[command(flatten)]
     load: load::Flags,
     /// Say what the last N pictures took beside what was planned for them; nothing is planned.
-    #[arg(long, value_name = "N", conflicts_with_all = ["model", "width", "height", "steps", "device"])]
+    #[arg(long, value_name = "N", conflicts_with_all = ["model", "width", "height", "steps", "loras", "device"])]
     past: Option<u32>,
     /// Print one JSON object instead; memory in bytes, times in seconds.
     #[arg(long)]
@@ -61,6 +66,8 @@ struct Told {
     width: u32,
     height: u32,
     steps: u32,
+    /// Bytes of the LoRAs' files.
+    loras: u64,
     #[serde(flatten)]
     forecast: Forecast,
     predicted: Predicted,
@@ -102,7 +109,8 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let usual = info.defaults;
     let size =
         Size::new(args.width.unwrap_or(usual.size.width()), args.height.unwrap_or(usual.size.height()))?;
-    let picture = Planned { size, steps: args.steps.unwrap_or(usual.steps) };
+    let loras = args.loras.iter().map(|lora| lora_bytes(&paths, lora)).sum::<Result<_, _>>()?;
+    let picture = Planned { size, steps: args.steps.unwrap_or(usual.steps), loras };
     let (device, options) = args.load.placed(args.device, &paths);
     let device = device.best(&engine::devices())?;
     if !device.is_gpu() {
@@ -122,11 +130,20 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         width: size.width(),
         height: size.height(),
         steps: picture.steps,
+        loras: picture.loras,
         predicted: predicted(&forecast.plan),
         forecast,
         learned,
     };
     if args.json { stdout::json(&told) } else { stdout::write(&text::table(&rows(&told))) }
+}
+
+/// Bytes of a LoRA's file.
+fn lora_bytes(paths: &Paths, lora: &LoraChoice) -> Result<u64, Failure> {
+    let files = lora_files(&catalog(&paths.config), paths, lora.file()).map_err(Failure::Lora)?;
+    let bytes = |path: &PathBuf| std::fs::metadata(path).map_or(0, |file| file.len());
+    // Of several that the name means, the largest.
+    Ok(files.iter().map(bytes).max().unwrap_or(0))
 }
 
 /// Whether it is the transformer that is not here, and is one of FLUX.1's that are kept in fp8: quantised ones have other
@@ -173,7 +190,16 @@ fn rows(told: &Told) -> Vec<(&'static str, String)> {
         ("device", told.device.clone()),
         (
             "picture",
-            format!("{}x{} in {}", told.width, told.height, text::count(told.steps as usize, "step")),
+            format!(
+                "{}x{} in {}{}",
+                told.width,
+                told.height,
+                text::count(told.steps as usize, "step"),
+                match told.loras {
+                    0 => String::new(),
+                    bytes => format!(", with {} of LoRAs", gigabytes(bytes)),
+                }
+            ),
         ),
         ("memory", memory(limits)),
         ("blocks", blocks(plan)),
@@ -324,6 +350,7 @@ mod tests {
             device,
             width: 1024,
             height: 1024,
+            loras: 0,
             steps: 20,
             forecast,
             predicted,

@@ -25,7 +25,7 @@ pub mod vae;
 mod watch;
 pub mod weights;
 
-pub use placement::{Forecast, adds_loras, describe, devices, identity, load, plan, plan_published};
+pub use placement::{Forecast, describe, devices, identity, load, plan, plan_published};
 pub use resume::{LatentValues, StepLatent};
 pub use text::tokenize::{Counter, TokenizeError};
 
@@ -58,12 +58,32 @@ pub struct Planned {
     pub size: Size,
     /// Evaluations of the transformer.
     pub steps: u32,
+    /// Bytes of the files of its LoRAs: they take about as much of a card.
+    pub loras: u64,
+}
+
+impl Planned {
+    /// For a picture that is drawn from this.
+    #[must_use]
+    pub fn of(brief: &Brief) -> Self {
+        let bytes = |lora: &LoraFile| std::fs::metadata(&lora.path).map_or(0, |file| file.len());
+        let loras = brief.loras.iter().map(bytes).sum();
+        Self { size: brief.size, steps: brief.steps, loras }
+    }
+
+    /// Whether whatever has room for these pictures has room for that one.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        other.size.image_tokens() <= self.size.image_tokens()
+            && other.steps <= self.steps
+            && other.loras <= self.loras
+    }
 }
 
 impl Default for Planned {
     /// 1024² in 20 steps.
     fn default() -> Self {
-        Self { size: Size::new(1024, 1024).expect("both are on the grid"), steps: 20 }
+        Self { size: Size::new(1024, 1024).expect("both are on the grid"), steps: 20, loras: 0 }
     }
 }
 

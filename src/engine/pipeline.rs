@@ -1,6 +1,5 @@
 //! One model on the CPU, from prompt to pixels.
 
-use std::borrow::Cow;
 use std::cell::RefCell;
 use std::time::Instant;
 
@@ -15,7 +14,7 @@ use super::resume::{self, OnCpu};
 use super::sample::euler;
 use super::sample::schedule::{Shift, sigmas};
 use super::text::encode::Clip;
-use super::text::kept::{Kept, KeptPrompts};
+use super::text::kept::{Kept, KeptPrompts, kept_as};
 use super::text::t5::T5;
 use super::text::tokenize::Counter;
 use super::vae::decoder::{Decoder, Scaling};
@@ -224,11 +223,6 @@ impl Draw for Pipeline {
     fn precision(&self) -> String {
         self.precision.clone()
     }
-}
-
-/// What a prompt is kept under: itself, and what the encoders were changed by when they read it.
-fn kept_as<'p>(prompt: &'p str, changed: &str) -> Cow<'p, str> {
-    if changed.is_empty() { prompt.into() } else { format!("{prompt}\0{changed}").into() }
 }
 
 /// Ends a forward pass when the observer wants it.

@@ -67,20 +67,6 @@ pub fn load(
     }
 }
 
-/// Whether pictures with LoRAs can be drawn on a device.
-///
-/// # Errors
-/// [`EngineError::Placement`] where not.
-pub fn adds_loras(name: &ModelName, device: Device) -> Result<(), EngineError> {
-    match device {
-        Device::Cpu => Ok(()),
-        Device::Cuda(_) => {
-            let reason = "cards draw without LoRAs so far; device cpu works";
-            Err(refused(name, format!("LoRAs on device {device}"), reason))
-        }
-    }
-}
-
 /// What a picture of a model that is not loaded will take.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Forecast {

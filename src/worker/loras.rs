@@ -11,9 +11,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::Models;
 use super::queue::Work;
-use crate::device::Device;
+use crate::engine::LoraFile;
 use crate::engine::lora::{LoraError, glance};
-use crate::engine::{EngineError, LoraFile, adds_loras};
 use crate::job::{Job, LoraChoice, LoraHash, Unapplied, UsedLora};
 
 /// Bytes that are hashed at a time.
@@ -51,9 +50,6 @@ pub enum UnusableLora {
         /// What is wrong with it.
         source: Box<LoraError>,
     },
-    /// The device cannot draw with any.
-    #[error(transparent)]
-    Device(#[from] Box<EngineError>),
     /// The file is another than the one that is meant.
     #[error(
         "the LoRA {name} is another file now: the picture was drawn with one of hash {wanted}, and {path} has {found}; \
@@ -144,22 +140,12 @@ fn one<'f>(lora: &LoraChoice, files: &'f [PathBuf]) -> Result<&'f PathBuf, Unusa
     }
 }
 
-/// The files of a job's LoRAs with their hashes, in order, for a device that can draw with them.
+/// The files of a job's LoRAs with their hashes, in order.
 ///
 /// # Errors
 /// [`UnusableLora`].
-pub(super) fn ready(
-    models: &dyn Models,
-    hashes: &Hashes,
-    job: &Job,
-    device: Device,
-) -> Result<Vec<LoraFile>, UnusableLora> {
-    let loras: Vec<_> =
-        asked(job).iter().map(|(lora, _)| file(models, hashes, lora)).collect::<Result<_, _>>()?;
-    if !loras.is_empty() {
-        adds_loras(&job.model, device).map_err(Box::new)?;
-    }
-    Ok(loras)
+pub(super) fn ready(models: &dyn Models, hashes: &Hashes, job: &Job) -> Result<Vec<LoraFile>, UnusableLora> {
+    asked(job).iter().map(|(lora, _)| file(models, hashes, lora)).collect()
 }
 
 fn file(models: &dyn Models, hashes: &Hashes, lora: &LoraChoice) -> Result<LoraFile, UnusableLora> {

@@ -58,7 +58,7 @@ pub use files::{
     told as removal_told, with_companions,
 };
 pub use loras::UnusableLora;
-pub use models::{Catalogued, NoModel, Ready, find, search};
+pub use models::{Catalogued, NoModel, Ready, find, lora_files, search};
 pub use recognise::Recogniser;
 pub use serve::serve;
 pub use standing::weight_bytes;

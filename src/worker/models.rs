@@ -103,6 +103,16 @@ pub fn search<T>(
     act(&search.keeping(recogniser.walks()))
 }
 
+/// The files that a LoRA's name or path means.
+///
+/// # Errors
+/// In words, when there is none.
+pub fn lora_files(catalog: &Catalog, paths: &Paths, file: &str) -> Result<Vec<PathBuf>, String> {
+    let usual = Places::from_env(&paths.data, catalog.folders()).loras;
+    let folders: Vec<PathBuf> = catalog.lora_folders().iter().cloned().chain(usual).collect();
+    loras::find(&folders, file).map_err(|reason| reason.to_string())
+}
+
 impl Models for Catalogued {
     fn infos(&self) -> Vec<ModelInfo> {
         self.searching(|catalog, search| {
@@ -214,10 +224,7 @@ impl Models for Catalogued {
     }
 
     fn lora(&self, file: &str) -> Result<Vec<PathBuf>, String> {
-        let catalog = self.catalog();
-        let usual = Places::from_env(&self.paths.data, catalog.folders()).loras;
-        let folders: Vec<PathBuf> = catalog.lora_folders().iter().cloned().chain(usual).collect();
-        loras::find(&folders, file).map_err(|reason| reason.to_string())
+        lora_files(&self.catalog(), &self.paths, file)
     }
 
     fn keep_converted(

@@ -266,9 +266,8 @@ impl Painter {
         // Found out now rather than after minutes of drawing.
         self.supplies.folder.prepare(&Zoned::now(), work.job.size)?;
         let mut watcher = Watcher { painter: self, work, stop, told: None, keeper: None, begun: 0 };
-        // Found, and refused where they cannot be added, before anything is loaded.
-        let loras = loras::ready(self.supplies.models.as_ref(), &self.hashes, &work.job, self.device)?;
-        self.load(loaded, &work.job, &mut watcher)?;
+        // Found before anything is loaded.
+        let loras = loras::ready(self.supplies.models.as_ref(), &self.hashes, &work.job)?;
         let tagged = work.job.tagged();
         let brief = Brief {
             prompt: Prompt::new(tagged.text.as_str()).map_err(|error| Failure::Reason(error.to_string()))?,
@@ -278,6 +277,7 @@ impl Painter {
             seed: work.seed,
             loras,
         };
+        self.load(loaded, &work.job, Planned::of(&brief), &mut watcher)?;
         let mut drawn = self.draw_or_plan_again(loaded, &work.job, &brief, &mut watcher)?;
         watcher.reached(Stage::Saving);
         // What was not read is told by its place in the prompt, tags and all.
@@ -311,9 +311,8 @@ impl Painter {
             Err(error @ EngineError::OutOfMemory { .. }) => error,
             drawn => return Ok(drawn?),
         };
-        let picture = Planned { size: brief.size, steps: brief.steps };
-        let foreseen = picture.size.image_tokens() <= engine.picture.size.image_tokens()
-            && picture.steps <= engine.picture.steps;
+        let picture = Planned::of(brief);
+        let foreseen = engine.picture.covers(&picture);
         if foreseen && engine.cautious {
             return Err(error.into());
         }
@@ -325,14 +324,19 @@ impl Painter {
     }
 
     /// Makes sure that the model is the one that is loaded, as it is asked for.
-    fn load(&self, loaded: &mut Option<Loaded>, job: &Job, watcher: &mut Watcher<'_>) -> Result<(), Failure> {
+    fn load(
+        &self,
+        loaded: &mut Option<Loaded>,
+        job: &Job,
+        picture: Planned,
+        watcher: &mut Watcher<'_>,
+    ) -> Result<(), Failure> {
         let (name, options) = (&job.model, job.load);
         if loaded.as_ref().is_some_and(|loaded| (&loaded.name, loaded.options) == (name, options)) {
             return Ok(());
         }
         // One model at a time: two may not fit.
         self.free(loaded);
-        let picture = Planned { size: job.size, steps: job.steps() };
         self.load_for(loaded, job, picture, false, watcher)
     }
 

@@ -19,7 +19,7 @@ use flux_tui::engine::cuda::vae::Decoder;
 use flux_tui::engine::cuda::{CudaError, Gpu, plan};
 use flux_tui::engine::dit::config::Config;
 use flux_tui::engine::vae::decoder::Scaling;
-use flux_tui::engine::{Draw, EngineError, Observer, Placement, Report, latent};
+use flux_tui::engine::{Draw, EngineError, Observer, Placement, Planned, Report, latent};
 use flux_tui::job::Size;
 use flux_tui::model::ModelName;
 use half::bf16;
@@ -381,7 +381,8 @@ fn the_real_size_within_its_plan() {
         let limits = Limits { budget: gigabytes * 1_000_000_000, free: 80_000_000_000, host: u64::MAX };
         let decoder = Decoder::random(&gpu, 1).expect("memory");
         let (config, precision) = model();
-        let plan = plan_for((&config, precision), &decoder, (grid, 2), &speed, (limits, plan::CONTEXT))
+        let picture = Planned { steps: 2, ..Planned::default() };
+        let plan = plan_for((&config, precision), &decoder, picture, &speed, (limits, plan::CONTEXT))
             .expect("a plan");
         gpu.forget_peak();
         let held = Budgeted::new(&gpu, model(), plan, decoder, (grid, 2)).expect("memory");

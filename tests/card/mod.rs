@@ -3,6 +3,7 @@
 mod budget;
 mod converted;
 mod loading;
+mod loras;
 mod pictures;
 mod quantised;
 mod text;

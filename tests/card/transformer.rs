@@ -74,7 +74,7 @@ pub struct OnCard {
 }
 
 impl OnCard {
-    fn new(gpu: &Arc<Gpu>, precision: Precision) -> Self {
+    pub fn new(gpu: &Arc<Gpu>, precision: Precision) -> Self {
         let file = weights("flux1-nano-fp8.safetensors");
         let config = Config::of(&file).expect("nano is a transformer");
         let whole = Residence::whole(config.double_blocks + config.single_blocks);
@@ -87,6 +87,10 @@ impl OnCard {
         let flux =
             Flux::load(gpu, config, precision, &Origin::File(file), plan, |_| Ok(())).expect("it loads");
         Self { gpu: Arc::clone(gpu), flux }
+    }
+
+    pub fn flux(&mut self) -> &mut Flux {
+        &mut self.flux
     }
 
     pub fn condition(&self, inputs: &Inputs, times: &[f32]) -> Conditions {

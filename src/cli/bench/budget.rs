@@ -25,7 +25,7 @@ use crate::engine::cuda::synthetic::{self, SEED, TEXT};
 use crate::engine::cuda::vae::Decoder;
 use crate::engine::cuda::{CudaError, Gpu, plan};
 use crate::engine::dit::config::Config;
-use crate::engine::latent;
+use crate::engine::{Planned, latent};
 use crate::gpu::Sampler;
 use crate::job::Size;
 
@@ -145,7 +145,8 @@ pub(super) fn run(
             None => Decoder::random(&gpu, SEED)?,
         };
         let model = (config, choice.precision);
-        match plan_for(model, &vae, (latent::grid(size), STEPS), &speed, (limits, context)) {
+        let picture = Planned { size, steps: STEPS, loras: 0 };
+        match plan_for(model, &vae, picture, &speed, (limits, context)) {
             Err(none) => {
                 at_size.refused = Some(none.to_string());
                 decoder = Some(vae);

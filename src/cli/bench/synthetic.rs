@@ -23,6 +23,9 @@ pub(super) struct Args {
     /// With --vram-budget, make each step so many milliseconds longer: a slower card, to see what streaming costs it.
     #[arg(long, value_name = "MS", requires = "synthetic", default_value_t = 0)]
     slower_step: u32,
+    /// Measure each size also with so many LoRAs of rank 16 on every linear layer, and how long setting them takes.
+    #[arg(long, value_name = "N,…", requires = "synthetic", value_delimiter = ',')]
+    loras: Vec<usize>,
     /// Use the attention kernel for every card although this one has a better one.
     #[arg(long, requires = "synthetic", hide = true)]
     portable_attention: bool,
@@ -51,6 +54,7 @@ pub(super) use on_a_card::{run, used};
 mod on_a_card {
     use std::fs;
     use std::path::Path;
+    use std::sync::Arc;
     use std::time::Duration;
 
     use serde::Serialize;
@@ -64,6 +68,7 @@ mod on_a_card {
     use crate::engine;
     use crate::engine::budget::Residence;
     use crate::engine::cuda::flux::precision::{self, Precision, Stored, asked};
+    use crate::engine::cuda::synthetic::lora::random;
     use crate::engine::cuda::synthetic::{self, Step, Synthetic, TEXT};
     use crate::engine::cuda::vae::Decoder;
     use crate::engine::cuda::{Gpu, card};
@@ -121,7 +126,29 @@ mod on_a_card {
         peak: Option<u64>,
         /// Whether all evaluations gave the same bits.
         repeats: bool,
+        /// The same with LoRAs.
+        loras: Vec<WithLoras>,
     }
+
+    /// What LoRAs beside the model cost.
+    #[derive(Serialize)]
+    struct WithLoras {
+        count: usize,
+        rank: usize,
+        step: Spread,
+        /// By the medians, of the step without any.
+        ratio: f64,
+        /// Setting them in place of others, whose files were read before.
+        set: Spread,
+        /// What they take on the card.
+        bytes: u64,
+        /// What the program held after the first time they were set, and after the last.
+        held: [u64; 2],
+        repeats: bool,
+    }
+
+    /// The rank of the LoRAs that are measured.
+    const RANK: usize = 16;
 
     pub(in crate::cli::bench) fn run(bench: &Bench) -> Result<(), Failure> {
         let args = &bench.synthetic;
@@ -177,9 +204,47 @@ mod on_a_card {
             };
             let held = gpu.peak();
             let decoded = synthetic::decode(&gpu, &decoder, latent::grid(size), bench.repeat as usize)?;
-            told.sizes.push(at_size(&config, size, &step, decoded, ceilings, (held, peak)));
+            let mut at_size = at_size(&config, size, &step, decoded, ceilings, (held, peak));
+            for &count in &args.loras {
+                at_size.loras.push(with_loras(&mut model_of_it, &gpu, (size, &step), count, bench.repeat)?);
+            }
+            told.sizes.push(at_size);
         }
         if bench.json { stdout::json(&told) } else { stdout::write(&page(&told)) }
+    }
+
+    fn with_loras(
+        model: &mut Synthetic,
+        gpu: &Gpu,
+        (size, without): (Size, &Step),
+        count: usize,
+        repeat: u32,
+    ) -> Result<WithLoras, Failure> {
+        let config = model.transformer().config.clone();
+        let loras: Vec<_> = (0..count as u64).map(|number| Arc::new(random(&config, RANK, number))).collect();
+        let (_, bytes) = model.set_loras(&loras)?;
+        let first = gpu.held();
+        let mut set = Vec::new();
+        for turn in 0..repeat as usize {
+            // In another order they are others.
+            let mut turned = loras.clone();
+            turned.rotate_left(turn % count.max(1));
+            set.push(model.set_loras(&turned)?.0 * 1e3);
+        }
+        let (_, last) = (model.set_loras(&loras)?, gpu.held());
+        let step = model.measure(latent::grid(size), repeat as usize, Duration::ZERO)?;
+        model.set_loras(&[])?;
+        let times = spread(&step.milliseconds);
+        Ok(WithLoras {
+            count,
+            rank: RANK,
+            ratio: times.median / spread(&without.milliseconds).median,
+            step: times,
+            set: spread(&set),
+            bytes,
+            held: [first, last],
+            repeats: step.repeats,
+        })
     }
 
     fn at_size(
@@ -209,6 +274,7 @@ mod on_a_card {
             held,
             peak,
             repeats: step.repeats,
+            loras: Vec::new(),
         }
     }
 
@@ -278,6 +344,19 @@ mod on_a_card {
                 peak,
                 if size.repeats { "" } else { "  the bits differ from run to run" },
             );
+            for with in &size.loras {
+                page += &format!(
+                    "{:>11} {:>16.2} {:8.2} {:8.2}  {:.3} of the step without; set in {:.1} ms, {:.3} GB{}\n",
+                    format!("+ {} LoRAs", with.count),
+                    with.step.median,
+                    with.step.min,
+                    with.step.max,
+                    with.ratio,
+                    with.set.median,
+                    with.bytes as f64 / 1e9,
+                    if with.held[0] == with.held[1] { "" } else { "; memory has grown" },
+                );
+            }
         }
         page + &format!("\nT5-XXL, 512 tokens: {:.2} ms; CLIP-L: {:.2} ms\n", told.t5, told.clip)
     }

@@ -249,6 +249,7 @@ fn peaks(sizes: &Sizes, kept: Kept, division: &Division, tile: &Tile) -> Peaks {
     let keep = |stays: bool, bytes: u64| if stays { granted(bytes) } else { 0 };
     let held = sizes.outside
         + granted(sizes.ends)
+        + granted(sizes.loras)
         + granted(sizes.modulation.embedders)
         + granted(sizes.vae)
         + keep(kept.modulation, sizes.modulation.layers)

@@ -76,6 +76,8 @@ pub struct Sizes {
     pub outside: u64,
     /// The first and last layers.
     pub ends: u64,
+    /// What LoRAs add.
+    pub loras: u64,
     /// The modulation layers.
     pub modulation: Modulation,
     /// The double blocks, used first.

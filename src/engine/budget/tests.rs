@@ -17,6 +17,7 @@ fn flux() -> Sizes {
     Sizes {
         outside: gb(0.62),
         ends: gb(0.026),
+        loras: 0,
         modulation: Modulation { layers: gb(3.19), largest: gb(0.0567), embedders: gb(0.063) },
         double: Kind { count: 19, bytes: 2 * single },
         single: Kind { count: 38, bytes: single },
@@ -151,7 +152,8 @@ prop_compose! {
 prop_compose! {
     fn models()(
         (double, single, t5, clip) in (kinds(), kinds(), encoders(), encoders()),
-        (layers, ends, vae, outside) in (1u64 << 20..4 << 30, 0u64..1 << 26, 0u64..1 << 28, 0u64..1 << 30),
+        (layers, ends, loras) in (1u64 << 20..4 << 30, 0u64..1 << 26, 0u64..1 << 30),
+        (vae, outside) in (0u64..1 << 28, 0u64..1 << 30),
         (conditions, workspace, whole) in (0u64..1 << 27, 1u64 << 20..2 << 30, 1u64 << 20..4 << 30),
         tiles in 1usize..4,
         steps in 1u32..50,
@@ -161,7 +163,7 @@ prop_compose! {
             rows: 64 >> at, columns: 64 >> at, bytes: whole >> (2 * at), work: 1.0 + 0.4 * at as f64,
         });
         Sizes {
-            outside, ends, vae, conditions, workspace, steps, double, single, t5, clip, in_files,
+            outside, ends, loras, vae, conditions, workspace, steps, double, single, t5, clip, in_files,
             modulation: Modulation { layers, largest: layers / 40, embedders: layers / 50 },
             tiles: tiles.collect(),
             embeddings: 1 << 20,

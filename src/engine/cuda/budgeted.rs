@@ -19,6 +19,7 @@ use super::vae::Decoder;
 use crate::engine::budget::{self, Limits, Plan, Speed, Unplannable};
 use crate::engine::dit::config::Config;
 use crate::engine::sample::schedule::{Shift, sigmas};
+use crate::engine::{Planned, latent};
 
 /// CLIP's tokens.
 const CLIP_TOKENS: usize = 77;
@@ -37,15 +38,14 @@ pub struct Budgeted {
     model: Synthetic,
 }
 
-/// Plans pictures of `grid` rows and columns of tokens within `limits`; `context` is what this process holds besides
-/// its own memory.
+/// Plans these pictures within `limits`; `context` is what this process holds besides its own memory.
 ///
 /// # Errors
 /// [`Unplannable`] when they cannot be had.
 pub fn plan_for(
     (config, precision): (&Config, Precision),
     decoder: &Decoder,
-    (grid, steps): ((usize, usize), u32),
+    picture: Planned,
     speed: &Speed,
     (limits, context): (Limits, u64),
 ) -> std::result::Result<Plan, Unplannable> {
@@ -59,8 +59,9 @@ pub fn plan_for(
         vae: decoder.bytes() as u64,
     };
     // Random weights are on the card alone.
-    let tiles = decoder.tiles(grid).into_iter().filter(|tile| !tile.is_on_host()).collect();
-    budget::plan(&model.sizes(grid, steps, tiles, context), speed, limits)
+    let tiles =
+        decoder.tiles(latent::grid(picture.size)).into_iter().filter(|tile| !tile.is_on_host()).collect();
+    budget::plan(&model.sizes(picture, tiles, context), speed, limits)
 }
 
 impl Budgeted {

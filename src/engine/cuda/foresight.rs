@@ -155,7 +155,8 @@ mod tests {
     #[test]
     fn another_size_is_foreseen_from_what_is_held_and_never_faster_than_its_copies() {
         let (foresight, config) = (foresight(Source::Pinned), Config::flux1_dev());
-        let small = Planned { steps: 4, size: crate::job::Size::new(256, 256).expect("it is on the grid") };
+        let size = crate::job::Size::new(256, 256).expect("it is on the grid");
+        let small = Planned { steps: 4, size, ..Planned::default() };
         let foreseen = foresight.of(&config, small, false, 5_000, STAGES);
         assert_eq!(foreseen.peak, 600 + 5_000 + 2 * granted(1));
         assert_eq!(foreseen.step, 0.1);

@@ -19,6 +19,7 @@ use super::flux::workspace::Workspace;
 use super::flux::{Conditions, Flux};
 use super::foresight::{Foresight, Seen, Stages};
 use super::gpu::Gpu;
+use super::loras::Loras;
 use super::memory::{Buffer, Matrix};
 use super::prepare::Prepared;
 use super::prompts::{Encoded, Prompts, T5Reader};
@@ -42,6 +43,7 @@ use crate::model::{ModelName, Parts, TextLimits};
 pub struct Pipeline {
     gpu: Arc<Gpu>,
     prompts: Prompts,
+    loras: Loras,
     flux: Flux,
     decoding: Decoding,
     projection: Projection,
@@ -124,6 +126,7 @@ impl Pipeline {
         took.lap("tokenizers, the rest of them", 0);
         let kept = Prompts::kept(parts, (&t5, &clip), &counter, t5_on_host);
         let (t5_bytes, clip_bytes) = (t5.size(), clip.size());
+        let loras = Loras::new(transformer, t5.clone(), clip.clone());
         let t5 = if t5_on_host {
             host::T5::load(&t5, &parts.t5_config).map(T5Reader::Host).map_err(CudaError::from)
         } else if plan.t5_stays {
@@ -145,6 +148,7 @@ impl Pipeline {
         Ok(Self {
             gpu: Arc::clone(gpu),
             prompts: Prompts::new(counter, kept, t5, clip),
+            loras,
             flux,
             decoding,
             projection,
@@ -242,7 +246,7 @@ impl Pipeline {
 
     /// The tiles to decode a picture in, and what its stages take. Refuses one that does not fit beside what stays: the
     /// model was planned for another size.
-    fn check(&self, Planned { size, steps }: Planned) -> Result<(Tile, Stages)> {
+    fn check(&self, Planned { size, steps, .. }: Planned) -> Result<(Tile, Stages)> {
         let (config, image) = (&self.flux.config, size.image_tokens());
         let text = self.prompts.tokens();
         let workspace = Workspace::bytes_for(config, self.flux.precision, text, image);
@@ -285,7 +289,11 @@ impl Draw for Pipeline {
         check(observer)?;
         begun.map_or(Ok(()), |begun| begun.check(brief, self.flux.config.in_channels))?;
         self.gpu.bind().map_err(during("taking the card"))?;
-        let picture = Planned { size: brief.size, steps: brief.steps };
+        let unapplied = {
+            let (gpu, loras, flux, prompts) = (&self.gpu, &mut self.loras, &mut self.flux, &mut self.prompts);
+            on_the_pool(gpu, "adding LoRAs", move || loras.set(&brief.loras, flux, prompts))?
+        };
+        let picture = Planned::of(brief);
         let (tile, stages) = self.check(picture).map_err(during("planning"))?;
         self.gpu.forget_peak();
         let held = self.gpu.held();
@@ -314,7 +322,7 @@ impl Draw for Pipeline {
             cuts: encoded.cuts.clone(),
             times: Times { load: 0.0, encode, denoise, decode },
             usage: Some(self.foresight.usage(foreseen, seen)),
-            unapplied: Vec::new(),
+            unapplied,
         })
     }
 
@@ -322,6 +330,7 @@ impl Draw for Pipeline {
     fn numerics(&self, brief: &Brief) -> String {
         let computes = format!("CUDA, {}", self.choice.precision.name());
         resume::numerics(&computes, &self.digest, self.prompts.tokens(), &self.sigmas(brief))
+            + &resume::of_loras(&brief.loras)
     }
 
     fn precision(&self) -> String {

@@ -13,6 +13,7 @@ use super::gpu::Gpu;
 use super::host::Image;
 use super::memory::Buffer;
 use super::product::WORKSPACE;
+use crate::engine::Planned;
 use crate::engine::budget::{Encoder, Sizes, Speed, Tile};
 use crate::engine::dit::config::Config;
 
@@ -43,17 +44,20 @@ pub struct Model<'a> {
 }
 
 impl Model<'_> {
-    /// What it and pictures of `grid` rows and columns of tokens take; `tiles` are the ways to decode them, `context`
-    /// is what this process holds besides its own memory.
+    /// What it and such pictures take; `tiles` are the ways to decode them, `context` is what this process holds besides
+    /// its own memory.
     #[must_use]
-    pub fn sizes(&self, grid: (usize, usize), steps: u32, tiles: Vec<Tile>, context: u64) -> Sizes {
-        let (config, image) = (self.config, grid.0 * grid.1);
+    pub fn sizes(&self, picture: Planned, tiles: Vec<Tile>, context: u64) -> Sizes {
+        let Planned { size, steps, loras } = picture;
+        let (config, image) = (self.config, size.image_tokens());
         let (ends, modulation, [double, single]) = Flux::sizes(config, self.precision, &self.origin);
         let count = steps as usize;
         let prompt = self.text * config.context_dim * 2;
         Sizes {
             outside: context + SCRATCH as u64 + WORKSPACE as u64 + SLACK,
             ends,
+            // Rows are rounded up to what products want.
+            loras: loras + loras / 20,
             modulation,
             double,
             single,

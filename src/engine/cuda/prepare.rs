@@ -184,7 +184,7 @@ impl Prepared {
         let model = plan::Model { config: &config, precision: choice.precision, origin, text, t5, clip, vae };
         let context = on.learned.context.unwrap_or(plan::CONTEXT);
         let outside = context + on.learned.short;
-        let sizes = model.sizes(latent::grid(on.picture.size), on.picture.steps, tiles, outside);
+        let sizes = model.sizes(on.picture, tiles, outside);
         let limits = limits(gpu, on, context).map_err(&failed)?;
         let card = on.learned.card.map_or_else(|| pace(gpu), Ok).map_err(&failed)?;
         let pace = Pace { card, learned: on.learned, precision: choice.precision, text };

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::{CudaError, Result, driver};
 use super::gpu::Gpu;
-use super::memory::{Element, F8, Matrix};
+use super::memory::{ALIGNMENT, Element, F8, Matrix};
 use plan::Plan;
 
 /// What the library may use beside its operands, in bytes.
@@ -72,6 +72,8 @@ struct Shape {
     out_stride: usize,
     kind: Kind,
     bias: bool,
+    /// What all addresses are multiples of, in bytes: [`ALIGNMENT`] for whole matrices.
+    alignment: usize,
 }
 
 /// How the operands are stored.
@@ -111,6 +113,14 @@ struct Operands {
     weight: CUdeviceptr,
     weight_scales: CUdeviceptr,
     bias: CUdeviceptr,
+}
+
+impl Operands {
+    /// What the addresses of the matrices are multiples of.
+    fn alignment(&self) -> usize {
+        let all = self.out | self.x | self.weight;
+        ALIGNMENT.min(1 << all.trailing_zeros().min(u32::BITS))
+    }
 }
 
 /// Whether the library can be opened.
@@ -252,7 +262,7 @@ impl Gpu {
             return Ok(());
         }
         self.product_fp8_unscaled(out, x.0, weight.0)?;
-        self.scale_rows(out, x.1, weight.1, bias)
+        self.scale_rows(out, Some(x.1), weight.1, bias)
     }
 
     /// Whether [`Gpu::product_fp8`] can add to `out` here; its way is chosen then, and what is in `out` is lost.
@@ -280,7 +290,9 @@ impl Gpu {
             Err(CudaError::Product { reason, .. })
                 if ["NOT_SUPPORTED", "INVALID_VALUE"].iter().any(|status| reason.contains(status)) =>
             {
-                tracing::info!("cublasLt has no scales a row on this card: they are applied after the product");
+                tracing::info!(
+                    "cublasLt has no scales a row on this card: they are applied after the product"
+                );
                 lacks_scales.store(true, Ordering::Relaxed);
                 Ok(false)
             }
@@ -309,16 +321,11 @@ impl Gpu {
         self.multiply(Doing::Write, shape, operands(out, x, weight, None)?, (out.rows(), x.rows()))
     }
 
-    fn multiply(
-        &self,
-        doing: Doing,
-        shape: Shape,
-        operands: Operands,
-        rows: (usize, usize),
-    ) -> Result<()> {
+    fn multiply(&self, doing: Doing, shape: Shape, operands: Operands, rows: (usize, usize)) -> Result<()> {
         if rows.0 != rows.1 {
             return Err(CudaError::Shape(format!("a product of {} rows into {}", rows.1, rows.0)));
         }
+        let shape = Shape { alignment: operands.alignment(), ..shape };
         let products = self.products();
         let mut state = products.state.lock().unwrap_or_else(PoisonError::into_inner);
         let workspace = state.workspace(self)?;
@@ -336,18 +343,14 @@ impl Gpu {
     }
 
     /// With the algorithm that was chosen before on this card, or the fastest now.
-    fn plan(
-        &self,
-        doing: Doing,
-        shape: Shape,
-        operands: Operands,
-        workspace: CUdeviceptr,
-    ) -> Result<Plan> {
+    fn plan(&self, doing: Doing, shape: Shape, operands: Operands, workspace: CUdeviceptr) -> Result<Plan> {
         let handle = self.products().handle;
         if let Some(algorithm) = kept::chosen(&self.card().uuid, shape) {
             match Plan::checked(handle, shape, algorithm) {
                 Ok(plan) => return Ok(plan),
-                Err(error) => tracing::warn!(?shape, %error, "an algorithm that was kept does not work any more"),
+                Err(error) => {
+                    tracing::warn!(?shape, %error, "an algorithm that was kept does not work any more")
+                }
             }
         }
         if doing == Doing::Add {
@@ -389,6 +392,7 @@ fn shape<O: Element, X: Element, W: Element>(
         out_stride: out.stride(),
         kind,
         bias,
+        alignment: ALIGNMENT,
     }
 }
 

@@ -16,7 +16,7 @@ use super::text::{Clip, T5};
 use super::weights::as_bf16;
 use crate::engine::EngineError;
 use crate::engine::budget;
-use crate::engine::text::kept::{Kept, KeptPrompts};
+use crate::engine::text::kept::{Kept, KeptPrompts, kept_as};
 use crate::engine::text::t5 as host;
 use crate::engine::text::tokenize::{Counter, Tokens};
 use crate::engine::weights::Weights;
@@ -26,7 +26,8 @@ use crate::model::Parts;
 /// What the encoders made of a prompt, in host memory: 4 MB for FLUX.1-dev.
 #[derive(Debug)]
 pub struct Encoded {
-    prompt: String,
+    /// The prompt, and what the encoders were changed by.
+    key: String,
     /// T5's, `[tokens, channels]`.
     pub text: Vec<bf16>,
     /// Tokens of T5.
@@ -88,6 +89,8 @@ pub struct Prompts {
     kept: Option<KeptPrompts>,
     t5: T5Reader,
     clip: Clip,
+    /// What LoRAs changed the encoders by; empty where none does.
+    changed: String,
     /// The newest first.
     last: VecDeque<Arc<Encoded>>,
 }
@@ -96,7 +99,7 @@ impl Prompts {
     /// Of these encoders; `kept` as [`Prompts::kept`] gives it.
     #[must_use]
     pub fn new(counter: Counter, kept: Option<KeptPrompts>, t5: T5Reader, clip: Clip) -> Self {
-        Self { counter, kept, t5, clip, last: VecDeque::new() }
+        Self { counter, kept, t5, clip, changed: String::new(), last: VecDeque::new() }
     }
 
     /// Where prompts of these encoders are kept on disk, if the parts name a folder.
@@ -129,6 +132,11 @@ impl Prompts {
         matches!(self.t5, T5Reader::Host(_))
     }
 
+    /// The encoders, to be changed, and the line that tells what they read apart from what others did.
+    pub fn encoders(&mut self) -> (&mut T5Reader, &mut Clip, &mut String) {
+        (&mut self.t5, &mut self.clip, &mut self.changed)
+    }
+
     /// Reads a prompt, unless it is one of the last or was kept; whether the encoders had to.
     ///
     /// # Errors
@@ -138,12 +146,13 @@ impl Prompts {
         gpu: &Arc<Gpu>,
         prompt: &str,
     ) -> std::result::Result<(Arc<Encoded>, bool), EngineError> {
-        let known = self.last.iter().position(|encoded| encoded.prompt == prompt);
+        let key = kept_as(prompt, &self.changed);
+        let known = self.last.iter().position(|encoded| encoded.key == key);
         let (encoded, anew) = match known.and_then(|at| self.last.remove(at)) {
             Some(encoded) => (encoded, false),
-            None => match self.read_kept(prompt) {
+            None => match self.read_kept(&key) {
                 Some(kept) => (Arc::new(kept), false),
-                None => (Arc::new(self.read_anew(gpu, prompt)?), true),
+                None => (Arc::new(self.read_anew(gpu, prompt, &key)?), true),
             },
         };
         self.last.push_front(Arc::clone(&encoded));
@@ -151,13 +160,18 @@ impl Prompts {
         Ok((encoded, anew))
     }
 
-    fn read_kept(&self, prompt: &str) -> Option<Encoded> {
-        let Kept { text, pooled, cuts } = self.kept.as_ref()?.read(prompt, self.widths())?;
+    fn read_kept(&self, key: &str) -> Option<Encoded> {
+        let Kept { text, pooled, cuts } = self.kept.as_ref()?.read(key, self.widths())?;
         let (text, pooled, tokens) = (as_bf16(&text), as_bf16(&pooled), self.tokens());
-        Some(Encoded { prompt: prompt.to_owned(), text, tokens, pooled, cuts })
+        Some(Encoded { key: key.to_owned(), text, tokens, pooled, cuts })
     }
 
-    fn read_anew(&self, gpu: &Arc<Gpu>, prompt: &str) -> std::result::Result<Encoded, EngineError> {
+    fn read_anew(
+        &self,
+        gpu: &Arc<Gpu>,
+        prompt: &str,
+        key: &str,
+    ) -> std::result::Result<Encoded, EngineError> {
         const STAGE: &str = "reading the prompt";
         let begun = Instant::now();
         let untokenized = |error| EngineError::Compute { stage: STAGE, source: Box::new(error) };
@@ -171,9 +185,9 @@ impl Prompts {
         if let Some(kept) = &self.kept {
             let bytes = |values: &[bf16]| values.iter().flat_map(|value| value.to_le_bytes()).collect();
             let made = Kept { text: bytes(&text), pooled: bytes(&pooled), cuts: cuts.clone() };
-            kept.write(prompt, &made, begun.elapsed());
+            kept.write(key, &made, begun.elapsed());
         }
-        Ok(Encoded { prompt: prompt.to_owned(), text, tokens, pooled, cuts })
+        Ok(Encoded { key: key.to_owned(), text, tokens, pooled, cuts })
     }
 
     fn pooled(&self, gpu: &Arc<Gpu>, tokens: &Tokens) -> Result<Vec<bf16>> {

@@ -91,18 +91,22 @@ impl Gpu {
         }
     }
 
-    /// `out = out · rows · columns + bias`: what [`Gpu::product_fp8_unscaled`] leaves to do.
+    /// `out = out · rows · columns + bias`: what [`Gpu::product_fp8_unscaled`] leaves to do. Without scales of rows these
+    /// are 1.
     ///
     /// # Errors
     /// When the shapes do not fit.
     pub fn scale_rows(
         &self,
         out: Matrix<'_, bf16>,
-        row_scales: Matrix<'_, f32>,
+        row_scales: Option<Matrix<'_, f32>>,
         column_scales: Matrix<'_, f32>,
         bias: Option<Matrix<'_, bf16>>,
     ) -> Result<()> {
-        row_scales.expect("the rows' scales", out.rows(), 1)?;
+        let row_scales = match row_scales {
+            Some(scales) => scales.expect("the rows' scales", out.rows(), 1)?.at(),
+            None => 0,
+        };
         column_scales.expect("the columns' scales", out.width(), 1)?;
         let bias = match bias {
             Some(bias) => bias.expect("the bias", 1, out.width())?.at(),
@@ -117,7 +121,7 @@ impl Gpu {
                 Grid::line(out.rows(), 256),
                 out.at(),
                 stride(out),
-                row_scales.at(),
+                row_scales,
                 column_scales.at(),
                 bias,
                 rows,

@@ -1,6 +1,8 @@
 //! A transformer of random weights, made on the card, to be measured without any file: time and memory do not depend on
 //! what the weights are, as long as the activations stay finite and of ordinary size.
 
+pub mod lora;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 

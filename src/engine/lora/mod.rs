@@ -14,17 +14,24 @@
 
 mod alphas;
 mod change;
+mod changed;
 mod error;
 mod names;
+mod parts;
 mod read;
+mod shelf;
 mod side;
 
 use std::collections::BTreeMap;
 
 pub use change::{Bias, Branch, Change, Magnitude, Matrix};
+pub use changed::Changed;
 pub use error::LoraError;
+pub use names::Of;
+pub use parts::{Low, Parts, Rows};
 pub use read::{glance, read};
-pub use side::{Dense, Rows, Side, Up};
+pub use shelf::{Shelf, text};
+pub use side::{Dense, Side, Up};
 
 use crate::engine::weights::Weights;
 

@@ -16,9 +16,12 @@ static TABLE: LazyLock<Table> = LazyLock::new(|| {
 /// Which of a model's parts a layer is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Of {
+pub enum Of {
+    /// The transformer.
     Transformer,
+    /// CLIP.
     Clip,
+    /// T5.
     T5,
 }
 

@@ -4,11 +4,9 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::change::{Branch, Change, Gains, Matrix};
+use super::change::{Change, Matrix};
+use super::parts::{Low, Parts, Rows};
 use super::{Layer, Lora};
-
-/// Columns of W, or rows of it from a number on, written into what is given.
-pub type Rows<'r> = dyn Fn(usize, &mut [f32]) + 'r;
 
 /// Beside a layer of `out` rows and `inner` columns: y += what this adds, for y = W x + b.
 #[derive(Debug, Clone, PartialEq)]
@@ -70,100 +68,49 @@ impl Dense {
     }
 }
 
-/// A branch of low rank with everything that multiplies it in its matrices.
-struct Low {
-    rows: Range<usize>,
-    /// `[rank, in]`
-    down: Matrix,
-    /// `[rows, rank]`
-    up: Matrix,
-}
-
 impl Side {
     /// Of these changes, each at its strength; `None` when nothing is changed. `weight` writes rows of W, which only DoRA
     /// needs.
     #[must_use]
-    pub fn new([out, inner]: [usize; 2], layers: &[(&Layer, f32)], weight: &Rows<'_>) -> Option<Self> {
-        let mut side = Self {
-            inner,
-            out,
-            down: Matrix { rows: inner, columns: 0, values: Vec::new() },
-            ups: Vec::new(),
-            dense: Vec::new(),
-            bias: Vec::new(),
-            again: Vec::new(),
-            columns: Vec::new(),
-        };
-        let mut low = Vec::new();
-        for (layer, strength) in layers.iter().filter(|(_, strength)| *strength != 0.0) {
-            layer.branches.iter().for_each(|branch| low.extend(side.add(branch, *strength, weight)));
-            for bias in &layer.biases {
-                side.bias.resize(out, 0.0);
-                let own = side.bias[bias.first..].iter_mut();
-                own.zip(&bias.values).for_each(|(own, value)| *own += strength * value);
-            }
-        }
+    pub fn new(shape: [usize; 2], layers: &[(&Layer, f32)], weight: &Rows<'_>) -> Option<Self> {
+        let [out, inner] = shape;
+        let Parts { low, dense, bias, again, columns } = Parts::of(shape, layers, weight);
+        let down = Matrix { rows: inner, columns: 0, values: Vec::new() };
+        let mut side = Self { inner, out, down, ups: Vec::new(), dense, bias, again, columns };
         side.join(low);
         let nothing = side.ups.is_empty() && side.dense.is_empty() && side.bias.is_empty();
         (!nothing).then_some(side)
     }
 
-    /// Adds one branch; gives it back where it is of low rank.
-    fn add(&mut self, branch: &Branch, strength: f32, weight: &Rows<'_>) -> Option<Low> {
-        let Branch { rows, change, scale, .. } = branch;
-        let factor = strength * scale;
-        let (mut row_gains, mut column_gains) = (Vec::new(), Vec::new());
-        match branch.gains(weight) {
-            None => {}
-            // strength · (g (W + Δ) - W) = strength · (g - 1) W + strength · g Δ
-            Some(Gains::Rows(gains)) => {
-                self.again.resize(self.out, 0.0);
-                let own = self.again[rows.clone()].iter_mut();
-                own.zip(&gains).for_each(|(own, gain)| *own += strength * (gain - 1.0));
-                row_gains = gains;
-            }
-            Some(Gains::Columns(gains)) => {
-                let factors = gains.iter().map(|gain| strength * (gain - 1.0)).collect();
-                self.columns.push((rows.clone(), factors));
-                column_gains = gains;
-            }
-        }
-        let Change::LowRank { down, up } = &**change else {
-            let (rows, change) = (rows.clone(), Arc::clone(change));
-            self.dense.push(Dense { rows, change, factor, row_gains, column_gains });
-            return None;
-        };
-        let (mut down, mut up) = (down.clone(), up.clone());
-        for (row, values) in up.values.chunks_exact_mut(up.columns).enumerate() {
-            let factor = factor * row_gains.get(row).copied().unwrap_or(1.0);
-            values.iter_mut().for_each(|value| *value *= factor);
-        }
-        if !column_gains.is_empty() {
-            for values in down.values.chunks_exact_mut(down.columns) {
-                values.iter_mut().zip(&column_gains).for_each(|(value, gain)| *value *= gain);
-            }
-        }
-        Some(Low { rows: rows.clone(), down, up })
-    }
-
     /// Makes one pair of matrices of all branches of low rank.
-    fn join(&mut self, mut low: Vec<Low>) {
+    fn join(&mut self, mut low: Vec<Low<'_>>) {
         low.sort_by_key(|low| (low.rows.start, low.rows.end));
-        let ranks = low.iter().map(|low| low.down.rows).sum();
+        let ranks = low.iter().map(Low::rank).sum();
         self.down = Matrix { rows: self.inner, columns: ranks, values: vec![0.0; self.inner * ranks] };
+        let mut turned = vec![0.0; self.inner];
         let mut first = 0;
         for same in low.chunk_by(|one, other| one.rows == other.rows) {
             let rows = same[0].rows.clone();
-            let own: usize = same.iter().map(|low| low.down.rows).sum();
-            let mut values = Vec::with_capacity(own * rows.len());
+            let own: usize = same.iter().map(Low::rank).sum();
+            let mut values = vec![0.0; own * rows.len()];
             let mut rank = first;
-            for Low { down, up, .. } in same {
-                for column in 0..down.rows {
-                    values.extend((0..up.rows).map(|row| up.values[row * up.columns + column]));
-                    let turned = self.down.values[rank..].iter_mut().step_by(ranks.max(1));
-                    turned.zip(down.row(column)).for_each(|(to, from)| *to = *from);
+            for low in same {
+                for column in 0..low.rank() {
+                    low.down_row(column, &mut turned);
+                    let to = self.down.values[rank..].iter_mut().step_by(ranks.max(1));
+                    to.zip(&turned).for_each(|(to, from)| *to = *from);
                     rank += 1;
                 }
+            }
+            let mut row = vec![0.0; own];
+            for at in 0..rows.len() {
+                let mut filled = 0;
+                for low in same {
+                    low.up_row(at, &mut row[filled..][..low.rank()]);
+                    filled += low.rank();
+                }
+                let to = values[at..].iter_mut().step_by(rows.len());
+                to.zip(&row).for_each(|(to, from)| *to = *from);
             }
             let values = Matrix { rows: own, columns: rows.len(), values };
             self.ups.push(Up { rows, ranks: first..first + own, values });

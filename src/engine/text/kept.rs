@@ -5,6 +5,7 @@
 //! the prompt, how much of it is read, in which numbers, both tokenizers, and both encoders' weights by their headers
 //! and samples of their values. Only what took long to read is kept, and the least used goes when there are too many.
 
+use std::borrow::Cow;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -38,6 +39,12 @@ pub struct Kept {
     pub pooled: Vec<u8>,
     /// What either did not read.
     pub cuts: Vec<TokenCount>,
+}
+
+/// What a prompt is kept as where LoRAs change the encoders, as `changed` says: behind a byte that no text has.
+#[must_use]
+pub fn kept_as<'p>(prompt: &'p str, changed: &str) -> Cow<'p, str> {
+    if changed.is_empty() { prompt.into() } else { format!("{prompt}\0{changed}").into() }
 }
 
 /// The prompts of one model on one engine.
@@ -74,7 +81,7 @@ impl KeptPrompts {
         Some(Self { folder, model: hash.finalize().into(), dtype, tokens: counter.t5.limit() })
     }
 
-    /// Where encoders are changed, `prompt` is to say by what, behind a byte that no text has.
+    /// Where encoders are changed, `prompt` is what [`kept_as`] gives.
     fn path(&self, prompt: &str) -> PathBuf {
         let hash = Sha256::new_with_prefix(self.model).chain_update(prompt).finalize();
         let name: String = hash[..16].iter().map(|byte| format!("{byte:02x}")).collect();

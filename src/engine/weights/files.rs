@@ -106,6 +106,7 @@ pub(super) struct Located {
 pub(super) type Tensors = BTreeMap<String, Located>;
 
 /// Every tensor of a source, by the name that it is stored under.
+#[derive(Clone)]
 pub(super) struct Files {
     bytes: Arc<[Bytes]>,
     pub tensors: Tensors,

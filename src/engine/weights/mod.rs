@@ -50,7 +50,8 @@ use entry::Entry;
 use files::Files;
 use widen::transpose;
 
-/// Opened weight files, seen as tensors by name.
+/// Opened weight files, seen as tensors by name. A clone is of the names; the bytes are shared.
+#[derive(Clone)]
 pub struct Weights {
     files: Files,
     tensors: BTreeMap<String, Entry>,

@@ -7,6 +7,7 @@ use crate::engine::cuda::error::{CudaError, Result};
 use crate::engine::cuda::gpu::Gpu;
 use crate::engine::cuda::host::{InPlace, Span};
 use crate::engine::cuda::memory::{Buffer, F8, Layout, Matrix};
+use crate::engine::cuda::product::Doing;
 use crate::engine::cuda::weights::{block_on_card, blocks_on_card};
 use crate::engine::weights::{Dtype, Stored};
 
@@ -58,6 +59,17 @@ pub enum Input<'a> {
     Bf16(Matrix<'a, bf16>),
     /// fp8 rows and their scales, `[rows, 1]`.
     Fp8(Matrix<'a, F8>, Matrix<'a, f32>),
+}
+
+impl Input<'_> {
+    /// `count` rows from row `first` on.
+    #[must_use]
+    pub fn slice_rows(self, first: usize, count: usize) -> Self {
+        match self {
+            Self::Bf16(x) => Self::Bf16(x.slice_rows(first, count)),
+            Self::Fp8(x, scales) => Self::Fp8(x.slice_rows(first, count), scales.slice_rows(first, count)),
+        }
+    }
 }
 
 impl Linear {
@@ -206,6 +218,29 @@ impl Linear {
         Err(CudaError::Shape(format!("{at} bytes of {name:?} cannot fill {}", to.width())))
     }
 
+    /// Whether its product can be added to what is in `out`; how is chosen then, and what is in `out` is lost.
+    ///
+    /// # Errors
+    /// As [`Linear::run`].
+    pub(super) fn can_add(
+        &self,
+        gpu: &Gpu,
+        memory: &Buffer,
+        x: Input<'_>,
+        out: Matrix<'_, bf16>,
+    ) -> Result<bool> {
+        let bias = Some(self.bias(memory));
+        match (x, self.weight(memory)) {
+            (Input::Bf16(x), Held::Bf16(weight)) => {
+                gpu.product_as(Doing::Choose, out, x, weight, bias).map(|()| true)
+            }
+            (Input::Fp8(x, x_scales), Held::Fp8(weight, scales)) => {
+                gpu.can_add_fp8(out, (x, x_scales), (weight, scales), bias)
+            }
+            _ => Ok(false),
+        }
+    }
+
     /// `out = x · Wᵀ + b`. An fp8 weight meets fp8 rows on fp8 tensor cores; bf16 rows are multiplied by the weight
     /// widened in pieces: fp8 exactly, quantised ones rounded to bf16.
     ///
@@ -219,39 +254,55 @@ impl Linear {
         out: Matrix<'_, bf16>,
         scratch: &Scratch<'_>,
     ) -> Result<()> {
-        let bias = self.bias(memory);
+        self.run_as(Doing::Write, gpu, (memory, self.bias(memory)), x, out, scratch)
+    }
+
+    /// The same with another bias than its own, or added to what is in `out`: where [`Linear::can_add`] says so.
+    pub(super) fn run_as(
+        &self,
+        doing: Doing,
+        gpu: &Gpu,
+        (memory, bias): (&Buffer, Matrix<'_, bf16>),
+        x: Input<'_>,
+        out: Matrix<'_, bf16>,
+        scratch: &Scratch<'_>,
+    ) -> Result<()> {
         match (x, self.weight(memory)) {
-            (Input::Bf16(x), Held::Bf16(weight)) => gpu.product(out, x, weight, Some(bias)),
+            (Input::Bf16(x), Held::Bf16(weight)) => gpu.product_as(doing, out, x, weight, Some(bias)),
             (Input::Fp8(x, x_scales), Held::Fp8(weight, scales)) => {
-                gpu.linear_fp8(out, (x, x_scales), (weight, scales), Some(bias))
+                let (x, weight) = ((x, x_scales), (weight, scales));
+                match doing {
+                    Doing::Write => gpu.linear_fp8(out, x, weight, Some(bias)),
+                    _ => gpu.product_fp8(doing, out, x, weight, Some(bias)),
+                }
             }
-            (Input::Bf16(x), _) => self.run_widened(gpu, memory, x, out, x.rows(), scratch),
+            (Input::Bf16(x), _) => self.run_widened(gpu, (memory, bias), x, out, x.rows(), scratch),
             (Input::Fp8(..), _) => {
                 Err(CudaError::Shape("fp8 rows are multiplied by fp8 weights alone".to_owned()))
             }
         }
     }
 
-    /// The same for bf16 rows, in products of `at_a_time` rows each, so that a row has the same bits whatever else is
-    /// computed with it. The number of rows is a multiple of that.
+    /// The same for bf16 rows with this bias, in products of `at_a_time` rows each, so that a row has the same bits whatever
+    /// else is computed with it. The number of rows is a multiple of that.
     ///
     /// # Errors
     /// As [`Linear::run`].
-    pub fn run_in_chunks(
+    pub(super) fn run_in_chunks(
         &self,
         gpu: &Gpu,
-        memory: &Buffer,
+        (memory, bias): (&Buffer, Matrix<'_, bf16>),
         x: Matrix<'_, bf16>,
         out: Matrix<'_, bf16>,
         at_a_time: usize,
         scratch: &Scratch<'_>,
     ) -> Result<()> {
         let Held::Bf16(weight) = self.weight(memory) else {
-            return self.run_widened(gpu, memory, x, out, at_a_time, scratch);
+            return self.run_widened(gpu, (memory, bias), x, out, at_a_time, scratch);
         };
         (0..x.rows()).step_by(at_a_time).try_for_each(|first| {
             let (x, out) = (x.slice_rows(first, at_a_time), out.slice_rows(first, at_a_time));
-            gpu.product(out, x, weight, Some(self.bias(memory)))
+            gpu.product(out, x, weight, Some(bias))
         })
     }
 
@@ -259,7 +310,7 @@ impl Linear {
     fn run_widened(
         &self,
         gpu: &Gpu,
-        memory: &Buffer,
+        (memory, bias): (&Buffer, Matrix<'_, bf16>),
         x: Matrix<'_, bf16>,
         out: Matrix<'_, bf16>,
         at_a_time: usize,
@@ -277,7 +328,7 @@ impl Linear {
                     gpu.dequantize(dtype, blocks.slice_rows(first, count), wide)?;
                 }
             }
-            let bias = self.bias(memory).slice_columns(first, count);
+            let bias = bias.slice_columns(first, count);
             let out = out.slice_columns(first, count);
             for row in (0..x.rows()).step_by(at_a_time) {
                 let (x, out) = (x.slice_rows(row, at_a_time), out.slice_rows(row, at_a_time));
@@ -300,7 +351,8 @@ impl Linear {
         }
     }
 
-    fn bias<'a>(&self, memory: &'a Buffer) -> Matrix<'a, bf16> {
+    /// Its own bias.
+    pub(super) fn bias<'a>(&self, memory: &'a Buffer) -> Matrix<'a, bf16> {
         memory.matrix(self.bias, 1, self.out)
     }
 }
@@ -330,13 +382,14 @@ pub const SCRATCH: usize = 32 << 20;
 
 impl<'a> Scratch<'a> {
     /// First row and number of rows of each piece of a weight `[out, inner]`, all but the last a multiple of 256 rows.
-    fn pieces(&self, out: usize, inner: usize) -> impl Iterator<Item = (usize, usize)> {
+    pub(super) fn pieces(&self, out: usize, inner: usize) -> impl Iterator<Item = (usize, usize)> {
         let fit = self.0.bytes() / (inner * size_of::<bf16>());
         let rows = if fit >= 256 { fit / 256 * 256 } else { fit.max(1) };
         (0..out).step_by(rows).map(move |first| (first, rows.min(out - first)))
     }
 
-    fn rows(&self, count: usize, inner: usize) -> Matrix<'a, bf16> {
+    /// So many rows in it.
+    pub(super) fn rows(&self, count: usize, inner: usize) -> Matrix<'a, bf16> {
         self.0.matrix(0, count, inner)
     }
 }

@@ -2,8 +2,9 @@
 //!
 //! The same function as [`crate::engine::dit`], in the same names, over buffers that are laid out once for a size:
 //! [`workspace`] holds them, [`step`] runs an evaluation in them, [`modulation`] the tables that are computed before
-//! the first, [`block`] where weights lie, [`store`] whether they stay on the card or are streamed. Text rows come first, then the image's, and stay in one buffer throughout; in the
-//! double blocks only the products are separate.
+//! the first, [`block`] where weights lie, [`store`] whether they stay on the card or are streamed, [`sides`]
+//! what LoRAs add beside them. Text rows come first, then the image's, and stay in one buffer throughout; in the double
+//! blocks only the products are separate.
 //!
 //! What a step costs at 1024² (4,608 tokens): 59.5 TFLOP in products, 14.9 in attention; measured and compared with
 //! that floor in `benches/PERFORMANCE.md`.
@@ -14,6 +15,8 @@ pub mod linear;
 pub mod modulation;
 pub mod origin;
 pub mod precision;
+pub mod side;
+pub mod sides;
 pub mod step;
 pub mod store;
 pub mod workspace;
@@ -37,6 +40,8 @@ use linear::{Filling, Form, Input, Linear, SCRATCH, Scratch};
 use modulation::{Kept, Modulator, Tables};
 use origin::Origin;
 use precision::Precision;
+use side::Beside;
+use sides::Sides;
 use store::Store;
 
 /// The transformer, its weights resident or streamed.
@@ -55,6 +60,8 @@ pub struct Flux {
     store: Store,
     attention: Attention,
     scratch: Buffer,
+    /// What LoRAs add beside it.
+    sides: Option<Sides>,
 }
 
 /// The small layers at both ends, in bf16.
@@ -145,6 +152,7 @@ impl Flux {
             store,
             attention,
             scratch: memory,
+            sides: None,
         })
     }
 
@@ -203,17 +211,14 @@ impl Flux {
         }
         let (layout, rotations) = Conditions::place(&self.config, text_tokens, image);
         let memory = Buffer::new(gpu, layout.bytes(), "what a prompt gives")?;
-        self.ends.txt_in.run(
-            gpu,
-            &self.ends.memory,
-            Input::Bf16(text),
-            memory.matrix(0, text_tokens, hidden),
-            &Scratch(&self.scratch),
-        )?;
+        let scratch = Scratch(&self.scratch);
+        let sides = self.sides.as_ref();
+        let embedded = memory.matrix(0, text_tokens, hidden);
+        let txt_in = (&self.ends.txt_in, &self.ends.memory);
+        run(gpu, sides.and_then(|sides| sides.end(1)), txt_in, Input::Bf16(text), embedded, &scratch)?;
         let turns = rope::angles(&self.config, text_tokens, grid);
         gpu.upload(memory.matrix::<f32>(rotations, text_tokens + image, dim), &turns)?;
-        let scratch = Scratch(&self.scratch);
-        let tables = self.tables.prepare(&self.modulator, gpu, (times, guidance), pooled, &scratch)?;
+        let tables = self.tables.prepare(&self.modulator, gpu, (times, guidance), pooled, sides, &scratch)?;
         Ok(Conditions { memory, rotations, text: text_tokens, image, hidden, dim, tables })
     }
 
@@ -280,6 +285,21 @@ impl Ends {
         txt_in.fill(&memory, "txt_in", from)?;
         last.fill(&memory, "final_layer.linear", from)?;
         Ok(Self { memory, img_in, txt_in, last })
+    }
+}
+
+/// A layer, with what LoRAs add beside it.
+fn run(
+    gpu: &Gpu,
+    beside: Option<Beside<'_>>,
+    layer: (&Linear, &Buffer),
+    x: Input<'_>,
+    out: Matrix<'_, bf16>,
+    scratch: &Scratch<'_>,
+) -> Result<()> {
+    match beside {
+        Some(beside) => beside.run(gpu, layer, x, out, scratch),
+        None => layer.0.run(gpu, layer.1, x, out, scratch),
     }
 }
 

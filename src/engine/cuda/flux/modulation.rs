@@ -13,7 +13,9 @@ use std::sync::Arc;
 use half::bf16;
 
 use super::forms::Forms;
-use super::linear::{Filling, Form, Linear, Scratch};
+use super::linear::{Filling, Form, Input, Linear, Scratch};
+use super::side::Beside;
+use super::sides::Sides;
 use crate::engine::budget;
 use crate::engine::cuda::error::Result;
 use crate::engine::cuda::gpu::Gpu;
@@ -58,6 +60,9 @@ enum Weights {
     /// An image of each.
     Streamed(Images),
 }
+
+/// The names of the embedders: of time, the pooled text, guidance.
+const EMBEDDERS: [&str; 3] = ["time_in", "vector_in", "guidance_in"];
 
 /// BFL's three `MLPEmbedder`s: linear, SiLU, linear.
 #[derive(Debug)]
@@ -149,8 +154,9 @@ impl Embedders {
     }
 
     fn fill(&self, memory: &Buffer, from: &Filling<'_>) -> Result<()> {
-        let guidance = self.guidance.as_ref().map(|layers| ("guidance_in", layers));
-        let embedders = [("time_in", &self.time), ("vector_in", &self.vector)];
+        let [time, vector, guidance] = EMBEDDERS;
+        let guidance = self.guidance.as_ref().map(|layers| (guidance, layers));
+        let embedders = [(time, &self.time), (vector, &self.vector)];
         for (name, [in_layer, out_layer]) in embedders.into_iter().chain(guidance) {
             in_layer.fill(memory, &format!("{name}.in_layer"), from)?;
             out_layer.fill(memory, &format!("{name}.out_layer"), from)?;
@@ -238,6 +244,16 @@ impl Modulator {
         Ok(Self { embedders, memory, layers, weights, columns })
     }
 
+    /// Whether a layer is one of its own.
+    #[must_use]
+    pub fn has(config: &Config, name: &str) -> bool {
+        let embedder = |begin: &str| {
+            name.strip_prefix(begin).is_some_and(|rest| rest == ".in_layer" || rest == ".out_layer")
+        };
+        EMBEDDERS.iter().any(|begin| embedder(begin))
+            || Columns::of(config).layers().iter().any(|(layer, ..)| layer == name)
+    }
+
     /// The names of the layers.
     #[cfg(test)]
     pub fn layer_names(config: &Config) -> impl Iterator<Item = String> {
@@ -292,16 +308,17 @@ impl Modulator {
         }
     }
 
-    /// The tables for evaluations at the noise levels `times` (1 to 0). `pooled` is CLIP's vector, `[1, vec_dim]`.
+    /// The tables for evaluations at the noise levels `times` (1 to 0), with what LoRAs add. `pooled` is CLIP's vector,
+    /// `[1, vec_dim]`.
     ///
     /// # Errors
     /// When the shapes do not fit; when there is no memory.
     pub fn prepare(
         &self,
         gpu: &Arc<Gpu>,
-        times: &[f32],
-        guidance: f32,
+        (times, guidance): (&[f32], f32),
         pooled: Matrix<'_, bf16>,
+        sides: Option<&Sides>,
         scratch: &Scratch<'_>,
     ) -> Result<Tables> {
         let rows = times.len().max(1).next_multiple_of(CHUNK);
@@ -310,12 +327,12 @@ impl Modulator {
         // The gap behind the first single block is never written: let a table be the same whenever it is made.
         memory.fill(0)?;
         let table = memory.matrix::<bf16>(0, rows, width);
-        let active = self.embed(gpu, times, guidance, pooled, scratch)?;
+        let active = self.embed(gpu, (times, guidance), pooled, sides, scratch)?;
         let active = active.matrix::<bf16>(0, rows, self.columns.hidden);
         let run = |layer: &Layer, linear: &Linear, weights: &Buffer| {
             layer.columns.iter().try_for_each(|&at| {
                 let out = table.slice_columns(at, linear.out());
-                linear.run_in_chunks(gpu, weights, active, out, CHUNK, scratch)
+                run_in_chunks(gpu, (sides, &layer.name), (linear, weights), active, out, scratch)
             })
         };
         match &self.weights {
@@ -336,9 +353,9 @@ impl Modulator {
     fn embed(
         &self,
         gpu: &Arc<Gpu>,
-        times: &[f32],
-        guidance: f32,
+        (times, guidance): (&[f32], f32),
         pooled: Matrix<'_, bf16>,
+        sides: Option<&Sides>,
         scratch: &Scratch<'_>,
     ) -> Result<Buffer> {
         let rows = times.len().max(1).next_multiple_of(CHUNK);
@@ -349,26 +366,31 @@ impl Modulator {
             embedding_places(hidden, self.embedders.vector[0].inner(), rows);
         let work = Buffer::new(gpu, layout.bytes(), "the embeddings of the steps")?;
         let at = |offset: usize, rows: usize| work.matrix::<bf16>(offset, rows, hidden);
-        let two = |layers: &[Linear; 2], x: Matrix<'_, bf16>, out: usize| {
+        let two = |name: &str, layers: &[Linear; 2], x: Matrix<'_, bf16>, out: usize| {
             let [inner, between, out] = [inner, between, out].map(|offset| at(offset, x.rows()));
-            layers[0].run_in_chunks(gpu, &self.memory, x, inner, CHUNK, scratch)?;
+            let run = |layer: usize, which: &str, x, out| {
+                let (name, layer) = (format!("{name}.{which}"), (&layers[layer], &self.memory));
+                run_in_chunks(gpu, (sides, &name), layer, x, out, scratch)
+            };
+            run(0, "in_layer", x, inner)?;
             gpu.silu(inner, between)?;
-            layers[1].run_in_chunks(gpu, &self.memory, between, out, CHUNK, scratch)
+            run(1, "out_layer", between, out)
         };
+        let [time_in, vector_in, guidance_in] = EMBEDDERS;
         let narrow = |values: Vec<f32>| values.into_iter().map(bf16::from_f32).collect::<Vec<_>>();
         let embedding = work.matrix::<bf16>(sines, rows, EMBEDDING);
         gpu.upload(embedding, &narrow(sinusoids(&padded)))?;
-        two(&self.embedders.time, embedding, time)?;
+        two(time_in, &self.embedders.time, embedding, time)?;
         if let Some(layers) = &self.embedders.guidance {
             let embedding = work.matrix::<bf16>(sines, CHUNK, EMBEDDING);
             gpu.upload(embedding, &narrow(sinusoids(&[guidance; CHUNK])))?;
-            two(layers, embedding, strength)?;
+            two(guidance_in, layers, embedding, strength)?;
         }
         let vector = work.matrix::<bf16>(vector, CHUNK, pooled.width());
         for row in 0..CHUNK {
             gpu.copy(vector.slice_rows(row, 1), pooled)?;
         }
-        two(&self.embedders.vector, vector, text)?;
+        two(vector_in, &self.embedders.vector, vector, text)?;
         let out = Buffer::of::<bf16>(gpu, rows, hidden, "the embeddings of the steps")?;
         gpu.embedding_sum_silu(
             at(time, rows),
@@ -378,6 +400,25 @@ impl Modulator {
         )?;
         Ok(out)
     }
+}
+
+/// A layer with what LoRAs add beside it, in products of [`CHUNK`] rows.
+fn run_in_chunks(
+    gpu: &Gpu,
+    (sides, name): (Option<&Sides>, &str),
+    (linear, weights): (&Linear, &Buffer),
+    x: Matrix<'_, bf16>,
+    out: Matrix<'_, bf16>,
+    scratch: &Scratch<'_>,
+) -> Result<()> {
+    let beside = sides.and_then(|sides| sides.modulation(name));
+    let bias = beside.and_then(Beside::bias).unwrap_or_else(|| linear.bias(weights));
+    linear.run_in_chunks(gpu, (weights, bias), x, out, CHUNK, scratch)?;
+    let Some(beside) = beside else { return Ok(()) };
+    (0..x.rows()).step_by(CHUNK).try_for_each(|first| {
+        let (x, out) = (x.slice_rows(first, CHUNK), out.slice_rows(first, CHUNK));
+        beside.add(gpu, Input::Bf16(x), out, scratch)
+    })
 }
 
 /// Shift, scale and gate of one branch, text's; the image's are [`Modulation::second`] further on.

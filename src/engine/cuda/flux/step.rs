@@ -4,10 +4,11 @@
 
 use half::bf16;
 
-use super::linear::{Input, Scratch};
+use super::linear::{Input, Linear, Scratch};
 use super::modulation::Row;
+use super::side::Beside;
 use super::workspace::Workspace;
-use super::{Conditions, Flux};
+use super::{Conditions, Flux, run};
 use crate::engine::cuda::error::{CudaError, Result};
 use crate::engine::cuda::memory::{Buffer, Matrix};
 use crate::engine::cuda::ops::{Branch, Out};
@@ -75,6 +76,29 @@ impl<'a> Pass<'a> {
         Scratch(&self.flux.scratch)
     }
 
+    /// A layer, with what LoRAs add beside it.
+    fn run(
+        &self,
+        beside: Option<Beside<'_>>,
+        layer: &Linear,
+        memory: &Buffer,
+        x: Input<'_>,
+        out: Matrix<'_, bf16>,
+    ) -> Result<()> {
+        run(&self.flux.gpu, beside, (layer, memory), x, out, &self.scratch())
+    }
+
+    fn end_side(&self, layer: usize) -> Option<Beside<'a>> {
+        self.flux.sides.as_ref().and_then(|sides| sides.end(layer))
+    }
+
+    /// A block's norms where LoRAs have changed them.
+    fn norms(&self, block: usize) -> Option<Matrix<'a, bf16>> {
+        let halves = if block < self.flux.config.double_blocks { 4 } else { 2 };
+        let width = halves * self.flux.config.head_dim();
+        self.flux.sides.as_ref().and_then(|sides| sides.norms(block, width))
+    }
+
     /// The rows that mean something.
     fn tokens(&self, matrix: Matrix<'a, bf16>) -> Matrix<'a, bf16> {
         matrix.slice_rows(0, self.at.tokens())
@@ -86,7 +110,7 @@ impl<'a> Pass<'a> {
         flux.gpu.copy(self.at.x().slice_rows(0, text), self.conditions.txt())?;
         let input = self.at.input();
         let image = self.at.x().slice_rows(text, input.rows());
-        flux.ends.img_in.run(&flux.gpu, &flux.ends.memory, Input::Bf16(input), image, &self.scratch())?;
+        self.run(self.end_side(0), &flux.ends.img_in, &flux.ends.memory, Input::Bf16(input), image)?;
         self.norm(None, self.conditions.tables.double(self.step, 0, 0), text)
     }
 
@@ -102,37 +126,41 @@ impl<'a> Pass<'a> {
         let (gpu, tables) = (&flux.gpu, &self.conditions.tables);
         let (hidden, mlp, split) = (flux.config.hidden, flux.config.mlp, at.text());
         let streams = || at.streams().into_iter().zip(&flux.double[index].streams);
+        let side = |which: usize, layer: usize| {
+            flux.sides.as_ref().and_then(|sides| sides.double(index, (which, layer)))
+        };
 
         let qkv = at.fused(3 * hidden);
-        for ((first, count), stream) in streams() {
+        for (which, ((first, count), stream)) in streams().enumerate() {
             let out = qkv.slice_rows(first, count);
-            stream.qkv.run(gpu, memory, at.narrow_in(first, count), out, &self.scratch())?;
+            self.run(side(which, 0), &stream.qkv, memory, at.narrow_in(first, count), out)?;
         }
-        self.rotate(qkv, flux.double[index].norms(memory), split)?;
+        let norms = flux.double[index].norms(memory);
+        self.rotate(qkv, self.norms(index).unwrap_or(norms), split)?;
         let attended = self.tokens(at.attended());
         flux.attention.run(gpu, self.tokens(qkv), attended)?;
         if let Out::Fp8(out, scales) = at.narrow_out() {
             gpu.quantize_rows(attended, out, scales)?;
         }
-        for ((first, count), stream) in streams() {
+        for (which, ((first, count), stream)) in streams().enumerate() {
             let x = match at.narrow_in(first, count) {
                 Input::Bf16(_) => Input::Bf16(at.attended().slice_rows(first, count)),
                 quantised @ Input::Fp8(..) => quantised,
             };
             let out = at.branch().slice_rows(first, count);
-            stream.proj.run(gpu, memory, x, out, &self.scratch())?;
+            self.run(side(which, 1), &stream.proj, memory, x, out)?;
         }
         self.norm(Some(tables.double(step, index, 0).gate), tables.double(step, index, 1), split)?;
 
         let inner = at.fused(mlp);
-        for ((first, count), stream) in streams() {
+        for (which, ((first, count), stream)) in streams().enumerate() {
             let out = inner.slice_rows(first, count);
-            stream.mlp_in.run(gpu, memory, at.narrow_in(first, count), out, &self.scratch())?;
+            self.run(side(which, 2), &stream.mlp_in, memory, at.narrow_in(first, count), out)?;
         }
         gpu.gelu(None, self.tokens(inner), at.wide_out(mlp))?;
-        for ((first, count), stream) in streams() {
+        for (which, ((first, count), stream)) in streams().enumerate() {
             let out = at.branch().slice_rows(first, count);
-            stream.mlp_out.run(gpu, memory, at.wide_in(mlp, first, count), out, &self.scratch())?;
+            self.run(side(which, 3), &stream.mlp_out, memory, at.wide_in(mlp, first, count), out)?;
         }
         let next = if index + 1 < flux.config.double_blocks {
             tables.double(step, index + 1, 0)
@@ -149,8 +177,10 @@ impl<'a> Pass<'a> {
 
         let both = at.fused(3 * hidden + mlp);
         let (x, out) = (at.narrow_in(0, rows), both.slice_rows(0, rows));
-        flux.single[index].linear1.run(gpu, memory, x, out, &self.scratch())?;
-        self.rotate(both, flux.single[index].norms(memory), tokens)?;
+        let side = |layer: usize| flux.sides.as_ref().and_then(|sides| sides.single(index, layer));
+        self.run(side(0), &flux.single[index].linear1, memory, x, out)?;
+        let norms = flux.single[index].norms(memory);
+        self.rotate(both, self.norms(flux.config.double_blocks + index).unwrap_or(norms), tokens)?;
         let (qkv, inner) = (
             self.tokens(both).slice_columns(0, 3 * hidden),
             self.tokens(both).slice_columns(3 * hidden, mlp),
@@ -167,7 +197,7 @@ impl<'a> Pass<'a> {
             }
         }
         let (x, out) = (at.wide_in(hidden + mlp, 0, rows), at.branch().slice_rows(0, rows));
-        flux.single[index].linear2.run(gpu, memory, x, out, &self.scratch())?;
+        self.run(side(1), &flux.single[index].linear2, memory, x, out)?;
         if index + 1 < flux.config.single_blocks {
             self.norm(Some(tables.single(step, index).gate), tables.single(step, index + 1), tokens)?;
         }
@@ -186,7 +216,7 @@ impl<'a> Pass<'a> {
         let modulation = tables.modulation(tables.last(self.step), image);
         let out = Out::Bf16(normed.slice_rows(0, image));
         flux.gpu.norm_modulate(at.x().slice_rows(text, image), Some(branch), modulation, out)?;
-        flux.ends.last.run(&flux.gpu, &flux.ends.memory, Input::Bf16(normed), velocity, &self.scratch())
+        self.run(self.end_side(2), &flux.ends.last, &flux.ends.memory, Input::Bf16(normed), velocity)
     }
 
     fn rotate(&self, qkv: Matrix<'a, bf16>, norms: Matrix<'_, bf16>, split: usize) -> Result<()> {

@@ -65,12 +65,12 @@ __global__ void embedding_sum_silu(const bf16* time, const bf16* guidance, const
     }
 }
 
-// out: [rows, width], in place; bias may be null.
+// out: [rows, width], in place; row_scales and bias may be null.
 __global__ void scale_rows(bf16* out, long long out_stride, const float* row_scales, const float* column_scales,
                            const bf16* bias, int rows, int width) {
     const int row = blockIdx.x;
     if (row >= rows) return;
-    const float scale = row_scales[row];
+    const float scale = row_scales ? row_scales[row] : 1.f;
     for (int column = threadIdx.x; column < width; column += blockDim.x) {
         bf16* at = out + row * out_stride + column;
         const float x = __bfloat162float(*at) * scale * column_scales[column];

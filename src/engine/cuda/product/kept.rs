@@ -85,7 +85,8 @@ impl Kind {
 
     /// `nvidia-h200-130200.json`
     fn file(&self) -> String {
-        let plain = |letter: char| if letter.is_ascii_alphanumeric() { letter.to_ascii_lowercase() } else { '-' };
+        let plain =
+            |letter: char| if letter.is_ascii_alphanumeric() { letter.to_ascii_lowercase() } else { '-' };
         format!("{}-{}.json", self.card.chars().map(plain).collect::<String>(), self.library)
     }
 }
@@ -179,6 +180,7 @@ mod tests {
             out_stride: 64,
             kind: super::super::Kind::Fp8,
             bias: true,
+            alignment: 256,
         };
         Choice { shape, algorithm: [first, 0, u64::MAX, 0, 0, 0, 0, 7] }
     }

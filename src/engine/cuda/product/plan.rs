@@ -24,6 +24,7 @@ pub(super) struct Plan {
     weight: sys::cublasLtMatrixLayout_t,
     x: sys::cublasLtMatrixLayout_t,
     out: sys::cublasLtMatrixLayout_t,
+    alignment: usize,
     pub algorithm: sys::cublasLtMatmulAlgo_t,
 }
 
@@ -120,10 +121,12 @@ impl Plan {
         for _ in 0..3 {
             let start = gpu.mark(true)?;
             for _ in 0..CALLS {
-                self.run(gpu, handle, (operands, 0.0), workspace, algorithm).map_err(|error| CudaError::Driver {
-                    what: "timing an algorithm",
-                    reason: error.to_string(),
-                    sticky: false,
+                self.run(gpu, handle, (operands, 0.0), workspace, algorithm).map_err(|error| {
+                    CudaError::Driver {
+                        what: "timing an algorithm",
+                        reason: error.to_string(),
+                        sticky: false,
+                    }
                 })?;
             }
             let end = gpu.mark(true)?;
@@ -140,7 +143,8 @@ impl Plan {
         algorithm: sys::cublasLtMatmulAlgo_t,
     ) -> std::result::Result<Self, CublasError> {
         use sys::cudaDataType_t::{CUDA_R_8F_E4M3, CUDA_R_16BF, CUDA_R_32F};
-        let Shape { rows, columns, inner, x_stride, weight_stride, out_stride, kind, bias } = shape;
+        let Shape { rows, columns, inner, x_stride, weight_stride, out_stride, kind, bias, alignment } =
+            shape;
         let operand = if kind.is_fp8() { CUDA_R_8F_E4M3 } else { CUDA_R_16BF };
         let stored = if kind == Kind::Bf16ToF32 { CUDA_R_32F } else { CUDA_R_16BF };
         let description =
@@ -177,6 +181,7 @@ impl Plan {
             weight: layout(operand, weight_rows, weight_columns, weight_stride)?,
             x: layout(operand, inner, rows, x_stride)?,
             out: layout(stored, columns, rows, out_stride)?,
+            alignment,
             algorithm,
         })
     }
@@ -194,23 +199,23 @@ impl Plan {
         // Where an inner side is divided, its parts are summed in fp32 and in their order: the other schemes add into
         // the output as the parts come, and its bits would depend on the timing.
         let in_order = sys::cublasLtReductionScheme_t::CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE as u32;
-        // SAFETY: the descriptions are this plan's; the array has room for as many as are asked for.
-        let status = unsafe {
-            result::set_matmul_pref_attribute(
-                preference,
-                sys::cublasLtMatmulPreferenceAttributes_t::CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
-                std::ptr::from_ref(&workspace).cast(),
-                size_of::<usize>(),
-            )
+        use sys::cublasLtMatmulPreferenceAttributes_t as Preference;
+        let alignment = self.alignment as u32;
+        let aligned = [
+            Preference::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES,
+            Preference::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
+            Preference::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES,
+            Preference::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES,
+        ];
+        let status = prefer(preference, Preference::CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace)
             .and_then(|()| {
-                result::set_matmul_pref_attribute(
-                    preference,
-                    sys::cublasLtMatmulPreferenceAttributes_t::CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
-                    std::ptr::from_ref(&in_order).cast(),
-                    size_of::<u32>(),
-                )
+                prefer(preference, Preference::CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, &in_order)
             })
             .and_then(|()| {
+                aligned.into_iter().try_for_each(|attribute| prefer(preference, attribute, &alignment))
+            })
+            // SAFETY: the descriptions are this plan's; the array has room for as many as are asked for.
+            .and_then(|()| unsafe {
                 sys::cublasLtMatmulAlgoGetHeuristic(
                     handle,
                     self.description,
@@ -224,8 +229,7 @@ impl Plan {
                     &raw mut count,
                 )
                 .result()
-            })
-        };
+            });
         // SAFETY: made above.
         unsafe { result::destroy_matmul_pref(preference)? };
         status?;
@@ -281,6 +285,22 @@ impl Plan {
             )
         }
         .result()
+    }
+}
+
+fn prefer<V: Copy>(
+    preference: sys::cublasLtMatmulPreference_t,
+    attribute: sys::cublasLtMatmulPreferenceAttributes_t,
+    value: &V,
+) -> std::result::Result<(), CublasError> {
+    // SAFETY: the attributes above are given the types that the library's reference names for them.
+    unsafe {
+        result::set_matmul_pref_attribute(
+            preference,
+            attribute,
+            std::ptr::from_ref(value).cast(),
+            size_of::<V>(),
+        )
     }
 }
 

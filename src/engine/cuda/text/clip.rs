@@ -15,6 +15,7 @@ use crate::engine::budget;
 use crate::engine::cuda::error::{CudaError, Result};
 use crate::engine::cuda::gpu::Gpu;
 use crate::engine::cuda::memory::{Layout, Matrix};
+use crate::engine::lora::Changed;
 use crate::engine::text::encode::read_config;
 use crate::engine::weights::{Weights, WeightsError};
 use crate::model::Source;
@@ -185,6 +186,11 @@ impl Clip {
         let prefix = if weights.contains("text_model.final_layer_norm.weight") { "text_model." } else { "" };
         let (model, plan) = Model::plan(&config, prefix);
         Ok((config, model, plan))
+    }
+
+    /// Changes it from now on, by LoRAs; with `None` it is what it was. `weights` are those that it was read from.
+    pub fn set_changed(&mut self, changed: Option<(Weights, Changed)>) {
+        self.weights.set_changed(changed);
     }
 
     /// Random weights, to measure with; they stay on the card, or are made anew for each prompt.

@@ -14,6 +14,7 @@ use crate::engine::cuda::error::Result;
 use crate::engine::cuda::flux::origin::seed_of;
 use crate::engine::cuda::gpu::Gpu;
 use crate::engine::cuda::memory::{ALIGNMENT, Buffer, Element, Layout, Matrix};
+use crate::engine::lora::Changed;
 use crate::engine::weights::Weights;
 
 /// A matrix in a buffer that is yet to be taken.
@@ -105,6 +106,8 @@ pub(super) enum Origin {
 #[derive(Clone, Copy)]
 enum From<'w> {
     File(&'w Weights),
+    /// With what LoRAs change in them.
+    Changed(&'w Weights, &'w Changed),
     Random(u64),
 }
 
@@ -121,6 +124,8 @@ impl Origin {
 pub(super) struct Kept {
     plan: Plan,
     held: Held,
+    /// While LoRAs change the encoder, each prompt brings it from here; what stays on the card waits.
+    changed: Option<(Weights, Changed)>,
     purpose: &'static str,
 }
 
@@ -142,7 +147,7 @@ impl Kept {
     /// When a tensor is missing or has another shape, or there is no memory.
     pub fn resident(gpu: &Arc<Gpu>, plan: Plan, weights: &Weights, purpose: &'static str) -> Result<Self> {
         let held = Held::Resident(plan.load(gpu, From::File(weights), purpose)?);
-        Ok(Self { plan, held, purpose })
+        Ok(Self { plan, held, changed: None, purpose })
     }
 
     /// Random weights, which stay.
@@ -151,7 +156,7 @@ impl Kept {
     /// When there is no memory.
     pub fn random(gpu: &Arc<Gpu>, plan: Plan, seed: u64, purpose: &'static str) -> Result<Self> {
         let held = Held::Resident(plan.load(gpu, From::Random(seed), purpose)?);
-        Ok(Self { plan, held, purpose })
+        Ok(Self { plan, held, changed: None, purpose })
     }
 
     /// Nothing on the card; each prompt brings it.
@@ -162,7 +167,7 @@ impl Kept {
         if let Origin::File(weights) = &origin {
             plan.tensors.iter().try_for_each(|tensor| weights.check(&tensor.name, &tensor.shape))?;
         }
-        Ok(Self { plan, held: Held::Brought(origin), purpose })
+        Ok(Self { plan, held: Held::Brought(origin), changed: None, purpose })
     }
 
     /// Bytes that stay on the card.
@@ -174,14 +179,19 @@ impl Kept {
         }
     }
 
+    /// Changes the encoder from now on, whose file this is; with `None` it is what it was.
+    pub fn set_changed(&mut self, changed: Option<(Weights, Changed)>) {
+        self.changed = changed;
+    }
+
     /// Memory for the parts of weights that do not stay.
     ///
     /// # Errors
     /// When there is none.
     pub fn slot(&self, gpu: &Arc<Gpu>) -> Result<Option<Buffer>> {
-        match &self.held {
-            Held::Resident(_) => Ok(None),
-            Held::Brought(_) => Buffer::new(gpu, self.plan.largest(), self.purpose).map(Some),
+        match (&self.held, &self.changed) {
+            (Held::Resident(_), None) => Ok(None),
+            _ => Buffer::new(gpu, self.plan.largest(), self.purpose).map(Some),
         }
     }
 
@@ -197,16 +207,16 @@ impl Kept {
         part: usize,
         run: impl FnOnce(Memory<'_>) -> Result<()>,
     ) -> Result<()> {
-        match (&self.held, slot) {
-            (Held::Resident(buffer), _) => run(Memory { buffer, from: 0 }),
-            (Held::Brought(origin), Some(buffer)) => {
-                let (tensors, bytes) = self.plan.part(part);
-                let memory = Memory { buffer, from: bytes.start };
-                self.plan.fill(gpu, memory, tensors, origin.lent())?;
-                run(memory)
-            }
-            (Held::Brought(_), None) => unreachable!("whoever encodes asks for the slot first"),
-        }
+        let from = match (&self.held, &self.changed) {
+            (_, Some((weights, changed))) => From::Changed(weights, changed),
+            (Held::Brought(origin), None) => origin.lent(),
+            (Held::Resident(buffer), None) => return run(Memory { buffer, from: 0 }),
+        };
+        let Some(buffer) = slot else { unreachable!("whoever encodes asks for the slot first") };
+        let (tensors, bytes) = self.plan.part(part);
+        let memory = Memory { buffer, from: bytes.start };
+        self.plan.fill(gpu, memory, tensors, from)?;
+        run(memory)
     }
 }
 
@@ -279,13 +289,21 @@ impl Plan {
     fn fill(&self, gpu: &Gpu, memory: Memory<'_>, tensors: Range<usize>, from: From<'_>) -> Result<()> {
         // What goes to the end of the memory is not there yet: others come there as they are stored.
         let beside = match from {
-            From::File(_) => Some(Beside::new(gpu, memory.end(BESIDE))?),
+            From::File(_) | From::Changed(..) => Some(Beside::new(gpu, memory.end(BESIDE))?),
             From::Random(_) => None,
         };
         for Tensor { name, shape, to } in &self.tensors[tensors] {
             let to = to.within(memory);
             match from {
-                From::File(weights) => gpu.load_beside(to, beside.as_ref(), weights, name, shape)?,
+                From::Changed(weights, changed) if changed.is(name) => {
+                    let mut values = weights.widened(name, shape)?;
+                    changed.change(weights, name, &mut values)?;
+                    let narrow: Vec<_> = values.into_iter().map(bf16::from_f32).collect();
+                    gpu.upload(to, &narrow)?;
+                }
+                From::File(weights) | From::Changed(weights, _) => {
+                    gpu.load_beside(to, beside.as_ref(), weights, name, shape)?;
+                }
                 From::Random(seed) => {
                     let (mean, deviation) = match **shape {
                         [_, inner] => (0.0, (inner as f32).powf(-0.5)),

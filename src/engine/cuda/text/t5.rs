@@ -14,6 +14,7 @@ use crate::engine::budget;
 use crate::engine::cuda::error::{CudaError, Result};
 use crate::engine::cuda::gpu::Gpu;
 use crate::engine::cuda::memory::{Layout, Matrix};
+use crate::engine::lora::Changed;
 use crate::engine::text::encode::read_config;
 pub use crate::engine::text::t5::Config;
 use crate::engine::text::t5::{RELATIVE_ATTENTION_BIAS, shared};
@@ -129,6 +130,11 @@ impl T5 {
         let (model, plan) = Model::plan(config, shared(weights));
         let shape = [config.relative_attention_num_buckets, config.num_heads];
         Ok((model, plan, weights.widened(RELATIVE_ATTENTION_BIAS, &shape)?))
+    }
+
+    /// Changes it from now on, by LoRAs; with `None` it is what it was. `weights` are those that it was read from.
+    pub fn set_changed(&mut self, changed: Option<(Weights, Changed)>) {
+        self.weights.set_changed(changed);
     }
 
     /// Random weights, to measure with; they stay on the card, or are made anew for each prompt.

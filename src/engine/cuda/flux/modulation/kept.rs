@@ -8,6 +8,7 @@ use half::bf16;
 use super::{CHUNK, Modulator, Tables, Weights};
 use crate::engine::cuda::error::Result;
 use crate::engine::cuda::flux::linear::Scratch;
+use crate::engine::cuda::flux::sides::Sides;
 use crate::engine::cuda::gpu::Gpu;
 use crate::engine::cuda::memory::{Buffer, Matrix};
 
@@ -26,6 +27,8 @@ struct Key {
     times: Vec<u32>,
     guidance: u32,
     pooled: Vec<u16>,
+    /// Which LoRAs change the layers.
+    beside: u64,
 }
 
 impl std::fmt::Debug for Last {
@@ -46,14 +49,16 @@ impl Kept {
         gpu: &Arc<Gpu>,
         (times, guidance): (&[f32], f32),
         pooled: Matrix<'_, bf16>,
+        sides: Option<&Sides>,
         scratch: &Scratch<'_>,
     ) -> Result<Tables> {
         if matches!(modulator.weights, Weights::Resident(_)) {
-            return modulator.prepare(gpu, times, guidance, pooled, scratch);
+            return modulator.prepare(gpu, (times, guidance), pooled, sides, scratch);
         }
         let of = Key {
             times: times.iter().map(|time| time.to_bits()).collect(),
             guidance: guidance.to_bits(),
+            beside: sides.map_or(0, Sides::of_tables),
             pooled: gpu.download(pooled)?.into_iter().map(bf16::to_bits).collect(),
         };
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -62,7 +67,7 @@ impl Kept {
         }
         // Not two of them at a time.
         *last = None;
-        let tables = modulator.prepare(gpu, times, guidance, pooled, scratch)?;
+        let tables = modulator.prepare(gpu, (times, guidance), pooled, sides, scratch)?;
         let values = gpu.download(tables.memory.matrix::<u8>(0, 1, tables.memory.bytes()))?;
         *last = Some(Last { of, values });
         Ok(tables)

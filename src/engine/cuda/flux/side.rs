@@ -1,0 +1,380 @@
+//! What LoRAs add beside a layer on a card, next to weights that stay untouched: y += B (A x).
+//!
+//! A of all LoRAs is one matrix, and so is B of all those that change the same rows. In fp8 the rows x are there in fp8
+//! alone, so A is kept in fp8 with a scale a row and meets them as the layer's own weight does; B stays in bf16, with
+//! strength and scale in it.
+//!
+//! What it costs is device memory: y of FLUX.1's widest layer has 198 MB at 1024². Added afterwards it is read and
+//! written again. Where the Bs cover all rows of a layer, their product is therefore written first, and the layer's own
+//! product adds itself to that: it reads while it computes. Changes that are not of low rank, and DoRA's by columns, are
+//! added as a whole matrix.
+
+use std::ops::Range;
+
+use half::bf16;
+use rayon::prelude::*;
+
+use super::linear::{Input, Linear, Scratch};
+use crate::engine::cuda::error::{CudaError, Result};
+use crate::engine::cuda::gpu::Gpu;
+use crate::engine::cuda::memory::{Buffer, Element, F8, Layout, Matrix};
+use crate::engine::cuda::product::{Doing, GRAIN};
+use crate::engine::lora::{Layer, Low, Parts, Rows};
+
+/// Rows of A that belong to one B begin on multiples of this: 16 bytes of bf16, which products want.
+const RANKS: usize = 8;
+
+/// Where the parts of a layer's side lie in the memory of all sides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Side {
+    out: usize,
+    inner: usize,
+    low: Option<Pair>,
+    /// ΔW where it is a whole matrix.
+    dense: Option<Weight>,
+    /// The layer's own bias with what is added, which takes its place.
+    bias: Option<usize>,
+    /// What the layer's own result is multiplied by, row of W by row, and what is added then: of DoRA.
+    again: Option<[usize; 2]>,
+}
+
+/// All of low rank.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Pair {
+    /// Rows of A, a multiple of [`GRAIN`].
+    ranks: usize,
+    down: Weight,
+    ups: Vec<Up>,
+    /// Whether the Bs have every row of the layer, each once.
+    covers: bool,
+}
+
+/// B of the LoRAs that change the same rows, `[rows, ranks]` in bf16.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Up {
+    rows: Range<usize>,
+    ranks: Range<usize>,
+    at: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Weight {
+    Bf16 { at: usize },
+    Fp8 { at: usize, scales: usize },
+}
+
+/// A layer's side and the memory that it lies in.
+#[derive(Debug, Clone, Copy)]
+pub struct Beside<'a> {
+    /// Where its parts lie.
+    pub side: &'a Side,
+    /// The memory of all sides.
+    pub memory: &'a Buffer,
+}
+
+/// What a layer's side is made of.
+pub struct Making<'l> {
+    /// `[out, inner]`
+    pub shape: [usize; 2],
+    /// What is changed, and how much.
+    pub layers: Vec<(&'l Layer, f32)>,
+    /// The same, sorted.
+    pub parts: Parts<'l>,
+    /// Writes rows of the layer's own weight.
+    pub weight: Box<Rows<'l>>,
+    /// The layer's own bias.
+    pub bias: Vec<f32>,
+}
+
+impl std::fmt::Debug for Making<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Making").field("shape", &self.shape).finish_non_exhaustive()
+    }
+}
+
+impl Weight {
+    fn place(layout: &mut Layout, rows: usize, columns: usize, quantised: bool) -> Self {
+        if quantised {
+            Self::Fp8 { at: layout.place::<F8>(rows, columns), scales: layout.place::<f32>(rows, 1) }
+        } else {
+            Self::Bf16 { at: layout.place::<bf16>(rows, columns) }
+        }
+    }
+
+    /// Brings values, row by row.
+    fn fill(
+        self,
+        gpu: &Gpu,
+        memory: &Buffer,
+        values: &[bf16],
+        columns: usize,
+        scratch: &Scratch<'_>,
+    ) -> Result<()> {
+        let rows = values.len() / columns;
+        match self {
+            Self::Bf16 { at } => gpu.upload_bytes(memory.matrix(at, 1, values.len() * 2), as_bytes(values)),
+            Self::Fp8 { at, scales } => {
+                let (weight, scales) =
+                    (memory.matrix::<F8>(at, rows, columns), memory.matrix(scales, rows, 1));
+                scratch.pieces(rows, columns).try_for_each(|(first, count)| {
+                    let wide = scratch.rows(count, columns);
+                    let piece = &values[first * columns..][..count * columns];
+                    gpu.upload_bytes(wide.as_bytes(), as_bytes(piece))?;
+                    gpu.quantize_rows(wide, weight.slice_rows(first, count), scales.slice_rows(first, count))
+                })
+            }
+        }
+    }
+
+    /// `out = x · Wᵀ`, or more of it.
+    fn run(
+        self,
+        gpu: &Gpu,
+        memory: &Buffer,
+        (doing, [rows, columns]): (Doing, [usize; 2]),
+        x: Input<'_>,
+        out: Matrix<'_, bf16>,
+    ) -> Result<()> {
+        match (x, self) {
+            (Input::Bf16(x), Self::Bf16 { at }) => {
+                gpu.product_as(doing, out, x, memory.matrix(at, rows, columns), None)
+            }
+            (Input::Fp8(x, x_scales), Self::Fp8 { at, scales }) => {
+                let weight = (memory.matrix(at, rows, columns), memory.matrix(scales, rows, 1));
+                gpu.linear_fp8(out, (x, x_scales), weight, None)
+            }
+            _ => Err(CudaError::Shape("a LoRA was laid out for other rows than these".to_owned())),
+        }
+    }
+}
+
+impl Side {
+    /// Makes room for it. `quantised` says that the layer reads fp8 rows.
+    #[must_use]
+    pub fn place(layout: &mut Layout, making: &mut Making<'_>, quantised: bool) -> Self {
+        let Making { shape: [out, inner], parts, .. } = making;
+        let (out, inner) = (*out, *inner);
+        let whole = !parts.dense.is_empty() || !parts.columns.is_empty();
+        let dense = whole.then(|| Weight::place(layout, out, inner, quantised));
+        let low =
+            (!whole && !parts.low.is_empty()).then(|| Pair::place(layout, parts, inner, out, quantised));
+        let again = (!whole && !parts.again.is_empty())
+            .then(|| [layout.place::<f32>(out, 1), layout.place::<bf16>(1, out)]);
+        let bias = (again.is_none() && !parts.bias.is_empty()).then(|| layout.place::<bf16>(1, out));
+        Self { out, inner, low, dense, bias, again }
+    }
+
+    /// Brings all of it into its place.
+    ///
+    /// # Errors
+    /// What the driver says.
+    pub fn fill(&self, gpu: &Gpu, memory: &Buffer, making: &Making<'_>, scratch: &Scratch<'_>) -> Result<()> {
+        let Making { parts, layers, weight, bias, .. } = making;
+        let added = |at: usize| parts.bias.get(at).copied().unwrap_or(0.0);
+        if let Some(dense) = self.dense {
+            let mut all = vec![0.0; self.out * self.inner];
+            for (layer, strength) in layers {
+                layer.branches.iter().for_each(|branch| branch.merge(*strength, &**weight, &mut all));
+            }
+            dense.fill(gpu, memory, &narrowed(&all), self.inner, scratch)?;
+        }
+        if let Some(pair) = &self.low {
+            pair.fill(gpu, memory, parts, self.inner, scratch)?;
+        }
+        if let Some(at) = self.bias {
+            let all: Vec<_> = bias.iter().enumerate().map(|(at, own)| own + added(at)).collect();
+            gpu.upload(memory.matrix(at, 1, self.out), &narrowed(&all))?;
+        }
+        if let Some([factors, rest]) = self.again {
+            // (W x + b) (1 + g) - g b is W x (1 + g) + b.
+            let own: Vec<_> = parts.again.iter().map(|again| 1.0 + again).collect();
+            let all: Vec<_> = (0..self.out).map(|at| added(at) - parts.again[at] * bias[at]).collect();
+            gpu.upload(memory.matrix(factors, self.out, 1), &own)?;
+            gpu.upload(memory.matrix(rest, 1, self.out), &narrowed(&all))?;
+        }
+        Ok(())
+    }
+}
+
+impl Pair {
+    fn place(layout: &mut Layout, parts: &mut Parts<'_>, inner: usize, out: usize, quantised: bool) -> Self {
+        parts.low.sort_by_key(|low| (low.rows.start, low.rows.end));
+        let mut ranks = 0;
+        let mut ups = Vec::new();
+        for same in parts.low.chunk_by(|one, other| one.rows == other.rows) {
+            let own = same.iter().map(Low::rank).sum::<usize>().next_multiple_of(RANKS);
+            let rows = same[0].rows.clone();
+            let at = layout.place::<bf16>(rows.len(), own);
+            ups.push(Up { rows, ranks: ranks..ranks + own, at });
+            ranks += own;
+        }
+        let ranks = ranks.next_multiple_of(GRAIN);
+        let follow = ups.windows(2).all(|pair| pair[0].rows.end == pair[1].rows.start);
+        let covers = follow
+            && ups.first().is_some_and(|first| first.rows.start == 0)
+            && ups.last().is_some_and(|last| last.rows.end == out);
+        Self { ranks, down: Weight::place(layout, ranks, inner, quantised), ups, covers }
+    }
+
+    fn fill(
+        &self,
+        gpu: &Gpu,
+        memory: &Buffer,
+        parts: &Parts<'_>,
+        inner: usize,
+        scratch: &Scratch<'_>,
+    ) -> Result<()> {
+        let mut down = vec![bf16::ZERO; self.ranks * inner];
+        let groups = parts.low.chunk_by(|one, other| one.rows == other.rows);
+        for (up, same) in self.ups.iter().zip(groups) {
+            let ranks = same.iter().flat_map(|low| (0..low.rank()).map(move |rank| (low, rank)));
+            let ranks: Vec<_> = ranks.collect();
+            let rows = down[up.ranks.start * inner..].par_chunks_mut(inner).zip(&ranks);
+            rows.for_each(|(to, (low, rank))| {
+                let mut row = vec![0.0; inner];
+                low.down_row(*rank, &mut row);
+                narrow(&row, to);
+            });
+            let own = up.ranks.len();
+            let mut values = vec![bf16::ZERO; up.rows.len() * own];
+            values.par_chunks_mut(own).enumerate().for_each(|(at, to)| {
+                let mut row = vec![0.0; own];
+                let mut filled = 0;
+                for low in same {
+                    low.up_row(at, &mut row[filled..][..low.rank()]);
+                    filled += low.rank();
+                }
+                narrow(&row, to);
+            });
+            gpu.upload_bytes(memory.matrix(up.at, 1, values.len() * bf16::BYTES), as_bytes(&values))?;
+        }
+        self.down.fill(gpu, memory, &down, inner, scratch)
+    }
+
+    /// B (A x) into `out`, or added to it; so many rows at a time as the scratch has room for what A gives.
+    fn run(
+        &self,
+        gpu: &Gpu,
+        memory: &Buffer,
+        doing: Doing,
+        (x, inner): (Input<'_>, usize),
+        out: Matrix<'_, bf16>,
+        scratch: &Scratch<'_>,
+    ) -> Result<()> {
+        let fit = scratch.0.bytes() / (self.ranks * bf16::BYTES) / GRAIN * GRAIN;
+        for first in (0..out.rows()).step_by(fit.max(GRAIN)) {
+            let count = fit.max(GRAIN).min(out.rows() - first);
+            let small = scratch.rows(count, self.ranks);
+            if doing != Doing::Choose {
+                let x = x.slice_rows(first, count);
+                self.down.run(gpu, memory, (Doing::Write, [self.ranks, inner]), x, small)?;
+            }
+            for Up { rows, ranks, at } in &self.ups {
+                let out = out.slice_rows(first, count).slice_columns(rows.start, rows.len());
+                let (small, up) = (
+                    small.slice_columns(ranks.start, ranks.len()),
+                    memory.matrix(*at, rows.len(), ranks.len()),
+                );
+                gpu.product_as(doing, out, small, up, None)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<'a> Beside<'a> {
+    /// What takes the place of the layer's own bias, if anything does.
+    #[must_use]
+    pub fn bias(self) -> Option<Matrix<'a, bf16>> {
+        self.side.bias.map(|at| self.memory.matrix(at, 1, self.side.out))
+    }
+
+    /// `out = x · Wᵀ + b`, and what is added; `weights` is the memory of the layer's block.
+    ///
+    /// # Errors
+    /// As [`Linear::run`].
+    pub fn run(
+        self,
+        gpu: &Gpu,
+        (linear, weights): (&Linear, &Buffer),
+        x: Input<'_>,
+        out: Matrix<'_, bf16>,
+        scratch: &Scratch<'_>,
+    ) -> Result<()> {
+        let Side { low, again, .. } = self.side;
+        let bias = self.bias().unwrap_or_else(|| linear.bias(weights));
+        // Tried before `out` holds what counts.
+        if let Some(pair) = low {
+            pair.run(gpu, self.memory, Doing::Choose, (x, self.side.inner), out, scratch)?;
+        }
+        if let Some(pair) = low.as_ref().filter(|pair| pair.covers && again.is_none())
+            && linear.can_add(gpu, weights, x, out)?
+        {
+            pair.run(gpu, self.memory, Doing::Write, (x, self.side.inner), out, scratch)?;
+            return linear.run_as(Doing::Add, gpu, (weights, bias), x, out, scratch);
+        }
+        linear.run_as(Doing::Write, gpu, (weights, bias), x, out, scratch)?;
+        self.add(gpu, x, out, scratch)
+    }
+
+    /// What is added to `out`, which the layer itself has written.
+    ///
+    /// # Errors
+    /// As [`Linear::run`].
+    pub fn add(self, gpu: &Gpu, x: Input<'_>, out: Matrix<'_, bf16>, scratch: &Scratch<'_>) -> Result<()> {
+        let Self { side: Side { out: width, inner, low, dense, again, .. }, memory } = self;
+        if let Some([factors, rest]) = again {
+            let (factors, rest) = (memory.matrix(*factors, *width, 1), memory.matrix(*rest, 1, *width));
+            gpu.scale_rows(out, None, factors, Some(rest))?;
+        }
+        if let Some(pair) = low {
+            pair.run(gpu, memory, Doing::Add, (x, *inner), out, scratch)?;
+        }
+        match dense {
+            None => Ok(()),
+            Some(dense) => self.add_dense(gpu, *dense, x, out, scratch),
+        }
+    }
+
+    /// Through the scratch, some rows at a time: a product with scales of its own cannot be added everywhere.
+    fn add_dense(
+        self,
+        gpu: &Gpu,
+        dense: Weight,
+        x: Input<'_>,
+        out: Matrix<'_, bf16>,
+        scratch: &Scratch<'_>,
+    ) -> Result<()> {
+        let Side { out: width, inner, .. } = self.side;
+        if let (Input::Bf16(x), Weight::Bf16 { at }) = (x, dense) {
+            return gpu.product_as(Doing::Add, out, x, self.memory.matrix(at, *width, *inner), None);
+        }
+        let fit = (scratch.0.bytes() / (width * bf16::BYTES) / GRAIN * GRAIN).max(GRAIN);
+        for first in (0..out.rows()).step_by(fit) {
+            let count = fit.min(out.rows() - first);
+            let added = scratch.rows(count, *width);
+            dense.run(
+                gpu,
+                self.memory,
+                (Doing::Write, [*width, *inner]),
+                x.slice_rows(first, count),
+                added,
+            )?;
+            gpu.add(out.slice_rows(first, count), added)?;
+        }
+        Ok(())
+    }
+}
+
+fn narrow(values: &[f32], to: &mut [bf16]) {
+    to.iter_mut().zip(values).for_each(|(to, value)| *to = bf16::from_f32(*value));
+}
+
+fn narrowed(values: &[f32]) -> Vec<bf16> {
+    values.par_iter().map(|value| bf16::from_f32(*value)).collect()
+}
+
+fn as_bytes(values: &[bf16]) -> &[u8] {
+    // SAFETY: bf16 is two bytes without padding, and any bytes are read.
+    unsafe { std::slice::from_raw_parts(values.as_ptr().cast(), size_of_val(values)) }
+}

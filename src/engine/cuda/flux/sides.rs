@@ -1,0 +1,244 @@
+//! All that LoRAs add beside a transformer on a card, in one piece of memory that is given back when others are set.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use half::bf16;
+
+use super::Flux;
+use super::linear::Scratch;
+use super::modulation::Modulator;
+use super::origin::Origin;
+use super::side::{Beside, Making, Side};
+use crate::engine::cuda::error::Result;
+use crate::engine::cuda::gpu::Gpu;
+use crate::engine::cuda::memory::{Buffer, Layout, Matrix};
+use crate::engine::lora::{Changed, Layer, Parts, Rows};
+
+/// Which layer of a block: text's or image's half, then the layer; of single blocks the half is 0.
+pub type At = (usize, usize);
+
+/// The layers at both ends, in the order of [`Sides::end`].
+const ENDS: [&str; 3] = ["img_in", "txt_in", "final_layer.linear"];
+
+/// What is beside a transformer.
+#[derive(Debug)]
+pub struct Sides {
+    memory: Buffer,
+    double: Vec<[[Option<Side>; 4]; 2]>,
+    single: Vec<[Option<Side>; 2]>,
+    ends: [Option<Side>; 3],
+    /// By the modulation layers' names, and the embedders'.
+    modulation: HashMap<String, Side>,
+    /// The norms of blocks in the order of use, where anything is added to them.
+    norms: Vec<Option<usize>>,
+    /// Tells these apart from all that were set before.
+    number: u64,
+}
+
+impl Sides {
+    /// Bytes of device memory.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.memory.bytes()
+    }
+
+    /// Beside a double block's layer.
+    #[must_use]
+    pub fn double(&self, block: usize, (stream, layer): At) -> Option<Beside<'_>> {
+        self.beside(self.double[block][stream][layer].as_ref())
+    }
+
+    /// Beside a single block's.
+    #[must_use]
+    pub fn single(&self, block: usize, layer: usize) -> Option<Beside<'_>> {
+        self.beside(self.single[block][layer].as_ref())
+    }
+
+    /// Beside `img_in`, `txt_in` and the last layer.
+    #[must_use]
+    pub fn end(&self, layer: usize) -> Option<Beside<'_>> {
+        self.beside(self.ends[layer].as_ref())
+    }
+
+    /// Beside a layer that the tables of modulations are made with.
+    #[must_use]
+    pub fn modulation(&self, name: &str) -> Option<Beside<'_>> {
+        self.beside(self.modulation.get(name))
+    }
+
+    /// What tells tables apart that were made with other LoRAs; 0 where none changes them.
+    #[must_use]
+    pub fn of_tables(&self) -> u64 {
+        if self.modulation.is_empty() { 0 } else { self.number }
+    }
+
+    /// A block's norms in place of its own, where anything is added to them.
+    #[must_use]
+    pub fn norms(&self, block: usize, width: usize) -> Option<Matrix<'_, bf16>> {
+        self.norms[block].map(|at| self.memory.matrix(at, 1, width))
+    }
+
+    fn beside<'a>(&'a self, side: Option<&'a Side>) -> Option<Beside<'a>> {
+        side.map(|side| Beside { side, memory: &self.memory })
+    }
+}
+
+/// A layer's side on its way.
+struct Placed<'l> {
+    name: &'l str,
+    making: Making<'l>,
+    side: Side,
+}
+
+impl Flux {
+    /// Sets what these LoRAs add beside the transformer from now on, and lets go of what was set before. `shapes` are those
+    /// of its linear layers. Nothing of the weights is touched; after an error nothing is set.
+    ///
+    /// # Errors
+    /// When there is no memory; when a layer that DoRA changes, or whose bias is changed, cannot be read.
+    pub fn set_loras(
+        &mut self,
+        origin: &Origin<'_>,
+        shapes: &BTreeMap<String, [usize; 2]>,
+        changed: &Changed,
+    ) -> Result<()> {
+        self.sides = None;
+        let (layers, norms) = (changed.layers(), changed.norms());
+        if layers.is_empty() && norms.is_empty() {
+            return Ok(());
+        }
+        let mut layout = Layout::default();
+        let mut placed = Vec::new();
+        for (name, layers) in layers {
+            let Some(&shape) = shapes.get(name) else { continue };
+            let mut making = making(origin, name, shape, layers)?;
+            let quantised = self.precision.quantises() && is_in_a_block(name);
+            let side = Side::place(&mut layout, &mut making, quantised);
+            placed.push(Placed { name, making, side });
+        }
+        let norms = self.place_norms(&mut layout, &norms);
+        let memory = Buffer::new(&self.gpu, layout.bytes(), "LoRAs")?;
+        let scratch = Scratch(&self.scratch);
+        for Placed { making, side, .. } in &placed {
+            side.fill(&self.gpu, &memory, making, &scratch)?;
+        }
+        let norms = norms.into_iter().map(|norms| fill_norms(&self.gpu, &memory, origin, norms));
+        let norms = norms.collect::<Result<_>>()?;
+        let sides = placed.into_iter().map(|Placed { name, side, .. }| (name.to_owned(), side)).collect();
+        self.sides = Some(self.sorted(sides, memory, norms));
+        // What was uploaded out of ordinary memory is there.
+        self.gpu.wait()
+    }
+
+    /// What is beside the transformer.
+    #[must_use]
+    pub fn sides(&self) -> Option<&Sides> {
+        self.sides.as_ref()
+    }
+
+    fn sorted(&self, mut sides: HashMap<String, Side>, memory: Buffer, norms: Vec<Option<usize>>) -> Sides {
+        static NUMBER: AtomicU64 = AtomicU64::new(1);
+        let double = self.double.iter().enumerate().map(|(index, block)| {
+            let mut names = block.layers(index).map(|(name, _)| name);
+            let mut take = |_| names.next().and_then(|name| sides.remove(&name));
+            [[0; 4].map(&mut take), [0; 4].map(&mut take)]
+        });
+        let double = double.collect();
+        let single = self.single.iter().enumerate().map(|(index, block)| {
+            let mut names = block.layers(index).map(|(name, _)| name);
+            [0; 2].map(|_| names.next().and_then(|name| sides.remove(&name)))
+        });
+        let single = single.collect();
+        let ends = ENDS.map(|name| sides.remove(name));
+        // What is left is read by the modulator alone.
+        let modulation = sides;
+        debug_assert!(modulation.keys().all(|name| Modulator::has(&self.config, name)));
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        Sides { memory, double, single, ends, modulation, norms, number }
+    }
+
+    /// Of each block in the order of use: where its norms go, and the tensors that they are made of with what is added,
+    /// where anything is.
+    fn place_norms(&self, layout: &mut Layout, added: &BTreeMap<String, Vec<f32>>) -> Vec<Option<Norms>> {
+        let dim = self.config.head_dim();
+        let double = (0..self.double.len()).map(|index| {
+            ["txt", "img"].map(|stream| format!("double_blocks.{index}.{stream}_attn.norm")).to_vec()
+        });
+        let single = (0..self.single.len()).map(|index| vec![format!("single_blocks.{index}.norm")]);
+        let norms = double.chain(single).map(|prefixes| {
+            let names = prefixes
+                .iter()
+                .flat_map(|prefix| ["query", "key"].map(|which| format!("{prefix}.{which}_norm.scale")));
+            let all: Vec<_> = names.map(|name| (added.get(&name).cloned(), name)).collect();
+            let any = all.iter().any(|(added, _)| added.is_some());
+            any.then(|| Norms { at: layout.place::<bf16>(1, all.len() * dim), all, dim })
+        });
+        norms.collect()
+    }
+}
+
+/// The norms of a block.
+struct Norms {
+    at: usize,
+    /// What is added to each, and its name.
+    all: Vec<(Option<Vec<f32>>, String)>,
+    dim: usize,
+}
+
+fn fill_norms(
+    gpu: &Arc<Gpu>,
+    memory: &Buffer,
+    origin: &Origin<'_>,
+    norms: Option<Norms>,
+) -> Result<Option<usize>> {
+    let Some(Norms { at, all, dim }) = norms else { return Ok(None) };
+    let to = memory.matrix::<bf16>(at, 1, all.len() * dim);
+    for (index, (added, name)) in all.iter().enumerate() {
+        let to = to.slice_columns(index * dim, dim);
+        let Some(added) = added else {
+            origin.bf16(gpu, to, name, &[dim])?;
+            continue;
+        };
+        let own = values(origin, name, &[dim])?;
+        let sum: Vec<_> = own.iter().zip(added).map(|(own, added)| bf16::from_f32(own + added)).collect();
+        gpu.upload(to, &sum)?;
+    }
+    Ok(Some(at))
+}
+
+/// What a layer's side is made of; of the layer itself only what is needed is read.
+fn making<'l>(
+    origin: &Origin<'l>,
+    name: &str,
+    shape: [usize; 2],
+    layers: Vec<(&'l Layer, f32)>,
+) -> Result<Making<'l>> {
+    let weight: Box<Rows<'l>> = match origin {
+        Origin::File(weights) => {
+            let matrix = weights.matrix(&format!("{name}.weight"), (shape[0], shape[1]))?;
+            Box::new(move |first: usize, out: &mut [f32]| matrix.widen(first, out))
+        }
+        // They are made on the card; only DoRA asks.
+        Origin::Random(_) => Box::new(|_: usize, out: &mut [f32]| out.fill(0.0)),
+    };
+    let parts = Parts::of(shape, &layers, &*weight);
+    let wanted = !parts.bias.is_empty() || !parts.again.is_empty();
+    let bias = if wanted { values(origin, &format!("{name}.bias"), &[shape[0]])? } else { Vec::new() };
+    Ok(Making { shape, layers, parts, weight, bias })
+}
+
+fn values(origin: &Origin<'_>, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+    match origin {
+        Origin::File(weights) => Ok(weights.widened(name, shape)?),
+        Origin::Random(_) => Ok(vec![0.0; shape.iter().product()]),
+    }
+}
+
+/// Whether a layer reads what its block's norms or activations give, in fp8 where there is fp8: those of the modulation
+/// read vectors in bf16.
+fn is_in_a_block(name: &str) -> bool {
+    let modulates = name.contains("_mod.lin") || name.contains(".modulation.");
+    (name.starts_with("double_blocks.") || name.starts_with("single_blocks.")) && !modulates
+}

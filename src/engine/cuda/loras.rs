@@ -1,0 +1,81 @@
+//! The LoRAs of pictures on a card: read once, and set beside the transformer when a picture asks for others than the one
+//! before. An encoder that they change is brought for each prompt with what is changed in it.
+
+use std::sync::Arc;
+
+use super::error::CudaError;
+use super::flux::Flux;
+use super::flux::origin::Origin;
+use super::pipeline::during;
+use super::prompts::{Prompts, T5Reader};
+use crate::engine::lora::{Changed, Lora, Of, Shapes, Shelf, text};
+use crate::engine::loras::Beside;
+use crate::engine::weights::Weights;
+use crate::engine::{EngineError, LoraFile};
+use crate::job::{LoraHash, Unapplied};
+
+/// What is beside a model.
+pub struct Loras {
+    transformer: Weights,
+    t5: Weights,
+    clip: Weights,
+    shelf: Shelf,
+    /// What is set.
+    set: Vec<(LoraHash, f32)>,
+}
+
+impl std::fmt::Debug for Loras {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Loras").field("set", &self.set).finish_non_exhaustive()
+    }
+}
+
+impl Loras {
+    /// None yet, beside a model that was read from these files.
+    #[must_use]
+    pub fn new(transformer: Weights, t5: Weights, clip: Weights) -> Self {
+        let shelf = Shelf::new(Shapes::of(&transformer, &clip, &t5));
+        Self { transformer, t5, clip, shelf, set: Vec::new() }
+    }
+
+    /// Sets these and no others. What of each belongs to no layer of the model is told.
+    ///
+    /// # Errors
+    /// [`EngineError::Lora`]; what was set before is set still. [`EngineError::OutOfMemory`]; nothing is set then.
+    pub fn set(
+        &mut self,
+        wanted: &[LoraFile],
+        flux: &mut Flux,
+        prompts: &mut Prompts,
+    ) -> Result<Vec<Unapplied>, EngineError> {
+        let (loras, unapplied) = self.shelf.take(wanted)?;
+        let key: Vec<_> = wanted.iter().map(|file| (file.hash.clone(), file.strength)).collect();
+        if key != self.set {
+            self.set.clear();
+            self.set_text(wanted, &loras, prompts);
+            let transformer = Changed::by(&loras, Of::Transformer);
+            let shapes = &self.shelf.shapes().transformer;
+            let set = flux.set_loras(&Origin::File(&self.transformer), shapes, &transformer);
+            set.map_err(|error: CudaError| during("adding LoRAs")(error))?;
+            self.set = key;
+        }
+        Ok(unapplied)
+    }
+
+    fn set_text(&self, wanted: &[LoraFile], loras: &[(Arc<Lora>, f32)], prompts: &mut Prompts) {
+        let (t5, clip, line) = prompts.encoders();
+        let changed = |weights: &Weights, of| {
+            let changed = Changed::by(loras, of);
+            (!changed.is_empty()).then(|| (weights.clone(), changed))
+        };
+        clip.set_changed(changed(&self.clip, Of::Clip));
+        match t5 {
+            T5Reader::Card(t5) => t5.set_changed(changed(&self.t5, Of::T5)),
+            T5Reader::Host(t5) => {
+                let changed = Changed::by(loras, Of::T5);
+                t5.layers(&mut Beside::new(&self.t5, &self.shelf.shapes().t5, &changed));
+            }
+        }
+        *line = text(wanted, loras);
+    }
+}
