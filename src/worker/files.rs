@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use crate::catalog::find::Search;
 use crate::catalog::{self, Catalog, Entry, Place, Published, Recipe, Role, Wanted};
+use crate::engine::converted::place;
+use crate::engine::weights::Weights;
 use crate::fetch::{
     Cancel, Checked, FetchError, Hubs, Kept, Ledger, Removal, Unfinished, Verdict, plan_removal, unfinished,
     verify,
@@ -187,6 +189,8 @@ pub struct Removing {
     pub ledger: Ledger,
     /// What goes and what stays.
     pub removal: Removal,
+    /// What the transformer was converted to, and its bytes: it goes too, unless the transformer stays.
+    pub converted: Option<(PathBuf, u64)>,
     /// Whether something goes only because it is damaged: another model would need it.
     pub others_need: bool,
 }
@@ -198,7 +202,7 @@ pub struct Removing {
 pub fn removing(
     (catalog, search): (&Catalog, &Search<'_>),
     entry: &Entry,
-    record: PathBuf,
+    (record, conversions): (PathBuf, &Path),
     damaged: &[PathBuf],
 ) -> Result<Removing, FetchError> {
     let (hubs, ledger) = (Hubs::from_env()?, Ledger::at(record));
@@ -207,7 +211,25 @@ pub fn removing(
     let places = places_of(&entry.recipe);
     let removal = plan(&hubs, (&kept, &unfinished(&hubs)), &places, shared.clone(), damaged);
     let others_need = removal.files.iter().any(|kept| shared.contains(&kept.place));
-    Ok(Removing { hubs, ledger, removal, others_need })
+    let converted = converted_of(search, &entry.recipe, conversions)
+        .filter(|(transformer, ..)| removal.stays.iter().all(|(stays, _)| stays != transformer))
+        .map(|(_, file, bytes)| (file, bytes));
+    Ok(Removing { hubs, ledger, removal, converted, others_need })
+}
+
+/// A model's transformer, the file in `folder` that it was converted to, and its bytes.
+fn converted_of(search: &Search<'_>, recipe: &Recipe, folder: &Path) -> Option<(PathBuf, PathBuf, u64)> {
+    // Without one there is nothing to look for.
+    std::fs::read_dir(folder).ok()?.next()?.ok()?;
+    let (transformer, complete_from) = match search.parts(recipe) {
+        Ok(parts) => (parts.transformer, parts.complete_from),
+        Err(_) => (search.weights(recipe, Role::Transformer).ok()?, None),
+    };
+    let source = Weights::open_transformer(&transformer, complete_from.as_ref()).ok()?;
+    let Source::File(path) = transformer else { return None };
+    let file = place(folder, &source);
+    let bytes = file.metadata().ok()?.len();
+    Some((path, file, bytes))
 }
 
 /// [`plan_removal`], where what is damaged is needed by nobody.
@@ -224,9 +246,9 @@ pub fn plan(
     plan_removal(hubs, (kept, parts), places, &shared)
 }
 
-/// The plan, for a client.
+/// The plan, for a client; `converted` is what the transformer was converted to.
 #[must_use]
-pub fn told(model: &ModelName, removal: &Removal) -> RemovalPlan {
+pub fn told(model: &ModelName, removal: &Removal, converted: Option<&(PathBuf, u64)>) -> RemovalPlan {
     let going = |path: &Path, bytes| GoingFile { file: path.display().to_string(), bytes };
     let files = removal.files.iter().map(|kept| going(&kept.file, kept.bytes));
     let parts = removal.unfinished.iter().map(|part| going(&part.part, part.have));
@@ -236,8 +258,8 @@ pub fn told(model: &ModelName, removal: &Removal) -> RemovalPlan {
         .map(|(path, why)| StayingFile { file: path.display().to_string(), why: (*why).to_owned() });
     RemovalPlan {
         model: model.clone(),
-        goes: files.chain(parts).collect(),
-        bytes: removal.bytes,
+        goes: files.chain(parts).chain(converted.map(|(file, bytes)| going(file, *bytes))).collect(),
+        bytes: removal.bytes + converted.map_or(0, |(_, bytes)| *bytes),
         stays: stays.collect(),
     }
 }

@@ -76,7 +76,8 @@ impl Catalogued {
         };
         self.searching(|catalog, search| {
             let entry = catalog.find(name).ok_or_else(|| unknown(catalog, name))?;
-            files::removing((catalog, search), &entry, self.paths.fetched(), damaged).map_err(refused)
+            let places = (self.paths.fetched(), &*self.paths.converted());
+            files::removing((catalog, search), &entry, places, damaged).map_err(refused)
         })
     }
 
@@ -166,7 +167,8 @@ impl Models for Catalogued {
         let refused = |reason| Refusal::NotRemoved { model: name.clone(), reason };
         let removing = self.removing(name, damaged)?;
         let goes = &removing.removal;
-        match (goes.files.is_empty() && goes.unfinished.is_empty(), &goes.stays[..]) {
+        let none = goes.files.is_empty() && goes.unfinished.is_empty() && removing.converted.is_none();
+        match (none, &goes.stays[..]) {
             (true, []) => Err(refused(
                 "nothing of it was fetched by flux-tui, which removes only what it fetched".to_owned(),
             )),
@@ -174,18 +176,28 @@ impl Models for Catalogued {
                 Err(refused(format!("all of it stays, {} for one because {why}", file.display())))
             }
             (false, _) => {
-                Ok(PlannedRemoval { plan: files::told(name, goes), others_need: removing.others_need })
+                let plan = files::told(name, goes, removing.converted.as_ref());
+                Ok(PlannedRemoval { plan, others_need: removing.others_need })
             }
         }
     }
 
     fn remove(&self, name: &ModelName, damaged: &[PathBuf]) -> Result<u64, Refusal> {
-        let files::Removing { hubs, ledger, removal, .. } = self.removing(name, damaged)?;
+        let files::Removing { hubs, ledger, removal, converted, .. } = self.removing(name, damaged)?;
         let refused = |error: crate::fetch::FetchError| Refusal::NotRemoved {
             model: name.clone(),
             reason: error.to_string(),
         };
-        removal.carry_out(&hubs, &ledger).map_err(refused)
+        let mut freed = removal.carry_out(&hubs, &ledger).map_err(refused)?;
+        if let Some((file, bytes)) = converted {
+            let gone = |error: std::io::Error| Refusal::NotRemoved {
+                model: name.clone(),
+                reason: format!("{} cannot be removed: {error}", file.display()),
+            };
+            std::fs::remove_file(&file).map_err(gone)?;
+            freed += bytes;
+        }
+        Ok(freed)
     }
 
     fn devices(&self) -> Vec<Device> {

@@ -2,6 +2,11 @@
 
 use std::path::Path;
 
+use flux_tui::client::Client;
+use flux_tui::model::ModelName;
+use flux_tui::paths::Paths;
+use flux_tui::wire::message::{GoingFile, Request, Response};
+
 use crate::home::Home;
 use crate::make::{self, tensors};
 use crate::{TRANSFORMER, folder};
@@ -52,6 +57,32 @@ fn a_model_is_converted_once_shown_and_removed() {
     let removed = home.run(&["models", "remove", "mine", "--yes", "--json"]).json();
     assert_eq!((&removed["files"][0], &removed["freed"]), (&file.as_str().into(), &bytes.into()));
     assert!(!Path::new(&file).exists() && Path::new(&source).exists());
+}
+
+/// As the studio's picker asks for it: a person's own file stays, what was made of it goes.
+#[tokio::test]
+async fn the_worker_removes_what_a_model_was_converted_to() {
+    let (home, folder) = (Home::new(), folder());
+    let source = with_a_wide_model(&home, folder.path());
+    let told = home.run(&["models", "convert", "mine", "--json"]).json();
+    let (file, bytes) = (told["file"].as_str().expect("a path").to_owned(), told["bytes"].as_u64());
+    home.run(&["generate", "a red apple", "--steps", "1", "--no-display"]).done();
+    let paths = Paths {
+        config: home.path().join(".config/flux-tui"),
+        data: home.path().join(".local/share/flux-tui"),
+        state: home.path().join(".local/state/flux-tui"),
+        cache: home.path().join(".cache/flux-tui"),
+    };
+    let (client, _events) = Client::connect(&paths).await.expect("the worker waits for the next job");
+    let mine = ModelName::new("mine");
+    let plan = client.call(Request::PlanRemoval(mine.clone())).await;
+    let Ok(Response::Removal(plan)) = plan else { panic!("it can be removed: {plan:?}") };
+    assert_eq!(plan.goes, [GoingFile { file: file.clone(), bytes: plan.bytes }]);
+    let removed = client.call(Request::RemoveModel(mine.clone())).await;
+    let Ok(Response::Removed { bytes: freed }) = removed else { panic!("it is removed: {removed:?}") };
+    assert_eq!(Some(freed), bytes);
+    assert!(!Path::new(&file).exists() && Path::new(&source).exists());
+    assert!(client.call(Request::PlanRemoval(mine)).await.is_err(), "nothing is left to remove");
 }
 
 #[test]

@@ -217,7 +217,7 @@ impl Models for Tiny {
             let reason = format!("nothing of it would go: {:?}", removal.stays);
             return Err(Refusal::NotRemoved { model: name.clone(), reason });
         }
-        Ok(PlannedRemoval { plan: removal_told(name, &removal), others_need })
+        Ok(PlannedRemoval { plan: removal_told(name, &removal, None), others_need })
     }
 
     fn remove(&self, name: &ModelName, damaged: &[PathBuf]) -> Result<u64, Refusal> {
