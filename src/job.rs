@@ -5,6 +5,7 @@
 
 mod error;
 mod lora;
+mod span;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -15,6 +16,7 @@ use crate::device::{DeviceChoice, LoadOptions};
 use crate::model::ModelName;
 pub use error::JobError;
 pub use lora::{LORAS_MAX, LoraChoice, LoraHash, STRENGTH_MAX, Tagged, Unapplied, UsedLora, check_loras};
+pub use span::Span;
 
 /// The longest prompt accepted, in bytes. The encoders read a few hundred tokens of it.
 pub const PROMPT_BYTES: usize = 1 << 20;

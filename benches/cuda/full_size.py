@@ -1,10 +1,12 @@
 """Weight files of FLUX.1-dev's full size with random values, for loading and drawing from files on a card.
 
-    python full_size.py FOLDER [--bf16] [--gguf]
+    python full_size.py FOLDER [--bf16] [--gguf] [--wide] [--loras]
 
 Writes `flux1-dev.safetensors` (BFL's names; fp8 e4m3, or bf16), `t5.safetensors` (T5-XXL, fp8), `clip.safetensors` and
 `ae.safetensors` (the decoder, bf16), and `models.toml`, which names them `full`. 17 GB, or 29 with --bf16. With --gguf also
-`flux1-dev-Q8_0.gguf` and `flux1-dev-Q4_0.gguf`, named `full-q8` and `full-q4`: 19 GB more. Values are normal, scaled so that
+`flux1-dev-Q8_0.gguf` and `flux1-dev-Q4_0.gguf`, named `full-q8` and `full-q4`: 19 GB more. With --wide also
+`flux1-dev-bf16.safetensors`, named `full-bf16`: 24 GB more. With --loras also `flux1-lora-1`, `-2` and `-large`, bf16 on every
+linear layer of the blocks: of rank 16 twice, 0.15 GB each, and of rank 32. Values are normal, scaled so that
 what flows through stays finite; pictures are noise.
 """
 
@@ -17,6 +19,7 @@ import torch
 from transformers import CLIPTextConfig, CLIPTextModel, T5Config, T5EncoderModel
 
 folder, bf16, gguf = Path(sys.argv[1]), "--bf16" in sys.argv, "--gguf" in sys.argv
+wide, loras = "--wide" in sys.argv, "--loras" in sys.argv
 folder.mkdir(parents=True, exist_ok=True)
 device = "cuda" if torch.cuda.is_available() else "cpu"
 NAMES = {torch.float8_e4m3fn: "F8_E4M3", torch.bfloat16: "BF16"}
@@ -171,10 +174,23 @@ named = [("transformer", "flux1-dev"), ("t5", "t5"), ("clip", "clip"), ("vae", "
 if gguf:
     for kind in GGML:
         write_gguf(folder / f"flux1-dev-{kind}.gguf", transformer(), kind)
+if wide:
+    write(folder / "flux1-dev-bf16.safetensors", transformer(), torch.bfloat16)
+if loras:
+    for name, rank in [("1", 16), ("2", 16), ("large", 32)]:
+        shapes = {}
+        for layer, shape in transformer().items():
+            if layer.endswith(".weight") and "_blocks." in layer:
+                at = f"diffusion_model.{layer.removesuffix('.weight')}"
+                shapes |= {f"{at}.lora_A.weight": (rank, shape[1]), f"{at}.lora_B.weight": (shape[0], rank)}
+        write(folder / f"flux1-lora-{name}.safetensors", shapes, torch.bfloat16)
 lines = [f'{part} = "{(folder / name).resolve()}.safetensors"' for part, name in named]
 text = "\n".join(["[[model]]", 'name = "full"', 'base = "flux1-dev"', *lines]) + "\n"
 if gguf:
     for name, kind in [("full-q8", "Q8_0"), ("full-q4", "Q4_0")]:
         file = (folder / f"flux1-dev-{kind}.gguf").resolve()
         text += f'[[model]]\nname = "{name}"\nbase = "full"\ntransformer = "{file}"\n'
+if wide:
+    file = (folder / "flux1-dev-bf16.safetensors").resolve()
+    text += f'[[model]]\nname = "full-bf16"\nbase = "full"\ntransformer = "{file}"\n'
 (folder / "models.toml").write_text(text)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Everything that only a card can show, in one go: checks first, then times, then the peers on the same card.
-#   benches/cuda/on_a_card.sh FLUX_TUI CUDA_TESTS OUT [check|draw|files|forms|measure|budget|agree|peers|sanitize ...]
+#   benches/cuda/on_a_card.sh FLUX_TUI CUDA_TESTS OUT [check|draw|files|forms|loras|disk|measure|budget|agree|peers|sanitize ...]
 # FLUX_TUI is the program built with --features cuda, CUDA_TESTS the binary of `cargo test --features cuda --test cuda
 # --no-run`. `agree` and `peers` want Python with torch and diffusers. Results go to OUT; a summary to standard output.
 set -uo pipefail
@@ -79,6 +79,75 @@ forms() {
     grep -h "read part" "$HOME"/.local/state/flux-tui/*.log | cut -c1-160
     "$program" worker stop
     rm -r "$models"
+}
+
+# LoRAs beside a model of full size: what a step costs with them, and with files from the first use on. FULL as for `files`.
+loras() {
+    timeout 200 "$program" bench --model flux1-dev --synthetic --precision fp8 --sizes 1024x1024,512x512 --loras 1,4 --repeat 10 --json >"$out/loras.json"
+    timeout 200 "$program" bench --model flux1-dev --synthetic --precision bf16 --sizes 1024x1024 --loras 1,4 --repeat 5 --json >"$out/loras-bf16.json"
+    for told in loras loras-bf16; do
+        python3 - "$out/$told.json" <<'TABLE'
+import json, sys
+told = json.load(open(sys.argv[1]))
+for s in told["sizes"]:
+    print(f"{told['precision']} on {told['card']}, {s['width']}x{s['height']}: step {s['step']['median']:.2f} ms")
+    for w in s["loras"]:
+        print(f"  {w['count']} of rank {w['rank']}: {w['step']['median']:.2f} ms, {w['ratio']:.3f}; set in {w['set']['median']:.1f} ms "
+              f"({w['set']['min']:.1f} to {w['set']['max']:.1f}), {w['bytes'] / 1e9:.3f} GB, held {w['held']}, same bits {w['repeats']}")
+TABLE
+    done
+    local models=${FULL:-/dev/shm/full}
+    export HOME=$(mktemp -d)
+    [ -e "$models/flux1-lora-large.safetensors" ] || python3 "$here/cuda/full_size.py" "$models" --loras ${WIDE:+--wide} || return
+    sync
+    mkdir -p "$HOME/.config/flux-tui" && cp "$models/models.toml" "$HOME/.config/flux-tui/"
+    lora() { "$program" generate "a red fox" --model full --seed 1 --steps 8 --json --no-display "$@"; echo; }
+    lora >/dev/null
+    lora --lora "$models/flux1-lora-large.safetensors"
+    for turn in 1 2 3; do
+        lora --lora "$models/flux1-lora-1.safetensors:0.8" >/dev/null
+        lora --lora "$models/flux1-lora-2.safetensors:0.$turn" >/dev/null
+    done
+    lora --lora "$models/flux1-lora-1.safetensors" --lora "$models/flux1-lora-2.safetensors"
+    lora
+    "$program" worker stop
+    lora --vram-budget 8GB --lora "$models/flux1-lora-large.safetensors"
+    grep -h "LoRAs were set" "$HOME"/.local/state/flux-tui/*.log | cut -c1-160
+    "$program" plan --past 20
+    "$program" worker stop
+}
+
+# Out of the page cache: what the disk gives, a cold load, a step that streams from it; then bf16 made fp8 once, if WIDE is
+# set. Files as `loras` leaves them, on a disk.
+disk() {
+    local models=${FULL:-/dev/shm/full}
+    export HOME=$(mktemp -d)
+    mkdir -p "$HOME/.config/flux-tui" && cp "$models/models.toml" "$HOME/.config/flux-tui/"
+    forget() { python3 -c 'import os, sys
+for path in sys.argv[1:]:
+    with open(path) as file: os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)' "$models"/*.safetensors; }
+    one() { "$program" generate "a red fox" --model full --seed 1 --json --no-display "$@"; echo; }
+    sync
+    forget; dd if="$models/flux1-dev.safetensors" of=/dev/null bs=16M count=250 2>&1 | tail -1
+    echo "cold, all on the card"; forget; one --steps 1; "$program" worker stop
+    echo "warm, all on the card, another worker"; one --steps 20; "$program" worker stop
+    echo "cold, streamed from the disk"; forget; FLUX_TUI_HOST_MEMORY=1GB one --steps 1 --vram-budget 6GB; "$program" worker stop
+    echo "warm, streamed from the page cache"; FLUX_TUI_HOST_MEMORY=1GB one --steps 8 --vram-budget 6GB
+    "$program" plan --past 5; grep -h "read part" "$HOME"/.local/state/flux-tui/*.log | cut -c1-160
+    "$program" worker stop
+    [ -n "${WIDE:-}" ] || return 0
+    for cache in cold warm; do
+        [ $cache = cold ] && forget
+        echo "converting, $cache"
+        python3 - "$program" "$HOME/converted.safetensors" <<'TIMED'
+import resource, subprocess, sys, time
+begun = time.monotonic()
+subprocess.run([sys.argv[1], "models", "convert", "full-bf16", "--to", sys.argv[2]], check=True)
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(f"{time.monotonic() - begun:.1f} s, {used.ru_utime + used.ru_stime:.0f} s of all cores, {used.ru_maxrss / 1e6:.2f} GB resident with mapped pages")
+TIMED
+        rm "$HOME/converted.safetensors"
+    done
 }
 
 measure() {

@@ -123,7 +123,9 @@ fn recipe_rows(recipe: &Recipe) -> Vec<(&'static str, String)> {
     ];
     for lora in &recipe.loras {
         let (file, hash) = (text::one_line(&lora.file, 80), lora.hash.short());
-        rows.push(("LoRA", format!("{file} at {}, hash {hash}", lora.strength)));
+        let steps =
+            if lora.steps.is_whole() { String::new() } else { format!(" in {} of the steps", lora.steps) };
+        rows.push(("LoRA", format!("{file} at {}{steps}, hash {hash}", lora.strength)));
     }
     for count in &recipe.cuts {
         let cut = count.cut(recipe.prompt.as_str());

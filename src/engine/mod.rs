@@ -32,7 +32,7 @@ pub use text::tokenize::{Counter, TokenizeError};
 use std::path::PathBuf;
 
 use crate::device::{Device, LoadOptions};
-use crate::job::{LoraHash, Prompt, Size, Times, TokenCount, Unapplied};
+use crate::job::{LoraHash, Prompt, Size, Span, Times, TokenCount, Unapplied};
 use crate::model::ModelName;
 use crate::usage::{Learned, Usage};
 
@@ -135,6 +135,20 @@ pub struct LoraFile {
     pub hash: LoraHash,
     /// How much of it is added.
     pub strength: f32,
+    /// In which steps; the encoders read with it in any case.
+    pub steps: Span,
+}
+
+impl Brief {
+    /// Its LoRAs at a step, from 0: those that do not count in it have no strength.
+    #[must_use]
+    pub fn loras_at(&self, step: u32) -> Vec<LoraFile> {
+        let at = |lora: &LoraFile| {
+            let strength = if lora.steps.has(step, self.steps) { lora.strength } else { 0.0 };
+            LoraFile { strength, ..lora.clone() }
+        };
+        self.loras.iter().map(at).collect()
+    }
 }
 
 /// A picture, and what drawing it took.

@@ -8,6 +8,7 @@ use safetensors::tensor::Dtype as Stored;
 
 use super::dit::model::{Flux, Watch};
 use super::files::{Files, Progress};
+use super::lora::During;
 use super::loras::{Loras, Model};
 use super::preview::{Preview, Projection};
 use super::resume::{self, OnCpu};
@@ -132,7 +133,7 @@ impl Pipeline {
 
     /// The finished latent, as tokens.
     fn denoise(
-        &self,
+        &mut self,
         (brief, begun): (&Brief, Option<&StepLatent>),
         text: &Tensor,
         pooled: &Tensor,
@@ -142,14 +143,15 @@ impl Pipeline {
         let grid = latent::grid(brief.size);
         let sigmas = self.sigmas(brief);
         let times = &sigmas[..sigmas.len() - 1];
-        let conditions = self.flux.condition(text, pooled, grid, times, brief.guidance).map_err(&failed)?;
+        let Self { flux, t5, clip, loras, projection, .. } = self;
+        let mut during = During::default();
         let (done, latent) = match begun {
             Some(begun) => (begun.step as usize, begun.tensor().map_err(&failed)?),
             None => (0, latent::noise(brief.seed, brief.size).map_err(&failed)?),
         };
         let observer = RefCell::new(observer);
         let tell = |step: usize, sigma: f32, latent: &Tensor, estimate: &Tensor| {
-            let preview = Preview::new(&self.projection, estimate, grid).map_err(&failed)?;
+            let preview = Preview::new(projection, estimate, grid).map_err(&failed)?;
             let step = step as u32;
             let latent = OnCpu { step, latent };
             let step = Step { step, steps: brief.steps, sigma, preview: &preview, latent: &latent };
@@ -157,14 +159,21 @@ impl Pipeline {
             Ok(())
         };
         tell(done, sigmas[done], &latent, &latent)?;
+        let mut conditions = None;
         euler::run(
             latent,
             done,
             &sigmas,
             |latent, step| {
+                if let Some(now) = during.changed(brief, step as u32) {
+                    loras.set(&now, &mut Model { flux, t5, clip })?;
+                    let made = flux.condition(text, pooled, grid, times, brief.guidance);
+                    conditions = Some(made.map_err(&failed)?);
+                }
+                // The first step always begins something.
+                let Some(conditions) = &conditions else { unreachable!("made at the first step") };
                 let mut watch = StopBetweenBlocks { observer: &observer, stopped: false };
-                self.flux
-                    .forward(latent, &conditions, step, &mut watch)
+                flux.forward(latent, conditions, step, &mut watch)
                     .map_err(|error| if watch.stopped { EngineError::Stopped } else { failed(error) })
             },
             |stepped| tell(stepped.step, stepped.sigma, stepped.latent, stepped.estimate),

@@ -92,7 +92,10 @@ pub(super) fn numerics(computes: &str, weights: &str, text: usize, sigmas: &[f32
 
 /// The same of LoRAs, by their content; empty for none.
 pub(super) fn of_loras(loras: &[LoraFile]) -> String {
-    let one = |lora: &LoraFile| format!("; LoRA {} at {}", lora.hash.as_str(), lora.strength);
+    let one = |lora: &LoraFile| {
+        let steps = if lora.steps.is_whole() { String::new() } else { format!(" in {}", lora.steps) };
+        format!("; LoRA {} at {}{steps}", lora.hash.as_str(), lora.strength)
+    };
     loras.iter().map(one).collect()
 }
 
@@ -106,7 +109,7 @@ mod tests {
     use super::*;
     use crate::device::{Device as Place, LoadOptions};
     use crate::engine::{Draw, Observer, Placement, Report, load};
-    use crate::job::{LoraHash, Prompt, Size};
+    use crate::job::{LoraHash, Prompt, Size, Span};
     use crate::model::{ModelName, Parts, TextLimits};
 
     const STEPS: u32 = 4;
@@ -197,7 +200,7 @@ mod tests {
         let larger = Size::new(64, 64).expect("a size");
         let lora = |byte, strength| {
             let (name, path, hash) = ("ink".to_owned(), "/ink".into(), LoraHash::new([byte; 32]));
-            Brief { loras: vec![LoraFile { name, path, hash, strength }], ..brief() }
+            Brief { loras: vec![LoraFile { name, path, hash, strength, steps: Span::WHOLE }], ..brief() }
         };
         let with = engine.numerics(&lora(1, 0.5));
         assert!(with != told && with.starts_with(&told), "{with}");

@@ -65,6 +65,9 @@ pub enum JobError {
         /// What was asked.
         strength: f32,
     },
+    /// Steps that are none.
+    #[error("{0:?} are no steps for a LoRA: two whole numbers from 0 to 100 are, as in 0-60%")]
+    LoraSpan(String),
     /// Too many.
     #[error("{0} LoRAs are more than a picture can have: {LORAS_MAX}")]
     Loras(usize),

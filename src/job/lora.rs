@@ -1,6 +1,7 @@
 //! The LoRAs of a job: which files at which strengths, from the command line and from tags in the prompt.
 //!
-//! A tag is `<lora:NAME>` or `<lora:NAME:STRENGTH>`, as in A1111 and its kin. It stays in the prompt, so that a job can be
+//! A tag is `<lora:NAME>` or `<lora:NAME:STRENGTH>`, as in A1111 and its kin, or `<lora:NAME:STRENGTH@0-60%>` for a LoRA
+//! that counts in some of the steps. It stays in the prompt, so that a job can be
 //! repeated and edited as it was typed; the encoders read the text without it ([`Tagged`]).
 
 use std::fmt;
@@ -8,7 +9,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Job, JobError, Recipe};
+use super::{Job, JobError, Recipe, Span};
 
 /// The most LoRAs of one job.
 pub const LORAS_MAX: usize = 64;
@@ -63,6 +64,9 @@ impl From<LoraHash> for String {
 pub struct LoraChoice {
     file: String,
     strength: f32,
+    /// In which steps it counts.
+    #[serde(default, skip_serializing_if = "Span::is_whole")]
+    steps: Span,
     /// The content that the file must have: of a picture that is drawn again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hash: Option<LoraHash>,
@@ -73,13 +77,15 @@ struct RawLora {
     file: String,
     strength: f32,
     #[serde(default)]
+    steps: Span,
+    #[serde(default)]
     hash: Option<LoraHash>,
 }
 
 impl TryFrom<RawLora> for LoraChoice {
     type Error = JobError;
     fn try_from(raw: RawLora) -> Result<Self, JobError> {
-        Ok(Self { hash: raw.hash, ..Self::new(raw.file, raw.strength)? })
+        Ok(Self { hash: raw.hash, ..Self::new(raw.file, raw.strength)?.during(raw.steps) })
     }
 }
 
@@ -96,7 +102,21 @@ impl LoraChoice {
         if !(-STRENGTH_MAX..=STRENGTH_MAX).contains(&strength) {
             return Err(JobError::LoraStrength { name: file, strength });
         }
-        Ok(Self { file, strength, hash: None })
+        Ok(Self { file, strength, steps: Span::WHOLE, hash: None })
+    }
+
+    /// The same in these steps alone.
+    #[must_use]
+    pub fn during(self, steps: Span) -> Self {
+        Self { steps, ..self }
+    }
+
+    /// The same of another file.
+    ///
+    /// # Errors
+    /// As [`LoraChoice::new`].
+    pub fn of_file(self, file: impl Into<String>) -> Result<Self, JobError> {
+        Ok(Self { hash: self.hash, ..Self::new(file, self.strength)?.during(self.steps) })
     }
 
     /// The name or the path, as it was asked for.
@@ -122,14 +142,43 @@ impl LoraChoice {
     pub fn strength(&self) -> f32 {
         self.strength
     }
+
+    /// In which steps it counts.
+    #[must_use]
+    pub fn steps(&self) -> Span {
+        self.steps
+    }
+}
+
+/// `STRENGTH` or `STRENGTH@FROM-TO%`; `None` where what comes first is no number.
+fn amount(text: &str) -> Option<Result<(f32, Span), JobError>> {
+    let (strength, steps) = match text.split_once('@') {
+        None => (text, Ok(Span::WHOLE)),
+        Some((strength, steps)) => (strength, steps.parse()),
+    };
+    let strength = strength.trim().parse().ok()?;
+    Some(steps.map(|steps| (strength, steps)))
+}
+
+/// `0.8`, or `0.8@0-60%`.
+struct Amount(f32, Span);
+
+impl fmt::Display for Amount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(strength, steps) = self;
+        if steps.is_whole() { write!(f, "{strength}") } else { write!(f, "{strength}@{steps}") }
+    }
 }
 
 impl std::str::FromStr for LoraChoice {
     type Err = JobError;
-    /// `FILE[:STRENGTH]`: what is behind the last colon is a strength if it is a number.
+    /// `FILE[:STRENGTH[@FROM-TO%]]`: what is behind the last colon is a strength if it begins with a number.
     fn from_str(text: &str) -> Result<Self, JobError> {
-        match text.rsplit_once(':').map(|(file, strength)| (file, strength.trim().parse())) {
-            Some((file, Ok(strength))) => Self::new(file, strength),
+        match text.rsplit_once(':').map(|(file, behind)| (file, amount(behind))) {
+            Some((file, Some(amount))) => {
+                let (strength, steps) = amount?;
+                Ok(Self::new(file, strength)?.during(steps))
+            }
             _ => Self::new(text, 1.0),
         }
     }
@@ -137,7 +186,7 @@ impl std::str::FromStr for LoraChoice {
 
 impl fmt::Display for LoraChoice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.name(), self.strength)
+        write!(f, "{}:{}", self.name(), Amount(self.strength, self.steps))
     }
 }
 
@@ -150,6 +199,9 @@ pub struct UsedLora {
     pub hash: LoraHash,
     /// How much of it was added.
     pub strength: f32,
+    /// In which steps.
+    #[serde(default, skip_serializing_if = "Span::is_whole")]
+    pub steps: Span,
     /// Whether a tag in the prompt asked for it.
     pub tagged: bool,
     /// What of it was not used.
@@ -175,7 +227,8 @@ impl UsedLora {
     /// # Errors
     /// When its values are none that can be asked for.
     pub fn again(&self) -> Result<LoraChoice, JobError> {
-        Ok(LoraChoice { hash: Some(self.hash.clone()), ..LoraChoice::new(self.file.clone(), self.strength)? })
+        let choice = LoraChoice::new(self.file.clone(), self.strength)?.during(self.steps);
+        Ok(LoraChoice { hash: Some(self.hash.clone()), ..choice })
     }
 }
 
@@ -204,7 +257,7 @@ impl Recipe {
         for lora in self.loras.iter().filter(|lora| !lora.tagged) {
             // Of a path that a tag cannot hold, the name.
             let file = if lora.file.contains([':', '>']) { lora.name() } else { &lora.file };
-            prompt += &format!(" {BEGIN}{file}:{}>", lora.strength);
+            prompt += &format!(" {BEGIN}{file}:{}>", Amount(lora.strength, lora.steps));
         }
         prompt
     }
@@ -254,7 +307,7 @@ impl Tagged {
             let (inside, more) = behind.split_once('>').ok_or_else(|| wrong("it has no end, >"))?;
             tagged.loras.push(of_tag(inside).map_err(|error| match error {
                 Some(error) => error,
-                None => wrong("it is <lora:NAME> or <lora:NAME:STRENGTH>"),
+                None => wrong("it is <lora:NAME>, <lora:NAME:STRENGTH> or <lora:NAME:STRENGTH@FROM-TO%>"),
             })?);
             tagged.text += before;
             // Of the blanks on both sides one is enough, and at an end none.
@@ -280,11 +333,11 @@ impl Tagged {
 
 /// What stands between `<lora:` and `>`; `None` for an error of form.
 fn of_tag(inside: &str) -> Result<LoraChoice, Option<JobError>> {
-    let (name, strength) = match inside.split_once(':') {
-        None => (inside, 1.0),
-        Some((name, strength)) => (name, strength.trim().parse().map_err(|_| None)?),
+    let (name, (strength, steps)) = match inside.split_once(':') {
+        None => (inside, (1.0, Span::WHOLE)),
+        Some((name, behind)) => (name, amount(behind).ok_or(None)?.map_err(Some)?),
     };
-    LoraChoice::new(name.trim(), strength).map_err(Some)
+    Ok(LoraChoice::new(name.trim(), strength).map_err(Some)?.during(steps))
 }
 
 /// # Errors
@@ -311,6 +364,7 @@ mod tests {
             ("a fox <lora:ink:-0.5> in snow", "a fox in snow", &["ink:-0.5"]),
             ("a<lora:水墨:1>b <lora:b/c.safetensors:2>", "ab", &["水墨:1", "c:2"]),
             ("a, <lora:x:1>, b", "a, , b", &["x:1"]),
+            ("a <lora:x:0.7@20-100%> b", "a b", &["x:0.7@20-100%"]),
             ("a fox  ", "a fox  ", &[]),
             ("<lora:x>", "", &["x:1"]),
             ("1 < 2, <loa:x> and <LORA:x>", "1 < 2, <loa:x> and <LORA:x>", &[]),
@@ -348,6 +402,10 @@ mod tests {
         assert_eq!(read("x"), Ok(("x".to_owned(), 1.0)));
         assert_eq!(read("/a:b/x"), Ok(("/a:b/x".to_owned(), 1.0)));
         assert_eq!(read("x:-2"), Ok(("x".to_owned(), -2.0)));
+        let span = |text: &str| text.parse::<LoraChoice>().map(|it| (it.strength, it.steps.to_string()));
+        assert_eq!(span("x:0.8@0-60%"), Ok((0.8, "0-60%".to_owned())));
+        assert_eq!(span("/a@b/x:1"), Ok((1.0, "0-100%".to_owned())));
+        assert!(span("x:0.8@60%").is_err());
         assert!(read("x:inf").is_err() && read(":1").is_err() && read("").is_err());
         let named = LoraChoice::new("/模型/水墨.safetensors", 0.5).expect("it is one");
         assert_eq!((named.name(), named.to_string().as_str()), ("水墨", "水墨:0.5"));
@@ -358,7 +416,9 @@ mod tests {
         let hash = LoraHash::new([0xab; 32]);
         assert_eq!((hash.short(), hash.as_str().len()), ("ababababab", 64));
         assert!(LoraHash::try_from("AB".repeat(32)).is_err() && LoraHash::try_from(String::new()).is_err());
-        let choice = LoraChoice { hash: Some(hash), ..LoraChoice::new("x", 0.25).expect("it is one") };
+        let span = "10-20%".parse().expect("a span");
+        let choice =
+            LoraChoice { hash: Some(hash), ..LoraChoice::new("x", 0.25).expect("it is one").during(span) };
         let text = serde_json::to_string(&choice).expect("it is JSON");
         assert_eq!(serde_json::from_str::<LoraChoice>(&text).expect("ours"), choice);
         assert!(serde_json::from_str::<LoraChoice>(r#"{"file":"x","strength":1000}"#).is_err());

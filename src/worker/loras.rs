@@ -159,6 +159,7 @@ fn file(models: &dyn Models, hashes: &Hashes, lora: &LoraChoice) -> Result<LoraF
         path: path.clone(),
         hash,
         strength: lora.strength(),
+        steps: lora.steps(),
     };
     let Some(wanted) = &lora.hash else {
         let path = one(lora, &files)?;
@@ -196,6 +197,7 @@ pub(super) fn used(work: &Work, files: &[LoraFile], unapplied: Vec<Unapplied>) -
         file: lora.file().to_owned(),
         hash: file.hash.clone(),
         strength: lora.strength(),
+        steps: lora.steps(),
         tagged,
         unapplied,
     })

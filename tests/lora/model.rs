@@ -11,7 +11,7 @@ use flux_tui::engine::text::encode::Clip;
 use flux_tui::engine::text::t5::T5;
 use flux_tui::engine::weights::{Part, Weights, WeightsError};
 use flux_tui::engine::{EngineError, LoraFile};
-use flux_tui::job::{LoraHash, Unapplied};
+use flux_tui::job::{LoraHash, Span, Unapplied};
 use flux_tui::model::Source;
 use safetensors::SafeTensors;
 use sha2::{Digest, Sha256};
@@ -30,7 +30,7 @@ pub fn fixture(name: &str) -> PathBuf {
 pub fn lora(path: &Path, strength: f32) -> LoraFile {
     let hash = LoraHash::new(Sha256::digest(std::fs::read(path).expect("it is there")).into());
     let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
-    LoraFile { name, path: path.to_owned(), hash, strength }
+    LoraFile { name, path: path.to_owned(), hash, strength, steps: Span::WHOLE }
 }
 
 pub fn open(file: &str, part: Part) -> Weights {

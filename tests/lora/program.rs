@@ -58,6 +58,30 @@ fn a_file_a_name_and_a_tag_are_the_same_and_strength_zero_is_none() {
 }
 
 #[test]
+fn a_lora_counts_in_the_steps_that_are_asked_for_and_these_are_kept() {
+    let home = Home::new();
+    keep(&home, "kohya", ".local/share/flux-tui/loras/ink.safetensors");
+    let with = |lora: &str| draw(&home, &["a cat", "--lora", lora]);
+    let (plain, all) = (draw(&home, &["a cat"]), with("ink:0.8"));
+    // Of two steps.
+    let (first, second) = (with("ink:0.8@0-50%"), with("ink:0.8@50-100%"));
+    assert_eq!(pixels(&with("ink:0.8@0-100%")), pixels(&all));
+    assert_eq!(pixels(&with("ink:0.8@60-90%")), pixels(&plain), "no step begins there");
+    let pictures = [&plain, &all, &first, &second].map(|object| pixels(object));
+    for (at, one) in pictures.iter().enumerate() {
+        assert!(pictures[..at].iter().all(|other| other != one), "{at}");
+    }
+    let path = path_in(&first);
+    let path = path.to_str().expect("text");
+    let shown = home.run(&["show", path, "--no-display"]);
+    assert!(shown.done().contains("ink at 0.8 in 0-50% of the steps"), "{shown:?}");
+    let like = home.run(&["generate", "--like", path, "--device", "cpu", "--json"]).json();
+    assert_eq!(pixels(&like), pictures[2]);
+    assert_eq!(like["loras"][0]["steps"], "0-50%");
+    home.run(&["generate", "a cat", "--lora", "ink:0.8@90-10%"]).refused_with(&["90-10%", "as in 0-60%"]);
+}
+
+#[test]
 fn the_picture_keeps_what_it_was_drawn_with() {
     let home = Home::new();
     keep(&home, "comfy", "ComfyUI/models/loras/ink.safetensors");

@@ -58,7 +58,10 @@ fn picture() -> Picture {
 fn used_lora() -> UsedLora {
     let unapplied = Unapplied { count: 2, of: 7, examples: vec!["a.alpha".into()] };
     let hash = LoraHash::new([7; 32]);
-    UsedLora { file: "/模型/水墨.safetensors".into(), hash, strength: -0.5, tagged: false, unapplied }
+    let steps = "10-90%".parse().expect("a span");
+    UsedLora {
+        file: "/模型/水墨.safetensors".into(), hash, strength: -0.5, steps, tagged: false, unapplied
+    }
 }
 
 fn progress(stage: Stage) -> Progress {

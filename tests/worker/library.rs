@@ -42,7 +42,7 @@ fn noon() -> Zoned {
 fn used_lora() -> UsedLora {
     let (file, hash) = ("/模型/水墨.safetensors".to_owned(), LoraHash::new([7; 32]));
     let unapplied = Unapplied { count: 2, of: 7, examples: vec!["a.alpha".into()] };
-    UsedLora { file, hash, strength: -0.5, tagged: false, unapplied }
+    UsedLora { file, hash, strength: -0.5, steps: Span::WHOLE, tagged: false, unapplied }
 }
 
 fn recipe(job: &Job, seed: u64) -> Recipe {

@@ -38,7 +38,7 @@ struct Inner {
     /// Every load: where, which model, in which precision.
     loaded: Mutex<Vec<(Device, ModelName, PrecisionChoice)>>,
     /// What each load was told of earlier pictures.
-    learned: Mutex<Vec<Learned>>,
+    placed: Mutex<Vec<Placement>>,
     /// Which models were to be kept in fp8, and that it was stopped.
     kept: Mutex<Vec<String>>,
     keeping: Condvar,
@@ -85,7 +85,12 @@ impl Scripted {
 
     /// What each load so far was told of earlier pictures.
     pub fn learned(&self) -> Vec<Learned> {
-        self.0.learned.lock().expect("nobody panics with it").clone()
+        self.placed().iter().map(|on| on.learned).collect()
+    }
+
+    /// How each model so far was to be placed.
+    pub fn placed(&self) -> Vec<Placement> {
+        self.0.placed.lock().expect("nobody panics with it").clone()
     }
 
     /// Which models were to be kept in fp8 so far, and that it was stopped.
@@ -166,7 +171,7 @@ impl Models for Scripted {
         self.0.loads.fetch_add(1, Ordering::Relaxed);
         let load = (on.device, name.clone(), on.options.precision);
         self.0.loaded.lock().expect("nobody panics with it").push(load);
-        self.0.learned.lock().expect("nobody panics with it").push(on.learned);
+        self.0.placed.lock().expect("nobody panics with it").push(*on);
         for done in 0..=10 {
             observer.report(Report::Loading { done, total: 10 });
         }

@@ -162,7 +162,7 @@ pub(in crate::cli) fn lora(text: &str) -> Result<LoraChoice, JobError> {
         like_a_path && Path::new(file).is_file() || file.starts_with("./") || file.starts_with("../");
     let whole =
         is_path.then(|| std::path::absolute(file).ok()?.into_os_string().into_string().ok()).flatten();
-    whole.map_or(Ok(asked.clone()), |whole| LoraChoice::new(whole, asked.strength()))
+    whole.map_or(Ok(asked.clone()), |whole| asked.of_file(whole))
 }
 
 pub(in crate::cli) fn seed(text: &str) -> Result<Seed, JobError> {

@@ -2,10 +2,12 @@
 //! before. An encoder that they change is brought for each prompt with what is changed in it.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::error::CudaError;
 use super::flux::Flux;
 use super::flux::origin::Origin;
+use super::flux::sides::Sides;
 use super::pipeline::during;
 use super::prompts::{Prompts, T5Reader};
 use crate::engine::lora::{Changed, Lora, Of, Shapes, Shelf, text};
@@ -48,7 +50,9 @@ impl Loras {
         flux: &mut Flux,
         prompts: &mut Prompts,
     ) -> Result<Vec<Unapplied>, EngineError> {
+        let begun = Instant::now();
         let (loras, unapplied) = self.shelf.take(wanted)?;
+        let read = begun.elapsed().as_secs_f64();
         let key: Vec<_> = wanted.iter().map(|file| (file.hash.clone(), file.strength)).collect();
         if key != self.set {
             self.set.clear();
@@ -58,6 +62,9 @@ impl Loras {
             let set = flux.set_loras(&Origin::File(&self.transformer), shapes, &transformer);
             set.map_err(|error: CudaError| during("adding LoRAs")(error))?;
             self.set = key;
+            let (seconds, bytes) =
+                (begun.elapsed().as_secs_f64() - read, flux.sides().map_or(0, Sides::bytes));
+            tracing::info!(count = wanted.len(), read, seconds, bytes, "LoRAs were set");
         }
         Ok(unapplied)
     }

@@ -26,16 +26,17 @@ use super::prompts::{Encoded, Prompts, T5Reader};
 use super::text::{Clip, T5};
 use crate::engine::budget::{Plan, Tile};
 use crate::engine::files::{Files, Progress};
+use crate::engine::lora::During;
 use crate::engine::preview::Projection;
 use crate::engine::resume;
 use crate::engine::sample::noise;
 use crate::engine::sample::schedule::{Shift, sigmas};
 use crate::engine::text::t5 as host;
 use crate::engine::{
-    Brief, Draw, Drawn, EngineError, LatentPreview, LatentValues, Observer, Placement, Planned, Report, Step,
-    StepLatent, latent,
+    Brief, Draw, Drawn, EngineError, LatentPreview, LatentValues, LoraFile, Observer, Placement, Planned,
+    Report, Step, StepLatent, latent,
 };
-use crate::job::Times;
+use crate::job::{Times, Unapplied};
 use crate::model::{ModelName, Parts, TextLimits};
 
 /// A loaded model.
@@ -176,18 +177,47 @@ impl Pipeline {
 
     /// Draws; the finished latent is in the workspace. Gives the seconds of each step too.
     fn denoise(
-        &self,
+        &mut self,
         (brief, begun): (&Brief, Option<&StepLatent>),
         encoded: &Encoded,
         observer: &mut dyn Observer,
-    ) -> Result<(Workspace, Vec<f64>)> {
-        let (gpu, config) = (&self.gpu, &self.flux.config);
+    ) -> std::result::Result<(Workspace, Vec<f64>), EngineError> {
+        let failed = during("drawing");
         let grid = latent::grid(brief.size);
         let sigmas = self.sigmas(brief);
-        let times = &sigmas[..sigmas.len() - 1];
-        let conditions = self.condition(encoded, grid, times, brief.guidance)?;
-        let image = brief.size.image_tokens();
-        let workspace = Workspace::new(gpu, config, self.flux.precision, encoded.tokens, image)?;
+        let (workspace, done) = self.begin((brief, begun), encoded.tokens).map_err(&failed)?;
+        let observer = RefCell::new(observer);
+        self.tell((brief, &workspace, &observer), done, sigmas[done]);
+        let (mut counting, mut conditions) = (During::default(), None);
+        let mut took = Vec::with_capacity(sigmas.len());
+        for (step, pair) in sigmas.windows(2).enumerate().skip(done) {
+            if let Some(now) = counting.changed(brief, step as u32) {
+                self.set_loras(&now)?;
+                // Not two of them at a time.
+                drop(conditions.take());
+                let times = &sigmas[..sigmas.len() - 1];
+                conditions = Some(self.condition(encoded, grid, times, brief.guidance).map_err(&failed)?);
+            }
+            // The first step always begins something.
+            let Some(conditions) = &conditions else { unreachable!("made at the first step") };
+            let begun = Instant::now();
+            let mut watch = Throttle { gpu: &self.gpu, observer: &observer, ahead: VecDeque::new() };
+            self.step((&workspace, conditions), step, (pair[0], pair[1]), &mut watch).map_err(&failed)?;
+            took.push(begun.elapsed().as_secs_f64());
+            self.tell((brief, &workspace, &observer), step + 1, pair[1]);
+        }
+        Ok((workspace, took))
+    }
+
+    /// What a picture begins with, in a workspace of its size, and the steps that are done.
+    fn begin(
+        &self,
+        (brief, begun): (&Brief, Option<&StepLatent>),
+        text: usize,
+    ) -> Result<(Workspace, usize)> {
+        let (gpu, config) = (&self.gpu, &self.flux.config);
+        let (grid, image) = (latent::grid(brief.size), brief.size.image_tokens());
+        let workspace = Workspace::new(gpu, config, self.flux.precision, text, image)?;
         let (done, first) = match begun {
             Some(begun) => (begun.step as usize, begun.values.clone()),
             None => (0, latent::packed(&noise::randn(brief.seed, image * config.in_channels), grid)),
@@ -197,29 +227,43 @@ impl Pipeline {
         // Narrowed as a step narrows it.
         let input: Vec<bf16> = first.into_iter().map(bf16::from_f32).collect();
         gpu.upload(workspace.input().slice_rows(0, image), &input)?;
+        Ok((workspace, done))
+    }
 
-        let observer = RefCell::new(observer);
-        let tell = |step: usize, sigma: f32| {
-            let preview = OnCard { pipeline: self, estimate: workspace.estimate(), grid };
-            let step = step as u32;
-            let latent = LatentOnCard { pipeline: self, latent: workspace.latent(), step };
-            let step = Step { step, steps: brief.steps, sigma, preview: &preview, latent: &latent };
-            observer.borrow_mut().report(Report::Step(step));
-        };
-        tell(done, sigmas[done]);
-        let mut watch = Throttle { gpu, observer: &observer, ahead: VecDeque::new() };
-        let mut took = Vec::with_capacity(times.len());
-        for (step, pair) in sigmas.windows(2).enumerate().skip(done) {
-            let begun = Instant::now();
-            self.flux.evaluate(&workspace, &conditions, step, &mut watch)?;
-            let velocity = workspace.velocity(config.out_channels).slice_rows(0, image);
-            let input = workspace.input().slice_rows(0, image);
-            gpu.euler_step(workspace.latent(), velocity, (pair[0], pair[1]), workspace.estimate(), input)?;
-            gpu.wait()?;
-            took.push(begun.elapsed().as_secs_f64());
-            tell(step + 1, pair[1]);
-        }
-        Ok((workspace, took))
+    /// One step from a noise level to the next, to its end.
+    fn step(
+        &self,
+        (workspace, conditions): (&Workspace, &Conditions),
+        step: usize,
+        levels: (f32, f32),
+        watch: &mut dyn Watch,
+    ) -> Result<()> {
+        let (gpu, latent) = (&self.gpu, workspace.latent());
+        self.flux.evaluate(workspace, conditions, step, watch)?;
+        let velocity = workspace.velocity(self.flux.config.out_channels).slice_rows(0, latent.rows());
+        let input = workspace.input().slice_rows(0, latent.rows());
+        gpu.euler_step(latent, velocity, levels, workspace.estimate(), input)?;
+        gpu.wait()
+    }
+
+    /// Tells whoever follows the picture how it looks after so many steps.
+    fn tell(
+        &self,
+        (brief, workspace, observer): (&Brief, &Workspace, &RefCell<&mut dyn Observer>),
+        done: usize,
+        sigma: f32,
+    ) {
+        let (grid, step) = (latent::grid(brief.size), done as u32);
+        let preview = OnCard { pipeline: self, estimate: workspace.estimate(), grid };
+        let latent = LatentOnCard { pipeline: self, latent: workspace.latent(), step };
+        let step = Step { step, steps: brief.steps, sigma, preview: &preview, latent: &latent };
+        observer.borrow_mut().report(Report::Step(step));
+    }
+
+    /// Sets these LoRAs and no others.
+    fn set_loras(&mut self, wanted: &[LoraFile]) -> std::result::Result<Vec<Unapplied>, EngineError> {
+        let Self { gpu, loras, flux, prompts, .. } = self;
+        on_the_pool(gpu, "adding LoRAs", move || loras.set(wanted, flux, prompts))
     }
 
     fn condition(
@@ -289,10 +333,7 @@ impl Draw for Pipeline {
         check(observer)?;
         begun.map_or(Ok(()), |begun| begun.check(brief, self.flux.config.in_channels))?;
         self.gpu.bind().map_err(during("taking the card"))?;
-        let unapplied = {
-            let (gpu, loras, flux, prompts) = (&self.gpu, &mut self.loras, &mut self.flux, &mut self.prompts);
-            on_the_pool(gpu, "adding LoRAs", move || loras.set(&brief.loras, flux, prompts))?
-        };
+        let unapplied = self.set_loras(&brief.loras)?;
         let picture = Planned::of(brief);
         let (tile, stages) = self.check(picture).map_err(during("planning"))?;
         self.gpu.forget_peak();
@@ -304,8 +345,7 @@ impl Draw for Pipeline {
         let foreseen = self.foresight.of(&self.flux.config, picture, anew, held, stages);
         let encode = seconds();
         check(observer)?;
-        let (workspace, steps) =
-            self.denoise((brief, begun), &encoded, observer).map_err(during("drawing"))?;
+        let (workspace, steps) = self.denoise((brief, begun), &encoded, observer)?;
         let latent = self.latent(workspace).map_err(during("drawing"))?;
         let denoise = seconds();
         check(observer)?;

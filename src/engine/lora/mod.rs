@@ -15,6 +15,7 @@
 mod alphas;
 mod change;
 mod changed;
+mod during;
 mod error;
 mod names;
 mod parts;
@@ -26,6 +27,7 @@ use std::collections::BTreeMap;
 
 pub use change::{Bias, Branch, Change, Magnitude, Matrix};
 pub use changed::Changed;
+pub use during::During;
 pub use error::LoraError;
 pub use names::Of;
 pub use parts::{Low, Parts, Rows};
