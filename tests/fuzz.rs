@@ -13,9 +13,10 @@ use seeds::Seeds;
 /// A target: its name, its check, its seeds and how many changes of each are tried.
 type Target = (&'static str, fn(&[u8]), fn() -> Seeds, u32);
 
-const TARGETS: [Target; 7] = [
+const TARGETS: [Target; 8] = [
     ("safetensors", checks::safetensors, seeds::safetensors, 300),
     ("gguf", checks::gguf, seeds::gguf, 1000),
+    ("lora", checks::lora, seeds::lora, 300),
     ("index", checks::index, seeds::index, 100),
     ("catalog", checks::catalog, seeds::catalog, 200),
     ("wire", checks::wire, seeds::wire, 2000),
@@ -123,6 +124,13 @@ fn seeds_are_what_their_readers_understand() {
         let opened = flux_tui::engine::weights::Weights::open(&flux_tui::model::Source::File(path));
         let names = opened.map(|weights| weights.names().count());
         assert_eq!(names.as_ref().ok().copied(), tensors, "{name}: {:?}", names.err());
+    }
+    for (name, bytes) in seeds::lora() {
+        let path = folder.path().join("lora");
+        std::fs::write(&path, bytes).expect("it can be written");
+        let read = flux_tui::engine::lora::read(&path, &checks::layers());
+        let understood = read.as_ref().is_ok_and(|lora| lora.unapplied.is_empty());
+        assert_eq!(understood, name != "foreign", "{name}: {read:?}");
     }
     let list = String::from_utf8(of(seeds::catalog(), "file")).expect("it is text");
     assert_eq!(flux_tui::catalog::parse(&list).map(|list| list.files.len()), Ok(2));

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 use bytes::{BufMut as _, BytesMut};
 use flux_tui::catalog::{self, Catalog, Role, Wanted};
+use flux_tui::engine::dit::config::Config;
+use flux_tui::engine::lora::{Shapes, Side, glance, read};
 use flux_tui::engine::weights::{Weights, identify};
 use flux_tui::library::png;
 use flux_tui::model::Source;
@@ -46,6 +48,70 @@ fn weights(bytes: &[u8]) {
         if let Ok(wide) = weights.widened(name, shape) {
             assert_eq!(wide.len(), values, "{name:?} of {shape:?}");
         }
+    }
+}
+
+/// The layers of the smallest transformer, and of an encoder of each kind.
+pub fn layers() -> Shapes {
+    let matrix = |(name, shape): (String, Vec<usize>)| {
+        let shape = <[usize; 2]>::try_from(shape).ok()?;
+        Some((name.strip_suffix(".weight")?.to_owned(), shape))
+    };
+    let norm = |(name, shape): (String, Vec<usize>)| name.ends_with("_norm.scale").then(|| (name, shape[0]));
+    let one = |name: &str| [(name.to_owned(), [16, 16])].into();
+    Shapes {
+        transformer: tiny().tensors().into_iter().filter_map(matrix).collect(),
+        norms: tiny().tensors().into_iter().filter_map(norm).collect(),
+        clip: one("encoder.layers.0.self_attn.q_proj"),
+        t5: one("encoder.block.0.layer.0.SelfAttention.q"),
+    }
+}
+
+/// The smallest transformer.
+pub fn tiny() -> Config {
+    Config {
+        in_channels: 64,
+        out_channels: 64,
+        context_dim: 16,
+        vec_dim: 16,
+        hidden: 16,
+        heads: 1,
+        mlp: 16,
+        double_blocks: 1,
+        single_blocks: 1,
+        guidance: false,
+    }
+}
+
+/// A LoRA: what is read of it belongs to layers of the model, in their shapes and in finite numbers, and can be set beside
+/// them.
+pub fn lora(bytes: &[u8]) {
+    if bytes.starts_with(GGUF) {
+        return;
+    }
+    let (_file, path) = in_memory(bytes);
+    let _ = glance(&path);
+    let shapes = layers();
+    let Ok(lora) = read(&path, &shapes) else { return };
+    assert!(lora.unapplied.len() <= lora.tensors);
+    let of = [(&lora.transformer, &shapes.transformer), (&lora.clip, &shapes.clip), (&lora.t5, &shapes.t5)];
+    for (layers, shapes) in of {
+        for (name, layer) in layers {
+            let [out, inner] = shapes[name];
+            for branch in &layer.branches {
+                assert_eq!(branch.change.shape(), [branch.rows.len(), inner], "{name:?}");
+                assert!(branch.rows.end <= out, "{name:?} has {out} rows, not {:?}", branch.rows);
+            }
+            let own = |_: usize, rows: &mut [f32]| rows.fill(0.5);
+            if let Some(side) = Side::new([out, inner], &[(layer, 0.7)], &own) {
+                assert_eq!((side.out, side.inner, side.down.rows), (out, inner, inner));
+                assert!(side.ups.iter().all(|up| up.values.columns == up.rows.len() && up.rows.end <= out));
+                assert!(side.bias.is_empty() || side.bias.len() == out);
+            }
+        }
+    }
+    for (name, values) in &lora.norms {
+        assert_eq!(values.len(), shapes.norms[name], "{name:?}");
     }
 }
 

@@ -3,35 +3,24 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use flux_tui::engine::dit::config::Config;
 use flux_tui::job::{Job, JobId, Prompt, Recipe, Seed, Size, Times};
 use flux_tui::library::png;
 use flux_tui::model::ModelName;
 use flux_tui::wire::frame::{self, REPLY_MAX};
 use flux_tui::wire::message::{Event, Preview, Refusal, Request, Response, ToClient, ToWorker, WorkerInfo};
 
+use crate::checks::tiny;
+
 /// Inputs, each with a word for its file's name.
 pub type Seeds = Vec<(&'static str, Vec<u8>)>;
 
 /// The tensors of the smallest transformer, and one in ComfyUI's scaled fp8.
 fn tensors() -> Vec<(String, &'static str, Vec<usize>, Vec<u8>)> {
-    let config = Config {
-        in_channels: 64,
-        out_channels: 64,
-        context_dim: 16,
-        vec_dim: 16,
-        hidden: 16,
-        heads: 1,
-        mlp: 16,
-        double_blocks: 1,
-        single_blocks: 1,
-        guidance: false,
-    };
     let fp8 = |(name, shape): (String, Vec<usize>)| {
         let data = vec![0x38; shape.iter().product()];
         (name, "F8_E4M3", shape, data)
     };
-    let mut all: Vec<_> = config.tensors().into_iter().map(fp8).collect();
+    let mut all: Vec<_> = tiny().tensors().into_iter().map(fp8).collect();
     all.push(("img_in.scale_weight".to_owned(), "F32", vec![], 1f32.to_le_bytes().to_vec()));
     all
 }
@@ -50,6 +39,55 @@ fn safetensors_of(tensors: &[(String, &str, Vec<usize>, Vec<u8>)]) -> Vec<u8> {
     header.insert("__metadata__", serde_json::json!({"modelspec.title": "Kontext"}));
     let header = serde_json::to_vec(&header).expect("names are texts");
     [&(header.len() as u64).to_le_bytes()[..], &header, &data].concat()
+}
+
+/// LoRAs of the smallest transformer, in the forms that tools write.
+pub fn lora() -> Seeds {
+    let f32s = |name: &str, shape: &[usize]| {
+        let values = (0..shape.iter().product()).map(|at: usize| (at % 7) as f32 * 0.1 - 0.3);
+        (name.to_owned(), "F32", shape.to_vec(), values.flat_map(f32::to_le_bytes).collect::<Vec<u8>>())
+    };
+    let kohya = "lora_unet_double_blocks_0_img_attn_qkv";
+    let single = "lora_unet_single_blocks_0_linear1";
+    let text = "lora_te1_text_model_encoder_layers_0_self_attn_q_proj";
+    let bare = "diffusion_model.double_blocks.0.txt_mlp.0";
+    let low = |stem: &str, out: usize, inner: usize| {
+        vec![
+            f32s(&format!("{stem}.lora_down.weight"), &[2, inner]),
+            f32s(&format!("{stem}.lora_up.weight"), &[out, 2]),
+        ]
+    };
+    let mut both = low(kohya, 48, 16);
+    both.push(f32s(&format!("{kohya}.alpha"), &[]));
+    both.extend(low(text, 16, 16));
+    let mut dora = low(bare, 16, 16);
+    dora.push(f32s(&format!("{bare}.dora_scale"), &[16, 1]));
+    let named = |stem: &str, ends: &[(&str, &[usize])]| -> Vec<_> {
+        ends.iter().map(|(end, shape)| f32s(&format!("{stem}.{end}"), shape)).collect()
+    };
+    let peft = [("attn.to_q.lora_A.weight", &[2, 16][..]), ("attn.to_q.lora_B.weight", &[16, 2])];
+    let loha = [
+        ("hada_w1_a", &[16, 2][..]),
+        ("hada_w1_b", &[2, 16]),
+        ("hada_w2_a", &[16, 2]),
+        ("hada_w2_b", &[2, 16]),
+    ];
+    let lokr = [("lokr_w1", &[4, 4][..]), ("lokr_w2_a", &[16, 1]), ("lokr_w2_b", &[1, 4])];
+    let full = [("diff", &[64, 16][..]), ("diff_b", &[64])];
+    let norm = [("query_norm.scale.diff", &[16][..])];
+    vec![
+        ("kohya", safetensors_of(&both)),
+        ("peft", safetensors_of(&named("transformer.single_transformer_blocks.0", &peft))),
+        ("dora", safetensors_of(&dora)),
+        ("loha", safetensors_of(&named("lora_unet_double_blocks_0_img_attn_proj", &loha))),
+        ("lokr", safetensors_of(&named(single, &lokr))),
+        ("full", safetensors_of(&named("diffusion_model.single_blocks.0.linear1", &full))),
+        ("norm", safetensors_of(&named("diffusion_model.single_blocks.0.norm", &norm))),
+        (
+            "foreign",
+            safetensors_of(&low("lora_unet_input_blocks_4_1_transformer_blocks_0_attn2_to_q", 16, 16)),
+        ),
+    ]
 }
 
 /// A weight of bitsandbytes' with its state, or one that says that its kind is another.
