@@ -11,7 +11,7 @@ mod conversion;
 mod error;
 mod kept;
 mod part;
-mod round;
+pub(in crate::engine) mod round;
 
 use std::path::{Path, PathBuf};
 

@@ -14,7 +14,7 @@ const STEPS: f32 = 16_384.0;
 ///
 /// # Errors
 /// The largest magnitude, where it has no scale: NaN, infinite, or so small that its inverse is.
-pub(super) fn row(values: &[u8], out: &mut [u8]) -> Result<f32, f32> {
+pub(in crate::engine) fn row(values: &[u8], out: &mut [u8]) -> Result<f32, f32> {
     let values: &[[u8; 2]] = values.as_chunks().0;
     // Magnitudes are in the order of their bits, NaN behind infinity.
     let top = values.iter().fold(0, |top, value| top.max(u16::from_le_bytes(*value) & 0x7fff));

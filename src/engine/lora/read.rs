@@ -6,6 +6,8 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
+use rayon::prelude::*;
+
 use super::alphas::Alphas;
 use super::names::{self, Of, Role, Target};
 use super::{Bias, Branch, Change, Layer, Lora, LoraError, Magnitude, Matrix, Shapes};
@@ -31,16 +33,26 @@ pub fn read(path: &Path, model: &Shapes) -> Result<Lora, LoraError> {
     }
     let mut lora = Lora { tensors, unapplied, ..Lora::default() };
     let alphas = Alphas::of(&weights);
-    for (stem, Group { target, tensors }) in groups {
+    // Hundreds of megabytes may be widened: by all threads, layer by layer.
+    let read = groups.into_iter().collect::<Vec<_>>().into_par_iter().map(|(stem, group)| {
+        let Group { target, tensors } = group;
         let reader = Reader { weights: &weights, layer: &target.layer, tensors: &tensors };
         if let Some(width) = model.norms.get(&norm(&target)) {
-            let values = reader.norm(*width).map_err(|error| explained(&weights, error))?;
-            lora.norms.insert(norm(&target), values);
-            continue;
+            return reader.norm(*width).map(|values| Read::Norm(norm(&target), values));
         }
-        let Some(shape) = shape_of(model, &target) else { continue };
-        let read = reader.layer(&target, shape, &|rank| alphas.scale(stem, rank));
-        let layer = read.map_err(|error| explained(&weights, error))?;
+        // Groups are of layers that there are.
+        let shape = shape_of(model, &target).unwrap_or_default();
+        let layer = reader.layer(&target, shape, &|rank| alphas.scale(stem, rank))?;
+        Ok(Read::Layer(target, layer))
+    });
+    for read in read.collect::<Vec<_>>() {
+        let (target, layer) = match read.map_err(|error| explained(&weights, error))? {
+            Read::Norm(name, values) => {
+                lora.norms.insert(name, values);
+                continue;
+            }
+            Read::Layer(target, layer) => (target, layer),
+        };
         let layers = match target.of {
             Of::Transformer => &mut lora.transformer,
             Of::Clip => &mut lora.clip,
@@ -76,6 +88,12 @@ fn open(path: &Path) -> Result<Weights, LoraError> {
         found if found > TENSORS_MAX => Err(LoraError::Many { found, most: TENSORS_MAX }),
         _ => Ok(weights),
     }
+}
+
+/// What was read of a group.
+enum Read {
+    Norm(String, Vec<f32>),
+    Layer(Target, Layer),
 }
 
 /// What a file has for one name of a layer: the tensors' names, by what they are.

@@ -12,9 +12,9 @@
 use std::ops::Range;
 
 use half::bf16;
-use rayon::prelude::*;
 
 use super::linear::{Input, Linear, Scratch};
+use crate::engine::converted::round;
 use crate::engine::cuda::error::{CudaError, Result};
 use crate::engine::cuda::gpu::Gpu;
 use crate::engine::cuda::memory::{Buffer, Element, F8, Layout, Matrix};
@@ -63,6 +63,9 @@ enum Weight {
     Fp8 { at: usize, scales: usize },
 }
 
+/// Bytes, and where they go.
+pub type Piece = (usize, Vec<u8>);
+
 /// A layer's side and the memory that it lies in.
 #[derive(Debug, Clone, Copy)]
 pub struct Beside<'a> {
@@ -101,28 +104,25 @@ impl Weight {
         }
     }
 
-    /// Brings values, row by row.
-    fn fill(
-        self,
-        gpu: &Gpu,
-        memory: &Buffer,
-        values: &[bf16],
-        columns: usize,
-        scratch: &Scratch<'_>,
-    ) -> Result<()> {
-        let rows = values.len() / columns;
+    /// Its bytes, of rows in bf16: where they lie, and what they are.
+    fn pieces(self, values: Vec<u8>, columns: usize) -> Vec<Piece> {
         match self {
-            Self::Bf16 { at } => gpu.upload_bytes(memory.matrix(at, 1, values.len() * 2), as_bytes(values)),
+            Self::Bf16 { at } => vec![(at, values)],
             Self::Fp8 { at, scales } => {
-                let (weight, scales) =
-                    (memory.matrix::<F8>(at, rows, columns), memory.matrix(scales, rows, 1));
-                scratch.pieces(rows, columns).try_for_each(|(first, count)| {
-                    let wide = scratch.rows(count, columns);
-                    let piece = &values[first * columns..][..count * columns];
-                    gpu.upload_bytes(wide.as_bytes(), as_bytes(piece))?;
-                    gpu.quantize_rows(wide, weight.slice_rows(first, count), scales.slice_rows(first, count))
-                })
+                let mut narrow = vec![0; values.len() / bf16::BYTES];
+                let rows = values.chunks_exact(columns * bf16::BYTES).zip(narrow.chunks_exact_mut(columns));
+                // A row too small for a scale is nothing.
+                let scale = |(wide, narrow): (&[u8], &mut [u8])| round::row(wide, narrow).unwrap_or(0.0);
+                let factors: Vec<u8> = rows.flat_map(|row| scale(row).to_le_bytes()).collect();
+                vec![(at, narrow), (scales, factors)]
             }
+        }
+    }
+
+    fn moved(self, by: usize) -> Self {
+        match self {
+            Self::Bf16 { at } => Self::Bf16 { at: at + by },
+            Self::Fp8 { at, scales } => Self::Fp8 { at: at + by, scales: scales + by },
         }
     }
 
@@ -164,35 +164,50 @@ impl Side {
         Self { out, inner, low, dense, bias, again }
     }
 
-    /// Brings all of it into its place.
-    ///
-    /// # Errors
-    /// What the driver says.
-    pub fn fill(&self, gpu: &Gpu, memory: &Buffer, making: &Making<'_>, scratch: &Scratch<'_>) -> Result<()> {
+    /// All of its bytes, where they lie.
+    #[must_use]
+    pub fn pieces(&self, making: &Making<'_>) -> Vec<Piece> {
         let Making { parts, layers, weight, bias, .. } = making;
         let added = |at: usize| parts.bias.get(at).copied().unwrap_or(0.0);
+        let mut pieces = Vec::new();
         if let Some(dense) = self.dense {
             let mut all = vec![0.0; self.out * self.inner];
             for (layer, strength) in layers {
                 layer.branches.iter().for_each(|branch| branch.merge(*strength, &**weight, &mut all));
             }
-            dense.fill(gpu, memory, &narrowed(&all), self.inner, scratch)?;
+            let mut bytes = vec![0; all.len() * bf16::BYTES];
+            narrow(&all, &mut bytes);
+            pieces.extend(dense.pieces(bytes, self.inner));
         }
         if let Some(pair) = &self.low {
-            pair.fill(gpu, memory, parts, self.inner, scratch)?;
+            pieces.extend(pair.pieces(parts, self.inner));
         }
         if let Some(at) = self.bias {
-            let all: Vec<_> = bias.iter().enumerate().map(|(at, own)| own + added(at)).collect();
-            gpu.upload(memory.matrix(at, 1, self.out), &narrowed(&all))?;
+            pieces.push((at, bytes_of(bias.iter().enumerate().map(|(at, own)| own + added(at)))));
         }
         if let Some([factors, rest]) = self.again {
             // (W x + b) (1 + g) - g b is W x (1 + g) + b.
-            let own: Vec<_> = parts.again.iter().map(|again| 1.0 + again).collect();
-            let all: Vec<_> = (0..self.out).map(|at| added(at) - parts.again[at] * bias[at]).collect();
-            gpu.upload(memory.matrix(factors, self.out, 1), &own)?;
-            gpu.upload(memory.matrix(rest, 1, self.out), &narrowed(&all))?;
+            pieces
+                .push((factors, parts.again.iter().flat_map(|again| (1.0 + again).to_le_bytes()).collect()));
+            pieces.push((rest, bytes_of((0..self.out).map(|at| added(at) - parts.again[at] * bias[at]))));
         }
-        Ok(())
+        pieces
+    }
+
+    /// The same where all of it lies so many bytes further on.
+    #[must_use]
+    pub fn moved(self, by: usize) -> Self {
+        let pair = |pair: Pair| {
+            let ups = pair.ups.into_iter().map(|up| Up { at: up.at + by, ..up }).collect();
+            Pair { down: pair.down.moved(by), ups, ..pair }
+        };
+        Self {
+            low: self.low.map(pair),
+            dense: self.dense.map(|dense| dense.moved(by)),
+            bias: self.bias.map(|at| at + by),
+            again: self.again.map(|both| both.map(|at| at + by)),
+            ..self
+        }
     }
 }
 
@@ -216,39 +231,33 @@ impl Pair {
         Self { ranks, down: Weight::place(layout, ranks, inner, quantised), ups, covers }
     }
 
-    fn fill(
-        &self,
-        gpu: &Gpu,
-        memory: &Buffer,
-        parts: &Parts<'_>,
-        inner: usize,
-        scratch: &Scratch<'_>,
-    ) -> Result<()> {
-        let mut down = vec![bf16::ZERO; self.ranks * inner];
+    fn pieces(&self, parts: &Parts<'_>, inner: usize) -> Vec<Piece> {
+        let mut pieces = Vec::with_capacity(self.ups.len() + 2);
+        let mut down = vec![0; self.ranks * inner * bf16::BYTES];
+        let mut row = vec![0.0; inner];
         let groups = parts.low.chunk_by(|one, other| one.rows == other.rows);
         for (up, same) in self.ups.iter().zip(groups) {
             let ranks = same.iter().flat_map(|low| (0..low.rank()).map(move |rank| (low, rank)));
-            let ranks: Vec<_> = ranks.collect();
-            let rows = down[up.ranks.start * inner..].par_chunks_mut(inner).zip(&ranks);
-            rows.for_each(|(to, (low, rank))| {
-                let mut row = vec![0.0; inner];
-                low.down_row(*rank, &mut row);
+            let rows = down.chunks_exact_mut(inner * bf16::BYTES).skip(up.ranks.start);
+            for (to, (low, rank)) in rows.zip(ranks) {
+                low.down_row(rank, &mut row);
                 narrow(&row, to);
-            });
+            }
             let own = up.ranks.len();
-            let mut values = vec![bf16::ZERO; up.rows.len() * own];
-            values.par_chunks_mut(own).enumerate().for_each(|(at, to)| {
-                let mut row = vec![0.0; own];
+            let mut values = vec![0; up.rows.len() * own * bf16::BYTES];
+            let mut row = vec![0.0; own];
+            for (at, to) in values.chunks_exact_mut(own * bf16::BYTES).enumerate() {
                 let mut filled = 0;
                 for low in same {
                     low.up_row(at, &mut row[filled..][..low.rank()]);
                     filled += low.rank();
                 }
                 narrow(&row, to);
-            });
-            gpu.upload_bytes(memory.matrix(up.at, 1, values.len() * bf16::BYTES), as_bytes(&values))?;
+            }
+            pieces.push((up.at, values));
         }
-        self.down.fill(gpu, memory, &down, inner, scratch)
+        pieces.extend(self.down.pieces(down, inner));
+        pieces
     }
 
     /// B (A x) into `out`, or added to it; so many rows at a time as the scratch has room for what A gives.
@@ -366,15 +375,12 @@ impl<'a> Beside<'a> {
     }
 }
 
-fn narrow(values: &[f32], to: &mut [bf16]) {
-    to.iter_mut().zip(values).for_each(|(to, value)| *to = bf16::from_f32(*value));
+/// In bf16.
+fn narrow(values: &[f32], to: &mut [u8]) {
+    let to: &mut [[u8; 2]] = to.as_chunks_mut().0;
+    to.iter_mut().zip(values).for_each(|(to, value)| *to = bf16::from_f32(*value).to_le_bytes());
 }
 
-fn narrowed(values: &[f32]) -> Vec<bf16> {
-    values.par_iter().map(|value| bf16::from_f32(*value)).collect()
-}
-
-fn as_bytes(values: &[bf16]) -> &[u8] {
-    // SAFETY: bf16 is two bytes without padding, and any bytes are read.
-    unsafe { std::slice::from_raw_parts(values.as_ptr().cast(), size_of_val(values)) }
+fn bytes_of(values: impl Iterator<Item = f32>) -> Vec<u8> {
+    values.flat_map(|value| bf16::from_f32(value).to_le_bytes()).collect()
 }

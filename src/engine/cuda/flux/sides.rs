@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use half::bf16;
+use rayon::prelude::*;
 
 use super::Flux;
-use super::linear::Scratch;
 use super::modulation::Modulator;
 use super::origin::Origin;
-use super::side::{Beside, Making, Side};
+use super::side::{Beside, Making, Piece, Side};
 use crate::engine::cuda::error::Result;
 use crate::engine::cuda::gpu::Gpu;
 use crate::engine::cuda::memory::{Buffer, Layout, Matrix};
@@ -85,11 +85,12 @@ impl Sides {
     }
 }
 
-/// A layer's side on its way.
-struct Placed<'l> {
+/// A layer's side on its way, and all of its bytes.
+struct Made<'l> {
     name: &'l str,
-    making: Making<'l>,
     side: Side,
+    bytes: usize,
+    pieces: Vec<Piece>,
 }
 
 impl Flux {
@@ -109,24 +110,28 @@ impl Flux {
         if layers.is_empty() && norms.is_empty() {
             return Ok(());
         }
+        let quantises = self.precision.quantises();
+        let layers: Vec<_> = layers.into_iter().filter(|(name, _)| shapes.contains_key(*name)).collect();
+        let made = layers.into_par_iter().map(|(name, layers)| {
+            let mut making = making(origin, name, shapes[name], layers)?;
+            let mut layout = Layout::default();
+            let side = Side::place(&mut layout, &mut making, quantises && is_in_a_block(name));
+            let pieces = side.pieces(&making);
+            Ok(Made { name, side, bytes: layout.bytes(), pieces })
+        });
+        let made = made.collect::<Result<Vec<_>>>()?;
         let mut layout = Layout::default();
-        let mut placed = Vec::new();
-        for (name, layers) in layers {
-            let Some(&shape) = shapes.get(name) else { continue };
-            let mut making = making(origin, name, shape, layers)?;
-            let quantised = self.precision.quantises() && is_in_a_block(name);
-            let side = Side::place(&mut layout, &mut making, quantised);
-            placed.push(Placed { name, making, side });
+        let (mut sides, mut pieces) = (HashMap::new(), Vec::new());
+        for Made { name, side, bytes, pieces: own } in made {
+            let at = layout.place::<u8>(1, bytes);
+            pieces.extend(own.into_iter().map(|(from, bytes)| (at + from, bytes)));
+            sides.insert(name.to_owned(), side.moved(at));
         }
         let norms = self.place_norms(&mut layout, &norms);
         let memory = Buffer::new(&self.gpu, layout.bytes(), "LoRAs")?;
-        let scratch = Scratch(&self.scratch);
-        for Placed { making, side, .. } in &placed {
-            side.fill(&self.gpu, &memory, making, &scratch)?;
-        }
+        upload(&self.gpu, &memory, pieces)?;
         let norms = norms.into_iter().map(|norms| fill_norms(&self.gpu, &memory, origin, norms));
         let norms = norms.collect::<Result<_>>()?;
-        let sides = placed.into_iter().map(|Placed { name, side, .. }| (name.to_owned(), side)).collect();
         self.sides = Some(self.sorted(sides, memory, norms));
         // What was uploaded out of ordinary memory is there.
         self.gpu.wait()
@@ -206,6 +211,20 @@ fn fill_norms(
         gpu.upload(to, &sum)?;
     }
     Ok(Some(at))
+}
+
+/// Brings pieces to their places in one copy by all threads; between them are zeros.
+fn upload(gpu: &Gpu, memory: &Buffer, mut pieces: Vec<Piece>) -> Result<()> {
+    pieces.sort_by_key(|(at, _)| *at);
+    gpu.make(memory.matrix(0, 1, memory.bytes()), |first, to| {
+        to.fill(0);
+        let end = first + to.len();
+        let begun = pieces.partition_point(|(at, bytes)| at + bytes.len() <= first);
+        for (at, bytes) in pieces[begun..].iter().take_while(|(at, _)| *at < end) {
+            let (from, until) = (first.max(*at), end.min(at + bytes.len()));
+            to[from - first..until - first].copy_from_slice(&bytes[from - at..until - at]);
+        }
+    })
 }
 
 /// What a layer's side is made of; of the layer itself only what is needed is read.
