@@ -45,6 +45,8 @@ pub enum Module {
     Text,
     /// Quantised weights to bf16.
     Dequantize,
+    /// What LoRAs add.
+    Side,
 }
 
 /// All of them.
@@ -58,6 +60,7 @@ pub const MODULES: &[Module] = &[
     Module::Vae,
     Module::Text,
     Module::Dequantize,
+    Module::Side,
 ];
 
 /// The version of CUDA whose nvcc compiled the kernels, or `none`.
@@ -80,6 +83,7 @@ impl Module {
             Self::Vae => fat_binary!("vae"),
             Self::Text => fat_binary!("text"),
             Self::Dequantize => fat_binary!("dequantize"),
+            Self::Side => fat_binary!("side"),
         }
     }
 }

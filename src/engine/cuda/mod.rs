@@ -50,6 +50,7 @@ pub mod gpu;
 pub mod host;
 pub mod loras;
 pub mod memory;
+pub mod narrow;
 pub mod ops;
 pub mod pipeline;
 pub mod plan;

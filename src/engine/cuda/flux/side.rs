@@ -275,8 +275,15 @@ impl Pair {
             let count = fit.max(GRAIN).min(out.rows() - first);
             let small = scratch.rows(count, self.ranks);
             if doing != Doing::Choose {
-                let x = x.slice_rows(first, count);
-                self.down.run(gpu, memory, (Doing::Write, [self.ranks, inner]), x, small)?;
+                let (x, shape) = (x.slice_rows(first, count), [self.ranks, inner]);
+                match (x, self.down) {
+                    (Input::Fp8(x, x_scales), Weight::Fp8 { at, scales }) => {
+                        let weight = memory.matrix(at, self.ranks, inner);
+                        let weight = (weight, memory.matrix(scales, self.ranks, 1));
+                        gpu.narrow_fp8(small, (x, x_scales), weight)?;
+                    }
+                    _ => self.down.run(gpu, memory, (Doing::Write, shape), x, small)?,
+                }
             }
             for Up { rows, ranks, at } in &self.ups {
                 let out = out.slice_rows(first, count).slice_columns(rows.start, rows.len());
