@@ -11,8 +11,9 @@ use crate::model::ModelName;
 pub enum Refusal {
     /// The peers speak different versions.
     #[error(
-        "this is flux-tui {client} (protocol {client_protocol}) and the running worker is \
-         {worker} (protocol {worker_protocol}); end the worker with `flux-tui worker stop` of its version"
+        "this is flux-tui {client} (protocol {client_protocol}) and the running worker is {worker} (protocol \
+         {worker_protocol}): {advice}",
+        advice = advice(*client_protocol, *worker_protocol)
     )]
     Version {
         /// The caller's version.
@@ -108,4 +109,13 @@ pub enum Refusal {
     /// The worker is ending.
     #[error("the worker is ending")]
     Stopping,
+}
+
+/// Which side is the older, and what to do.
+fn advice(client: u32, worker: u32) -> &'static str {
+    if client < worker {
+        "this one is the older; use the worker's version here, or end it with `flux-tui worker stop` of its version"
+    } else {
+        "the worker is the older; end it with `flux-tui worker stop` of its version, and the next is of the installed one"
+    }
 }
