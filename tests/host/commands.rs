@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::far::{HOST, Line, pixels};
+use crate::home::{finish, start};
 
 const SMALL: [&str; 8] = ["--width", "64", "--height", "64", "--steps", "4", "--seed", "5"];
 
@@ -69,4 +70,31 @@ fn the_queue_there_is_seen_and_changed_and_no_worker_is_told_from_one() {
     ]);
     line.run(&["worker", "stop", "--host", HOST]).done();
     line.nothing_here();
+}
+
+/// The terminal's Ctrl-C goes to ssh as well, which must not end before the worker there has heard of it.
+#[test]
+fn control_c_cancels_the_job_there() {
+    let line = Line::new();
+    let steps = ["--width", "512", "--height", "512", "--steps", "200"];
+    let mut terminal = line.studio(&[&["generate", "a red apple", "--host", HOST][..], &steps].concat());
+    terminal.see("drawing");
+    terminal.type_keys("\x03");
+    terminal.see("was cancelled");
+    assert_eq!(terminal.ended(), 130);
+    let over =
+        |status: &serde_json::Value| status["queued"] == 0 && status["running"] == serde_json::json!([]);
+    let status = line.far.status_when("nothing is drawn", over);
+    assert_eq!(status["pictures"], 0);
+}
+
+#[test]
+fn a_line_that_breaks_is_told_with_what_becomes_of_the_job() {
+    let line = Line::new();
+    let steps = ["--width", "512", "--height", "512", "--steps", "200"];
+    let drawing = start(&mut line.command(&[&["generate", "a cat", "--host", HOST][..], &steps].concat()));
+    line.far.status_when("a picture on its way", |status| status["running"][0].is_object());
+    line.break_off();
+    finish(drawing).ended_with(1, &["the line to ann@server broke", "flux-tui --host ann@server"]);
+    line.run(&["queue", "cancel", "1", "--host", HOST]).done();
 }

@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 use portable_pty::CommandBuilder;
 
@@ -11,8 +10,6 @@ use crate::terminal::Terminal;
 
 /// How the machine is called.
 pub const HOST: &str = "ann@server";
-/// How long anything may take.
-const WITHIN: Duration = Duration::from_secs(120);
 
 /// What stands in place of ssh: options and the machine's name are kept for the tests, what goes before a shell's command
 /// is said, and the command is run where the worker lives.
@@ -109,22 +106,6 @@ impl Line {
         let pid = std::fs::read_to_string(self.folder.path().join("pid")).expect("a line was made");
         let killed = Command::new("kill").args(["-9", pid.trim()]).status();
         assert!(killed.expect("kill is there").success());
-    }
-
-    /// The only picture there.
-    pub fn picture(&self) -> PathBuf {
-        let until = Instant::now() + WITHIN;
-        let folder = self.far.path().join(".local/share/flux-tui/pictures");
-        loop {
-            let days = std::fs::read_dir(&folder).into_iter().flatten().flatten();
-            let files = days.flat_map(|day| std::fs::read_dir(day.path()).into_iter().flatten().flatten());
-            let is_picture = |path: &PathBuf| path.extension().is_some_and(|is| is == "png");
-            if let Some(path) = files.map(|entry| entry.path()).find(is_picture) {
-                return path;
-            }
-            assert!(Instant::now() < until, "no picture in {}", folder.display());
-            std::thread::yield_now();
-        }
     }
 
     /// That nothing was left on this machine but what is a person's own.

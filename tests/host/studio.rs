@@ -24,7 +24,8 @@ fn a_picture_is_drawn_over_a_line_that_breaks_in_the_middle_of_it() {
     studio.see("next try in ");
     studio.see("the line to ann@server broke");
     // It counts down, tries, says why not, and waits longer.
-    studio.see("No route to host");
+    studio.see("No route to");
+    studio.until("the last preview still", drawn);
     studio.see("next try in 2 s");
     studio.see("next try in 1 s");
     studio.see("next try in 4 s");
