@@ -11,11 +11,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use flux_tui::client::Client;
 use flux_tui::library::png;
+use flux_tui::paths::Paths;
+use flux_tui::wire::message::{JobStatus, Request, Response};
 use home::Home;
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 /// Says how often the worker is killed.
 const KILLS: &str = "FLUX_TUI_KILLS";
@@ -32,7 +35,7 @@ const LATEST: u64 = 900;
 fn add(home: &Home, seed: u64) -> bool {
     let (seed, count) = (seed.to_string(), COUNT.to_string());
     let asked = ["queue", "add", "a red apple, 3d", "--seed", &seed, "--count", &count];
-    home.run(&[&asked[..], &["--width", "96", "--height", "96", "--steps", "6"]].concat()).code == 0
+    home.run(&[&asked[..], &["--width", "64", "--height", "64", "--steps", "6"]].concat()).code == 0
 }
 
 /// What a command says once `wanted` holds. A worker that dies meanwhile says nothing, and the next is asked.
@@ -45,6 +48,26 @@ fn told(home: &Home, command: &[&str], what: &str, wanted: impl Fn(&Value) -> bo
         }
         assert!(Instant::now() < until, "not within {WITHIN:?}: {what}; last: {ran:?}");
     }
+}
+
+/// Waits until nothing is queued or running, hearing of it from the worker, and gives the jobs that it still shows.
+fn left(home: &Home) -> Vec<JobStatus> {
+    let [config, data, state, cache] = [".config", ".local/share", ".local/state", ".cache"]
+        .map(|name| home.path().join(name).join("flux-tui"));
+    let paths = Paths { config, data, state, cache };
+    let waiting = async {
+        let (client, mut events) = Client::connect(&paths).await.expect("a worker runs");
+        let Ok(Response::Snapshot(mut shown)) = client.call(Request::Subscribe).await else {
+            panic!("a snapshot")
+        };
+        while shown.jobs.iter().any(|job| !job.state.is_over()) {
+            shown.apply(events.recv().await.expect("the worker goes on"));
+        }
+        shown.jobs
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let left = runtime.block_on(async { tokio::time::timeout(WITHIN, waiting).await });
+    left.unwrap_or_else(|_| panic!("jobs are left after {WITHIN:?}"))
 }
 
 const STATUS: [&str; 3] = ["worker", "status", "--json"];
@@ -71,7 +94,7 @@ fn seed(path: &Path) -> u64 {
     let bytes = std::fs::read(path).expect("it can be read");
     let metadata = png::read(&bytes).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let picture = image::open(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    assert_eq!((picture.width(), picture.height()), (96, 96), "{}", path.display());
+    assert_eq!((picture.width(), picture.height()), (64, 64), "{}", path.display());
     metadata.recipe.expect("ours").expect("whole").seed
 }
 
@@ -106,12 +129,7 @@ fn nothing_accepted_is_lost_or_drawn_twice_however_often_the_worker_is_killed() 
     let last = 100 * kills;
     assert!(add(&home, last), "nobody is killed any more");
     accepted.push(last);
-    let over = |queue: &Value| {
-        let is_open = |job: &Value| job["state"] == "Queued" || job["state"] == "Running";
-        queue["jobs"].as_array().is_some_and(|jobs| !jobs.iter().any(is_open))
-    };
-    let queue = told(&home, &["queue", "list", "--json"], "that all is drawn", over);
-    assert_eq!(queue["jobs"], json!([]), "none failed");
+    assert_eq!(left(&home), [], "none failed");
     let status = home.run(&STATUS).json();
 
     let pictures =

@@ -142,7 +142,7 @@ impl Reading {
         mut line: Option<Line>,
     ) {
         let mut frames = FramedRead::new(stream, Frames::new(REPLY_MAX));
-        let (mut ending, mut writing) = (false, true);
+        let (mut ending, mut writing, mut leaving) = (false, true, false);
         let end = loop {
             let frame = tokio::select! {
                 frame = frames.next() => frame,
@@ -157,7 +157,10 @@ impl Reading {
                 closed = &mut closed, if writing => {
                     writing = false;
                     match closed {
-                        Ok(()) => break End::Lost,
+                        Ok(()) => {
+                            leaving = true;
+                            break End::Lost;
+                        }
                         Err(_) => continue,
                     }
                 }
@@ -170,7 +173,7 @@ impl Reading {
         };
         drop(frames);
         let end = match (end, &mut line) {
-            (End::Lost, Some(line)) if writing => {
+            (End::Lost, Some(line)) if !leaving => {
                 End::Broken { host: line.host().to_string(), reason: line.last_words().await }
             }
             (end, _) => end,

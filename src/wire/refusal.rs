@@ -119,3 +119,24 @@ fn advice(client: u32, worker: u32) -> &'static str {
         "the worker is the older; end it with `flux-tui worker stop` of its version, and the next is of the installed one"
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_two_versions_the_older_side_is_named() {
+        let refusal = |client_protocol, worker_protocol| {
+            let (client, worker) = ("1.2.0".to_owned(), "1.3.0".to_owned());
+            Refusal::Version { client, client_protocol, worker, worker_protocol }.to_string()
+        };
+        assert!(
+            refusal(7, 8).contains("flux-tui 1.2.0 (protocol 7)")
+                && refusal(7, 8).contains("this one is the older")
+        );
+        assert!(
+            refusal(8, 7).contains("is 1.3.0 (protocol 7)")
+                && refusal(8, 7).contains("the worker is the older")
+        );
+    }
+}

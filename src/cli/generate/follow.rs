@@ -47,7 +47,9 @@ pub(super) async fn draw(
     };
     bar.say(&waiting(&status, before));
     if snapshot.paused {
-        bar.suspend(|| text::complain("note", "the queue is paused: `flux-tui queue resume` goes on"));
+        let there = at.host().map_or_else(String::new, |host| format!(" --host {host}"));
+        let note = format!("the queue is paused: `flux-tui queue resume{there}` goes on");
+        bar.suspend(|| text::complain("note", &note));
     }
     // Told now and not with the picture, which may take minutes.
     if let Some(counts) = line.count(&job).await? {
