@@ -3,7 +3,7 @@
 
     cargo build --release && python3 benches/ssh/cuts.py target/release/flux-tui [CUTS]
 
-A studio with --host over a private sshd on loopback (private.py). In each round a picture of 200 steps is drawn, the
+A studio with --host over a private sshd on loopback (private.py). In each round a picture of 120 steps is drawn, the
 sshd process that carries the line is killed with SIGKILL at a random moment, the studio counts down and comes back by
 itself (every second time by F5), shows the picture that is still being drawn, and the picture is finished. At the end
 every picture is in the library there once, and every file is whole.
@@ -21,7 +21,7 @@ def main():
     try:
         screen.see("Nothing to set up")
         screen.keys("-l", "a red apple, 3d")
-        screen.keys("Tab", "2", "0", "0")  # the parameters open at the steps
+        screen.keys("Tab", "1", "2", "0")  # the parameters open at the steps
         worker = place.status()["worker"]["pid"]
         back, steps = {"by itself": [], "by F5": []}, []
         for cut in range(1, CUTS + 1):
@@ -48,7 +48,7 @@ def main():
         assert status["queued"] == 0 and not status["running"], status
         assert len({picture["recipe"]["seed"] for picture in whole}) == CUTS, "a picture is there twice"
         version = subprocess.run(["ssh", "-V"], capture_output=True, text=True).stderr.strip()
-        print(f"{version}; {CUTS} cuts, each in the middle of a picture of 200 steps (at step {steps})")
+        print(f"{version}; {CUTS} cuts, each in the middle of a picture of 120 steps (at step {steps})")
         print(f"{len(files)} pictures in the library there, each once, each file whole; the same worker throughout")
         for by, times in back.items():
             if times:
