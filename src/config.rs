@@ -21,11 +21,16 @@
 //! free_after = "10m"   # without work the device's memory is freed after so long
 //! end_after  = "8h"    # without work and clients the worker ends after so long
 //! keep_converted = false # keep on disk what a wide model becomes in fp8, so that it loads faster
+//!
+//! [host]               # for --host: how another machine is reached
+//! command = ["ssh"]    # may have options: ["ssh", "-J", "gate"]
+//! program = "flux-tui" # what is run there, by its shell
 //! ```
 //!
 //! A file that is wrong never stops the program: each [`ConfigProblem`] names the line and what is
 //! allowed, and only that value falls back to its default. What a theme holds is not here.
 
+mod host;
 mod worker;
 
 use std::fmt;
@@ -34,6 +39,7 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+pub use host::HostConfig;
 pub use worker::{Lapse, NoLapse, WorkerConfig};
 
 use crate::device::{DeviceChoice, LoadOptions, PrecisionChoice, T5Choice, VramBudget};
@@ -56,6 +62,8 @@ pub struct Config {
     pub defaults: JobDefaults,
     /// How the worker behaves.
     pub worker: WorkerConfig,
+    /// How the worker of another machine is reached.
+    pub host: HostConfig,
 }
 
 /// What new jobs begin with, where it differs from what suits the model.
@@ -243,7 +251,7 @@ impl Reading<'_> {
     }
 
     fn entry(&mut self, section: &str, key: &str, value: &Value<'_>) -> Result<(), String> {
-        let (defaults, worker) = (&mut self.config.defaults, &mut self.config.worker);
+        let Config { defaults, worker, host, .. } = &mut self.config;
         match (section, key) {
             ("", "theme") => self.config.theme = Some(string(key, value)?).filter(|name| name != "auto"),
             ("", "graphics") => {
@@ -251,16 +259,16 @@ impl Reading<'_> {
                     string(key, value)?.parse().map_err(|error| format!("graphics {error}"))?;
             }
             ("", "ascii") => self.config.ascii = boolean(key, value)?,
-            ("", "defaults") => {
-                let table =
-                    value.get_ref().as_table().ok_or_else(|| wrong(key, value, "a section, [defaults]"))?;
-                self.table("defaults", table);
+            ("", "defaults" | "worker" | "host") => {
+                let section = value
+                    .get_ref()
+                    .as_table()
+                    .ok_or_else(|| wrong(key, value, &format!("a section, [{key}]")))?;
+                self.table(key, section);
             }
-            ("", "worker") => {
-                let table =
-                    value.get_ref().as_table().ok_or_else(|| wrong(key, value, "a section, [worker]"))?;
-                self.table("worker", table);
-            }
+            ("host", "command") => host.command = words(key, value)?,
+            ("host", "program") => host.program = string(key, value)?.to_owned(),
+            ("host", _) => return Err(format!("{key:?} is not known in [host]; there are command, program")),
             ("worker", "checkpoint_every") => worker.checkpoint_every = Some(named(key, value)?),
             ("worker", "free_after") => worker.free_after = Some(named(key, value)?),
             ("worker", "end_after") => worker.end_after = Some(named(key, value)?),
@@ -287,7 +295,7 @@ impl Reading<'_> {
             ("defaults", "t5") => defaults.t5 = Some(named(key, value)?),
             ("", _) => {
                 return Err(format!(
-                    "{key:?} is not known here; there are theme, graphics, ascii, [defaults], [worker]"
+                    "{key:?} is not known here; there are theme, graphics, ascii, [defaults], [worker], [host]"
                 ));
             }
             (section, _) => {
@@ -311,6 +319,16 @@ fn boolean(key: &str, value: &Value<'_>) -> Result<bool, String> {
 
 fn string(key: &str, value: &Value<'_>) -> Result<String, String> {
     value.get_ref().as_str().map(str::to_owned).ok_or_else(|| wrong(key, value, "a text in quotes"))
+}
+
+/// A program and its first arguments.
+fn words(key: &str, value: &Value<'_>) -> Result<Vec<String>, String> {
+    let no =
+        || wrong(key, value, "a list of texts that begins with a program, like [\"ssh\", \"-J\", \"gate\"]");
+    let list = value.get_ref().as_array().ok_or_else(no)?;
+    let words: Option<Vec<String>> =
+        list.iter().map(|word| word.get_ref().as_str().map(str::to_owned)).collect();
+    words.filter(|words| words.first().is_some_and(|program| !program.is_empty())).ok_or_else(no)
 }
 
 fn named<T: std::str::FromStr<Err: fmt::Display>>(key: &str, value: &Value<'_>) -> Result<T, String> {
@@ -354,7 +372,8 @@ mod tests {
             "theme = \"light\"\ngraphics = \"sixel\"\nascii = true\n\n[defaults]\nmodel = \"nano\"\n\
              width = 256\nheight = 128\nsteps = 12\nguidance = 4\ndevice = \"cuda:1\"\n\
              precision = \"fp8-storage\"\nvram_budget = \"7.9GB\"\nt5 = \"cpu\"\n[worker]\nfree_after = \"5m\"\n\
-             end_after = \"never\"\nkeep_converted = true\n",
+             end_after = \"never\"\nkeep_converted = true\n[host]\ncommand = [\"ssh\", \"-J\", \"gate\"]\n\
+             program = \"/opt/flux-tui\"\n",
         );
         assert_eq!(problems, [] as [String; 0]);
         assert_eq!(config.theme.as_deref(), Some("light"));
@@ -368,6 +387,8 @@ mod tests {
         let (free_after, end_after) = (Some(Lapse::After(Duration::from_secs(300))), Some(Lapse::Never));
         let wanted = WorkerConfig { checkpoint_every: None, free_after, end_after, keep_converted: true };
         assert_eq!(config.worker, wanted);
+        let command = ["ssh", "-J", "gate"].map(str::to_owned).to_vec();
+        assert_eq!(config.host, HostConfig { command, program: "/opt/flux-tui".to_owned() });
     }
 
     #[test]
@@ -375,7 +396,8 @@ mod tests {
         let (config, problems) = parse(
             "theme = \"light\"\ngraphics = \"sixels\"\ncolour = 3\n[defaults]\nwidth = 100\nsteps = 0\n\
              guidance = nan\nheight = \"tall\"\ndevice = \"gpu\"\nprecision = 8\nvram_budget = \"8\"\n\
-             t5 = \"gpu\"\n[worker]\nend_after = \"10\"\nfree_after = 3\nkeep_converted = 1\n",
+             t5 = \"gpu\"\n[worker]\nend_after = \"10\"\nfree_after = 3\nkeep_converted = 1\n\
+             [host]\ncommand = []\nprogram = 1\nport = 22\n",
         );
         assert_eq!(config.theme.as_deref(), Some("light"));
         assert_eq!(config.graphics, Graphics::Auto);
@@ -394,6 +416,9 @@ mod tests {
             ("line 14", "10s"),
             ("line 15", "text in quotes"),
             ("line 16", "true or false"),
+            ("line 18", "begins with a program"),
+            ("line 19", "text in quotes"),
+            ("line 20", "command, program"),
         ];
         for (line, allowed) in expect {
             assert!(

@@ -7,6 +7,7 @@
 //!
 //! ```text
 //! person ── keys ──> flux-tui (ui) ══ Unix socket ══> flux-tui worker ──> CPU or GPU
+//!                          ╚═ ssh ══> flux-tui worker stdio ═╝   (--host: the worker of another machine)
 //! ```
 //!
 //! # Invariants

@@ -33,6 +33,11 @@ pub(super) fn source(name: &str) -> Option<Source> {
     FILES.iter().find(|(known, _)| *known == name).map(|&(name, bytes)| Source::Embedded { name, bytes })
 }
 
+/// The contents of all of them.
+pub fn embedded_files() -> impl Iterator<Item = &'static [u8]> {
+    FILES.iter().map(|(_, bytes)| *bytes)
+}
+
 /// Their names, for a message.
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
     FILES.iter().map(|(name, _)| *name)

@@ -24,6 +24,7 @@ use std::sync::LazyLock;
 
 pub use address::AddressError;
 pub(crate) use address::is_plain_name;
+pub use embedded::embedded_files;
 pub use entry::{CatalogError, Entry, List, parse};
 pub use published::{Bytes, Hub, Place, Published};
 pub use recipe::{Recipe, Role, Wanted};

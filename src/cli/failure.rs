@@ -32,6 +32,11 @@ pub(super) enum Failure {
     /// No such LoRA (only in `plan`; for a job the worker says so).
     #[error("{0}")]
     Lora(String),
+    /// A model that another machine's worker does not draw with.
+    #[error(
+        "{host} draws with no model {name:?}; there is {known}. `flux-tui models list` there says what is missing of others"
+    )]
+    NotThere { host: String, name: String, known: String },
     /// No such device (only in `bench`; for a job the worker says so).
     #[error(transparent)]
     NoDevice(#[from] NoDevice),
@@ -62,6 +67,18 @@ pub(super) enum Failure {
          stays queued and the next worker draws it: `flux-tui` shows it"
     )]
     WorkerEnded { id: JobId, done: usize, count: u32 },
+    /// The line to another machine broke with the job on its worker's list.
+    #[error(
+        "{why}; job {id} is not lost ({done} of {count} pictures were told): the worker on {host} goes on, and \
+         `flux-tui --host {host}` shows it"
+    )]
+    LineBroke { id: JobId, done: usize, count: u32, host: String, why: String },
+    /// No such picture in another machine's library.
+    #[error("the library on {host} has no picture {picture}; give its path or its file's name")]
+    NoPicture { picture: String, host: String },
+    /// A picture on another machine could not be had for showing or copying.
+    #[error("{picture} could not be fetched: {source}; it is kept there")]
+    Unreached { picture: String, source: ClientError },
     /// A person cancelled the job.
     #[error("job {id} was cancelled; {done} of {count} pictures are done and kept")]
     Cancelled { id: JobId, done: usize, count: u32 },
@@ -167,7 +184,7 @@ impl Failure {
             | Self::Client(ClientError::Refused(
                 Refusal::NoDevice(_) | Refusal::LackingModel(_) | Refusal::Lora(_),
             )) => 2,
-            Self::NoRecipe { .. } => 2,
+            Self::NoRecipe { .. } | Self::NotThere { .. } => 2,
             Self::Fetch(FetchError::Address(_) | FetchError::Setting { .. }) | Self::NotFetched(_) => 2,
             Self::NoFiles { .. } | Self::Convert(ConvertError::Narrow(_) | ConvertError::Layer { .. }) => 2,
             Self::Cancelled { .. } | Self::Interrupted | Self::Fetch(FetchError::Cancelled) => 130,

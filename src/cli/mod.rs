@@ -4,9 +4,11 @@
 //! Drawing is the worker's, except for `bench`, which measures the engine in this process.
 
 mod bench;
+mod bridge;
 mod doctor;
 mod failure;
 mod generate;
+mod host;
 mod load;
 mod models;
 mod picture;

@@ -1,5 +1,7 @@
 //! `flux-tui show`: a picture and what it was drawn from, read from the file alone.
 
+mod far;
+
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -7,9 +9,10 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::failure::Failure;
-use super::{picture, stdout, text};
+use super::{block_on, host, picture, stdout, text};
 use crate::job::Recipe;
 use crate::library::png::{self, Metadata};
+use crate::paths::Paths;
 
 /// Show a picture and the parameters in it.
 ///
@@ -17,7 +20,7 @@ use crate::library::png::{self, Metadata};
 /// is printed when standard output is a terminal.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// A PNG file.
+    /// A PNG file; with --host the path or the name of a picture in the library there.
     file: PathBuf,
     /// Print one JSON object instead: path, width, height, recipe (null when it is not ours) and
     /// parameters (the text for other tools, null when there is none).
@@ -26,16 +29,22 @@ pub(super) struct Args {
     /// Do not print the picture itself.
     #[arg(long)]
     no_display: bool,
+    #[command(flatten)]
+    host: host::Flag,
 }
 
 /// The largest file that is read. The largest picture of ours takes 12 MiB unpacked.
 const FILE_MAX: u64 = 256 << 20;
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
-    let bytes = read(&args.file)?;
-    let metadata = png::read(&bytes).map_err(|source| Failure::Png { path: args.file.clone(), source })?;
+    let host = args.host.host.as_ref().map(ToString::to_string);
+    let (path, bytes) = match host {
+        None => (args.file.clone(), read(&args.file)?),
+        Some(_) => block_on(far::fetch(&args.host.endpoint(&Paths::from_env()?), &args.file))?,
+    };
+    let metadata = png::read(&bytes).map_err(|source| Failure::Png { path: path.clone(), source })?;
     if args.json {
-        return stdout::json(&object(&args.file, &metadata));
+        return stdout::json(&Told { host, ..object(&path, &metadata) });
     }
     if stdout::is_terminal()
         && !args.no_display
@@ -46,7 +55,9 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     if let Some(Err(problem)) = &metadata.recipe {
         text::complain("warning", &problem.to_string());
     }
-    stdout::write(&text::table(&rows(&args.file, &metadata)))
+    let place = host.map(|host| ("host", host));
+    let rows: Vec<_> = place.into_iter().chain(rows(&path, &metadata)).collect();
+    stdout::write(&text::table(&rows))
 }
 
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
@@ -66,6 +77,8 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
 /// A picture as `--json` tells it.
 #[derive(Serialize)]
 struct Told<'m> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    host: Option<String>,
     path: String,
     width: u32,
     height: u32,
@@ -78,6 +91,7 @@ struct Told<'m> {
 fn object<'m>(path: &Path, metadata: &'m Metadata) -> Told<'m> {
     let recipe = metadata.recipe.as_ref();
     Told {
+        host: None,
         path: path.to_string_lossy().into_owned(),
         width: metadata.width,
         height: metadata.height,

@@ -1,12 +1,14 @@
 //! `flux-tui`: the studio.
 
+use std::io::IsTerminal as _;
+
 use super::failure::Failure;
-use super::load;
+use super::{host, load};
 use crate::catalog::Catalog;
 use crate::config::{Graphics, JobDefaults};
 use crate::device::DeviceChoice;
 use crate::paths::Paths;
-use crate::ui::{self, StudioOptions};
+use crate::ui::{self, Source, StudioError, StudioOptions};
 
 /// What the command line says of the studio; it goes before the configuration.
 #[derive(Debug, clap::Args)]
@@ -25,6 +27,8 @@ pub(super) struct Args {
     device: Option<DeviceChoice>,
     #[command(flatten)]
     load: load::Flags,
+    #[command(flatten)]
+    host: host::Flag,
 }
 
 /// The names of [`Graphics::ALL`].
@@ -42,11 +46,17 @@ fn graphics() -> impl clap::builder::TypedValueParser<Value = Graphics> {
 /// When there is no terminal, or it cannot be used.
 pub(super) fn run(args: Args) -> Result<(), Failure> {
     let paths = Paths::from_env()?;
-    let Args { theme, graphics, ascii, device, load } = args;
+    let Args { theme, graphics, ascii, device, load, host } = args;
     let defaults = JobDefaults { device, ..load.defaults() };
-    // The worker leaves out what is wrong there; here is where a person looks.
-    let (_, problems) = Catalog::load(&paths.config);
+    let at = host.endpoint(&paths);
+    // The worker leaves out what is wrong there; here is where a person looks. Of another machine it is theirs to say.
+    let (_, problems) = if at.host().is_none() { Catalog::load(&paths.config) } else { Default::default() };
     let complaints = problems.iter().map(ToString::to_string).collect();
-    let options = StudioOptions { paths: paths.clone(), theme, graphics, ascii, defaults, complaints };
-    super::block_on(async { Ok(ui::run(paths, options).await?) })
+    let host = at.host().map(ToString::to_string);
+    let options = StudioOptions { paths, theme, graphics, ascii, defaults, host, complaints };
+    if !std::io::stdout().is_terminal() {
+        // Not after a password was asked for.
+        return Err(StudioError::NotATerminal.into());
+    }
+    super::block_on(async { Ok(ui::run(Source::open(at).await?, options).await?) })
 }

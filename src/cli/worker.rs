@@ -5,8 +5,8 @@ use std::time::Duration;
 use clap::Subcommand;
 
 use super::failure::Failure;
-use super::{block_on, stdout, text, unit, worker_run};
-use crate::client::{Client, ClientError};
+use super::{block_on, bridge, host, stdout, text, unit, worker_run};
+use crate::client::{Asking, ClientError, Endpoint};
 use crate::gpu::{Gpu, Host};
 use crate::paths::Paths;
 use crate::wire::message::{
@@ -16,9 +16,13 @@ use crate::wire::message::{
 
 /// The background worker: what it is doing, and ending it.
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true, arg_required_else_help = true)]
 pub(super) struct Args {
+    /// The same as `worker stdio`.
+    #[arg(long, hide = true)]
+    stdio: bool,
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -28,9 +32,21 @@ enum Command {
         /// One JSON object on standard output; its `worker` is null when none is running.
         #[arg(long)]
         json: bool,
+        #[command(flatten)]
+        host: host::Flag,
     },
     /// End the worker. Unfinished jobs stay queued for the next one.
-    Stop,
+    Stop {
+        #[command(flatten)]
+        host: host::Flag,
+    },
+    /// Carry a client's messages between standard input and output and the worker: what `--host` needs on the other
+    /// machine. Starts a worker if none runs.
+    Stdio {
+        /// Start none.
+        #[arg(long)]
+        no_start: bool,
+    },
     /// Print a unit for `systemd --user` that runs the worker.
     Unit,
     /// Be the worker.
@@ -43,17 +59,23 @@ const STOP_WITHIN: Duration = Duration::from_secs(20);
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let paths = Paths::from_env()?;
-    match args.command {
-        Command::Unit => unit::run(),
-        Command::Status { json } => report(block_on(status(&paths))?.as_ref(), json),
-        Command::Stop => stdout::line(&block_on(stop(&paths))?),
-        Command::Run => worker_run::run(&paths),
+    match &args.command {
+        Some(Command::Unit) => unit::run(),
+        Some(Command::Status { json, host }) => {
+            let endpoint = host.endpoint(&paths);
+            report(&endpoint, block_on(status(&endpoint))?.as_ref(), *json)
+        }
+        Some(Command::Stop { host }) => stdout::line(&block_on(stop(&host.endpoint(&paths)))?),
+        Some(Command::Stdio { no_start }) => bridge::run(&paths, !no_start),
+        Some(Command::Run) => worker_run::run(&paths),
+        // Without an argument the help is shown, so this is `--stdio`.
+        None => bridge::run(&paths, args.stdio),
     }
 }
 
 /// `None` when no worker is running.
-async fn status(paths: &Paths) -> Result<Option<WorkerStatus>, Failure> {
-    let client = match Client::connect(paths).await {
+async fn status(endpoint: &Endpoint) -> Result<Option<WorkerStatus>, Failure> {
+    let client = match endpoint.connect(Asking::Here).await {
         Ok((client, _)) => client,
         Err(ClientError::NoWorker) => return Ok(None),
         Err(error) => return Err(error.into()),
@@ -65,8 +87,8 @@ async fn status(paths: &Paths) -> Result<Option<WorkerStatus>, Failure> {
 }
 
 /// Ends the worker, waits until it has left, and says what happened.
-async fn stop(paths: &Paths) -> Result<String, Failure> {
-    let (client, mut events) = match Client::connect(paths).await {
+async fn stop(endpoint: &Endpoint) -> Result<String, Failure> {
+    let (client, mut events) = match endpoint.connect(Asking::Here).await {
         Ok(connection) => connection,
         Err(ClientError::NoWorker) => return Ok("no worker is running".to_owned()),
         Err(error) => return Err(error.into()),
@@ -88,12 +110,21 @@ async fn stop(paths: &Paths) -> Result<String, Failure> {
     })
 }
 
-fn report(status: Option<&WorkerStatus>, json: bool) -> Result<(), Failure> {
+fn report(endpoint: &Endpoint, status: Option<&WorkerStatus>, json: bool) -> Result<(), Failure> {
+    let there = endpoint.host().map(|host| ("host", host.to_string()));
     match status {
         Some(status) if json => stdout::json(status),
-        Some(status) => stdout::write(&text::table(&rows(status))),
+        Some(status) => {
+            let rows: Vec<_> = there.into_iter().chain(rows(status)).collect();
+            stdout::write(&text::table(&rows))
+        }
         None if json => stdout::json(&serde_json::json!({ "worker": null })),
-        None => stdout::line("no worker is running; the studio and `flux-tui generate` start one"),
+        None => {
+            let place = there.map(|(_, host)| format!(" on {host}")).unwrap_or_default();
+            stdout::line(&format!(
+                "no worker is running{place}; the studio and `flux-tui generate` start one"
+            ))
+        }
     }
 }
 

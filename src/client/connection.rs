@@ -6,12 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
-use tokio::io::AsyncWriteExt;
-use tokio::net::UnixStream;
-use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::codec::FramedRead;
 
+use super::line::Line;
 use super::{ClientError, Events};
 use crate::job::JobId;
 use crate::wire::frame::{self, FrameError, Frames, REPLY_MAX, REQUEST_MAX};
@@ -27,6 +26,7 @@ type Answer = Result<Response, Refusal>;
 enum End {
     Lost,
     Ended,
+    Broken { host: String, reason: String },
     Garbled(String),
 }
 
@@ -35,6 +35,7 @@ impl From<End> for ClientError {
         match end {
             End::Lost => Self::Lost,
             End::Ended => Self::Ended,
+            End::Broken { host, reason } => Self::Broken { host, reason },
             End::Garbled(reason) => Self::Garbled(reason),
         }
     }
@@ -55,16 +56,19 @@ pub(super) struct Link {
 }
 
 impl Link {
-    /// Starts the tasks of a connection.
-    pub(super) fn start(stream: UnixStream) -> (Self, Events) {
-        let (reader, writer) = stream.into_split();
+    /// Starts the tasks of a connection; `line` is the program that carries it to another machine.
+    pub(super) fn start(
+        reader: impl AsyncRead + Unpin + Send + 'static,
+        writer: impl AsyncWrite + Unpin + Send + 'static,
+        line: Option<Line>,
+    ) -> (Self, Events) {
         let asked = Arc::new(Mutex::new(Asked::Open { last: 0, waiting: HashMap::new() }));
         let (frames, to_write) = mpsc::unbounded_channel();
         let (events, taken) = mpsc::channel(CHANNEL);
         let (closing, closed) = oneshot::channel();
         tokio::spawn(write(writer, to_write, closing));
         let reading = Reading { asked: Arc::clone(&asked), events, waiting: VecDeque::new() };
-        tokio::spawn(reading.run(reader, closed));
+        tokio::spawn(reading.run(reader, closed, line));
         (Self { asked, frames }, taken)
     }
 
@@ -94,7 +98,7 @@ impl Link {
     }
 
     /// Why a request was not answered.
-    fn end(&self) -> ClientError {
+    pub(super) fn end(&self) -> ClientError {
         match &*lock(&self.asked) {
             Asked::Over(end) => end.clone().into(),
             Asked::Open { .. } => ClientError::Lost,
@@ -110,7 +114,7 @@ fn lock(asked: &Mutex<Asked>) -> MutexGuard<'_, Asked> {
 /// Writes until the last handle is dropped, and tells the reader so, or until the worker takes no
 /// more: then the reader finds the end of the stream, and what the worker said before it.
 async fn write(
-    mut stream: OwnedWriteHalf,
+    mut stream: impl AsyncWrite + Unpin,
     mut frames: mpsc::UnboundedReceiver<Bytes>,
     closing: oneshot::Sender<()>,
 ) {
@@ -131,9 +135,14 @@ struct Reading {
 }
 
 impl Reading {
-    async fn run(mut self, stream: OwnedReadHalf, mut closed: oneshot::Receiver<()>) {
+    async fn run(
+        mut self,
+        stream: impl AsyncRead + Unpin,
+        mut closed: oneshot::Receiver<()>,
+        mut line: Option<Line>,
+    ) {
         let mut frames = FramedRead::new(stream, Frames::new(REPLY_MAX));
-        let (mut ending, mut writing) = (false, true);
+        let (mut ending, mut writing, mut leaving) = (false, true, false);
         let end = loop {
             let frame = tokio::select! {
                 frame = frames.next() => frame,
@@ -148,7 +157,10 @@ impl Reading {
                 closed = &mut closed, if writing => {
                     writing = false;
                     match closed {
-                        Ok(()) => break End::Lost,
+                        Ok(()) => {
+                            leaving = true;
+                            break End::Lost;
+                        }
                         Err(_) => continue,
                     }
                 }
@@ -159,11 +171,21 @@ impl Reading {
                 Err(end) => break end,
             }
         };
+        drop(frames);
+        let end = match (end, &mut line) {
+            (End::Lost, Some(line)) if !leaving => {
+                End::Broken { host: line.host().to_string(), reason: line.last_words().await }
+            }
+            (end, _) => end,
+        };
         *lock(&self.asked) = Asked::Over(end);
         for event in self.waiting {
             if self.events.send(event).await.is_err() {
-                return;
+                break;
             }
+        }
+        if let Some(line) = line {
+            line.end().await;
         }
     }
 

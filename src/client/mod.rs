@@ -1,27 +1,36 @@
-//! A connection to the worker: find one, start one if none runs, greet, ask, and hear events.
+//! A connection to the worker: find one, start one if none runs, greet, ask, and hear events. The worker is on this
+//! machine, or on another at the end of a line that `ssh` carries ([`Endpoint`]).
 //!
 //! Must be used inside a tokio runtime. The connection closes when the last [`Client`] of it is
-//! dropped. Where it is found and started is `launch`'s; the two tasks that read and write it are in
-//! `connection`.
+//! dropped. Where it is found and started is `launch`'s, and `remote`'s on other machines; the two tasks that read and
+//! write it are in `connection`.
 
 mod connection;
+mod endpoint;
 mod launch;
+mod line;
+mod remote;
 
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
+pub use endpoint::Endpoint;
 pub use launch::Launch;
+pub use line::{HostName, NoHost};
+pub use remote::{Asking, Remote};
 
 use crate::paths::Paths;
 use crate::wire::message::{Event, Hello, PROTOCOL, Refusal, Request, Response, WorkerInfo};
 use crate::wire::socket::Address;
 use connection::Link;
+use line::Line;
 
 /// How long a worker may take to answer the greeting.
 const GREETING: Duration = Duration::from_secs(10);
@@ -55,6 +64,22 @@ pub enum ClientError {
     /// The connection ended.
     #[error("the connection to the worker ended")]
     Lost,
+    /// No connection to another machine, or nothing there that answers.
+    #[error("no worker on {host}: {reason}")]
+    NoLine {
+        /// Which machine.
+        host: String,
+        /// What ssh said, what came instead, what would help.
+        reason: String,
+    },
+    /// The connection to another machine ended.
+    #[error("the line to {host} broke: {reason}")]
+    Broken {
+        /// Which machine.
+        host: String,
+        /// What ssh said last.
+        reason: String,
+    },
     /// The worker said that it ends, and did.
     #[error("the worker has ended; what was queued stays queued for the next")]
     Ended,
@@ -80,24 +105,45 @@ pub enum ClientError {
     },
 }
 
+impl ClientError {
+    /// Whether there was a connection and is none any more: what was asked last may have been carried out.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        matches!(self, Self::Lost | Self::Broken { .. })
+    }
+}
+
 impl Client {
     /// Connects to the running worker.
     ///
     /// # Errors
     /// [`ClientError::NoWorker`] when none runs.
     pub async fn connect(paths: &Paths) -> Result<(Self, Events), ClientError> {
-        let socket = paths.socket();
-        let stream = open(&socket).await?;
-        let (link, events) = Link::start(stream);
+        let (reader, writer) = open(&paths.socket()).await?.into_split();
+        Self::greet(reader, writer, None).await
+    }
+
+    /// Says who calls, over an open connection.
+    async fn greet(
+        reader: impl AsyncRead + Unpin + Send + 'static,
+        writer: impl AsyncWrite + Unpin + Send + 'static,
+        line: Option<Line>,
+    ) -> Result<(Self, Events), ClientError> {
+        let host = line.as_ref().map(|line| line.host().clone());
+        let (link, events) = Link::start(reader, writer, line);
         let hello = Hello { protocol: PROTOCOL, version: env!("CARGO_PKG_VERSION").to_owned() };
         let answer =
             timeout(GREETING, link.call(Request::Hello(hello))).await.map_err(|_| ClientError::Io {
-                what: format!("waiting for an answer at {}", socket.display()),
+                what: "waiting for the worker's greeting".to_owned(),
                 source: io::ErrorKind::TimedOut.into(),
             })?;
-        match answer? {
-            Response::Welcome(worker) => Ok((Self { link, worker: Arc::new(worker) }, events)),
-            _ => Err(ClientError::Unexpected),
+        match (answer, host) {
+            (Ok(Response::Welcome(worker)), _) => Ok((Self { link, worker: Arc::new(worker) }, events)),
+            (Ok(_), _) => Err(ClientError::Unexpected),
+            (Err(ClientError::Refused(refusal)), Some(host)) => {
+                Err(ClientError::NoLine { host: host.to_string(), reason: refusal.to_string() })
+            }
+            (Err(error), _) => Err(error),
         }
     }
 
@@ -129,6 +175,12 @@ impl Client {
         &self.worker
     }
 
+    /// Why the connection is no more.
+    #[must_use]
+    pub fn end(&self) -> ClientError {
+        self.link.end()
+    }
+
     /// Asks and waits for the answer. What was asked is carried out even if nobody waits.
     ///
     /// # Errors
@@ -138,8 +190,26 @@ impl Client {
     }
 }
 
+/// The socket of the running worker itself, for a bridge that carries its bytes elsewhere; starts a worker first if
+/// none runs. Of which version the worker is, is for those at the bridge's other end to say.
+///
+/// # Errors
+/// As [`Client::connect_or_start`].
+pub async fn open_or_start(paths: &Paths) -> Result<UnixStream, ClientError> {
+    // Held until the socket is open, so that the worker does not end in between.
+    let _greeted = match Client::connect_or_start(paths).await {
+        Ok(greeted) => Some(greeted),
+        Err(ClientError::Refused(_)) => None,
+        Err(error) => return Err(error),
+    };
+    open(&paths.socket()).await
+}
+
 /// Opens the socket, if a worker of this person's is behind it.
-async fn open(socket: &Path) -> Result<UnixStream, ClientError> {
+///
+/// # Errors
+/// [`ClientError::NoWorker`].
+pub async fn open(socket: &Path) -> Result<UnixStream, ClientError> {
     let address = Address::of(socket);
     let stream = match address {
         Ok(address) => UnixStream::connect(address.path()).await,

@@ -35,6 +35,8 @@ pub enum Action {
     LocateModel,
     /// Take back a letter of what the models are filtered by.
     UnfilterModels,
+    /// Connect to the worker now, while it is waited for the next try.
+    Reconnect,
     /// Leave; the worker goes on.
     Quit,
     /// Back to the shell for now.

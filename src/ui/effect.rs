@@ -11,6 +11,8 @@ use crate::wire::queue::QueueChange;
 pub enum Effect {
     /// Ask the worker; the answer comes as an event.
     Ask(Question),
+    /// Try now to connect to the worker.
+    Hurry,
     /// Make a picture ready to be drawn, on the picture thread. A later order replaces one that waits.
     Encode(Order),
     /// Clear the screen and draw it whole.

@@ -430,6 +430,7 @@ fn studio(source: impl Connect) {
         graphics,
         ascii,
         defaults: JobDefaults::default(),
+        host: None,
         complaints: Vec::new(),
     };
     runtime.block_on(super::run(source, options)).expect("it runs");

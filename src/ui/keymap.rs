@@ -23,6 +23,8 @@ pub enum Context {
     Queue,
     /// The history.
     History,
+    /// Every pane but the prompt, while there is no connection.
+    Disconnected,
     /// Every pane but the prompt, where letters are text.
     OutsidePrompt,
     /// Everywhere.
@@ -31,13 +33,14 @@ pub enum Context {
 
 impl Context {
     /// Every context, in the order in which the help lists them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Everywhere,
         Self::Prompt,
         Self::Parameters,
         Self::Queue,
         Self::History,
         Self::OutsidePrompt,
+        Self::Disconnected,
         Self::Models,
         Self::Help,
     ];
@@ -53,6 +56,7 @@ impl Context {
             Self::Queue => "In the queue",
             Self::History => "In the history",
             Self::OutsidePrompt => "Outside the prompt",
+            Self::Disconnected => "Outside the prompt, without a connection",
             Self::Everywhere => "Everywhere",
         }
     }
@@ -167,6 +171,7 @@ pub const KEYMAP: &[Binding] = &[
     bind(Context::Everywhere, &[plain(KeyCode::BackTab), shift(Tab)], Action::PreviousPane, "pane before"),
     bind(Context::Everywhere, &[plain(KeyCode::F(1))], Action::Help, "this help"),
     bind(Context::Everywhere, &[plain(KeyCode::F(2))], Action::Models, "choose a model, or fetch one"),
+    bind(Context::Everywhere, &[plain(KeyCode::F(5))], Action::Reconnect, "connect now, without waiting"),
     bind(Context::Everywhere, &[ctrl('c'), ctrl('q')], Action::Quit, "leave; the worker goes on drawing"),
     bind(Context::Everywhere, &[ctrl('z')], Action::Suspend, "back to the shell; fg returns"),
     bind(Context::Everywhere, &[ctrl('l')], Action::Repaint, "repaint, and ask the terminal again what it is"),
@@ -175,6 +180,7 @@ pub const KEYMAP: &[Binding] = &[
     bind(Context::OutsidePrompt, &[letter('v')], Action::LessMemory, "less of the card's memory for new jobs"),
     bind(Context::OutsidePrompt, &[letter('V')], Action::MoreMemory, "more of it; at the end all that is free"),
     bind(Context::OutsidePrompt, &[letter('q')], Action::Quit, "leave; the worker goes on drawing"),
+    bind(Context::Disconnected, &[letter('r')], Action::Reconnect, "connect now"),
 
     bind(Context::Prompt, &[alt(Enter), ctrl('j'), shift(Enter)], Action::Edit(Edit::Newline), "new line"),
     moves(&[plain(Left), ctrl('b')], Motion::Left, "left"),

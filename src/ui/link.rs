@@ -6,22 +6,31 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use super::effect::Question;
 use super::event::{Answer, Event, News};
 use crate::client::{Client, ClientError, Events};
-use crate::paths::Paths;
 use crate::wire::message::{Request, Response};
 
 /// The waits between tries, the last one for ever.
-const WAITS: [Duration; 4] =
-    [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(5), Duration::from_secs(10)];
+const WAITS: [Duration; 6] = [
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(4),
+    Duration::from_secs(8),
+    Duration::from_secs(16),
+    Duration::from_secs(30),
+];
 
 /// A connection on which questions can be asked.
 pub trait Ask: Clone + Send + Sync + 'static {
     /// Asks and waits for the answer.
     fn ask(&self, request: Request) -> impl Future<Output = Result<Response, ClientError>> + Send;
+    /// Why it is no more.
+    fn end(&self) -> ClientError {
+        ClientError::Lost
+    }
 }
 
 /// Where connections come from.
@@ -36,13 +45,9 @@ impl Ask for Client {
     async fn ask(&self, request: Request) -> Result<Response, ClientError> {
         self.call(request).await
     }
-}
 
-/// The worker of these directories.
-impl Connect for Paths {
-    type Connection = Client;
-    async fn connect(&self) -> Result<(Client, Events), ClientError> {
-        Client::connect_or_start(self).await
+    fn end(&self) -> ClientError {
+        Client::end(self)
     }
 }
 
@@ -50,10 +55,16 @@ impl Connect for Paths {
 #[derive(Debug, Clone)]
 pub struct Link<A> {
     connection: Arc<Mutex<Option<A>>>,
+    hurry: Arc<Notify>,
     events: mpsc::Sender<Event>,
 }
 
 impl<A: Ask> Link<A> {
+    /// Tries again now, if it is being waited for that.
+    pub fn hurry(&self) {
+        self.hurry.notify_waiters();
+    }
+
     /// Asks; the answer comes as an event.
     pub fn ask(&self, question: Question) {
         let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -74,7 +85,7 @@ pub fn start<C: Connect>(
     source: C,
     events: mpsc::Sender<Event>,
 ) -> (Link<C::Connection>, tokio::task::JoinHandle<()>) {
-    let link = Link { connection: Arc::default(), events };
+    let link = Link { connection: Arc::default(), hurry: Arc::default(), events };
     let of_task = link.clone();
     (link, tokio::spawn(async move { stay_connected(&source, &of_task).await }))
 }
@@ -89,11 +100,16 @@ async fn stay_connected<C: Connect>(source: &C, link: &Link<C::Connection>) {
         *link.connection.lock().unwrap_or_else(PoisonError::into_inner) = None;
         failures = if reached { 0 } else { failures + 1 };
         let wait = WAITS[failures.min(WAITS.len() - 1)];
+        // Whoever hears that it is down may hurry at once.
+        let hurried = link.hurry.notified();
+        tokio::pin!(hurried);
+        hurried.as_mut().enable();
         let down = News::Down { reason, retry_at: Instant::now() + wait };
         if link.events.send(Event::News(down)).await.is_err() {
             return;
         }
-        tokio::time::sleep(wait).await;
+        // Only the waiting is cut short.
+        let _ = tokio::time::timeout(wait, hurried).await;
     }
 }
 
@@ -109,7 +125,7 @@ async fn follow<C: Connect>(source: &C, link: &Link<C::Connection>) -> (bool, St
         Ok(_) => return (false, ClientError::Unexpected.to_string()),
         Err(error) => return (false, error.to_string()),
     };
-    *link.connection.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection);
+    *link.connection.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection.clone());
     let mut news = News::Connected(snapshot);
     loop {
         if link.events.send(Event::News(news)).await.is_err() {
@@ -117,14 +133,14 @@ async fn follow<C: Connect>(source: &C, link: &Link<C::Connection>) -> (bool, St
         }
         match events.recv().await {
             Some(event) => news = News::Event(event),
-            None => return (true, ClientError::Lost.to_string()),
+            None => return (true, connection.end().to_string()),
         }
     }
 }
 
 /// What came of a question, for the state.
 fn answer(question: &Question, result: Result<Response, ClientError>) -> Answer {
-    let lost = matches!(result, Err(ClientError::Lost));
+    let lost = result.as_ref().is_err_and(ClientError::is_lost);
     let result = result.map_err(|error| error.to_string());
     let unexpected = || ClientError::Unexpected.to_string();
     match question {
@@ -277,7 +293,7 @@ mod tests {
     #[tokio::test]
     async fn a_question_without_a_worker_is_answered_with_the_reason() {
         let (events, mut answers) = mpsc::channel(4);
-        let link: Link<FakeWorker> = Link { connection: Arc::default(), events };
+        let link: Link<FakeWorker> = Link { connection: Arc::default(), hurry: Arc::default(), events };
         link.ask(Question::Cancel(crate::job::JobId(1)));
         let answer = answers.recv().await.expect("an answer");
         let Event::Answer(Answer::Cancelled { result: Err(reason), .. }) = answer else {

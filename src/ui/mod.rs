@@ -31,6 +31,7 @@ pub mod notice;
 pub mod pane;
 pub mod picture;
 mod run;
+mod source;
 pub mod state;
 pub mod terminal;
 pub mod theme;
@@ -38,6 +39,7 @@ mod update;
 pub mod view;
 
 pub use link::{Ask, Connect};
+pub use source::Source;
 pub use update::update;
 
 use std::time::Instant;
@@ -62,6 +64,8 @@ pub struct StudioOptions {
     pub ascii: bool,
     /// What new jobs begin with.
     pub defaults: JobDefaults,
+    /// The machine whose worker draws, when it is another.
+    pub host: Option<String>,
     /// What was found wrong before it opened, each with its place.
     pub complaints: Vec<String>,
 }
@@ -82,8 +86,7 @@ pub enum StudioError {
 
 /// Shows the studio until the person leaves. Call it on a current-thread runtime with time and I/O.
 ///
-/// The first frame is drawn before the worker is looked for; the worker comes from `source`, for
-/// example the directories it lives in ([`Paths`]).
+/// The first frame is drawn before the worker is looked for; the worker comes from `source` ([`Source`]).
 ///
 /// # Errors
 /// [`StudioError`]; a worker that cannot be had is no error but is shown, and tried again.
@@ -111,6 +114,7 @@ fn first_state(options: &StudioOptions, environment: Environment) -> State {
     let facts = Facts::new(environment, options.graphics.unwrap_or(config.graphics));
     let defaults = options.defaults.clone().or(config.defaults);
     let mut state = State::new(look, facts, defaults, Instant::now());
+    state.worker.host.clone_from(&options.host);
     complaints.into_iter().rev().for_each(|complaint| state.notices.warn(complaint));
     state
 }

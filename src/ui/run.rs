@@ -131,6 +131,7 @@ impl<A: Ask> Running<A> {
     fn perform_quick(&mut self, effect: Effect) {
         match effect {
             Effect::Ask(question) => self.link.ask(question),
+            Effect::Hurry => self.link.hurry(),
             Effect::Encode(order) => {
                 if order.means.protocol == Protocol::Kitty {
                     note_kitty_pictures();

@@ -68,6 +68,8 @@ pub struct ViewState {
 pub struct Worker {
     /// The connection.
     pub link: Link,
+    /// The machine that it is on, when it is another.
+    pub host: Option<String>,
     /// What computes, the best device first.
     pub engines: Vec<EngineStatus>,
     /// Jobs that were asked for before there was a connection.
@@ -141,6 +143,12 @@ impl State {
         // What is due already was seen to by the last update; only what is to come needs a tick.
         let all = [counts, self.preview.deadline(), self.countdown()];
         all.into_iter().flatten().filter(|due| *due > self.now).min()
+    }
+
+    /// A path of the worker's for a person, marked with its machine as `scp` writes it.
+    #[must_use]
+    pub fn marked(&self, path: &str) -> String {
+        self.worker.host.as_ref().map_or_else(|| path.to_owned(), |host| format!("{host}:{path}"))
     }
 
     /// When the seconds to the next try change.

@@ -11,8 +11,9 @@ use crate::model::ModelName;
 pub enum Refusal {
     /// The peers speak different versions.
     #[error(
-        "this is flux-tui {client} (protocol {client_protocol}) and the running worker is \
-         {worker} (protocol {worker_protocol}); end the worker with `flux-tui worker stop` of its version"
+        "this is flux-tui {client} (protocol {client_protocol}) and the running worker is {worker} (protocol \
+         {worker_protocol}): {advice}",
+        advice = advice(*client_protocol, *worker_protocol)
     )]
     Version {
         /// The caller's version.
@@ -108,4 +109,34 @@ pub enum Refusal {
     /// The worker is ending.
     #[error("the worker is ending")]
     Stopping,
+}
+
+/// Which side is the older, and what to do.
+fn advice(client: u32, worker: u32) -> &'static str {
+    if client < worker {
+        "this one is the older; use the worker's version here, or end it with `flux-tui worker stop` of its version"
+    } else {
+        "the worker is the older; end it with `flux-tui worker stop` of its version, and the next is of the installed one"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_two_versions_the_older_side_is_named() {
+        let refusal = |client_protocol, worker_protocol| {
+            let (client, worker) = ("1.2.0".to_owned(), "1.3.0".to_owned());
+            Refusal::Version { client, client_protocol, worker, worker_protocol }.to_string()
+        };
+        assert!(
+            refusal(7, 8).contains("flux-tui 1.2.0 (protocol 7)")
+                && refusal(7, 8).contains("this one is the older")
+        );
+        assert!(
+            refusal(8, 7).contains("is 1.3.0 (protocol 7)")
+                && refusal(8, 7).contains("the worker is the older")
+        );
+    }
 }

@@ -29,6 +29,7 @@ mod hub;
 mod idle;
 mod log;
 mod loras;
+mod memory;
 mod models;
 mod outbox;
 mod painter;

@@ -21,7 +21,8 @@ use super::loras::{self, Hashes};
 use super::queue::Work;
 use super::store::Store;
 use super::usage::Ledger;
-use super::{Models, WorkerError};
+use super::{Models, WorkerError, memory};
+use crate::catalog::embedded_files;
 use crate::device::{Device, LoadOptions};
 use crate::engine::{Brief, Draw, Drawn, EngineError, Placement, Planned};
 use crate::job::{Job, JobId, JobState, Picture, Prompt, Recipe, Times};
@@ -372,6 +373,7 @@ impl Painter {
         if catch_unwind(AssertUnwindSafe(|| drop(draw))).is_err() {
             tracing::error!(model = %name, device = %self.device, "freeing the model broke down");
         }
+        memory::give_back(embedded_files());
         tracing::info!(model = %name, device = %self.device, "freed");
         self.supplies.tell(Report::Engine(EngineStatus::idle(self.device, self.about()), options));
     }

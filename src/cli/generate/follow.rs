@@ -2,30 +2,37 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use bytes::Bytes;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::progress::Bar;
 use super::report::Report;
 use crate::cli::failure::Failure;
 use crate::cli::text;
-use crate::client::{Client, ClientError, Events};
-use crate::job::{Job, JobId, Picture, TokenCount};
-use crate::paths::Paths;
+use crate::client::{Asking, Client, ClientError, Endpoint, Events};
+use crate::job::{Job, JobId, Picture, PictureId, TokenCount};
 use crate::wire::message::{
-    CountTokens, Event, HistoryPage, JobState, JobStatus, Progress, Refusal, Request, Response,
+    CountTokens, Event, HistoryPage, JobState, JobStatus, Progress, Refusal, Request, Response, Snapshot,
 };
 
-/// Has the worker draw the job and hands each picture to `report`.
+/// Has the worker draw what `asked` makes of all that it shows, and hands each picture to the report, which is given
+/// back.
 ///
 /// # Errors
 /// What kept the job from being finished; the pictures that are done have been reported by then.
-pub(super) async fn draw(paths: &Paths, job: &Job, report: &mut Report) -> Result<(), Failure> {
+pub(super) async fn draw(
+    at: &Endpoint,
+    asked: impl FnOnce(&Snapshot) -> Result<(Job, Report), Failure>,
+) -> Result<Report, Failure> {
     // Held from here on, so that Ctrl-C is never lost and never kills in the middle.
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::Runtime)?;
-    let bar = Bar::new(job.count());
-    bar.say("looking for the worker");
+    let mut bar = Bar::new();
+    if at.host().is_none() {
+        // On the way to another machine a password may be asked for here.
+        bar.say("looking for the worker");
+    }
     let (client, events) = tokio::select! {
-        connection = Client::connect_or_start(paths) => connection?,
+        connection = at.connect_or_start(Asking::HereUninterrupted) => connection?,
         Some(()) = interrupt.recv() => return Err(Failure::Interrupted),
     };
     let mut line = Line { client, events, heard: VecDeque::new() };
@@ -33,21 +40,27 @@ pub(super) async fn draw(paths: &Paths, job: &Job, report: &mut Report) -> Resul
         return Err(ClientError::Unexpected.into());
     };
     let before = snapshot.jobs.iter().filter(|status| !status.state.is_over()).count();
+    let (job, mut report) = asked(&snapshot)?;
+    bar.expect(job.count());
     let Response::Accepted(status) = line.call(Request::Submit(job.clone())).await? else {
         return Err(ClientError::Unexpected.into());
     };
     bar.say(&waiting(&status, before));
     if snapshot.paused {
-        bar.suspend(|| text::complain("note", "the queue is paused: `flux-tui queue resume` goes on"));
+        let there = at.host().map_or_else(String::new, |host| format!(" --host {host}"));
+        let note = format!("the queue is paused: `flux-tui queue resume{there}` goes on");
+        bar.suspend(|| text::complain("note", &note));
     }
     // Told now and not with the picture, which may take minutes.
-    if let Some(counts) = line.count(job).await? {
+    if let Some(counts) = line.count(&job).await? {
         bar.suspend(|| report.warn(&counts, job.prompt.as_str()));
     }
     let (running, reported) = (BTreeMap::new(), BTreeSet::new());
-    Follow { line, bar, interrupt, status: *status, running, reported, cancelling: false }
-        .finish(report)
-        .await
+    let far = at.host().is_some();
+    Follow { line, far, bar, interrupt, status: *status, running, reported, cancelling: false }
+        .finish(&mut report)
+        .await?;
+    Ok(report)
 }
 
 fn waiting(status: &JobStatus, before: usize) -> String {
@@ -90,8 +103,17 @@ impl Line {
         match self.call(Request::CountTokens(asked)).await {
             Ok(Response::Tokens(counts)) => Ok(Some(counts)),
             Ok(_) => Err(ClientError::Unexpected),
-            Err(ClientError::Refused(_) | ClientError::Ended | ClientError::Lost) => Ok(None),
+            Err(ClientError::Refused(_) | ClientError::Ended) => Ok(None),
+            Err(error) if error.is_lost() => Ok(None),
             Err(error) => Err(error),
+        }
+    }
+
+    /// A picture's file, from the worker.
+    async fn png(&mut self, picture: PictureId) -> Result<Bytes, ClientError> {
+        match self.call(Request::Fetch(picture)).await? {
+            Response::Png(png) => Ok(png),
+            _ => Err(ClientError::Unexpected),
         }
     }
 
@@ -106,6 +128,8 @@ impl Line {
 
 struct Follow {
     line: Line,
+    /// The pictures are on another machine.
+    far: bool,
     bar: Bar,
     interrupt: Signal,
     status: JobStatus,
@@ -122,7 +146,7 @@ impl Follow {
             tokio::select! {
                 event = self.line.next() => match event {
                     Some(Event::Ending) | None => return Err(self.worker_ended()),
-                    Some(event) => self.take(event, report)?,
+                    Some(event) => self.take(event, report).await?,
                 },
                 Some(()) = self.interrupt.recv() => self.cancel().await?,
             }
@@ -137,7 +161,7 @@ impl Follow {
         }
     }
 
-    fn take(&mut self, event: Event, report: &mut Report) -> Result<(), Failure> {
+    async fn take(&mut self, event: Event, report: &mut Report) -> Result<(), Failure> {
         match event {
             Event::Job(status) if status.id == self.status.id => self.status = status,
             Event::Progress(progress) if progress.job == self.status.id => {
@@ -147,16 +171,22 @@ impl Follow {
                 }
             }
             Event::Stopped { job, index } if job == self.status.id => drop(self.running.remove(&index)),
-            Event::Finished(picture) if picture.job == self.status.id => self.report(&picture, report)?,
+            Event::Finished(picture) if picture.job == self.status.id => {
+                self.report(&picture, report).await?;
+            }
             _ => {}
         }
         Ok(())
     }
 
-    fn report(&mut self, picture: &Picture, report: &mut Report) -> Result<(), Failure> {
+    async fn report(&mut self, picture: &Picture, report: &mut Report) -> Result<(), Failure> {
         self.running.remove(&picture.index);
         self.reported.insert(picture.index);
-        self.bar.suspend(|| report.picture(picture))
+        let fetched = match self.far && report.wants_file(picture) {
+            true => Some(self.line.png(picture.id).await),
+            false => None,
+        };
+        self.bar.suspend(|| report.picture(picture, fetched))
     }
 
     /// The first time the worker is asked to cancel; the second time nobody waits for it.
@@ -170,7 +200,7 @@ impl Follow {
             Ok(Response::Cancelled) | Err(ClientError::Refused(Refusal::UnknownJob(_))) => Ok(()),
             Ok(_) => Err(ClientError::Unexpected.into()),
             // With its worker gone the job was not cancelled.
-            Err(ClientError::Ended | ClientError::Lost) => Err(self.worker_ended()),
+            Err(error) if error.is_lost() || matches!(error, ClientError::Ended) => Err(self.worker_ended()),
             Err(error) => Err(error.into()),
         }
     }
@@ -178,7 +208,7 @@ impl Follow {
     /// Reports the pictures of which no event has come.
     async fn catch_up(&mut self, report: &mut Report) -> Result<(), Failure> {
         while let Some(event) = self.line.heard.pop_front() {
-            self.take(event, report)?;
+            self.take(event, report).await?;
         }
         if self.reported.len() >= self.status.done as usize {
             return Ok(());
@@ -188,13 +218,20 @@ impl Follow {
             return Err(ClientError::Unexpected.into());
         };
         for picture in missing(pictures, self.status.id, &self.reported) {
-            self.report(&picture, report)?;
+            self.report(&picture, report).await?;
         }
         Ok(())
     }
 
     fn worker_ended(&self) -> Failure {
-        Failure::WorkerEnded { id: self.status.id, done: self.reported.len(), count: self.status.job.count() }
+        let (id, done, count) = (self.status.id, self.reported.len(), self.status.job.count());
+        match self.line.client.end() {
+            ClientError::Broken { ref host, .. } if self.far => {
+                let (host, why) = (host.clone(), self.line.client.end().to_string());
+                Failure::LineBroke { id, done, count, host, why }
+            }
+            _ => Failure::WorkerEnded { id, done, count },
+        }
     }
 
     fn cancelled(&self) -> Failure {

@@ -16,9 +16,11 @@ pub(super) use request::{catalog, find, model_name};
 pub(super) use target::TargetError;
 
 use super::failure::Failure;
-use super::{block_on, stdout};
+use super::{block_on, host, stdout};
+use crate::job::Job;
 use crate::paths::Paths;
 use report::Report;
+use request::Offered;
 use target::Target;
 
 /// Draw pictures: the worker draws them and keeps them in the library.
@@ -30,6 +32,8 @@ use target::Target;
 pub(super) struct Args {
     #[command(flatten)]
     asked: request::Asked,
+    #[command(flatten)]
+    host: host::Flag,
     /// Also write the PNG here; with --count K, FILE gets -1 to -K before its extension.
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -57,12 +61,23 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     let display = !args.no_display && !args.json && stdout::is_terminal();
     let (json, output) = (args.json, args.output.clone());
     let paths = Paths::from_env()?;
-    let job = request::job(args.asked, &paths)?;
-    let targets = match output {
-        Some(path) => Target::all(&path, job.count())?,
-        None => Vec::new(),
+    let at = args.host.endpoint(&paths);
+    let report = |job: &Job| {
+        let targets = output.map(|path| Target::all(&path, job.count())).transpose()?.unwrap_or_default();
+        Ok::<_, Failure>(Report::new(json, display, targets).on(at.host().cloned()))
     };
-    let mut report = Report::new(json, display, targets);
-    block_on(follow::draw(&paths, &job, &mut report))?;
-    report.finish()
+    let drawn = match at.host() {
+        None => {
+            // All is checked before a worker is asked for.
+            let job = request::job(args.asked, &paths, Offered::Here(&paths))?;
+            let report = report(&job)?;
+            block_on(follow::draw(&at, |_| Ok((job, report))))
+        }
+        Some(host) => block_on(follow::draw(&at, |shown| {
+            let job = request::job(args.asked, &paths, Offered::There(host, &shown.models))?;
+            let report = report(&job)?;
+            Ok((job, report))
+        })),
+    };
+    drawn?.finish()
 }

@@ -15,13 +15,18 @@ pub(super) struct Bar {
 }
 
 impl Bar {
-    /// For a job of `count` pictures.
-    pub(super) fn new(count: u32) -> Self {
+    /// For a picture.
+    pub(super) fn new() -> Self {
         let seen = std::io::stderr().is_terminal();
         let target = if seen { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(Some(1), target);
         bar.set_style(style("{msg}"));
-        Self { bar, count }
+        Self { bar, count: 1 }
+    }
+
+    /// For so many.
+    pub(super) fn expect(&mut self, count: u32) {
+        self.count = count;
     }
 
     /// A line without a bar: nothing is known yet about how long it will take.
@@ -117,7 +122,7 @@ mod tests {
 
     #[test]
     fn every_template_can_be_used() {
-        let bar = Bar::new(1);
+        let bar = Bar::new();
         bar.say("queued");
         bar.update(&at(Stage::Drawing { step: 1, steps: 2, sigma: 0.4 }, None));
         bar.update(&at(Stage::Decoding, None));

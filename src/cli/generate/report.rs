@@ -2,15 +2,16 @@
 
 use std::borrow::Cow;
 use std::fs;
-use std::io;
 use std::mem;
 use std::path::Path;
 
+use bytes::Bytes;
 use serde::Serialize;
 
 use super::target::Target;
 use crate::cli::failure::Failure;
 use crate::cli::{picture, stdout, text};
+use crate::client::{ClientError, HostName};
 use crate::job::{Picture, Recipe, Times, TokenCount, Unapplied, UsedLora};
 
 /// How finished pictures are told, and what was told so far.
@@ -20,6 +21,8 @@ pub(super) struct Report {
     display: bool,
     /// Where copies go, one a picture; empty when none were asked for.
     targets: Vec<Target>,
+    /// The machine that the paths are of, when it is another.
+    host: Option<HostName>,
     pictures: Vec<Picture>,
     /// Whether what the encoders do not read was told.
     warned: bool,
@@ -29,7 +32,17 @@ pub(super) struct Report {
 
 impl Report {
     pub(super) fn new(json: bool, display: bool, targets: Vec<Target>) -> Self {
-        Self { json, display, targets, pictures: Vec::new(), warned: false, failure: None }
+        Self { json, display, targets, host: None, pictures: Vec::new(), warned: false, failure: None }
+    }
+
+    /// The pictures are on another machine.
+    pub(super) fn on(self, host: Option<HostName>) -> Self {
+        Self { host, ..self }
+    }
+
+    /// Whether more than its path is told of a picture.
+    pub(super) fn wants_file(&self, picture: &Picture) -> bool {
+        self.display || self.targets.len() > picture.index as usize
     }
 
     /// Says what the encoders do not read. The first time only: the prompt stays the same.
@@ -48,34 +61,74 @@ impl Report {
         }
     }
 
-    /// Copies, shows and names one picture.
+    /// Copies, shows and names one picture. Of one on another machine the file was fetched where it is
+    /// [wanted](Self::wants_file).
     ///
     /// # Errors
     /// Only when standard output fails. A copy that fails is told by [`Report::finish`].
-    pub(super) fn picture(&mut self, picture: &Picture) -> Result<(), Failure> {
+    pub(super) fn picture(
+        &mut self,
+        picture: &Picture,
+        fetched: Option<Result<Bytes, ClientError>>,
+    ) -> Result<(), Failure> {
         self.warn(&picture.recipe.cuts, picture.recipe.prompt.as_str());
         self.warn_of_loras(&picture.recipe.loras);
         self.pictures.push(picture.clone());
-        if let Err(failure) = self.copy(picture) {
-            self.failure.get_or_insert(failure);
-        }
-        if self.display {
-            show(&picture.path);
+        if self.wants_file(picture) {
+            self.hand_out(picture, self.file(picture, fetched));
         }
         if self.json { Ok(()) } else { stdout::line(&self.line(picture)) }
     }
 
-    fn copy(&self, picture: &Picture) -> Result<(), Failure> {
-        let Some(target) = self.targets.get(picture.index as usize) else { return Ok(()) };
-        let bytes =
-            fs::read(&picture.path).map_err(|source| Failure::Read { path: picture.path.clone(), source })?;
-        target.write(&bytes).map_err(|source| copy_failure(target, picture, source))
+    /// A picture's file, from the other machine or from this one.
+    fn file(&self, picture: &Picture, fetched: Option<Result<Bytes, ClientError>>) -> Result<Bytes, Failure> {
+        match fetched {
+            Some(Ok(png)) => Ok(png),
+            Some(Err(source)) => {
+                Err(Failure::Unreached { picture: self.marked(&picture.path.to_string_lossy()), source })
+            }
+            None => fs::read(&picture.path)
+                .map(Bytes::from)
+                .map_err(|source| Failure::Read { path: picture.path.clone(), source }),
+        }
+    }
+
+    /// Copies and shows a picture, where that was asked for.
+    fn hand_out(&mut self, picture: &Picture, file: Result<Bytes, Failure>) {
+        let target = self.targets.get(picture.index as usize);
+        let copied = match (&file, target) {
+            (Ok(png), Some(target)) => target.write(png).map_err(|source| {
+                let kept = self.marked(&picture.path.to_string_lossy());
+                Failure::Copy { to: target.path().display().to_string(), kept, source }
+            }),
+            _ => Ok(()),
+        };
+        // The picture is in the library whatever becomes of showing it, so that is no error.
+        let shown = match &file {
+            Ok(png) if self.display => picture::print(png),
+            Err(failure) if self.display => Err(failure.to_string()),
+            _ => Ok(()),
+        };
+        if let Err(reason) = shown {
+            text::complain("warning", &format!("the picture cannot be shown here: {reason}"));
+        }
+        let copied = if target.is_some() { file.and(copied) } else { copied };
+        if let Err(failure) = copied {
+            self.failure.get_or_insert(failure);
+        }
+    }
+
+    /// A path of the worker's, with its machine.
+    fn marked(&self, path: &str) -> String {
+        self.host.as_ref().map_or_else(|| path.to_owned(), |host| format!("{host}:{path}"))
     }
 
     /// For a person the path with what can be asked for again, for a pipe the path alone.
     fn line(&self, picture: &Picture) -> String {
-        let path = self.targets.get(picture.index as usize).map_or(picture.path.as_path(), Target::path);
-        let path = path.display().to_string();
+        let path = match self.targets.get(picture.index as usize) {
+            Some(target) => target.path().display().to_string(),
+            None => self.marked(&picture.path.to_string_lossy()),
+        };
         if !stdout::is_terminal() {
             return path;
         }
@@ -99,24 +152,12 @@ impl Report {
 
     fn object(&self) -> Option<Told<'_>> {
         let one = |picture| Told::new(picture, self.targets.get(picture.index as usize).map(Target::path));
-        let first = one(self.pictures.first()?);
+        let host = self.host.as_ref().map(HostName::as_str);
+        let first = Told { host, ..one(self.pictures.first()?) };
         if self.pictures.len() == 1 {
             return Some(first);
         }
         Some(Told { pictures: self.pictures.iter().map(one).collect(), ..first })
-    }
-}
-
-fn copy_failure(target: &Target, picture: &Picture, source: io::Error) -> Failure {
-    let (to, kept) = (target.path().display().to_string(), picture.path.display().to_string());
-    Failure::Copy { to, kept, source }
-}
-
-/// The picture is in the library whatever becomes of showing it, so this is no error.
-fn show(path: &Path) {
-    let shown = fs::read(path).map_err(|error| error.to_string()).and_then(|png| picture::print(&png));
-    if let Err(reason) = shown {
-        text::complain("warning", &format!("the picture cannot be shown here: {reason}"));
     }
 }
 
@@ -153,6 +194,8 @@ fn unused(lora: &UsedLora) -> Option<String> {
 /// A picture as `--json` tells it.
 #[derive(Serialize)]
 struct Told<'p> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    host: Option<&'p str>,
     path: Cow<'p, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     output: Option<Cow<'p, str>>,
@@ -191,6 +234,7 @@ impl<'p> Told<'p> {
             text: count.cut(recipe.prompt.as_str()),
         };
         Self {
+            host: None,
             path: picture.path.to_string_lossy(),
             output: output.map(Path::to_string_lossy),
             seed: recipe.seed,

@@ -7,6 +7,7 @@ use super::like;
 use crate::catalog::Catalog;
 use crate::cli::failure::Failure;
 use crate::cli::{load, text};
+use crate::client::HostName;
 use crate::device::DeviceChoice;
 use crate::job::{self, Job, JobError, LoraChoice, PROMPT_BYTES, Prompt, SIZE_MULTIPLE, Seed, Size};
 use crate::model::{ModelInfo, ModelName};
@@ -56,7 +57,7 @@ pub(in crate::cli) struct Asked {
 
 /// The job that was asked for; what was not said is that of the picture that it is to be like, or else the model's
 /// default. Where and how it is drawn is the configuration's when it was not said.
-pub(in crate::cli) fn job(args: Asked, paths: &Paths) -> Result<Job, Failure> {
+pub(in crate::cli) fn job(args: Asked, paths: &Paths, models: Offered<'_>) -> Result<Job, Failure> {
     let like = args.like.as_deref().map(like::recipe).transpose()?;
     let (known, mut loras) = like.as_ref().map(like::parts).transpose()?.unzip();
     let prompt = match args.prompt.as_deref() {
@@ -65,9 +66,9 @@ pub(in crate::cli) fn job(args: Asked, paths: &Paths) -> Result<Job, Failure> {
         None => known.ok_or(JobError::EmptyPrompt)?,
     };
     let model = match (&args.model, &like) {
-        (Some(name), _) => model(Some(name), paths)?,
-        (None, Some(recipe)) => model(Some(recipe.model.as_str()), paths)?,
-        (None, None) => model(None, paths)?,
+        (Some(name), _) => models.model(Some(name))?,
+        (None, Some(recipe)) => models.model(Some(recipe.model.as_str()))?,
+        (None, None) => models.model(None)?,
     };
     let defaults = model.defaults;
     let size = like.as_ref().map_or(defaults.size, |recipe| recipe.size);
@@ -84,12 +85,35 @@ pub(in crate::cli) fn job(args: Asked, paths: &Paths) -> Result<Job, Failure> {
     Ok(job.placed(device, options).with_loras(loras.unwrap_or_default())?)
 }
 
-fn model(name: Option<&str>, paths: &Paths) -> Result<ModelInfo, Failure> {
-    match name {
-        // The program has a model of its own.
-        None => Ok(catalog(&paths.config).entries()[0].info.clone()),
-        Some(name) => Ok(find(paths, &model_name(name))?.info),
+/// Which models there are to be asked for.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::cli) enum Offered<'o> {
+    /// Those of this machine.
+    Here(&'o Paths),
+    /// Those that another machine's worker draws with; the first is the default.
+    There(&'o HostName, &'o [ModelInfo]),
+}
+
+impl Offered<'_> {
+    fn model(self, name: Option<&str>) -> Result<ModelInfo, Failure> {
+        match (self, name) {
+            // The program has a model of its own.
+            (Self::Here(paths), None) => Ok(catalog(&paths.config).entries()[0].info.clone()),
+            (Self::Here(paths), Some(name)) => Ok(find(paths, &model_name(name))?.info),
+            (Self::There(host, models), name) => {
+                let found = match name {
+                    None => models.first(),
+                    Some(name) => models.iter().find(|model| model.name.as_str() == name),
+                };
+                found.cloned().ok_or_else(|| not_there(host, models, name.unwrap_or_default()))
+            }
+        }
     }
+}
+
+fn not_there(host: &HostName, models: &[ModelInfo], name: &str) -> Failure {
+    let known: Vec<_> = models.iter().map(|model| model.name.as_str()).collect();
+    Failure::NotThere { host: host.to_string(), name: name.to_owned(), known: known.join(", ") }
 }
 
 /// The model of a name or a path, with all its parts.
@@ -232,8 +256,16 @@ mod tests {
     #[test]
     fn an_unknown_model_is_answered_with_those_that_there_are() {
         let nowhere = Paths::under(Path::new("/nowhere"));
-        let message = model(Some("sdxl"), &nowhere).expect_err("no such model").to_string();
+        let here = Offered::Here(&nowhere);
+        let message = here.model(Some("sdxl")).expect_err("no such model").to_string();
         assert!(message.contains("sdxl") && message.contains("nano"), "{message}");
-        assert_eq!(model(None, &nowhere).expect("there is a default").name.as_str(), "nano");
+        let nano = here.model(None).expect("there is a default");
+        assert_eq!(nano.name.as_str(), "nano");
+
+        let (host, models) = ("ann@server".parse().expect("a name"), [nano]);
+        let there = Offered::There(&host, &models);
+        let message = there.model(Some("sdxl")).expect_err("no such model").to_string();
+        assert!(["sdxl", "nano", "ann@server"].iter().all(|part| message.contains(part)), "{message}");
+        assert_eq!(there.model(None).expect("there is a default").name.as_str(), "nano");
     }
 }

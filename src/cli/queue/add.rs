@@ -1,8 +1,10 @@
 //! `flux-tui queue add`: a job that nobody waits for.
 
-use super::change;
+use super::{change, list};
+use crate::cli::block_on;
 use crate::cli::failure::Failure;
-use crate::cli::generate::request::{self, Asked};
+use crate::cli::generate::request::{self, Asked, Offered};
+use crate::client::{Asking, Endpoint};
 use crate::paths::Paths;
 use crate::wire::message::Request;
 
@@ -16,7 +18,16 @@ pub(in crate::cli) struct Args {
     json: bool,
 }
 
-pub(super) fn run(args: Args) -> Result<(), Failure> {
-    let job = request::job(args.asked, &Paths::from_env()?)?;
-    change::ask(Request::Submit(job), "added", args.json)
+pub(super) fn run(at: &Endpoint, paths: &Paths, args: Args) -> Result<(), Failure> {
+    let Some(host) = at.host() else {
+        let job = request::job(args.asked, paths, Offered::Here(paths))?;
+        return change::ask(at, Request::Submit(job), "added", args.json);
+    };
+    let job = block_on(async {
+        let (client, _) = at.connect_or_start(Asking::Here).await?;
+        let models = list::snapshot(&client).await?.models;
+        let job = request::job(args.asked, paths, Offered::There(host, &models))?;
+        change::call(&client, Request::Submit(job)).await
+    })?;
+    change::tell(job.as_ref(), "added", args.json)
 }

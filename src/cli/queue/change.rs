@@ -4,9 +4,8 @@ use serde::Serialize;
 
 use crate::cli::failure::Failure;
 use crate::cli::{block_on, stdout};
-use crate::client::{Client, ClientError};
+use crate::client::{Asking, Client, ClientError, Endpoint};
 use crate::job::{JobId, JobStatus};
-use crate::paths::Paths;
 use crate::wire::message::{Request, Response};
 use crate::wire::queue::{QueueChange, QueuePlace};
 
@@ -58,44 +57,53 @@ struct Changed<'a> {
     job: Option<&'a JobStatus>,
 }
 
-pub(super) fn shift(Move { job, to }: &Move) -> Result<(), Failure> {
+pub(super) fn shift(at: &Endpoint, Move { job, to }: &Move) -> Result<(), Failure> {
     let change = QueueChange::Move { job: JobId(job.id), to: *to };
-    ask(Request::Queue(change), &format!("job {} moved", job.id), job.told.json)
+    ask(at, Request::Queue(change), &format!("job {} moved", job.id), job.told.json)
 }
 
-pub(super) fn pause(told: &Told, paused: bool) -> Result<(), Failure> {
+pub(super) fn pause(at: &Endpoint, told: &Told, paused: bool) -> Result<(), Failure> {
     let (change, said) = match paused {
         true => (QueueChange::Pause, "paused: nothing more is begun"),
         false => (QueueChange::Resume, "the queue goes on"),
     };
-    ask(Request::Queue(change), said, told.json)
+    ask(at, Request::Queue(change), said, told.json)
 }
 
-pub(super) fn cancel(Job { id, told }: &Job) -> Result<(), Failure> {
-    ask(Request::Cancel(JobId(*id)), &format!("job {id} cancelled"), told.json)
+pub(super) fn cancel(at: &Endpoint, Job { id, told }: &Job) -> Result<(), Failure> {
+    ask(at, Request::Cancel(JobId(*id)), &format!("job {id} cancelled"), told.json)
 }
 
-pub(super) fn retry(Job { id, told }: &Job) -> Result<(), Failure> {
-    ask(Request::Queue(QueueChange::Retry(JobId(*id))), "queued again", told.json)
+pub(super) fn retry(at: &Endpoint, Job { id, told }: &Job) -> Result<(), Failure> {
+    ask(at, Request::Queue(QueueChange::Retry(JobId(*id))), "queued again", told.json)
 }
 
-pub(super) fn duplicate(Job { id, told }: &Job) -> Result<(), Failure> {
-    ask(Request::Queue(QueueChange::Duplicate(JobId(*id))), "added", told.json)
+pub(super) fn duplicate(at: &Endpoint, Job { id, told }: &Job) -> Result<(), Failure> {
+    ask(at, Request::Queue(QueueChange::Duplicate(JobId(*id))), "added", told.json)
 }
 
 /// Asks the worker, starting one if none runs, and tells what came of it.
-pub(super) fn ask(request: Request, said: &str, json: bool) -> Result<(), Failure> {
-    let paths = Paths::from_env()?;
+pub(super) fn ask(at: &Endpoint, request: Request, said: &str, json: bool) -> Result<(), Failure> {
     let job = block_on(async {
-        let (client, _) = Client::connect_or_start(&paths).await?;
-        match client.call(request).await? {
-            Response::Accepted(status) => Ok(Some(*status)),
-            Response::Changed | Response::Cancelled => Ok(None),
-            _ => Err(ClientError::Unexpected.into()),
-        }
+        let (client, _) = at.connect_or_start(Asking::Here).await?;
+        call(&client, request).await
     })?;
-    match &job {
-        _ if json => stdout::json(&Changed { changed: true, job: job.as_ref() }),
+    tell(job.as_ref(), said, json)
+}
+
+/// Asks; the job where the change makes one.
+pub(super) async fn call(client: &Client, request: Request) -> Result<Option<JobStatus>, Failure> {
+    match client.call(request).await? {
+        Response::Accepted(status) => Ok(Some(*status)),
+        Response::Changed | Response::Cancelled => Ok(None),
+        _ => Err(ClientError::Unexpected.into()),
+    }
+}
+
+/// Tells what came of a change.
+pub(super) fn tell(job: Option<&JobStatus>, said: &str, json: bool) -> Result<(), Failure> {
+    match job {
+        _ if json => stdout::json(&Changed { changed: true, job }),
         Some(job) => stdout::line(&format!("job {}: {said}", job.id)),
         None => stdout::line(said),
     }

@@ -4,9 +4,8 @@ use super::{change, list};
 use crate::cli::block_on;
 use crate::cli::failure::Failure;
 use crate::cli::generate::{model_name, request};
-use crate::client::{Client, ClientError};
+use crate::client::{Asking, ClientError, Endpoint};
 use crate::job::{Job, JobError, JobId, LoraChoice, Prompt, Seed, Size};
-use crate::paths::Paths;
 use crate::wire::message::{Refusal, Request};
 use crate::wire::queue::QueueChange;
 
@@ -51,17 +50,17 @@ pub(in crate::cli) struct Args {
     json: bool,
 }
 
-pub(super) fn run(args: Args) -> Result<(), Failure> {
-    let (paths, id) = (Paths::from_env()?, JobId(args.id));
+pub(super) fn run(at: &Endpoint, args: Args) -> Result<(), Failure> {
+    let (id, json) = (JobId(args.id), args.json);
     let job = block_on(async {
-        let (client, _) = Client::connect_or_start(&paths).await?;
+        let (client, _) = at.connect_or_start(Asking::Here).await?;
         let jobs = list::snapshot(&client).await?.jobs;
         let found = jobs.into_iter().find(|status| status.id == id && !status.state.is_over());
-        found.map(|status| status.job).ok_or(ClientError::Refused(Refusal::UnknownJob(id)).into())
+        let job = found.map(|status| status.job).ok_or(ClientError::Refused(Refusal::UnknownJob(id)))?;
+        let change = QueueChange::Edit { job: id, to: Box::new(changed(job, args)?) };
+        change::call(&client, Request::Queue(change)).await
     })?;
-    let json = args.json;
-    let change = QueueChange::Edit { job: id, to: Box::new(changed(job, args)?) };
-    change::ask(Request::Queue(change), "changed", json)
+    change::tell(job.as_ref(), "changed", json)
 }
 
 fn changed(job: Job, args: Args) -> Result<Job, JobError> {

@@ -4,9 +4,8 @@ use serde::Serialize;
 
 use crate::cli::failure::Failure;
 use crate::cli::{block_on, stdout, text};
-use crate::client::{Client, ClientError};
+use crate::client::{Asking, Client, ClientError, Endpoint};
 use crate::job::{JobState, JobStatus};
-use crate::paths::Paths;
 use crate::wire::message::{Request, Response, Snapshot};
 
 /// Columns of a prompt.
@@ -26,10 +25,9 @@ struct Listed<'a> {
     jobs: Option<&'a [JobStatus]>,
 }
 
-pub(super) fn run(args: &Args) -> Result<(), Failure> {
-    let paths = Paths::from_env()?;
+pub(super) fn run(at: &Endpoint, args: &Args) -> Result<(), Failure> {
     let snapshot = block_on(async {
-        match Client::connect(&paths).await {
+        match at.connect(Asking::Here).await {
             Ok((client, _)) => snapshot(&client).await.map(Some),
             Err(ClientError::NoWorker) => Ok(None),
             Err(error) => Err(error.into()),
@@ -46,7 +44,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
 }
 
 /// All that a worker shows.
-pub(super) async fn snapshot(client: &Client) -> Result<Snapshot, Failure> {
+pub(in crate::cli) async fn snapshot(client: &Client) -> Result<Snapshot, Failure> {
     match client.call(Request::Subscribe).await? {
         Response::Snapshot(snapshot) => Ok(*snapshot),
         _ => Err(ClientError::Unexpected.into()),

@@ -8,10 +8,16 @@ mod list;
 use clap::Subcommand;
 
 use super::failure::Failure;
+use super::host;
+use crate::client::{Endpoint, HostName};
+use crate::paths::Paths;
 
 /// The queue: what waits; add, move, edit, pause, cancel and try again.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
+    /// That of another machine's worker, over ssh: server, user@server.
+    #[arg(long, value_name = "HOST", global = true)]
+    host: Option<HostName>,
     #[command(subcommand)]
     command: Command,
 }
@@ -35,15 +41,17 @@ enum Command {
 }
 
 pub(super) fn run(args: Args) -> Result<(), Failure> {
+    let paths = Paths::from_env()?;
+    let at: Endpoint = host::Flag { host: args.host }.endpoint(&paths);
     match args.command {
-        Command::List(args) => list::run(&args),
-        Command::Add(args) => add::run(args),
-        Command::Move(args) => change::shift(&args),
-        Command::Edit(args) => edit::run(args),
-        Command::Pause(told) => change::pause(&told, true),
-        Command::Resume(told) => change::pause(&told, false),
-        Command::Cancel(job) => change::cancel(&job),
-        Command::Retry(job) => change::retry(&job),
-        Command::Duplicate(job) => change::duplicate(&job),
+        Command::List(args) => list::run(&at, &args),
+        Command::Add(args) => add::run(&at, &paths, args),
+        Command::Move(args) => change::shift(&at, &args),
+        Command::Edit(args) => edit::run(&at, args),
+        Command::Pause(told) => change::pause(&at, &told, true),
+        Command::Resume(told) => change::pause(&at, &told, false),
+        Command::Cancel(job) => change::cancel(&at, &job),
+        Command::Retry(job) => change::retry(&at, &job),
+        Command::Duplicate(job) => change::duplicate(&at, &job),
     }
 }

@@ -165,10 +165,15 @@ impl PreviewPane {
         }
     }
 
-    /// The connection is another: what was asked will not be answered, what failed may work.
-    pub fn forget(&mut self) {
+    /// The connection is lost: what was asked will not be answered, what failed may work. The last preview stays.
+    pub fn unanswered(&mut self) {
         self.fetched.asked = None;
         self.failed = None;
+    }
+
+    /// The connection is another, and says what is being drawn.
+    pub fn forget(&mut self) {
+        self.unanswered();
         self.live.clear();
     }
 

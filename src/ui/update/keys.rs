@@ -50,7 +50,12 @@ pub(crate) fn contexts(state: &State) -> Vec<Context> {
         Pane::Queue => Context::Queue,
         Pane::History => Context::History,
     };
-    vec![pane, Context::OutsidePrompt, Context::Everywhere]
+    match state.worker.link {
+        Link::Down { .. } => {
+            vec![Context::Disconnected, pane, Context::OutsidePrompt, Context::Everywhere]
+        }
+        Link::Up | Link::Connecting => vec![pane, Context::OutsidePrompt, Context::Everywhere],
+    }
 }
 
 fn type_character(state: &mut State, key: &KeyEvent) {
@@ -108,6 +113,7 @@ fn act(state: &mut State, action: Action) -> Vec<Effect> {
         Action::DescribeModel => return models::turn(state, Subject::What),
         Action::LocateModel => return models::turn(state, Subject::Where),
         Action::UnfilterModels => state.models.backspace(),
+        Action::Reconnect => return reconnect(state),
         Action::Quit => return vec![Effect::Quit],
         Action::Suspend => {
             // Giving the terminal back drops its pictures.
@@ -144,6 +150,14 @@ fn change_budget(state: &mut State, more: bool) {
     match total {
         Some(total) => state.parameters.change_budget(more, total),
         None => state.notices.warn("there is no card here whose memory could be held to a budget".to_owned()),
+    }
+}
+
+/// Where there is a connection, or one is being made, there is nothing to be done.
+fn reconnect(state: &State) -> Vec<Effect> {
+    match state.worker.link {
+        Link::Down { .. } => vec![Effect::Hurry],
+        Link::Up | Link::Connecting => Vec::new(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Journeys: keys and the worker's words in, effects and state out. Time is made up.
 
+mod connection;
 mod picker;
 
 use std::time::Duration;
@@ -410,21 +411,6 @@ fn a_click_gives_the_keys_and_the_wheel_moves_what_it_is_over() {
     assert_eq!(desk.state.history.chosen(), 2);
     desk.event(mouse(MouseEventKind::Down(MouseButton::Left), areas.prompt.x + 4, areas.prompt.y + 1));
     assert_eq!((desk.state.view.focus, desk.state.prompt.editor.cursor()), (Pane::Prompt, 2));
-}
-
-#[test]
-fn losing_the_worker_counts_down_and_coming_back_asks_anew() {
-    let mut desk = Desk::connected();
-    let retry_at = desk.now + Duration::from_millis(2500);
-    desk.event(Event::News(News::Down { reason: "it ended".into(), retry_at }));
-    assert!(desk.state.deadline().is_some_and(|due| due <= desk.now + Duration::from_millis(500)));
-    desk.later(2500);
-    assert_eq!(desk.state.deadline(), None, "nothing is left to count");
-    let effects = desk.event(Event::News(News::Connected(Box::new(snapshot()))));
-    assert!(
-        effects.iter().any(|effect| matches!(effect, Effect::Ask(Question::Count { .. }))),
-        "{effects:?}"
-    );
 }
 
 #[test]

@@ -24,6 +24,7 @@ pub(super) fn take_news(state: &mut State, news: News) -> Vec<Effect> {
 /// Everything anew, by the worker's word; then what was asked for in the meantime.
 fn connected(state: &mut State, snapshot: Snapshot) -> Vec<Effect> {
     lose(state);
+    state.preview.forget();
     state.worker.link = Link::Up;
     state.notices.connection(None);
     state.worker.engines = snapshot.engines;
@@ -55,7 +56,7 @@ fn connected(state: &mut State, snapshot: Snapshot) -> Vec<Effect> {
 /// Questions that were on their way will not be answered.
 fn lose(state: &mut State) {
     state.prompt.counts.forget();
-    state.preview.forget();
+    state.preview.unanswered();
     state.history.older(None);
 }
 

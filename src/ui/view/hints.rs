@@ -7,7 +7,7 @@ use super::text;
 use crate::ui::action::{Action, Edit, FieldAction, ListMove};
 use crate::ui::keymap::{Context, key_name};
 use crate::ui::pane::Pane;
-use crate::ui::state::State;
+use crate::ui::state::{Link, State};
 use crate::ui::theme::Role;
 use crate::ui::update::contexts;
 
@@ -132,6 +132,9 @@ fn actions(state: &State) -> Vec<(Action, &'static str)> {
             (Action::NextPane, "pane"),
         ],
     };
+    if matches!(state.worker.link, Link::Down { .. }) {
+        actions.insert(0, (Action::Reconnect, "connect now"));
+    }
     actions.extend([(Action::Help, "help"), (Action::Quit, "leave")]);
     if state.view.focus == Pane::Prompt {
         actions.push((Action::Edit(Edit::Newline), "new line"));

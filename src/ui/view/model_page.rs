@@ -13,10 +13,11 @@ const LABELS: usize = 12;
 type Line = (String, Role);
 
 /// The title of the picker while a page is open.
-pub(super) fn title(page: &Page) -> String {
+pub(super) fn title(state: &State, page: &Page) -> String {
+    let place = state.worker.host.as_ref().map_or_else(String::new, |host| format!(" on {host}"));
     match page.subject {
         Subject::What => format!("{}: what it is", page.model),
-        Subject::Where => format!("{}: where it is", page.model),
+        Subject::Where => format!("{}: where it is{place}", page.model),
     }
 }
 

@@ -115,7 +115,7 @@ pub(super) fn draw(state: &State, buffer: &mut Buffer) {
 }
 
 fn draw_page(state: &State, page: &Page, area: Rect, buffer: &mut Buffer) {
-    frame::draw(state, area, None, &model_page::title(page), buffer);
+    frame::draw(state, area, None, &model_page::title(state, page), buffer);
     frame::highlight(state, area, buffer);
     let inside = padded(area);
     let lines = model_page::lines(state, page, inside.width);

@@ -56,7 +56,7 @@ fn caption(state: &State, subject: Subject) -> String {
                 glyphs.times,
                 recipe.size.height(),
                 recipe.steps,
-                picture.path.display()
+                state.marked(&picture.path.to_string_lossy())
             )
         }
         Subject::Preview { job, index, step } => {

@@ -28,7 +28,7 @@ pub(super) fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
 }
 
 /// `nano · fp32 from fp8 e4m3 weights · CPU, 2 threads`; for several that hold something, how many
-/// they are and what they have in common: `nano · 2 engines · fp8`.
+/// they are and what they have in common: `nano · 2 engines · fp8`. Before it the machine, when it is another.
 fn engine(state: &State) -> String {
     let engines = engines(state);
     let common = |of: fn(&EngineStatus) -> Option<String>| {
@@ -38,11 +38,12 @@ fn engine(state: &State) -> String {
     let model = common(|engine| engine.loaded.as_ref().map(ToString::to_string));
     let model = if engines.len() > 1 { model } else { model.or(Some(state.parameters.model().to_string())) };
     let precision = common(|engine| engine.precision.clone());
+    let host = state.worker.host.clone();
     let parts = match engines[..] {
-        [] => [model, None, None],
-        [engine] => [model, precision, Some(engine.about.clone())],
+        [] => [host, model, None, None],
+        [engine] => [host, model, precision, Some(engine.about.clone())],
         // The number first: a narrow window cuts the end.
-        _ => [model, Some(format!("{} engines", engines.len())), precision],
+        _ => [host, model, Some(format!("{} engines", engines.len())), precision],
     };
     let parts: Vec<String> = parts.into_iter().flatten().filter(|part| !part.is_empty()).collect();
     parts.join(&format!(" {} ", state.look.glyphs.dot))
@@ -59,13 +60,22 @@ fn engines(state: &State) -> Vec<&EngineStatus> {
 /// Whether something goes on, how it is to be coloured, and what it is.
 fn doing(state: &State) -> (bool, Role, String) {
     match &state.worker.link {
-        Link::Connecting if state.worker.unsent.is_empty() => {
-            return (true, Role::Warning, "starting the worker".to_owned());
+        Link::Connecting => {
+            let host = &state.worker.host;
+            let what = host
+                .as_ref()
+                .map_or("starting the worker".to_owned(), |host| format!("connecting to {host}"));
+            let then = if state.worker.unsent.is_empty() { "" } else { "; then it draws" };
+            return (true, Role::Warning, what + then);
         }
-        Link::Connecting => return (true, Role::Warning, "starting the worker; then it draws".to_owned()),
         Link::Down { retry_at, .. } => {
             let seconds = retry_at.saturating_duration_since(state.now).as_secs_f64().ceil();
-            return (false, Role::Error, format!("no worker; next try in {seconds:.0} s"));
+            let lost = state
+                .worker
+                .host
+                .as_ref()
+                .map_or("no worker".to_owned(), |host| format!("no line to {host}"));
+            return (false, Role::Error, format!("{lost}; next try in {seconds:.0} s"));
         }
         Link::Up => {}
     }

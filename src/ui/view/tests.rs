@@ -210,6 +210,17 @@ fn a_worker_that_is_lost() {
 }
 
 #[test]
+fn a_worker_on_another_machine_whose_line_broke() {
+    each_size("far", false, |state, window| {
+        state.worker.host = Some("ann@server".into());
+        busy(state, window);
+        let retry_at = state.now + Duration::from_millis(4200);
+        let reason = "the line to ann@server broke: client_loop: send disconnect: Broken pipe".into();
+        take(state, Event::News(News::Down { reason, retry_at }));
+    });
+}
+
+#[test]
 fn a_gpu_and_the_upright_window() {
     let mut state = fresh(false);
     busy(&mut state, window(64, 40));

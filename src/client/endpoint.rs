@@ -1,0 +1,48 @@
+//! Where a worker is: on this machine, or on another.
+
+use super::line::HostName;
+use super::remote::{Asking, Remote};
+use super::{Client, ClientError, Events};
+use crate::paths::Paths;
+
+/// Where a worker is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Endpoint {
+    /// On this machine, with its things in these directories.
+    Here(Paths),
+    /// On another, with its things where that machine keeps them.
+    There(Remote),
+}
+
+impl Endpoint {
+    /// Connects to the running worker.
+    ///
+    /// # Errors
+    /// [`ClientError::NoWorker`] when none runs.
+    pub async fn connect(&self, asking: Asking) -> Result<(Client, Events), ClientError> {
+        match self {
+            Self::Here(paths) => Client::connect(paths).await,
+            Self::There(remote) => remote.connect(asking, false).await,
+        }
+    }
+
+    /// Connects to the running worker, or starts one and waits until it answers.
+    ///
+    /// # Errors
+    /// [`ClientError::NotStarted`], [`ClientError::NoLine`].
+    pub async fn connect_or_start(&self, asking: Asking) -> Result<(Client, Events), ClientError> {
+        match self {
+            Self::Here(paths) => Client::connect_or_start(paths).await,
+            Self::There(remote) => remote.connect(asking, true).await,
+        }
+    }
+
+    /// The other machine.
+    #[must_use]
+    pub fn host(&self) -> Option<&HostName> {
+        match self {
+            Self::Here(_) => None,
+            Self::There(remote) => Some(&remote.host),
+        }
+    }
+}
