@@ -85,6 +85,9 @@ pub(super) enum Failure {
     /// A picture of `--like` that does not say how it was drawn.
     #[error("--like {path}: {reason}", path = path.display())]
     NoRecipe { path: PathBuf, reason: String },
+    /// A file that the library does not know.
+    #[error("{path} is no picture of the library; `flux-tui library import` takes pictures in", path = .0.display())]
+    NoPicture(PathBuf),
     /// A file is no model, or not a whole one.
     #[error("{path}: {source}", path = path.display())]
     Weights { path: PathBuf, source: WeightsError },
@@ -164,7 +167,8 @@ impl Failure {
             | Self::Client(ClientError::Refused(
                 Refusal::NoDevice(_) | Refusal::LackingModel(_) | Refusal::Lora(_),
             )) => 2,
-            Self::NoRecipe { .. } => 2,
+            Self::NoRecipe { .. } | Self::NoPicture(_) => 2,
+            Self::Client(ClientError::Refused(Refusal::UnknownPicture(_) | Refusal::Picture(_))) => 2,
             Self::Fetch(FetchError::Address(_) | FetchError::Setting { .. }) | Self::NotFetched(_) => 2,
             Self::NoFiles { .. } | Self::Convert(ConvertError::Narrow(_) | ConvertError::Layer { .. }) => 2,
             Self::Cancelled { .. } | Self::Interrupted | Self::Fetch(FetchError::Cancelled) => 130,

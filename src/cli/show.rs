@@ -103,7 +103,7 @@ fn rows(path: &Path, metadata: &Metadata) -> Vec<(&'static str, String)> {
     rows
 }
 
-fn recipe_rows(recipe: &Recipe) -> Vec<(&'static str, String)> {
+pub(super) fn recipe_rows(recipe: &Recipe) -> Vec<(&'static str, String)> {
     let times = recipe.times;
     let mut rows = vec![
         ("prompt", recipe.prompt.as_str().to_owned()),

@@ -7,14 +7,14 @@ use rusqlite::{OptionalExtension, Row, params, params_from_iter};
 
 use super::{Library, LibraryError};
 use crate::device::{DeviceError, LoadOptions, VramBudget};
-use crate::job::{Job, JobError, JobId, JobState, JobStatus, Prompt, Seed, Size};
+use crate::job::{Job, JobError, JobId, JobState, JobStatus, PictureId, Prompt, Seed, Size, prompt_key};
 use crate::model::ModelName;
 
 /// All that a [`JobStatus`] is made of.
 const COLUMNS: &str = "id, prompt, model, width, height, steps, guidance, seed, first_seed, count, \
                        state, reason, accepted_at, \
                        (SELECT COUNT(*) FROM pictures WHERE job = jobs.id), device, precision, \
-                       vram_budget, t5, loras";
+                       vram_budget, t5, loras, parent";
 
 /// A row that does not hold a job: written by hand, or damaged in a way that SQLite cannot see.
 #[derive(Debug, thiserror::Error)]
@@ -46,8 +46,8 @@ impl Library {
         self.db
             .execute(
                 "INSERT INTO jobs (prompt, model, width, height, steps, guidance, seed, first_seed, count, \
-                 device, precision, vram_budget, t5, loras, state, accepted_at, rank) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, 'queued', ?15, \
+                 device, precision, vram_budget, t5, loras, parent, prompt_key, state, accepted_at, rank) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, 'queued', ?17, \
                  (SELECT COALESCE(MAX(rank), 0) + 1 FROM jobs))",
                 params_from_iter(row.into_iter().chain([now.into()])),
             )
@@ -146,8 +146,8 @@ impl Library {
     }
 }
 
-/// What a job asks for, in the order of the columns from `prompt` to `count`, then from `device` to `loras`.
-pub(super) fn columns_of(job: &Job, first_seed: u64) -> [Value; 14] {
+/// What a job asks for, in the order of the columns from `prompt` to `count`, then from `device` to `prompt_key`.
+pub(super) fn columns_of(job: &Job, first_seed: u64) -> [Value; 16] {
     let seed = match job.seed {
         Seed::Random => None,
         Seed::Fixed(seed) => Some(seed.cast_signed()),
@@ -168,6 +168,8 @@ pub(super) fn columns_of(job: &Job, first_seed: u64) -> [Value; 14] {
         job.load.t5.to_string().into(),
         // Names, numbers and hashes: JSON holds them.
         serde_json::to_string(job.loras()).unwrap_or_default().into(),
+        job.parent.map(|parent| parent.0).into(),
+        prompt_key(job.prompt.as_str()).to_vec().into(),
     ]
 }
 
@@ -200,7 +202,8 @@ fn job(row: &Row<'_>) -> Result<Job, RowError> {
         vram_budget: row.get::<_, Option<i64>>(16)?.map(|bytes| VramBudget(bytes.cast_unsigned())),
         t5: row.get::<_, String>(17)?.parse()?,
     };
-    let job = job.placed(row.get::<_, String>(14)?.parse()?, load);
+    let parent = row.get::<_, Option<i64>>(19)?.map(PictureId);
+    let job = job.placed(row.get::<_, String>(14)?.parse()?, load).iterated_from(parent);
     Ok(job.with_loras(serde_json::from_str(&row.get::<_, String>(18)?)?)?)
 }
 

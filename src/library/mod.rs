@@ -13,13 +13,18 @@
 mod checkpoint;
 mod error;
 mod failures;
+mod find;
 mod folder;
 mod jobs;
 pub mod lock;
+mod marks;
 mod order;
 mod pictures;
 pub mod png;
+#[cfg(test)]
+mod samples;
 mod schema;
+mod search;
 mod usage;
 mod wanted;
 
@@ -32,6 +37,9 @@ use rusqlite::{Connection, ErrorCode};
 pub use checkpoint::{Checkpoint, CheckpointKey};
 pub use error::LibraryError;
 pub use folder::Folder;
+pub use marks::{Changed, NotChanged};
+pub use pictures::PAGE_MAX;
+pub use search::SEEDS_MAX;
 pub use usage::{Glance, Kind, Past};
 
 use crate::paths::Paths;

@@ -5,6 +5,7 @@
 mod changes;
 mod checks;
 mod fetches;
+mod pictures;
 mod removal;
 mod reports;
 

@@ -33,6 +33,7 @@ mod models;
 mod outbox;
 mod painter;
 mod peer;
+mod pictures;
 mod queue;
 mod readings;
 mod recognise;
@@ -59,6 +60,7 @@ pub use files::{
 };
 pub use loras::UnusableLora;
 pub use models::{Catalogued, NoModel, Ready, find, search};
+pub use pictures::{News, answer as library_answer};
 pub use recognise::Recogniser;
 pub use serve::serve;
 pub use standing::weight_bytes;

@@ -12,6 +12,7 @@ mod drawing;
 mod full;
 mod hostile;
 mod library;
+mod marks;
 mod order;
 mod process;
 mod replay;

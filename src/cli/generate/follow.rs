@@ -230,7 +230,7 @@ mod tests {
             loras: Vec::new(),
         };
         let (id, job) = (PictureId(i64::from(index)), JobId(job));
-        Picture { id, job, index, recipe, path: "/p".into(), finished_at: 0 }
+        Picture::drawn((id, job, index), recipe, "/p".into(), 0)
     }
 
     #[test]

@@ -82,6 +82,7 @@ fn take_event(state: &mut State, event: Event) {
             state.preview.finished(picture.job, picture.index, picture.id);
             state.history.finished(*picture);
         }
+        Event::Picture { picture, was_trashed } => state.history.changed(*picture, was_trashed),
         Event::Engine(engine) => {
             let engines = state.worker.engines.iter_mut();
             engines.filter(|known| known.device == engine.device).for_each(|known| *known = engine.clone());
