@@ -2,6 +2,8 @@
 
 mod home;
 
+use std::path::{Path, PathBuf};
+
 use home::Home;
 use serde_json::Value;
 
@@ -108,4 +110,120 @@ fn what_cannot_be_is_refused_by_name() {
         home.run(&["library", "search", &"word ".repeat(33)]).refused_with(&["33 words"]);
         home.run(&["seeds", " "]).refused_with(&["the prompt is empty"]);
     }
+}
+
+/// A PNG of 32×32 white pixels with a text.
+fn foreign(path: &Path, keyword: &str, text: &str) {
+    let mut encoder = png::Encoder::new(std::fs::File::create(path).expect("it can be made"), 32, 32);
+    encoder.set_color(png::ColorType::Grayscale);
+    encoder.add_itxt_chunk(keyword.to_owned(), text.to_owned()).expect("it is text");
+    let mut writer = encoder.write_header().expect("there is room");
+    writer.write_image_data(&[255; 32 * 32]).expect("there is room");
+}
+
+/// Pictures of other programs, a copy of ours, and what is none.
+fn folder(home: &Home, ours: &str) -> PathBuf {
+    let folder = home.path().join("elsewhere");
+    std::fs::create_dir_all(folder.join("deeper")).expect("it can be made");
+    let forge = "a blue hen\nNegative prompt: ugly\nSteps: 8, CFG scale: 1, Distilled CFG Scale: 3, Seed: 77, Model: dev";
+    foreign(&folder.join("forge.png"), "parameters", forge);
+    let comfy = r#"{"1": {"class_type": "KSampler", "inputs": {"seed": 78, "steps": 4, "cfg": 1.0,
+        "positive": ["2", 0], "latent_image": ["3", 0]}},
+        "2": {"class_type": "CLIPTextEncode", "inputs": {"text": "a green hen"}}}"#;
+    foreign(&folder.join("deeper/comfy.PNG"), "prompt", comfy);
+    foreign(&folder.join("workflow.png"), "workflow", "{}");
+    foreign(&folder.join("silent.png"), "Comment", "nothing");
+    std::fs::copy(ours, folder.join("ours.png")).expect("it can be copied");
+    std::fs::write(folder.join("cut.png"), &std::fs::read(ours).expect("it is there")[..100])
+        .expect("written");
+    std::fs::write(folder.join("notes.txt"), "no picture").expect("written");
+    std::os::unix::fs::symlink(&folder, folder.join("circle")).expect("it can be made");
+    folder
+}
+
+fn lengths(report: &Value, lists: &[&str]) -> Vec<usize> {
+    lists.iter().map(|list| report[list].as_array().map_or(usize::MAX, Vec::len)).collect()
+}
+
+#[test]
+fn pictures_of_other_programs_are_taken_in_where_they_are() {
+    let home = Home::new();
+    let ours = draw(&home, "a red fox", &["--seed", "5"]);
+    let folder = folder(&home, &ours);
+    let import = |more: &[&str]| {
+        let folder = folder.to_str().expect("UTF-8");
+        home.run(&[&["library", "import", folder, "--json"][..], more].concat()).json()
+    };
+    let lists = ["taken", "moved", "known", "copies", "skipped"];
+    for worker in [true, false] {
+        if !worker {
+            stop(&home);
+        }
+        let dry = import(&["--dry-run"]);
+        let expected = if worker { [2, 0, 0, 1, 3] } else { [0, 0, 2, 1, 3] };
+        assert_eq!((lengths(&dry, &lists), &dry["others"]), (expected.to_vec(), &Value::from(2)));
+        let done = import(&[]);
+        assert_eq!(lengths(&done, &lists), expected, "{done}");
+        assert_eq!(
+            home.run(&["library", "list", "--json"]).json()["pictures"].as_array().map(Vec::len),
+            Some(3)
+        );
+    }
+    let done = import(&[]);
+    let reason = |file: &str| {
+        let skipped = done["skipped"].as_array().expect("a list");
+        let found = skipped.iter().find(|it| it["path"].as_str().is_some_and(|path| path.ends_with(file)));
+        found.expect(file)["reason"].as_str().expect("text").to_owned()
+    };
+    assert!(reason("workflow.png").contains("workflow of ComfyUI without the prompt"));
+    assert!(reason("silent.png").contains("no parameters") && reason("cut.png").contains("cut short"));
+    let hen = home.run(&["library", "search", "green hen", "--json"]).json();
+    let hen = &hen["pictures"][0];
+    assert_eq!(
+        (&hen["origin"], &hen["recipe"]["seed"], &hen["missing"]),
+        (&"comfyui".into(), &78.into(), &false.into())
+    );
+    assert!(hen["path"].as_str().is_some_and(|path| path.ends_with("elsewhere/deeper/comfy.PNG")));
+    let told = home.run(&["library", "import", folder.to_str().expect("UTF-8")]);
+    assert!(
+        told.done().ends_with("done: 0 taken in, 0 found again, 2 known already, 1 copies, 5 skipped\n"),
+        "{told:?}"
+    );
+    home.run(&["library", "import", "nosuch"]).ended_with(1, &["nosuch could not be read"]);
+}
+
+#[test]
+fn a_studio_sees_what_is_taken_in_and_files_that_moved_are_found_again() {
+    let home = Home::new();
+    let fox = PathBuf::from(draw(&home, "a red fox", &["--seed", "5"]));
+    let hen = PathBuf::from(draw(&home, "a hen", &["--seed", "6"]));
+    home.run(&["library", "rate", "1", "5"]).done();
+    assert_eq!(home.run(&["library", "check"]).done(), "2 pictures, all in order\n");
+    let away = home.path().join("away");
+    std::fs::create_dir(&away).expect("it can be made");
+    std::fs::rename(&fox, away.join("renamed.png")).expect("it is there");
+    std::fs::write(&hen, b"painted over").expect("it can be written");
+    std::fs::copy(away.join("renamed.png"), hen.with_file_name("stray.png")).expect("it can be copied");
+    for worker in [true, false] {
+        if !worker {
+            stop(&home);
+        }
+        let checked = home.run(&["library", "check", "--json"]);
+        checked.ended_with(1, &["3 things of the library not in order", "library repair"]);
+        assert_eq!(lengths(&checked.json(), &["missing", "changed", "unknown", "unhashed"]), [1, 1, 1, 0]);
+        let dry = home.run(&["library", "repair", "--dry-run", "--json"]).json();
+        assert_eq!(lengths(&dry, &["moved", "taken", "completed", "missing", "skipped"]), [1, 0, 0, 0, 1]);
+    }
+    std::fs::remove_file(hen.with_file_name("stray.png")).expect("it is there");
+    let elsewhere = home.run(&["library", "repair", "away", "--json"]).json();
+    assert_eq!(lengths(&elsewhere, &["moved", "taken", "missing", "skipped"]), [1, 0, 0, 1], "{elsewhere}");
+    let shown = home.run(&["library", "show", "1", "--json"]).json();
+    assert_eq!(shown["picture"]["marks"]["rating"], 5);
+    assert!(
+        shown["picture"]["path"].as_str().is_some_and(|path| path.ends_with("away/renamed.png")),
+        "{shown}"
+    );
+    let checked = home.run(&["library", "check"]);
+    checked.ended_with(1, &["1 thing of"]);
+    assert!(checked.stdout.starts_with("changed  picture 2"), "{checked:?}");
 }

@@ -104,7 +104,7 @@ fn the_lists_are_whole() {
     for event in events() {
         match event {
             Event::Job(_) | Event::Progress(_) | Event::Preview(_) | Event::Finished(_) => {}
-            Event::Picture { .. } => {}
+            Event::Picture { .. } | Event::History { .. } => {}
             Event::Stopped { .. } | Event::Moved { .. } | Event::Paused(_) => {}
             Event::Engine(_) | Event::Readings(_) | Event::Ending => {}
             Event::Fetch(_) | Event::Models(_) | Event::Check(_) => {}

@@ -88,6 +88,12 @@ pub(super) enum Failure {
     /// A file that the library does not know.
     #[error("{path} is no picture of the library; `flux-tui library import` takes pictures in", path = .0.display())]
     NoPicture(PathBuf),
+    /// `library check` found something; each was said.
+    #[error(
+        "{} of the library not in order, as said above; `flux-tui library repair` puts right what can be",
+        text::count(*.0, "thing")
+    )]
+    LibraryDisorder(usize),
     /// A file is no model, or not a whole one.
     #[error("{path}: {source}", path = path.display())]
     Weights { path: PathBuf, source: WeightsError },

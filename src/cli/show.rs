@@ -142,14 +142,14 @@ mod tests {
     #[test]
     fn a_picture_of_others_shows_its_parameters() {
         let parameters = Some("a cat\nSteps: 20".to_owned());
-        let metadata = Metadata { width: 64, height: 32, recipe: None, parameters };
+        let metadata = Metadata { width: 64, height: 32, parameters, ..Metadata::default() };
         let text = text::table(&rows(Path::new("/a.png"), &metadata));
         assert_eq!(text, "file        /a.png\nsize        64×32\nparameters  a cat\n            Steps: 20\n");
     }
 
     #[test]
     fn a_picture_without_any_says_so() {
-        let metadata = Metadata { width: 64, height: 32, recipe: None, parameters: None };
+        let metadata = Metadata { width: 64, height: 32, ..Metadata::default() };
         let text = text::table(&rows(Path::new("/a.png"), &metadata));
         assert!(text.ends_with("parameters  none in this file\n"), "{text}");
     }

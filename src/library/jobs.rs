@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use rusqlite::types::Value;
 use rusqlite::{OptionalExtension, Row, params, params_from_iter};
 
-use super::{Library, LibraryError};
+use super::{Library, LibraryError, disorder};
 use crate::device::{DeviceError, LoadOptions, VramBudget};
 use crate::job::{Job, JobError, JobId, JobState, JobStatus, PictureId, Prompt, Seed, Size, prompt_key};
 use crate::model::ModelName;
@@ -43,17 +43,32 @@ impl Library {
     /// Nothing was kept then.
     pub fn accept(&mut self, job: &Job, first_seed: u64, now: i64) -> Result<JobStatus, LibraryError> {
         let row = columns_of(job, first_seed);
-        self.db
-            .execute(
-                "INSERT INTO jobs (prompt, model, width, height, steps, guidance, seed, first_seed, count, \
-                 device, precision, vram_budget, t5, loras, parent, prompt_key, state, accepted_at, rank) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, 'queued', ?17, \
-                 (SELECT COALESCE(MAX(rank), 0) + 1 FROM jobs))",
-                params_from_iter(row.into_iter().chain([now.into()])),
-            )
-            .map_err(self.fault("accepting a job"))?;
+        self.write(
+            "INSERT INTO jobs (prompt, model, width, height, steps, guidance, seed, first_seed, count, device, precision, \
+             vram_budget, t5, loras, parent, prompt_key, state, accepted_at, rank) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, 'queued', ?17, \
+             (SELECT COALESCE(MAX(rank), 0) + 1 FROM jobs))",
+            row.into_iter().chain([now.into()]),
+        )
+        .map_err(self.fault("accepting a job"))?;
         let id = JobId(self.db.last_insert_rowid());
         Ok(JobStatus { id, job: job.clone(), first_seed, state: JobState::Queued, done: 0, accepted_at: now })
+    }
+
+    /// Writes a job's row. A damaged index of prompts keeps none out: it is made anew from them.
+    pub(super) fn write(
+        &mut self,
+        statement: &str,
+        values: impl Iterator<Item = Value> + Clone,
+    ) -> rusqlite::Result<usize> {
+        match self.db.execute(statement, params_from_iter(values.clone())) {
+            Err(error) if disorder::is_of_the_index(&error) => {
+                tracing::warn!(%error, "the index of prompts is damaged; it is made anew");
+                disorder::rebuild_index(&self.db)?;
+                self.db.execute(statement, params_from_iter(values))
+            }
+            written => written,
+        }
     }
 
     /// Moves a job that is not over to another state, and says which state it is in now: a job that

@@ -10,11 +10,14 @@
 //! What a picture has reached before it is finished is kept too, as files ([`Checkpoint`]); they go when it is
 //! finished, or its job is over.
 
+mod adopt;
 mod checkpoint;
+mod disorder;
 mod error;
 mod failures;
 mod find;
 mod folder;
+pub mod foreign;
 mod jobs;
 pub mod lock;
 mod marks;
@@ -34,6 +37,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode};
 
+pub use adopt::RECORDS_MAX;
 pub use checkpoint::{Checkpoint, CheckpointKey};
 pub use error::LibraryError;
 pub use folder::Folder;
@@ -157,7 +161,7 @@ fn fault(path: &Path, doing: &'static str, source: rusqlite::Error) -> LibraryEr
     let path = path.to_owned();
     match source.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => LibraryError::Full { path, needed: 1 << 20 },
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) if !disorder::is_of_the_index(&source) => {
             LibraryError::Damaged { path, reason: source.to_string() }
         }
         _ => LibraryError::Sqlite { path, doing, source },

@@ -266,13 +266,19 @@ fn record(change: &Connection, job: JobId, index: u32) -> rusqlite::Result<i64> 
     let id = change.last_insert_rowid();
     change.execute("DELETE FROM writing WHERE job = ?1 AND idx = ?2", key)?;
     change.execute("UPDATE jobs SET device_failures = 0 WHERE id = ?1 AND device_failures > 0", [job.0])?;
+    end_if_drawn(change, job, PictureId(id))?;
+    Ok(id)
+}
+
+/// Ends a job that has all its pictures, this one being the last.
+pub(super) fn end_if_drawn(change: &Connection, job: JobId, last: PictureId) -> rusqlite::Result<()> {
     change.execute(
         "UPDATE jobs SET state = 'done', ended_at = (SELECT finished_at FROM pictures WHERE id = ?2) \
          WHERE id = ?1 AND count = (SELECT COUNT(*) FROM pictures WHERE job = ?1) \
          AND state IN ('queued', 'running')",
-        params![job.0, id],
+        params![job.0, last.0],
     )?;
-    Ok(id)
+    Ok(())
 }
 
 fn notes(change: &Connection) -> rusqlite::Result<Vec<(JobId, u32, PathBuf)>> {

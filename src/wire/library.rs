@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::job::{Content, Picture, PictureChange, PictureId, PictureQuery, Prompt, TriedSeed};
+use crate::job::{
+    Adoption, Content, Disorder, FileRecord, FoundPicture, Picture, PictureChange, PictureId, PictureQuery,
+    Prompt, Purpose, TriedSeed,
+};
 use crate::usage::Compared;
 
 /// A question about pictures, or a change of them.
@@ -29,6 +32,27 @@ pub enum LibraryRequest {
     },
     /// The seeds that were tried for a prompt.
     Seeds(Prompt),
+    /// Where the files of pictures should be, in the order of their numbers.
+    Files {
+        /// Only pictures of greater numbers.
+        after: Option<PictureId>,
+        /// At most this many; the worker gives at most 1000, and none only when there are no more.
+        limit: u32,
+    },
+    /// Take pictures in.
+    Adopt {
+        /// Files, and what they say of themselves.
+        found: Vec<FoundPicture>,
+        /// What for.
+        purpose: Purpose,
+        /// Change nothing, only say what would become of them.
+        dry: bool,
+    },
+    /// Put rows and the index of prompts in order.
+    PutInOrder {
+        /// Change nothing, only say what is out of order.
+        dry: bool,
+    },
 }
 
 /// What came of a [`LibraryRequest`].
@@ -44,6 +68,12 @@ pub enum LibraryResponse {
     Found(Option<PictureId>),
     /// To `Seeds`, favourites first, then the best rated, then the latest.
     Seeds(Vec<TriedSeed>),
+    /// To `Files`.
+    Files(Vec<FileRecord>),
+    /// To `Adopt`: what became of each, in their order.
+    Adopted(Vec<Adoption>),
+    /// To `PutInOrder`: what was out of order.
+    InOrder(Disorder),
 }
 
 /// All that is known of a picture.

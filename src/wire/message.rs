@@ -269,6 +269,13 @@ pub enum Event {
         /// Whether it was in the trash before.
         was_trashed: bool,
     },
+    /// Many pictures of the library are changed: the newest, and how many there are.
+    History {
+        /// As [`Snapshot::history`].
+        pictures: Vec<Picture>,
+        /// As [`Snapshot::history_total`].
+        total: u64,
+    },
     /// An engine loaded or freed something.
     Engine(EngineStatus),
     /// Memory, load and temperature. May be dropped.

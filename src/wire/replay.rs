@@ -27,6 +27,7 @@ impl Snapshot {
             Event::Picture { picture, was_trashed } => {
                 picture_changed(&mut self.history, &mut self.history_total, *picture, was_trashed);
             }
+            Event::History { pictures, total } => (self.history, self.history_total) = (pictures, total),
             Event::Engine(engine) => {
                 self.engines
                     .iter_mut()
@@ -70,9 +71,13 @@ impl Snapshot {
     }
 }
 
-/// A picture is finished: it is the newest.
+/// A picture is finished: it is the newest. One that is there already was counted before it was told of.
 pub fn finished(history: &mut Vec<Picture>, total: &mut u64, picture: Picture) {
-    history.insert(0, picture);
+    if history.iter().any(|known| known.id == picture.id) {
+        return;
+    }
+    let at = history.partition_point(|known| known.age() > picture.age());
+    history.insert(at, picture);
     shorten_history(history);
     *total += 1;
 }
@@ -135,7 +140,7 @@ pub fn leave(running: &mut Vec<Running>, job: JobId, index: u32) {
 
 /// Keeps what a snapshot may hold of pictures, newest first.
 pub fn shorten_history(pictures: &mut Vec<Picture>) {
-    shorten(pictures, HISTORY_MAX, |picture| picture.text_len());
+    shorten(pictures, HISTORY_MAX, Picture::text_len);
 }
 
 /// Keeps what a snapshot may hold of failed jobs, newest first.

@@ -8,10 +8,11 @@ use std::rc::Rc;
 use super::Shared;
 use super::answer::{Answer, now};
 use super::peer::Peer;
-use crate::job::PictureId;
+use crate::job::{Adoption, PictureChange, PictureId};
 use crate::library::{Changed, Library, LibraryError, NotChanged};
 use crate::wire::library::{LibraryRequest, LibraryResponse, PictureDetails};
 use crate::wire::message::{Refusal, Response};
+use crate::wire::replay::HISTORY_MAX;
 
 /// What has to be told to others.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,6 +21,8 @@ pub enum News {
     None,
     /// One picture is.
     Picture(Box<Changed>),
+    /// Many may be.
+    Many,
 }
 
 /// Answers from the library. `now` is in milliseconds since 1970.
@@ -49,6 +52,20 @@ pub fn answer(
         LibraryRequest::Seeds(prompt) => {
             unchanged(LibraryResponse::Seeds(library.seeds(prompt.as_str()).map_err(failed)?))
         }
+        LibraryRequest::Files { after, limit } => {
+            unchanged(LibraryResponse::Files(library.files(after, limit).map_err(failed)?))
+        }
+        LibraryRequest::Adopt { found, purpose, dry } => {
+            let adoptions = library.adopt(&found, purpose, dry).map_err(failed)?;
+            let is_news = |it: &Adoption| matches!(it, Adoption::Taken(_) | Adoption::Moved { .. });
+            let news = if !dry && adoptions.iter().any(is_news) { News::Many } else { News::None };
+            Ok((LibraryResponse::Adopted(adoptions), news))
+        }
+        LibraryRequest::PutInOrder { dry } => {
+            let disorder = library.put_in_order(dry).map_err(failed)?;
+            let news = if dry || disorder.is_none() { News::None } else { News::Many };
+            Ok((LibraryResponse::InOrder(disorder), news))
+        }
     }
 }
 
@@ -70,22 +87,46 @@ fn failed(error: LibraryError) -> Refusal {
     Refusal::Library(error.to_string())
 }
 
-/// Answers a client, and says in the log who changed what.
+/// Answers a client, and says in the log who changed what. Changes are told in the order in which they are on disk.
 pub(super) async fn carry_out(shared: Rc<Shared>, by: Rc<Peer>, asked: LibraryRequest) -> Answer {
-    let change = match &asked {
-        LibraryRequest::Change(change) => Some(change.clone()),
-        _ => None,
+    let said = in_words(&asked);
+    let _one = match said {
+        Some(_) => Some(shared.changing.lock().await),
+        None => None,
     };
     let now = now();
-    let answered = shared.store.ask(move |library| Ok(answer(library, asked, now))).await.map_err(failed)?;
-    if let Some(change) = change {
+    let answered = shared.store.ask(move |library| {
+        let answered = answer(library, asked, now);
+        let newest = match &answered {
+            Ok((_, News::Many)) => Some((library.history(None, HISTORY_MAX as u32)?, library.pictures()?)),
+            _ => None,
+        };
+        Ok((answered, newest))
+    });
+    let (answered, newest) = answered.await.map_err(failed)?;
+    if let Some(said) = said {
         let refusal = answered.as_ref().err();
-        tracing::info!(picture = change.picture.0, mark = ?change.mark, %by, ?refusal, "a picture's marks");
+        tracing::info!(%by, ?refusal, "{said}");
     }
     let (response, news) = answered?;
-    match news {
-        News::None => {}
-        News::Picture(changed) => shared.hub.picture_changed(*changed),
+    match (news, newest) {
+        (News::Picture(changed), _) => shared.hub.picture_changed(*changed),
+        (_, Some((pictures, total))) => shared.hub.pictures_changed(pictures, total),
+        _ => {}
     }
     Ok(Response::Library(response))
+}
+
+/// What a change is called in the log; `None` of a question.
+fn in_words(asked: &LibraryRequest) -> Option<String> {
+    match asked {
+        LibraryRequest::Change(PictureChange { picture, mark }) => {
+            Some(format!("picture {picture}: {mark:?}"))
+        }
+        LibraryRequest::Adopt { found, purpose, dry: false } => {
+            Some(format!("{purpose:?} of {} pictures", found.len()))
+        }
+        LibraryRequest::PutInOrder { dry: false } => Some("the library is put in order".to_owned()),
+        _ => None,
+    }
 }

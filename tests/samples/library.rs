@@ -14,7 +14,7 @@ fn tags() -> Vec<Tag> {
 }
 
 /// Every question and change.
-pub fn requests() -> Vec<LibraryRequest> {
+pub fn requests(picture: &Picture) -> Vec<LibraryRequest> {
     let rating = Rating::try_from(4).expect("it is one");
     let marks = [
         MarkChange::Rate(rating),
@@ -36,6 +36,13 @@ pub fn requests() -> Vec<LibraryRequest> {
         before: Some(PictureId(9)),
     };
     let prompt = Prompt::new("a fox").expect("it is not empty");
+    let found = FoundPicture {
+        path: "/测试/c.png".into(),
+        content: content(),
+        written_at: -1,
+        recipe: picture.recipe.clone(),
+        origin: Origin::A1111,
+    };
     let mut requests: Vec<_> = marks.into_iter().map(change).collect();
     requests.extend([
         LibraryRequest::Search { query: Box::new(query), limit: 100 },
@@ -43,6 +50,9 @@ pub fn requests() -> Vec<LibraryRequest> {
         LibraryRequest::Details(PictureId(-1)),
         LibraryRequest::Find { path: "/测试/a.png".into(), content: Some(content()) },
         LibraryRequest::Seeds(prompt),
+        LibraryRequest::Files { after: Some(PictureId(i64::MAX)), limit: u32::MAX },
+        LibraryRequest::Adopt { found: vec![found], purpose: Purpose::Repair, dry: true },
+        LibraryRequest::PutInOrder { dry: false },
     ]);
     requests
 }
@@ -61,6 +71,7 @@ pub fn responses(picture: &Picture) -> Vec<LibraryResponse> {
         size: Size::new(16, 2048).expect("it is on the grid"),
         finished_at: -5,
     };
+    let record = FileRecord { picture: PictureId(3), path: "/测试/a.png".into(), content: Some(content()) };
     let foreseen = Foreseen { peak: 1, context: 2, step: 0.5 };
     let usage = Some(Compared { foreseen, peak: Some(u64::MAX), step: None });
     let details = PictureDetails { picture: picture.clone(), content: Some(content()), usage };
@@ -71,5 +82,16 @@ pub fn responses(picture: &Picture) -> Vec<LibraryResponse> {
         LibraryResponse::Found(Some(PictureId(3))),
         LibraryResponse::Found(None),
         LibraryResponse::Seeds(vec![seed]),
+        LibraryResponse::Files(vec![record]),
+        LibraryResponse::Adopted(vec![
+            Adoption::Taken(PictureId(1)),
+            Adoption::Known(PictureId(2)),
+            Adoption::Completed(PictureId(3)),
+            Adoption::Moved { picture: PictureId(4), from: "/测试/b.png".into() },
+            Adoption::Copy(PictureId(5)),
+            Adoption::Foreign,
+            Adoption::Refused("why".into()),
+        ]),
+        LibraryResponse::InOrder(Disorder { jobless: 1, orphans: usize::MAX, index: true }),
     ]
 }

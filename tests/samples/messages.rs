@@ -169,7 +169,7 @@ pub fn requests() -> Vec<Request> {
         Request::Status,
         Request::Stop,
     ];
-    requests.into_iter().chain(library::requests().into_iter().map(Request::Library)).collect()
+    requests.into_iter().chain(library::requests(&picture()).into_iter().map(Request::Library)).collect()
 }
 
 /// Every refusal.
@@ -261,6 +261,7 @@ pub fn events() -> Vec<Event> {
         Event::Preview(preview()),
         Event::Finished(Box::new(picture())),
         Event::Picture { picture: Box::new(picture()), was_trashed: true },
+        Event::History { pictures: vec![picture()], total: u64::MAX },
         Event::Engine(engine()),
         Event::Engine(EngineStatus::idle(Device::Cuda(1), String::new())),
         Event::Stopped { job: JobId(1), index: 2 },

@@ -43,7 +43,8 @@ async fn marks_are_told_to_all_and_are_there_after_a_restart() {
     mark(&other, b, MarkChange::Trash(true)).await;
     heard(&mut other).await;
     assert_eq!((&other.shown.history, other.shown.history_total), (&vec![rated.clone()], 1));
-    let unknown = LibraryRequest::Change(PictureChange { picture: PictureId(9), mark: MarkChange::Trash(true) });
+    let unknown =
+        LibraryRequest::Change(PictureChange { picture: PictureId(9), mark: MarkChange::Trash(true) });
     assert_eq!(watch.refused(Request::Library(unknown)).await, Refusal::UnknownPicture(PictureId(9)));
     drop((watch, other));
     place.stop().await;

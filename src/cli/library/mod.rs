@@ -1,9 +1,14 @@
 //! `flux-tui library`: the pictures that were drawn, found, marked, checked and taken in.
 
 mod access;
+mod check;
+mod import;
 mod list;
 mod mark;
+mod repair;
+mod scan;
 mod show;
+mod take;
 mod which;
 
 use clap::Subcommand;
@@ -13,7 +18,7 @@ pub(super) use list::{stars, time};
 
 use super::failure::Failure;
 
-/// The library: find pictures, rate and tag them.
+/// The library: find pictures, rate and tag them, check and repair it, take others in.
 ///
 /// A PICTURE is its number, or the path of its file or of a copy. What is changed while a worker runs goes through it, so
 /// that every studio shows it.
@@ -35,6 +40,9 @@ enum Command {
     Trash(mark::One),
     /// Take a picture out of the trash.
     Restore(mark::One),
+    Check(check::Args),
+    Repair(repair::Args),
+    Import(import::Args),
 }
 
 pub(super) fn run(args: Args) -> Result<(), Failure> {
@@ -47,5 +55,8 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
         Command::Favourite(args) => mark::favourite(&args),
         Command::Trash(args) => mark::trash(&args, true),
         Command::Restore(args) => mark::trash(&args, false),
+        Command::Check(args) => check::run(&args),
+        Command::Repair(args) => repair::run(&args),
+        Command::Import(args) => import::run(&args),
     }
 }

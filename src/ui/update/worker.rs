@@ -83,6 +83,7 @@ fn take_event(state: &mut State, event: Event) {
             state.history.finished(*picture);
         }
         Event::Picture { picture, was_trashed } => state.history.changed(*picture, was_trashed),
+        Event::History { pictures, total } => state.history.replace(pictures, total),
         Event::Engine(engine) => {
             let engines = state.worker.engines.iter_mut();
             engines.filter(|known| known.device == engine.device).for_each(|known| *known = engine.clone());

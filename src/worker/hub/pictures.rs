@@ -1,7 +1,7 @@
 //! Pictures of the library that are changed, or found to be missing.
 
 use super::Hub;
-use crate::job::PictureId;
+use crate::job::{Picture, PictureId};
 use crate::library::Changed;
 use crate::wire::message::Event;
 use crate::wire::replay;
@@ -14,6 +14,14 @@ impl Hub {
         let state = &mut *state;
         replay::picture_changed(&mut state.history, &mut state.history_total, picture.clone(), was_trashed);
         self.tell(state, Event::Picture { picture: Box::new(picture), was_trashed });
+    }
+
+    /// These are the newest pictures of the library now, and so many there are in all.
+    pub fn pictures_changed(&self, mut pictures: Vec<Picture>, total: u64) {
+        replay::shorten_history(&mut pictures);
+        let mut state = self.state.borrow_mut();
+        (state.history, state.history_total) = (pictures.clone(), total);
+        self.tell(&state, Event::History { pictures, total });
     }
 
     /// A picture's file was not there when it was asked for.
