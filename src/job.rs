@@ -18,7 +18,7 @@ use crate::device::{DeviceChoice, LoadOptions};
 use crate::model::ModelName;
 pub use content::{Content, prompt_key};
 pub use error::JobError;
-pub use found::{Adoption, Disorder, FileRecord, FoundPicture, Purpose};
+pub use found::{Adoption, Disorder, FileRecord, FoundPicture, Purpose, Rebuilt};
 pub use lora::{LORAS_MAX, LoraChoice, LoraHash, STRENGTH_MAX, Tagged, Unapplied, UsedLora, check_loras};
 pub use picture::{
     MarkChange, Marks, Origin, Picture, PictureChange, RATING_MAX, Rating, TAG_BYTES, TAGS_MAX, Tag,

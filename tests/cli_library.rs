@@ -227,3 +227,30 @@ fn a_studio_sees_what_is_taken_in_and_files_that_moved_are_found_again() {
     checked.ended_with(1, &["1 thing of"]);
     assert!(checked.stdout.starts_with("changed  picture 2"), "{checked:?}");
 }
+
+#[test]
+fn a_damaged_library_is_made_anew_and_the_person_is_told() {
+    let home = Home::new();
+    draw(&home, "a red fox", &["--seed", "5"]);
+    home.run(&["library", "rate", "1", "4"]).done();
+    stop(&home);
+    let library = home.path().join(".local/share/flux-tui/library.sqlite3");
+    let whole = std::fs::read(&library).expect("it is there");
+    // The last page alone: what is on the others is read.
+    let mut bad = whole.clone();
+    let end = bad.len();
+    bad[end - 4096..].fill(0xa5);
+    for (file, rating) in [(bad, 4), (b"garbage ".repeat(1000), 0)] {
+        std::fs::write(&library, file).expect("it can be written");
+        let listed = home.run(&["library", "list", "--json"]);
+        listed.ended_with(0, &["the library was damaged", "library.sqlite3.broken-"]);
+        let pictures = listed.json();
+        assert_eq!(ids(&pictures), [1]);
+        assert!(rating == 0 || pictures["pictures"][0]["marks"]["rating"] == rating, "{listed:?}");
+        assert_eq!(home.run(&["library", "list"]).stderr, "", "once is enough");
+    }
+    std::fs::write(&library, "garbage").expect("it can be written");
+    let size = ["generate", "a hen", "--width", "32", "--height", "32", "--steps", "1"];
+    home.run(&size).ended_with(0, &["warning: the library was damaged"]);
+    assert!(home.run(&["worker", "status"]).done().contains("damage"));
+}

@@ -11,8 +11,8 @@ use super::{Content, Origin, PictureId, Recipe};
 pub struct FoundPicture {
     /// Where it is: a whole path.
     pub path: PathBuf,
-    /// What it holds.
-    pub content: Content,
+    /// What it holds; `None` where only its beginning was read.
+    pub content: Option<Content>,
     /// When it was last written, in milliseconds since 1970 (UTC).
     pub written_at: i64,
     /// What it was drawn from, as it says itself.
@@ -83,5 +83,38 @@ impl Disorder {
     #[must_use]
     pub fn is_none(&self) -> bool {
         *self == Self::default()
+    }
+}
+
+/// A library that was damaged and is made anew.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rebuilt {
+    /// What was wrong with it.
+    pub reason: String,
+    /// Where the damaged file is now.
+    pub aside: PathBuf,
+    /// Jobs that were read from it.
+    pub jobs: usize,
+    /// Of those, how many wait to be drawn.
+    pub waiting: usize,
+    /// Pictures that were read from it, with what was said of them.
+    pub pictures: usize,
+    /// Pictures that their files alone still tell of.
+    pub from_files: usize,
+    /// Rows that belonged to nothing that could be read.
+    pub lost: usize,
+}
+
+impl std::fmt::Display for Rebuilt {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { reason, aside, jobs, waiting, pictures, from_files, lost } = self;
+        let jobs = jobs - jobs.min(waiting);
+        write!(
+            f,
+            "the library was damaged ({reason}) and is made anew: {pictures} pictures, {waiting} waiting jobs and \
+             {jobs} others were read from it, {from_files} more pictures from their files; {lost} rows were lost. The \
+             damaged one is kept as {}",
+            aside.display()
+        )
     }
 }

@@ -81,12 +81,12 @@ impl Adopter<'_> {
             return Ok(Adoption::Refused("its path is not UTF-8: rename it".to_owned()));
         };
         if let Some(known) = self.at(&path)? {
-            return self.known(known, &found.content);
+            return self.known(known, found.content);
         }
         if self.is_being_written(&path)? {
             return Ok(Adoption::Refused("it is just being drawn".to_owned()));
         }
-        let same = match self.same_content(&found.content)? {
+        let same = match found.content.map_or(Ok(None), |content| self.same_content(&content))? {
             None if found.origin == Origin::FluxTui => self.same_drawing(&found.recipe)?,
             same => same,
         };
@@ -94,7 +94,7 @@ impl Adopter<'_> {
             let from = self.path(id)?;
             return match from.is_file() {
                 true => Ok(Adoption::Copy(id)),
-                false => self.moved(id, from, &path, &found.content),
+                false => self.moved(id, from, &path, found.content),
             };
         }
         if self.purpose == Purpose::Find {
@@ -119,8 +119,9 @@ impl Adopter<'_> {
     fn known(
         &self,
         (id, hash): (PictureId, Option<[u8; 32]>),
-        content: &Content,
+        content: Option<Content>,
     ) -> rusqlite::Result<Adoption> {
+        let Some(content) = content else { return Ok(Adoption::Known(id)) };
         let complete = match hash {
             None => true,
             Some(hash) => hash != content.sha256 && self.purpose == Purpose::Repair,
@@ -184,15 +185,23 @@ impl Adopter<'_> {
         Ok(self.folder.path(Path::new(&path)))
     }
 
-    fn moved(&self, id: PictureId, from: PathBuf, to: &str, content: &Content) -> rusqlite::Result<Adoption> {
+    fn moved(
+        &self,
+        id: PictureId,
+        from: PathBuf,
+        to: &str,
+        content: Option<Content>,
+    ) -> rusqlite::Result<Adoption> {
         let set = "UPDATE pictures SET path = ?2, bytes = ?3, sha256 = ?4 WHERE id = ?1";
-        self.change.execute(set, params![id.0, to, content.bytes.cast_signed(), content.sha256])?;
+        let (bytes, sha256) = columns(content);
+        self.change.execute(set, params![id.0, to, bytes, sha256])?;
         Ok(Adoption::Moved { picture: id, from })
     }
 
     fn take(&self, found: &FoundPicture, path: &str) -> rusqlite::Result<PictureId> {
         let FoundPicture { content, written_at, recipe, origin, .. } = found;
         let (job, index) = self.place(found, path)?;
+        let (bytes, sha256) = columns(*content);
         let Times { load, encode, denoise, decode } = recipe.times;
         // Numbers, names and hashes: JSON holds them.
         let cuts = serde_json::to_string(&recipe.cuts).unwrap_or_default();
@@ -213,8 +222,8 @@ impl Adopter<'_> {
                 path,
                 written_at,
                 loras,
-                content.bytes.cast_signed(),
-                content.sha256,
+                bytes,
+                sha256,
                 origin.name(),
             ],
         )?;
@@ -253,6 +262,10 @@ impl Adopter<'_> {
             params![job.0, index, prompt.as_str(), model.as_str(), size.width(), size.height(), steps];
         self.change.query_row(fits, values, |row| row.get(0)).optional()
     }
+}
+
+fn columns(content: Option<Content>) -> (Option<i64>, Option<[u8; 32]>) {
+    content.map(|content| (content.bytes.cast_signed(), content.sha256)).unzip()
 }
 
 /// A job for one picture that was drawn already.

@@ -97,7 +97,7 @@ fn restore_job(change: &Connection, folder: &Folder, picture: i64) -> rusqlite::
     let bytes = readable.then(|| std::fs::read(&path).ok()).flatten();
     let Some(bytes) = bytes else { return Ok(false) };
     let Ok((recipe, origin)) = foreign::examine(&bytes) else { return Ok(false) };
-    let content = Content::of(&bytes);
+    let content = Some(Content::of(&bytes));
     insert_job(change, Some(job), &FoundPicture { path, content, written_at, recipe, origin })?;
     Ok(true)
 }

@@ -24,6 +24,7 @@ mod marks;
 mod order;
 mod pictures;
 pub mod png;
+mod rebuild;
 #[cfg(test)]
 mod samples;
 mod schema;
@@ -78,14 +79,11 @@ impl Library {
     /// # Errors
     /// As [`open`](Self::open).
     pub fn open_in(path: &Path, folder: Folder) -> Result<Self, LibraryError> {
-        let failed = |what| {
-            let path = path.to_owned();
-            move |source| LibraryError::File { path, what, source }
-        };
-        if let Some(directory) = path.parent() {
-            fs::create_dir_all(directory).map_err(failed("made"))?;
-        }
-        let lock = lock(path)?;
+        let lock = lock_beside(path)?;
+        Self::open_locked(path, folder, lock)
+    }
+
+    fn open_locked(path: &Path, folder: Folder, lock: File) -> Result<Self, LibraryError> {
         let fault = |doing| move |source| fault(path, doing, source);
         let mut db = Connection::open(path).map_err(fault("opening"))?;
         db.busy_timeout(BUSY).map_err(fault("opening"))?;
@@ -125,8 +123,15 @@ impl Library {
     }
 }
 
-/// Takes the lock beside the database: two workers with different state directories may share it.
-fn lock(path: &Path) -> Result<File, LibraryError> {
+/// Makes the directory of the database, and takes the lock beside it: two workers with different state directories may share it.
+fn lock_beside(path: &Path) -> Result<File, LibraryError> {
+    if let Some(directory) = path.parent() {
+        fs::create_dir_all(directory).map_err(|source| LibraryError::File {
+            path: path.to_owned(),
+            what: "made",
+            source,
+        })?;
+    }
     let lock = path.with_extension("lock");
     lock::take(&lock).map_err(|error| match error {
         TryLockError::WouldBlock => LibraryError::InUse(path.to_owned()),

@@ -251,6 +251,16 @@ pub fn read(bytes: &[u8]) -> Result<Metadata, PngError> {
     Ok(Metadata { width, height, recipe, parameters, comfy, has_workflow: text(WORKFLOW).is_some() })
 }
 
+/// The recipe of a picture of ours, of the beginning of its file: we write it before the pixels. `None` where it is not
+/// there, whatever else may be.
+#[must_use]
+pub fn recipe_of_beginning(bytes: &[u8]) -> Option<Recipe> {
+    let mut decoder = Decoder::new_with_limits(Cursor::new(bytes), Limits { bytes: TEXT_MAX });
+    decoder.set_ignore_iccp_chunk(true);
+    let reader = decoder.read_info().ok()?;
+    find_text(reader.info(), KEYWORD).and_then(|text| parse_recipe(&text).ok())
+}
+
 fn parse_recipe(text: &str) -> Result<Recipe, RecipeError> {
     let malformed = |error: serde_json::Error| RecipeError::Malformed(error.to_string());
     let ChunkVersion { version } = serde_json::from_str(text).map_err(malformed)?;

@@ -72,6 +72,7 @@ impl FakeWorker {
             readings: Some(readings(0)),
             fetches: Vec::new(),
             checks: Vec::new(),
+            rebuilt: None,
         })
     }
 

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::device::Device;
 use crate::gpu::Readings;
-use crate::job::{Job, JobId, Picture, PictureId, Prompt, TokenCount};
+use crate::job::{Job, JobId, Picture, PictureId, Prompt, Rebuilt, TokenCount};
 pub use crate::job::{JobState, JobStatus};
 use crate::model::{ModelInfo, ModelName};
 pub use crate::wire::held::{
@@ -232,6 +232,9 @@ pub struct Snapshot {
     /// Models whose files are being checked and that wait for it, in order, then the results, the latest first.
     #[serde(default)]
     pub checks: Vec<ModelCheck>,
+    /// That the library was damaged, and what has become of it, if this worker found it so.
+    #[serde(default)]
+    pub rebuilt: Option<Rebuilt>,
 }
 
 /// What happened.
@@ -448,6 +451,9 @@ pub struct WorkerStatus {
     /// As [`Snapshot::checks`].
     #[serde(default)]
     pub checks: Vec<ModelCheck>,
+    /// As [`Snapshot::rebuilt`].
+    #[serde(default)]
+    pub rebuilt: Option<Rebuilt>,
 }
 
 /// A picture that is being drawn, and what it is to be.

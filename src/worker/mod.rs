@@ -376,7 +376,12 @@ pub fn run(paths: &Paths, models: Arc<dyn Models>, settings: Settings) -> Result
     if let Err(error) = &served {
         tracing::error!(%error, "the worker ends");
     }
-    if let (Err(WorkerError::DeviceFailed { .. }), Some(program)) = (&served, &successor) {
+    // Another process can go on where this one cannot: with the device, or with a library that it makes anew.
+    let another = matches!(
+        &served,
+        Err(WorkerError::DeviceFailed { .. } | WorkerError::Library(LibraryError::Damaged { .. }))
+    );
+    if let (true, Some(program)) = (another, &successor) {
         daemon::succeed(program);
     }
     served

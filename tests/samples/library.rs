@@ -38,7 +38,7 @@ pub fn requests(picture: &Picture) -> Vec<LibraryRequest> {
     let prompt = Prompt::new("a fox").expect("it is not empty");
     let found = FoundPicture {
         path: "/测试/c.png".into(),
-        content: content(),
+        content: Some(content()),
         written_at: -1,
         recipe: picture.recipe.clone(),
         origin: Origin::A1111,
@@ -94,4 +94,18 @@ pub fn responses(picture: &Picture) -> Vec<LibraryResponse> {
         ]),
         LibraryResponse::InOrder(Disorder { jobless: 1, orphans: usize::MAX, index: true }),
     ]
+}
+
+/// A library that was damaged.
+pub fn rebuilt() -> Rebuilt {
+    let aside = "/测试/library.sqlite3.broken-2026-01-02".into();
+    Rebuilt {
+        reason: "a bad page".into(),
+        aside,
+        jobs: 9,
+        waiting: 2,
+        pictures: 7,
+        from_files: 1,
+        lost: usize::MAX,
+    }
 }

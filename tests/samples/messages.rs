@@ -134,6 +134,7 @@ fn snapshot() -> Snapshot {
         readings: Some(readings()),
         fetches: fetches(),
         checks: checks(),
+        rebuilt: Some(library::rebuilt()),
     }
 }
 
@@ -222,6 +223,7 @@ pub fn responses() -> Vec<Response> {
         readings: None,
         fetches: fetches(),
         checks: checks(),
+        rebuilt: None,
     };
     let responses = vec![
         Response::Welcome(worker()),

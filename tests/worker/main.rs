@@ -7,6 +7,7 @@ mod checkpoints;
 mod converting;
 mod crash;
 mod daemon;
+mod damaged;
 mod devices;
 mod drawing;
 mod full;

@@ -32,6 +32,9 @@ pub(super) async fn draw(paths: &Paths, job: &Job, report: &mut Report) -> Resul
     let Response::Snapshot(snapshot) = line.call(Request::Subscribe).await? else {
         return Err(ClientError::Unexpected.into());
     };
+    if let Some(rebuilt) = &snapshot.rebuilt {
+        bar.suspend(|| text::complain("warning", &rebuilt.to_string()));
+    }
     let before = snapshot.jobs.iter().filter(|status| !status.state.is_over()).count();
     let Response::Accepted(status) = line.call(Request::Submit(job.clone())).await? else {
         return Err(ClientError::Unexpected.into());

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use crate::cli::failure::Failure;
+use crate::cli::text;
 use crate::client::{Client, ClientError};
 use crate::library::{Library, LibraryError};
 use crate::paths::Paths;
@@ -44,8 +45,11 @@ impl Access {
                     _ => Err(ClientError::Unexpected.into()),
                 };
             }
-            match Library::open(&self.paths) {
-                Ok(mut library) => return answer(&mut library, asked),
+            match Library::open_or_rebuild(&self.paths) {
+                Ok((mut library, rebuilt)) => {
+                    rebuilt.iter().for_each(|rebuilt| text::complain("warning", &rebuilt.to_string()));
+                    return answer(&mut library, asked);
+                }
                 // A worker that begins or ends, or another command: it answers soon, or makes room.
                 Err(LibraryError::InUse(_)) if begun.elapsed() < PATIENCE => sleep(TRY_EVERY).await,
                 Err(error) => return Err(error.into()),

@@ -89,5 +89,6 @@ pub(super) fn examine(path: &Path) -> Result<FoundPicture, String> {
     let written_at = fs::metadata(path).and_then(|meta| meta.modified()).ok();
     let written_at = written_at.and_then(|at| at.duration_since(UNIX_EPOCH).ok());
     let written_at = written_at.map_or(0, |since| since.as_millis().min(i64::MAX as u128) as i64);
-    Ok(FoundPicture { path: path.to_owned(), content: Content::of(&bytes), written_at, recipe, origin })
+    let content = Some(Content::of(&bytes));
+    Ok(FoundPicture { path: path.to_owned(), content, written_at, recipe, origin })
 }

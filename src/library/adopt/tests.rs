@@ -10,7 +10,7 @@ use crate::library::samples::{self, Place};
 fn found(path: &Path) -> FoundPicture {
     let bytes = fs::read(path).expect("it is there");
     let (recipe, origin) = foreign::examine(&bytes).expect("it says how it was drawn");
-    FoundPicture { path: path.to_owned(), content: Content::of(&bytes), written_at: 5, recipe, origin }
+    FoundPicture { path: path.to_owned(), content: Some(Content::of(&bytes)), written_at: 5, recipe, origin }
 }
 
 fn adopt(library: &mut Library, path: &Path) -> Adoption {

@@ -84,6 +84,7 @@ fn snapshot() -> Snapshot {
         readings: None,
         fetches: Vec::new(),
         checks: Vec::new(),
+        rebuilt: None,
     }
 }
 

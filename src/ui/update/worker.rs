@@ -34,6 +34,9 @@ fn connected(state: &mut State, snapshot: Snapshot) -> Vec<Effect> {
     state.queue.replace(snapshot.jobs, running);
     state.queue.paused = snapshot.paused;
     state.history.replace(snapshot.history, snapshot.history_total);
+    if let Some(rebuilt) = snapshot.rebuilt {
+        state.notices.warn(rebuilt.to_string());
+    }
     if state.parameters.last_seed.is_none() {
         state.parameters.last_seed = state.history.pictures().first().map(|picture| picture.recipe.seed);
     }
@@ -131,6 +134,10 @@ pub(super) fn take_answer(state: &mut State, answer: Answer) {
             state.prompt.counts.answered(version, counts.ok());
         }
         Answer::Fetched { picture, result } => state.preview.fetched(picture, result),
+        Answer::Marked(Ok(())) => {}
+        Answer::Marked(Err(reason)) => {
+            state.notices.error(format!("the picture stays as it was: {reason}"));
+        }
         Answer::Older(page) => {
             let page = page
                 .map_err(|reason| state.notices.warn(format!("older pictures could not be had: {reason}")));
