@@ -235,6 +235,13 @@ fn a_damaged_library_is_made_anew_and_the_person_is_told() {
     home.run(&["library", "rate", "1", "4"]).done();
     stop(&home);
     let library = home.path().join(".local/share/flux-tui/library.sqlite3");
+    // Its log goes when it is closed, a moment after the worker has said that it ends.
+    let log = library.with_extension("sqlite3-wal");
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while log.exists() {
+        assert!(std::time::Instant::now() < until, "the library is not closed");
+        std::thread::yield_now();
+    }
     let whole = std::fs::read(&library).expect("it is there");
     // The last page alone: what is on the others is read.
     let mut bad = whole.clone();

@@ -63,9 +63,9 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let mut access = Access::new(paths.clone());
     let found = block_on(async { Findings::of(&mut access, &paths, args.fast).await })?;
     if args.json {
-        stdout::json(&found)?
+        stdout::json(&found)?;
     } else {
-        stdout::write(&found.lines())?
+        stdout::write(&found.lines())?;
     }
     match found.problems() {
         0 => Ok(()),

@@ -84,13 +84,13 @@ impl Report {
         let file = |path, picture| File { path, picture: Some(picture) };
         match fate {
             Fate::Adopted(Adoption::Taken(_)) if self.dry_run => {
-                self.taken.push(File { path, picture: None })
+                self.taken.push(File { path, picture: None });
             }
             Fate::Adopted(Adoption::Taken(id)) => self.taken.push(file(path, id)),
             Fate::Adopted(Adoption::Known(id)) => self.known.push(file(path, id)),
             Fate::Adopted(Adoption::Completed(id)) => self.completed.push(file(path, id)),
             Fate::Adopted(Adoption::Moved { picture, from }) => {
-                self.moved.push(Moved { path, from, picture })
+                self.moved.push(Moved { path, from, picture });
             }
             Fate::Adopted(Adoption::Copy(id)) => self.copies.push(file(path, id)),
             // Only what is looked for is left alone.
