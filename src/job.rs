@@ -3,19 +3,28 @@
 //! Every field is validated when it is built and again when it is decoded, so whoever holds a
 //! `Job` holds a drawable one. Nothing here does I/O.
 
+mod content;
 mod error;
+mod found;
 mod lora;
+mod picture;
+mod query;
 mod span;
 
 use std::fmt;
-use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 use crate::device::{DeviceChoice, LoadOptions};
 use crate::model::ModelName;
+pub use content::{Content, prompt_key};
 pub use error::JobError;
+pub use found::{Adoption, Disorder, FileRecord, FoundPicture, Purpose, Rebuilt};
 pub use lora::{LORAS_MAX, LoraChoice, LoraHash, STRENGTH_MAX, Tagged, Unapplied, UsedLora, check_loras};
+pub use picture::{
+    MarkChange, Marks, Origin, Picture, PictureChange, RATING_MAX, Rating, TAG_BYTES, TAGS_MAX, Tag,
+};
+pub use query::{PictureQuery, SEARCH_BYTES, SEARCH_WORDS, SearchText, TriedSeed};
 pub use span::Span;
 
 /// The longest prompt accepted, in bytes. The encoders read a few hundred tokens of it.
@@ -186,6 +195,8 @@ pub struct Job {
     /// From a model that is loaded so.
     pub load: LoadOptions,
     loras: Vec<LoraChoice>,
+    /// The picture that it is iterated from, if it is from one.
+    pub parent: Option<PictureId>,
 }
 
 /// A job as it is decoded, before it is checked.
@@ -204,13 +215,15 @@ struct RawJob {
     load: LoadOptions,
     #[serde(default)]
     loras: Vec<LoraChoice>,
+    #[serde(default)]
+    parent: Option<PictureId>,
 }
 
 impl TryFrom<RawJob> for Job {
     type Error = JobError;
     fn try_from(raw: RawJob) -> Result<Self, JobError> {
         let job = Self::new(raw.prompt, raw.model, raw.size, raw.steps, raw.guidance, raw.seed, raw.count)?;
-        job.placed(raw.device, raw.load).with_loras(raw.loras)
+        job.placed(raw.device, raw.load).iterated_from(raw.parent).with_loras(raw.loras)
     }
 }
 
@@ -233,7 +246,7 @@ impl Job {
         check_count(count)?;
         check_tags(&prompt)?;
         let (device, load, loras) = (DeviceChoice::default(), LoadOptions::default(), Vec::new());
-        Ok(Self { prompt, model, size, steps, guidance, seed, count, device, load, loras })
+        Ok(Self { prompt, model, size, steps, guidance, seed, count, device, load, loras, parent: None })
     }
 
     /// The same with these LoRAs beside those that the prompt's tags name.
@@ -261,6 +274,12 @@ impl Job {
     #[must_use]
     pub fn placed(self, device: DeviceChoice, load: impl Into<LoadOptions>) -> Self {
         Self { device, load: load.into(), ..self }
+    }
+
+    /// The same, iterated from this picture.
+    #[must_use]
+    pub fn iterated_from(self, parent: Option<PictureId>) -> Self {
+        Self { parent, ..self }
     }
 
     /// Evaluations of the transformer, 1 to [`STEPS_MAX`].
@@ -427,23 +446,6 @@ pub struct Times {
     pub denoise: f64,
     /// The VAE.
     pub decode: f64,
-}
-
-/// One finished picture, as the library keeps it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Picture {
-    /// Its number.
-    pub id: PictureId,
-    /// The job it was drawn for.
-    pub job: JobId,
-    /// Which picture of that job, from 0.
-    pub index: u32,
-    /// All that is needed to draw it again.
-    pub recipe: Recipe,
-    /// The PNG.
-    pub path: PathBuf,
-    /// When it was finished, in milliseconds since 1970 (UTC).
-    pub finished_at: i64,
 }
 
 /// All that is needed to draw one picture again, and what drawing it took.

@@ -240,6 +240,7 @@ fn accept_and_end(listener: &UnixListener) {
                 readings: None,
                 fetches: Vec::new(),
                 checks: Vec::new(),
+                rebuilt: None,
             })),
             Request::Submit(job) => {
                 let (id, state) = (JobId(9), JobState::Queued);

@@ -59,6 +59,7 @@ fn the_lists_are_whole() {
             | Request::Fetch(_)
             | Request::Status
             | Request::Queue(_)
+            | Request::Library(_)
             | Request::Stop => {}
             Request::Models | Request::FetchModel(_) | Request::CancelFetch(_) => {}
             Request::ModelDetails(_) | Request::VerifyModel(_) | Request::CancelCheck(_) => {}
@@ -71,6 +72,7 @@ fn the_lists_are_whole() {
             Response::Tokens(_) | Response::History(_) | Response::Png(_) => {}
             Response::Changed | Response::Status(_) | Response::Stopping { .. } => {}
             Response::Models(_) | Response::Fetching(_) | Response::Details(_) => {}
+            Response::Library(_) => {}
             Response::Checking(_) | Response::Removal(_) | Response::Removed { .. } => {}
         }
     }
@@ -92,6 +94,7 @@ fn the_lists_are_whole() {
             | Refusal::NotFailed(_)
             | Refusal::NoJob(_) => {}
             Refusal::UnknownPicture(_)
+            | Refusal::Picture(_)
             | Refusal::Library(_)
             | Refusal::File { .. }
             | Refusal::Tokenizer(_) => {}
@@ -101,6 +104,7 @@ fn the_lists_are_whole() {
     for event in events() {
         match event {
             Event::Job(_) | Event::Progress(_) | Event::Preview(_) | Event::Finished(_) => {}
+            Event::Picture { .. } | Event::History { .. } => {}
             Event::Stopped { .. } | Event::Moved { .. } | Event::Paused(_) => {}
             Event::Engine(_) | Event::Readings(_) | Event::Ending => {}
             Event::Fetch(_) | Event::Models(_) | Event::Check(_) => {}

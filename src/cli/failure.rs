@@ -75,7 +75,7 @@ pub(super) enum Failure {
     LineBroke { id: JobId, done: usize, count: u32, host: String, why: String },
     /// No such picture in another machine's library.
     #[error("the library on {host} has no picture {picture}; give its path or its file's name")]
-    NoPicture { picture: String, host: String },
+    NoFarPicture { picture: String, host: String },
     /// A picture on another machine could not be had for showing or copying.
     #[error("{picture} could not be fetched: {source}; it is kept there")]
     Unreached { picture: String, source: ClientError },
@@ -105,6 +105,15 @@ pub(super) enum Failure {
     /// A picture of `--like` that does not say how it was drawn.
     #[error("--like {path}: {reason}", path = path.display())]
     NoRecipe { path: PathBuf, reason: String },
+    /// A file that the library does not know.
+    #[error("{path} is no picture of the library; `flux-tui library import` takes pictures in", path = .0.display())]
+    NoPicture(PathBuf),
+    /// `library check` found something; each was said.
+    #[error(
+        "{} of the library not in order, as said above; `flux-tui library repair` puts right what can be",
+        text::count(*.0, "thing")
+    )]
+    LibraryDisorder(usize),
     /// A file is no model, or not a whole one.
     #[error("{path}: {source}", path = path.display())]
     Weights { path: PathBuf, source: WeightsError },
@@ -184,7 +193,8 @@ impl Failure {
             | Self::Client(ClientError::Refused(
                 Refusal::NoDevice(_) | Refusal::LackingModel(_) | Refusal::Lora(_),
             )) => 2,
-            Self::NoRecipe { .. } | Self::NotThere { .. } => 2,
+            Self::NoRecipe { .. } | Self::NotThere { .. } | Self::NoPicture(_) => 2,
+            Self::Client(ClientError::Refused(Refusal::UnknownPicture(_) | Refusal::Picture(_))) => 2,
             Self::Fetch(FetchError::Address(_) | FetchError::Setting { .. }) | Self::NotFetched(_) => 2,
             Self::NoFiles { .. } | Self::Convert(ConvertError::Narrow(_) | ConvertError::Layer { .. }) => 2,
             Self::Cancelled { .. } | Self::Interrupted | Self::Fetch(FetchError::Cancelled) => 130,

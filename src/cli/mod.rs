@@ -9,11 +9,13 @@ mod doctor;
 mod failure;
 mod generate;
 mod host;
+mod library;
 mod load;
 mod models;
 mod picture;
 mod plan;
 mod queue;
+mod seeds;
 mod show;
 mod stdout;
 mod studio;
@@ -52,6 +54,8 @@ enum Command {
     Doctor(doctor::Args),
     Models(models::Args),
     Queue(queue::Args),
+    Library(library::Args),
+    Seeds(seeds::Args),
     Worker(worker::Args),
 }
 
@@ -89,6 +93,8 @@ fn carry_out(cli: Cli) -> Result<(), Failure> {
         Some(Command::Doctor(args)) => doctor::run(&args),
         Some(Command::Models(args)) => models::run(&args),
         Some(Command::Queue(args)) => queue::run(args),
+        Some(Command::Library(args)) => library::run(args),
+        Some(Command::Seeds(args)) => seeds::run(&args),
         Some(Command::Worker(args)) => worker::run(&args),
     }
 }

@@ -117,7 +117,7 @@ fn rows(path: &Path, metadata: &Metadata) -> Vec<(&'static str, String)> {
     rows
 }
 
-fn recipe_rows(recipe: &Recipe) -> Vec<(&'static str, String)> {
+pub(super) fn recipe_rows(recipe: &Recipe) -> Vec<(&'static str, String)> {
     let times = recipe.times;
     let mut rows = vec![
         ("prompt", recipe.prompt.as_str().to_owned()),
@@ -158,14 +158,14 @@ mod tests {
     #[test]
     fn a_picture_of_others_shows_its_parameters() {
         let parameters = Some("a cat\nSteps: 20".to_owned());
-        let metadata = Metadata { width: 64, height: 32, recipe: None, parameters };
+        let metadata = Metadata { width: 64, height: 32, parameters, ..Metadata::default() };
         let text = text::table(&rows(Path::new("/a.png"), &metadata));
         assert_eq!(text, "file        /a.png\nsize        64×32\nparameters  a cat\n            Steps: 20\n");
     }
 
     #[test]
     fn a_picture_without_any_says_so() {
-        let metadata = Metadata { width: 64, height: 32, recipe: None, parameters: None };
+        let metadata = Metadata { width: 64, height: 32, ..Metadata::default() };
         let text = text::table(&rows(Path::new("/a.png"), &metadata));
         assert!(text.ends_with("parameters  none in this file\n"), "{text}");
     }

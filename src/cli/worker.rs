@@ -143,6 +143,7 @@ fn rows(status: &WorkerStatus) -> Vec<(&'static str, String)> {
         ("library", text::count(usize::try_from(status.pictures).unwrap_or(usize::MAX), "picture")),
         ("clients", status.clients.to_string()),
     ]);
+    rows.extend(status.rebuilt.iter().map(|rebuilt| ("damage", rebuilt.to_string())));
     if let Some(readings) = &status.readings {
         rows.extend(readings.gpus.iter().map(|gpu| ("gpu", gpu_line(gpu))));
         rows.push(("memory", host_line(&readings.host)));
@@ -294,6 +295,7 @@ mod tests {
             readings: None,
             fetches: Vec::new(),
             checks: Vec::new(),
+            rebuilt: None,
         }
     }
 

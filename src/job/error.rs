@@ -1,7 +1,8 @@
 //! Why a job cannot be: the field, the value, and what would work.
 
 use super::{
-    COUNT_MAX, GUIDANCE_MAX, LORAS_MAX, PROMPT_BYTES, SIZE_MAX, SIZE_MULTIPLE, STEPS_MAX, STRENGTH_MAX,
+    COUNT_MAX, GUIDANCE_MAX, LORAS_MAX, PROMPT_BYTES, RATING_MAX, SEARCH_BYTES, SEARCH_WORDS, SIZE_MAX,
+    SIZE_MULTIPLE, STEPS_MAX, STRENGTH_MAX, TAG_BYTES, TAGS_MAX,
 };
 
 /// Why a value cannot be part of a job: the field, the value, and what would work.
@@ -74,4 +75,26 @@ pub enum JobError {
     /// Not SHA-256 in lower case.
     #[error("{0:?} is not the hash of a LoRA: 64 hexadecimal digits")]
     LoraHash(String),
+    /// Not a whole number from 0 to [`RATING_MAX`].
+    #[error("{0:?} is no rating: it is 0 to {RATING_MAX}, and 0 is none")]
+    Rating(String),
+    /// Not a tag.
+    #[error("{0:?} is no tag: a tag is a word or a few, without commas, at most {TAG_BYTES} bytes")]
+    Tag(String),
+    /// Too many of them.
+    #[error("a picture can have {TAGS_MAX} tags, not {0}")]
+    Tags(usize),
+    /// Too much to search for.
+    #[error(
+        "{words} words in {bytes} bytes are too much to search for: {SEARCH_WORDS} words in {SEARCH_BYTES} bytes"
+    )]
+    Search {
+        /// Its length.
+        bytes: usize,
+        /// Its words.
+        words: usize,
+    },
+    /// Not SHA-256 in hexadecimal.
+    #[error("{0:?} is not the hash of a file: 64 hexadecimal digits")]
+    ContentHash(String),
 }

@@ -30,7 +30,7 @@ pub enum LibraryError {
         needed: u64,
     },
     /// Another worker has the library open.
-    #[error("{} is in use by another worker; end that one first", .0.display())]
+    #[error("{} is in use by another worker, or by a command that changes it; end that one first", .0.display())]
     InUse(PathBuf),
     /// Written by a newer flux-tui.
     #[error(

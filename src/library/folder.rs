@@ -54,6 +54,14 @@ impl Folder {
         (0..).map(named).find(|name| !self.path(name).exists()).unwrap_or_else(|| named(0))
     }
 
+    /// The job and the picture of it that a [`name`](Self::name) says.
+    #[must_use]
+    pub fn job_of(relative: &Path) -> Option<(JobId, u32)> {
+        let mut parts = relative.file_stem()?.to_str()?.split('-').skip(1);
+        let (job, index) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+        (job > 0).then_some((JobId(job), index))
+    }
+
     /// Makes sure, before anything is drawn, that a picture of this size can be kept today.
     ///
     /// # Errors

@@ -5,16 +5,16 @@ use std::collections::BTreeSet;
 use rusqlite::types::Value;
 use rusqlite::{OptionalExtension, Row, params, params_from_iter};
 
-use super::{Library, LibraryError};
+use super::{Library, LibraryError, disorder};
 use crate::device::{DeviceError, LoadOptions, VramBudget};
-use crate::job::{Job, JobError, JobId, JobState, JobStatus, Prompt, Seed, Size};
+use crate::job::{Job, JobError, JobId, JobState, JobStatus, PictureId, Prompt, Seed, Size, prompt_key};
 use crate::model::ModelName;
 
 /// All that a [`JobStatus`] is made of.
 const COLUMNS: &str = "id, prompt, model, width, height, steps, guidance, seed, first_seed, count, \
                        state, reason, accepted_at, \
                        (SELECT COUNT(*) FROM pictures WHERE job = jobs.id), device, precision, \
-                       vram_budget, t5, loras";
+                       vram_budget, t5, loras, parent";
 
 /// A row that does not hold a job: written by hand, or damaged in a way that SQLite cannot see.
 #[derive(Debug, thiserror::Error)]
@@ -43,17 +43,32 @@ impl Library {
     /// Nothing was kept then.
     pub fn accept(&mut self, job: &Job, first_seed: u64, now: i64) -> Result<JobStatus, LibraryError> {
         let row = columns_of(job, first_seed);
-        self.db
-            .execute(
-                "INSERT INTO jobs (prompt, model, width, height, steps, guidance, seed, first_seed, count, \
-                 device, precision, vram_budget, t5, loras, state, accepted_at, rank) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, 'queued', ?15, \
-                 (SELECT COALESCE(MAX(rank), 0) + 1 FROM jobs))",
-                params_from_iter(row.into_iter().chain([now.into()])),
-            )
-            .map_err(self.fault("accepting a job"))?;
+        self.write(
+            "INSERT INTO jobs (prompt, model, width, height, steps, guidance, seed, first_seed, count, device, precision, \
+             vram_budget, t5, loras, parent, prompt_key, state, accepted_at, rank) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, 'queued', ?17, \
+             (SELECT COALESCE(MAX(rank), 0) + 1 FROM jobs))",
+            row.into_iter().chain([now.into()]),
+        )
+        .map_err(self.fault("accepting a job"))?;
         let id = JobId(self.db.last_insert_rowid());
         Ok(JobStatus { id, job: job.clone(), first_seed, state: JobState::Queued, done: 0, accepted_at: now })
+    }
+
+    /// Writes a job's row. A damaged index of prompts keeps none out: it is made anew from them.
+    pub(super) fn write(
+        &mut self,
+        statement: &str,
+        values: impl Iterator<Item = Value> + Clone,
+    ) -> rusqlite::Result<usize> {
+        match self.db.execute(statement, params_from_iter(values.clone())) {
+            Err(error) if disorder::is_of_the_index(&error) => {
+                tracing::warn!(%error, "the index of prompts is damaged; it is made anew");
+                disorder::rebuild_index(&self.db)?;
+                self.db.execute(statement, params_from_iter(values))
+            }
+            written => written,
+        }
     }
 
     /// Moves a job that is not over to another state, and says which state it is in now: a job that
@@ -146,8 +161,8 @@ impl Library {
     }
 }
 
-/// What a job asks for, in the order of the columns from `prompt` to `count`, then from `device` to `loras`.
-pub(super) fn columns_of(job: &Job, first_seed: u64) -> [Value; 14] {
+/// What a job asks for, in the order of the columns from `prompt` to `count`, then from `device` to `prompt_key`.
+pub(super) fn columns_of(job: &Job, first_seed: u64) -> [Value; 16] {
     let seed = match job.seed {
         Seed::Random => None,
         Seed::Fixed(seed) => Some(seed.cast_signed()),
@@ -168,6 +183,8 @@ pub(super) fn columns_of(job: &Job, first_seed: u64) -> [Value; 14] {
         job.load.t5.to_string().into(),
         // Names, numbers and hashes: JSON holds them.
         serde_json::to_string(job.loras()).unwrap_or_default().into(),
+        job.parent.map(|parent| parent.0).into(),
+        prompt_key(job.prompt.as_str()).to_vec().into(),
     ]
 }
 
@@ -200,7 +217,8 @@ fn job(row: &Row<'_>) -> Result<Job, RowError> {
         vram_budget: row.get::<_, Option<i64>>(16)?.map(|bytes| VramBudget(bytes.cast_unsigned())),
         t5: row.get::<_, String>(17)?.parse()?,
     };
-    let job = job.placed(row.get::<_, String>(14)?.parse()?, load);
+    let parent = row.get::<_, Option<i64>>(19)?.map(PictureId);
+    let job = job.placed(row.get::<_, String>(14)?.parse()?, load).iterated_from(parent);
     Ok(job.with_loras(serde_json::from_str(&row.get::<_, String>(18)?)?)?)
 }
 

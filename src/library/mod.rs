@@ -10,16 +10,25 @@
 //! What a picture has reached before it is finished is kept too, as files ([`Checkpoint`]); they go when it is
 //! finished, or its job is over.
 
+mod adopt;
 mod checkpoint;
+mod disorder;
 mod error;
 mod failures;
+mod find;
 mod folder;
+pub mod foreign;
 mod jobs;
 pub mod lock;
+mod marks;
 mod order;
 mod pictures;
 pub mod png;
+mod rebuild;
+#[cfg(test)]
+mod samples;
 mod schema;
+mod search;
 mod usage;
 mod wanted;
 
@@ -29,9 +38,13 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode};
 
+pub use adopt::RECORDS_MAX;
 pub use checkpoint::{Checkpoint, CheckpointKey};
 pub use error::LibraryError;
 pub use folder::Folder;
+pub use marks::{Changed, NotChanged};
+pub use pictures::PAGE_MAX;
+pub use search::SEEDS_MAX;
 pub use usage::{Glance, Kind, Past};
 
 use crate::paths::Paths;
@@ -66,14 +79,11 @@ impl Library {
     /// # Errors
     /// As [`open`](Self::open).
     pub fn open_in(path: &Path, folder: Folder) -> Result<Self, LibraryError> {
-        let failed = |what| {
-            let path = path.to_owned();
-            move |source| LibraryError::File { path, what, source }
-        };
-        if let Some(directory) = path.parent() {
-            fs::create_dir_all(directory).map_err(failed("made"))?;
-        }
-        let lock = lock(path)?;
+        let lock = lock_beside(path)?;
+        Self::open_locked(path, folder, lock)
+    }
+
+    fn open_locked(path: &Path, folder: Folder, lock: File) -> Result<Self, LibraryError> {
         let fault = |doing| move |source| fault(path, doing, source);
         let mut db = Connection::open(path).map_err(fault("opening"))?;
         db.busy_timeout(BUSY).map_err(fault("opening"))?;
@@ -113,8 +123,15 @@ impl Library {
     }
 }
 
-/// Takes the lock beside the database: two workers with different state directories may share it.
-fn lock(path: &Path) -> Result<File, LibraryError> {
+/// Makes the directory of the database, and takes the lock beside it: two workers with different state directories may share it.
+fn lock_beside(path: &Path) -> Result<File, LibraryError> {
+    if let Some(directory) = path.parent() {
+        fs::create_dir_all(directory).map_err(|source| LibraryError::File {
+            path: path.to_owned(),
+            what: "made",
+            source,
+        })?;
+    }
     let lock = path.with_extension("lock");
     lock::take(&lock).map_err(|error| match error {
         TryLockError::WouldBlock => LibraryError::InUse(path.to_owned()),
@@ -149,7 +166,7 @@ fn fault(path: &Path, doing: &'static str, source: rusqlite::Error) -> LibraryEr
     let path = path.to_owned();
     match source.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => LibraryError::Full { path, needed: 1 << 20 },
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) if !disorder::is_of_the_index(&source) => {
             LibraryError::Damaged { path, reason: source.to_string() }
         }
         _ => LibraryError::Sqlite { path, doing, source },

@@ -42,12 +42,12 @@ impl Library {
     pub fn edit(&mut self, id: JobId, job: &Job, first_seed: u64) -> Result<Option<JobStatus>, LibraryError> {
         let row = columns_of(job, first_seed);
         let edited = self
-            .db
-            .execute(
+            .write(
                 "UPDATE jobs SET prompt = ?1, model = ?2, width = ?3, height = ?4, steps = ?5, guidance = ?6, \
                  seed = ?7, first_seed = ?8, count = ?9, device = ?10, precision = ?11, vram_budget = ?12, t5 = ?13, \
-                 loras = ?14 WHERE id = ?15 AND state = 'queued' AND id NOT IN (SELECT job FROM pictures)",
-                rusqlite::params_from_iter(row.into_iter().chain([id.0.into()])),
+                 loras = ?14, parent = ?15, prompt_key = ?16 WHERE id = ?17 AND state = 'queued' \
+                 AND id NOT IN (SELECT job FROM pictures)",
+                row.into_iter().chain([id.0.into()]),
             )
             .map_err(self.fault("changing a job"))?;
         self.checkpoints.clear(|of, _| of == id);

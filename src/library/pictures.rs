@@ -5,11 +5,15 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use jiff::Zoned;
-use rusqlite::{Connection, Row, params};
+use rusqlite::types::Value;
+use rusqlite::{Connection, Row, params, params_from_iter};
 
 use super::jobs::RowError;
 use super::{Library, LibraryError};
-use crate::job::{JobId, JobState, Picture, PictureId, Prompt, Recipe, Size, Times};
+use crate::job::{
+    Content, JobId, JobState, Marks, Origin, Picture, PictureId, PictureQuery, Prompt, Rating, Recipe, Size,
+    Times,
+};
 use crate::model::ModelName;
 
 /// The most pictures of one page.
@@ -19,9 +23,11 @@ const PAGE_PROMPTS: usize = 8 << 20;
 
 const COLUMNS: &str = "pictures.id, job, idx, pictures.seed, pictures.precision, cuts, load, encode, denoise, \
                        decode, path, finished_at, prompt, model, width, height, steps, guidance, \
-                       pictures.loras";
-const MOVED: &str =
-    "job, idx, seed, precision, cuts, load, encode, denoise, decode, path, finished_at, loras";
+                       pictures.loras, rating, favourite, trashed_at, origin, jobs.parent, \
+                       (SELECT json_group_array(tag) FROM \
+                       (SELECT tag FROM tags WHERE picture = pictures.id ORDER BY tag))";
+const MOVED: &str = "job, idx, seed, precision, cuts, load, encode, denoise, decode, path, finished_at, loras, \
+                     bytes, sha256";
 
 /// What [`Library::recover`] found.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -35,7 +41,7 @@ pub struct Recovery {
 }
 
 impl Library {
-    /// Notes that a picture is about to be written, and says where: relative to the folder.
+    /// Notes that a picture is about to be written as a file with this content, and says where: relative to the folder.
     ///
     /// # Errors
     /// Nothing was noted then.
@@ -44,6 +50,7 @@ impl Library {
         job: JobId,
         index: u32,
         recipe: &Recipe,
+        content: Content,
         at: &Zoned,
     ) -> Result<PathBuf, LibraryError> {
         let path = self.folder.name(at, job, index, recipe.seed);
@@ -64,9 +71,12 @@ impl Library {
             path.to_string_lossy(),
             at.timestamp().as_millisecond(),
             loras,
+            content.bytes.cast_signed(),
+            content.sha256,
         ];
         let insert = format!(
-            "INSERT OR REPLACE INTO writing ({MOVED}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"
+            "INSERT OR REPLACE INTO writing ({MOVED}) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)"
         );
         self.db.execute(&insert, row).map_err(self.fault("noting a picture"))?;
         Ok(path)
@@ -141,38 +151,46 @@ impl Library {
         Ok(open)
     }
 
-    /// One picture.
+    /// One picture, in the trash or not.
     ///
     /// # Errors
     /// When the library cannot be read.
     pub fn picture(&self, id: PictureId) -> Result<Option<Picture>, LibraryError> {
-        let before = Some(PictureId(id.0.saturating_add(1)));
-        let newest = self.history(before, 1)?.pop();
-        Ok(newest.filter(|picture| picture.id == id))
+        Ok(self.select("WHERE pictures.id = ?1", [id.0.into()], 1)?.pop())
     }
 
     /// A page of pictures older than `before`, newest first: at most [`PAGE_MAX`], fewer where prompts are very long,
-    /// none only when there are no more.
+    /// none only when there are no more. Those in the trash are passed over.
     ///
     /// # Errors
     /// When the library cannot be read.
     pub fn history(&self, before: Option<PictureId>, limit: u32) -> Result<Vec<Picture>, LibraryError> {
-        let fault = self.fault("reading the history");
+        self.search(&PictureQuery { before, ..PictureQuery::default() }, limit)
+    }
+
+    /// Pictures, as far as a page has room.
+    ///
+    /// # Errors
+    /// When the library cannot be read.
+    pub(super) fn select(
+        &self,
+        which: &str,
+        values: impl IntoIterator<Item = Value>,
+        limit: u32,
+    ) -> Result<Vec<Picture>, LibraryError> {
+        let fault = self.fault("reading pictures");
         let mut query = self
             .db
-            .prepare_cached(&format!(
-                "SELECT {COLUMNS} FROM pictures JOIN jobs ON jobs.id = job WHERE pictures.id < ?1 \
-                 ORDER BY pictures.id DESC"
-            ))
+            .prepare_cached(&format!("SELECT {COLUMNS} FROM pictures JOIN jobs ON jobs.id = job {which}"))
             .map_err(&fault)?;
         let limit = limit.min(PAGE_MAX) as usize;
-        let mut rows = query.query([before.map_or(i64::MAX, |id| id.0)]).map_err(&fault)?;
+        let mut rows = query.query(params_from_iter(values)).map_err(&fault)?;
         let (mut pictures, mut prompts) = (Vec::new(), 0);
         while pictures.len() < limit {
             let Some(row) = rows.next().map_err(&fault)? else { break };
             match self.read(row) {
                 Ok(picture) => {
-                    prompts += picture.recipe.text_len();
+                    prompts += picture.text_len();
                     if prompts > PAGE_PROMPTS && !pictures.is_empty() {
                         break;
                     }
@@ -186,13 +204,15 @@ impl Library {
         Ok(pictures)
     }
 
-    /// How many pictures there are.
+    /// How many pictures there are, those in the trash aside.
     ///
     /// # Errors
     /// When the library cannot be read.
     pub fn pictures(&self) -> Result<u64, LibraryError> {
         self.db
-            .query_row("SELECT COUNT(*) FROM pictures", [], |row| row.get::<_, i64>(0))
+            .query_row("SELECT COUNT(*) FROM pictures WHERE trashed_at IS NULL", [], |row| {
+                row.get::<_, i64>(0)
+            })
             .map(i64::cast_unsigned)
             .map_err(self.fault("counting pictures"))
     }
@@ -217,14 +237,18 @@ impl Library {
             },
             loras: serde_json::from_str(&row.get::<_, String>(18)?)?,
         };
-        Ok(Picture {
-            id: PictureId(row.get(0)?),
-            job: JobId(row.get(1)?),
-            index: row.get(2)?,
-            recipe,
-            path: self.folder.path(Path::new(&row.get::<_, String>(10)?)),
-            finished_at: row.get(11)?,
-        })
+        let key = (PictureId(row.get(0)?), JobId(row.get(1)?), row.get(2)?);
+        let path = self.folder.path(Path::new(&row.get::<_, String>(10)?));
+        let marks = Marks {
+            rating: Rating::try_from(row.get::<_, u8>(19)?)?,
+            favourite: row.get(20)?,
+            tags: serde_json::from_str(&row.get::<_, String>(24)?)?,
+            trashed_at: row.get(21)?,
+        };
+        let missing = !path.is_file();
+        let parent = row.get::<_, Option<i64>>(23)?.map(PictureId);
+        let origin = Origin::of_name(&row.get::<_, String>(22)?);
+        Ok(Picture { marks, parent, origin, missing, ..Picture::drawn(key, recipe, path, row.get(11)?) })
     }
 }
 
@@ -242,13 +266,19 @@ fn record(change: &Connection, job: JobId, index: u32) -> rusqlite::Result<i64> 
     let id = change.last_insert_rowid();
     change.execute("DELETE FROM writing WHERE job = ?1 AND idx = ?2", key)?;
     change.execute("UPDATE jobs SET device_failures = 0 WHERE id = ?1 AND device_failures > 0", [job.0])?;
+    end_if_drawn(change, job, PictureId(id))?;
+    Ok(id)
+}
+
+/// Ends a job that has all its pictures, this one being the last.
+pub(super) fn end_if_drawn(change: &Connection, job: JobId, last: PictureId) -> rusqlite::Result<()> {
     change.execute(
         "UPDATE jobs SET state = 'done', ended_at = (SELECT finished_at FROM pictures WHERE id = ?2) \
          WHERE id = ?1 AND count = (SELECT COUNT(*) FROM pictures WHERE job = ?1) \
          AND state IN ('queued', 'running')",
-        params![job.0, id],
+        params![job.0, last.0],
     )?;
-    Ok(id)
+    Ok(())
 }
 
 fn notes(change: &Connection) -> rusqlite::Result<Vec<(JobId, u32, PathBuf)>> {

@@ -19,6 +19,9 @@ pub const KEYWORD: &str = "flux-tui";
 pub const VERSION: u32 = 1;
 /// The keyword of the chunk that other tools read.
 const PARAMETERS: &str = "parameters";
+/// The keywords of ComfyUI's chunks.
+const COMFY: &str = "prompt";
+const WORKFLOW: &str = "workflow";
 /// The largest width or height that is read.
 pub const SIDE_MAX: u32 = 16_384;
 /// What the text chunks of one file may take while they are read. Our longest prompt is one MiB; it
@@ -91,7 +94,7 @@ pub enum RecipeError {
 }
 
 /// What a PNG says about itself.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Metadata {
     /// Pixels across.
     pub width: u32,
@@ -101,6 +104,10 @@ pub struct Metadata {
     pub recipe: Option<Result<Recipe, RecipeError>>,
     /// The text that A1111-style tools write, ours included.
     pub parameters: Option<String>,
+    /// The graph that ComfyUI ran: JSON.
+    pub comfy: Option<String>,
+    /// Whether there is a workflow of ComfyUI.
+    pub has_workflow: bool,
 }
 
 /// What our chunk holds.
@@ -160,8 +167,8 @@ fn chunk_json(recipe: &Recipe) -> String {
         .expect("a recipe has no map whose keys are not strings, the only thing that JSON refuses")
 }
 
-/// Rounded, because JSON carries six decimals exactly and all sixteen only nearly.
-fn to_microseconds(times: Times) -> Times {
+/// Rounded to what a chunk holds: JSON carries six decimals exactly and all sixteen only nearly.
+pub(super) fn to_microseconds(times: Times) -> Times {
     let round = |seconds: f64| (seconds * 1e6).round() / 1e6;
     Times {
         load: round(times.load),
@@ -238,8 +245,20 @@ pub fn read(bytes: &[u8]) -> Result<Metadata, PngError> {
     let mut reader = decoder.read_info().map_err(fail)?;
     // Some tools write their text after the pixels.
     reader.finish().map_err(fail)?;
-    let recipe = find_text(reader.info(), KEYWORD).map(|text| parse_recipe(&text));
-    Ok(Metadata { width, height, recipe, parameters: find_text(reader.info(), PARAMETERS) })
+    let text = |keyword| find_text(reader.info(), keyword);
+    let recipe = text(KEYWORD).map(|text| parse_recipe(&text));
+    let (parameters, comfy) = (text(PARAMETERS), text(COMFY));
+    Ok(Metadata { width, height, recipe, parameters, comfy, has_workflow: text(WORKFLOW).is_some() })
+}
+
+/// The recipe of a picture of ours, of the beginning of its file: we write it before the pixels. `None` where it is not
+/// there, whatever else may be.
+#[must_use]
+pub fn recipe_of_beginning(bytes: &[u8]) -> Option<Recipe> {
+    let mut decoder = Decoder::new_with_limits(Cursor::new(bytes), Limits { bytes: TEXT_MAX });
+    decoder.set_ignore_iccp_chunk(true);
+    let reader = decoder.read_info().ok()?;
+    find_text(reader.info(), KEYWORD).and_then(|text| parse_recipe(&text).ok())
 }
 
 fn parse_recipe(text: &str) -> Result<Recipe, RecipeError> {

@@ -3,7 +3,9 @@
 //! `PRAGMA user_version` is the number of migrations that a file has had. A migration that was
 //! released is never changed; a new one is added at the end.
 
-use rusqlite::Connection;
+use rusqlite::{Connection, params};
+
+use crate::job::prompt_key;
 
 /// `flux` in ASCII: the file is ours.
 pub(super) const APPLICATION: i32 = 0x666c_7578;
@@ -128,6 +130,46 @@ const MIGRATIONS: &[&str] = &[
     ALTER TABLE pictures ADD COLUMN loras TEXT NOT NULL DEFAULT '[]';
     ALTER TABLE writing ADD COLUMN loras TEXT NOT NULL DEFAULT '[]';
     ",
+    // 9: what a person says of pictures, what they were iterated from, and what finds them again. Of a file its length
+    // and SHA-256 (NULL where it was written before and not looked at since); `pictures.path` may also be absolute, of
+    // one that was imported. `jobs.prompt_key` is what seeds are looked up by (`job::prompt_key`), `prompts` the index of
+    // all three letters in a row of the beginning of each prompt: Chinese has no blanks between words. A picture of 1 MB
+    // of prompt would take it a second, so it ends after 16 Ki characters.
+    "
+    ALTER TABLE jobs ADD COLUMN parent INTEGER;
+    ALTER TABLE jobs ADD COLUMN prompt_key BLOB;
+    CREATE INDEX jobs_prompt_key ON jobs (prompt_key);
+    ALTER TABLE pictures ADD COLUMN bytes INTEGER;
+    ALTER TABLE pictures ADD COLUMN sha256 BLOB;
+    ALTER TABLE pictures ADD COLUMN origin TEXT NOT NULL DEFAULT 'flux-tui';
+    ALTER TABLE pictures ADD COLUMN rating INTEGER NOT NULL DEFAULT 0 CHECK (rating BETWEEN 0 AND 5);
+    ALTER TABLE pictures ADD COLUMN favourite INTEGER NOT NULL DEFAULT 0 CHECK (favourite IN (0, 1));
+    ALTER TABLE pictures ADD COLUMN trashed_at INTEGER;
+    ALTER TABLE writing ADD COLUMN bytes INTEGER;
+    ALTER TABLE writing ADD COLUMN sha256 BLOB;
+    CREATE INDEX pictures_age ON pictures (finished_at, id) WHERE trashed_at IS NULL;
+    CREATE INDEX pictures_sha256 ON pictures (sha256);
+    CREATE INDEX pictures_seed ON pictures (seed);
+    CREATE TABLE tags (
+        picture INTEGER NOT NULL REFERENCES pictures (id) ON DELETE CASCADE,
+        tag TEXT NOT NULL,
+        PRIMARY KEY (picture, tag)
+    ) STRICT;
+    CREATE INDEX tags_tag ON tags (tag, picture);
+    CREATE VIEW searchable AS SELECT id, substr(prompt, 1, 16384) AS prompt FROM jobs;
+    CREATE VIRTUAL TABLE prompts USING fts5 (prompt, content='searchable', content_rowid='id', tokenize='trigram');
+    CREATE TRIGGER prompts_added AFTER INSERT ON jobs BEGIN
+        INSERT INTO prompts (rowid, prompt) VALUES (new.id, substr(new.prompt, 1, 16384));
+    END;
+    CREATE TRIGGER prompts_changed AFTER UPDATE OF prompt ON jobs WHEN old.prompt <> new.prompt BEGIN
+        INSERT INTO prompts (prompts, rowid, prompt) VALUES ('delete', old.id, substr(old.prompt, 1, 16384));
+        INSERT INTO prompts (rowid, prompt) VALUES (new.id, substr(new.prompt, 1, 16384));
+    END;
+    CREATE TRIGGER prompts_removed AFTER DELETE ON jobs BEGIN
+        INSERT INTO prompts (prompts, rowid, prompt) VALUES ('delete', old.id, substr(old.prompt, 1, 16384));
+    END;
+    INSERT INTO prompts (prompts) VALUES ('rebuild');
+    ",
 ];
 
 /// The version that this program writes.
@@ -139,7 +181,23 @@ pub(super) fn migrate(db: &mut Connection, version: i64) -> rusqlite::Result<()>
     for migration in MIGRATIONS.iter().skip(usize::try_from(version).unwrap_or(0)) {
         change.execute_batch(migration)?;
     }
+    fill_prompt_keys(&change)?;
     change.pragma_update(None, "application_id", APPLICATION)?;
     change.pragma_update(None, "user_version", VERSION)?;
     change.commit()
+}
+
+/// Gives jobs that were accepted before there were keys theirs.
+pub(super) fn fill_prompt_keys(change: &Connection) -> rusqlite::Result<()> {
+    let mut lacking = change.prepare("SELECT id, prompt FROM jobs WHERE prompt_key IS NULL")?;
+    let mut fill = change.prepare("UPDATE jobs SET prompt_key = ?2 WHERE id = ?1")?;
+    let mut rows = lacking.query([])?;
+    let mut keys = Vec::new();
+    while let Some(row) = rows.next()? {
+        keys.push((row.get::<_, i64>(0)?, prompt_key(row.get_ref(1)?.as_str()?)));
+    }
+    for (id, key) in keys {
+        fill.execute(params![id, key])?;
+    }
+    Ok(())
 }

@@ -106,6 +106,15 @@ impl Library {
     pub fn past_usage(&self, limit: u32) -> Result<Vec<Past>, LibraryError> {
         past_usage(&self.db, limit).map_err(self.fault(READING))
     }
+
+    /// What one picture took beside what was planned.
+    pub(super) fn past_usage_of(&self, id: PictureId) -> Result<Option<Past>, LibraryError> {
+        let one = |db: &Connection| {
+            let mut query = db.prepare_cached(&format!("{PAST} WHERE picture = ?1"))?;
+            query.query_row([id.0], |row| Ok(past(row).ok())).optional()
+        };
+        Ok(one(&self.db).map_err(self.fault(READING))?.flatten())
+    }
 }
 
 /// What is being done, for messages.
@@ -148,7 +157,11 @@ impl Glance {
         past_usage(&self.0, limit).map_err(|error| self.fault(error))
     }
 
-    fn fault(&self, error: rusqlite::Error) -> LibraryError {
+    pub(super) fn db(&self) -> &Connection {
+        &self.0
+    }
+
+    pub(super) fn fault(&self, error: rusqlite::Error) -> LibraryError {
         fault(Path::new(self.0.path().unwrap_or_default()), READING, error)
     }
 }
@@ -215,16 +228,16 @@ fn nearest(db: &Connection, kind: &Kind, column: &str) -> rusqlite::Result<Optio
 }
 
 fn past_usage(db: &Connection, limit: u32) -> rusqlite::Result<Vec<Past>> {
-    let mut query = db.prepare(
-        "SELECT picture, model, width, height, steps, jobs.precision, vram_budget, t5, foreseen_peak, \
-         foreseen_context, foreseen_step, peak, context, step \
-         FROM usage JOIN pictures ON pictures.id = picture JOIN jobs ON jobs.id = job \
-         ORDER BY picture DESC LIMIT ?1",
-    )?;
+    let mut query = db.prepare(&format!("{PAST} ORDER BY picture DESC LIMIT ?1"))?;
     let rows = query.query_map([limit], |row| Ok(past(row)))?.collect::<rusqlite::Result<Vec<_>>>()?;
     // A row that was written by hand hides no other.
     Ok(rows.into_iter().flatten().collect())
 }
+
+/// All that a [`Past`] is made of.
+const PAST: &str = "SELECT picture, model, width, height, steps, jobs.precision, vram_budget, t5, foreseen_peak, \
+                    foreseen_context, foreseen_step, peak, context, step \
+                    FROM usage JOIN pictures ON pictures.id = picture JOIN jobs ON jobs.id = job";
 
 /// Usage of pictures of a card (?1), a model (?2), a precision (?3) and a place for T5 (?4).
 const OF_A_KIND: &str = "FROM usage JOIN pictures ON pictures.id = picture JOIN jobs ON jobs.id = job \
@@ -254,11 +267,9 @@ fn past(row: &Row<'_>) -> Result<Past, RowError> {
 
 #[cfg(test)]
 mod tests {
-    use jiff::Zoned;
-
     use super::*;
-    use crate::device::{DeviceChoice, PrecisionChoice};
-    use crate::job::{Job, Prompt, Recipe, Seed, Times};
+    use crate::device::PrecisionChoice;
+    use crate::library::samples;
     use crate::paths::Paths;
     use crate::usage::tests::usage;
 
@@ -279,26 +290,9 @@ mod tests {
 
     /// A picture of `model` in the library.
     fn picture(library: &mut Library, model: &str, width: u32) -> PictureId {
-        let prompt = Prompt::new("a lighthouse").expect("it is short");
-        let name = ModelName::new(model);
-        let job = Job::new(prompt.clone(), name.clone(), size(width), 4, 3.5, Seed::Fixed(1), 1)
-            .expect("it is one");
-        let job = job.placed(DeviceChoice::Auto, PrecisionChoice::Fp8);
-        let id = library.accept(&job, 1, 0).expect("there is room").id;
-        let recipe = Recipe {
-            prompt,
-            model: name,
-            size: size(width),
-            steps: 4,
-            guidance: 3.5,
-            seed: 1,
-            precision: "fp8".to_owned(),
-            cuts: Vec::new(),
-            times: Times::default(),
-            loras: Vec::new(),
-        };
-        library.intend(id, 0, &recipe, &Zoned::now()).expect("there is room");
-        library.record(id, 0).expect("it was noted").0.id
+        let mut job = samples::job("a lighthouse");
+        (job.model, job.size) = (ModelName::new(model), size(width));
+        samples::picture(library, &job).id
     }
 
     fn library(root: &Path) -> Library {

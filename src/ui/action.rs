@@ -73,6 +73,10 @@ pub enum Action {
     RestoreAll,
     /// Take only its seed.
     RestoreSeed,
+    /// Say how good the chosen picture is, 0 to 5.
+    Rate(u8),
+    /// Make the chosen picture a favourite, or none any more.
+    Favourite,
 }
 
 /// A change of the prompt, or of the cursor in it.

@@ -2,7 +2,7 @@
 //! that a job asked for before the worker answers is the one that was on the screen.
 
 use super::pane::parameters::{FieldName, ParametersPane};
-use crate::job::{Job, Prompt, Seed, check_tags};
+use crate::job::{Job, PictureId, Prompt, Seed, check_tags};
 
 /// Which seed a job is to have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +21,7 @@ pub struct Draft {
     prompt: String,
     parameters: ParametersPane,
     seed: SeedWish,
+    parent: Option<PictureId>,
 }
 
 /// Why a draft is no job.
@@ -33,10 +34,10 @@ pub struct Wrong {
 }
 
 impl Draft {
-    /// Of what is on the screen.
+    /// Of what is on the screen, iterated from a picture or not.
     #[must_use]
-    pub fn new(prompt: &str, parameters: &ParametersPane, seed: SeedWish) -> Self {
-        Self { prompt: prompt.to_owned(), parameters: parameters.clone(), seed }
+    pub fn new(prompt: &str, parameters: &ParametersPane, seed: SeedWish, parent: Option<PictureId>) -> Self {
+        Self { prompt: prompt.to_owned(), parameters: parameters.clone(), seed, parent }
     }
 
     /// The worker has said which models there are: untouched fields follow them.
@@ -88,7 +89,7 @@ impl Draft {
             seed,
             settings.count,
         )
-        .map(|job| job.placed(settings.device, settings.load))
+        .map(|job| job.placed(settings.device, settings.load).iterated_from(self.parent))
         .map_err(|error| field(FieldName::Steps)(error.to_string()))
     }
 }

@@ -1,8 +1,9 @@
 //! Everything that [`super::update`] can want done. Plain data: tests compare it.
 
 use super::picture::Order;
-use crate::job::{Job, JobId, PictureId};
+use crate::job::{Job, JobId, PictureChange, PictureId};
 use crate::model::ModelName;
+use crate::wire::library::LibraryRequest;
 use crate::wire::message::{CountTokens, HistoryPage, Request};
 use crate::wire::queue::QueueChange;
 
@@ -49,6 +50,8 @@ pub enum Question {
     Fetch(PictureId),
     /// Older pictures.
     Older(HistoryPage),
+    /// Say something of a picture.
+    Mark(PictureChange),
     /// Every model that is known, and what there is of it.
     Models,
     /// Fetch what is missing of a model.
@@ -78,6 +81,7 @@ impl Question {
             Self::Count { model, text, .. } => Request::CountTokens(CountTokens { model, text }),
             Self::Fetch(picture) => Request::Fetch(picture),
             Self::Older(page) => Request::History(page),
+            Self::Mark(change) => Request::Library(LibraryRequest::Change(change)),
             Self::Models => Request::Models,
             Self::FetchModel(model) => Request::FetchModel(model),
             Self::CancelFetch(model) => Request::CancelFetch(model),

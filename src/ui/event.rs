@@ -97,6 +97,8 @@ pub enum Answer {
         /// The file.
         result: Result<Bytes, String>,
     },
+    /// Something was said of a picture; what came of it is told as an event.
+    Marked(Result<(), String>),
     /// Older pictures.
     Older(Result<Vec<Picture>, String>),
     /// Every model that is known, and what there is of it.

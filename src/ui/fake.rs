@@ -72,6 +72,7 @@ impl FakeWorker {
             readings: Some(readings(0)),
             fetches: Vec::new(),
             checks: Vec::new(),
+            rebuilt: None,
         })
     }
 
@@ -364,25 +365,19 @@ pub(crate) fn readings(step: u32) -> Readings {
 
 pub(crate) fn picture(id: i64, status: &JobStatus, index: u32, seed: u64) -> Picture {
     let job = &status.job;
-    Picture {
-        id: PictureId(id),
-        job: status.id,
-        index,
-        recipe: Recipe {
-            prompt: job.prompt.clone(),
-            model: job.model.clone(),
-            size: job.size,
-            steps: job.steps(),
-            guidance: job.guidance(),
-            seed,
-            precision: "fp32 from fp8 e4m3 weights, CPU".into(),
-            cuts: Vec::new(),
-            times: Times { load: 0.0, encode: 0.02, denoise: 0.31, decode: 0.05 },
-            loras: Vec::new(),
-        },
-        path: PathBuf::from(format!("/pictures/{id}.png")),
-        finished_at: 0,
-    }
+    let recipe = Recipe {
+        prompt: job.prompt.clone(),
+        model: job.model.clone(),
+        size: job.size,
+        steps: job.steps(),
+        guidance: job.guidance(),
+        seed,
+        precision: "fp32 from fp8 e4m3 weights, CPU".into(),
+        cuts: Vec::new(),
+        times: Times { load: 0.0, encode: 0.02, denoise: 0.31, decode: 0.05 },
+        loras: Vec::new(),
+    };
+    Picture::drawn((PictureId(id), status.id, index), recipe, PathBuf::from(format!("/pictures/{id}.png")), 0)
 }
 
 pub(crate) fn pixels(width: u32, height: u32, blue: u32) -> image::RgbImage {

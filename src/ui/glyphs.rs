@@ -23,6 +23,10 @@ pub struct Glyphs {
     pub ellipsis: &'static str,
     /// Beside a warning.
     pub warning: &'static str,
+    /// Beside a rating.
+    pub star: &'static str,
+    /// A favourite.
+    pub favourite: &'static str,
     /// A number above.
     pub arrow: &'static str,
     /// Memory: ours, others', free.
@@ -50,6 +54,8 @@ pub const UNICODE: Glyphs = Glyphs {
     times: "×",
     ellipsis: "…",
     warning: "!",
+    star: "★",
+    favourite: "♥",
     arrow: "→",
     bar: ["█", "▒", "·"],
     levels: ["▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"],
@@ -79,6 +85,8 @@ pub const ASCII: Glyphs = Glyphs {
     times: "x",
     ellipsis: "~",
     warning: "!",
+    star: "*",
+    favourite: "+",
     arrow: ">",
     bar: ["#", "+", "."],
     levels: ["_", ".", ":", "-", "=", "+", "*", "#"],
@@ -107,7 +115,8 @@ mod tests {
         for (set, ascii) in [(UNICODE, false), (ASCII, true)] {
             let signs =
                 [set.active, set.idle, set.pointer, set.dot, set.times, set.ellipsis, set.warning, set.arrow];
-            for sign in signs.iter().chain(&set.bar).chain(&set.levels) {
+            let marks = [set.star, set.favourite];
+            for sign in signs.iter().chain(&set.bar).chain(&set.levels).chain(&marks) {
                 assert_eq!(sign.width(), 1, "{sign:?}");
                 assert!(!ascii || sign.is_ascii(), "{sign:?}");
             }

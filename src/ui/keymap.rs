@@ -232,6 +232,13 @@ pub const KEYMAP: &[Binding] = &[
 
     bind(Context::History, &[plain(Enter)], Action::RestoreAll, "restore prompt and parameters"),
     bind(Context::History, &[letter('s')], Action::RestoreSeed, "restore only the seed"),
+    bind(Context::History, &[letter('f')], Action::Favourite, "make it a favourite, or none"),
+    bind(Context::History, &[letter('5')], Action::Rate(5), "rate it 5, the best"),
+    bind(Context::History, &[letter('4')], Action::Rate(4), "rate it 4"),
+    bind(Context::History, &[letter('3')], Action::Rate(3), "rate it 3"),
+    bind(Context::History, &[letter('2')], Action::Rate(2), "rate it 2"),
+    bind(Context::History, &[letter('1')], Action::Rate(1), "rate it 1"),
+    bind(Context::History, &[letter('0')], Action::Rate(0), "take its rating back"),
     bind(Context::History, &[plain(Up), letter('k')], Action::List(ListMove::Up), "newer picture"),
     bind(Context::History, &[plain(Down), letter('j')], Action::List(ListMove::Down), "older picture"),
     bind(Context::History, &[plain(PageUp)], Action::List(ListMove::PageUp), "a page newer"),

@@ -11,6 +11,7 @@ use tokio::sync::{Notify, mpsc};
 use super::effect::Question;
 use super::event::{Answer, Event, News};
 use crate::client::{Client, ClientError, Events};
+use crate::wire::library::LibraryResponse;
 use crate::wire::message::{Request, Response};
 
 /// The waits between tries, the last one for ever.
@@ -177,6 +178,10 @@ fn answer(question: &Question, result: Result<Response, ClientError>) -> Answer 
                 _ => Err(unexpected()),
             }),
         },
+        Question::Mark(_) => Answer::Marked(result.and_then(|response| match response {
+            Response::Library(LibraryResponse::Changed(_)) => Ok(()),
+            _ => Err(unexpected()),
+        })),
         Question::Older(_) => Answer::Older(result.and_then(|response| match response {
             Response::History(pictures) => Ok(pictures),
             _ => Err(unexpected()),

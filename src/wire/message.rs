@@ -10,13 +10,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::device::Device;
 use crate::gpu::Readings;
-use crate::job::{Job, JobId, Picture, PictureId, Prompt, TokenCount};
+use crate::job::{Job, JobId, Picture, PictureId, Prompt, Rebuilt, TokenCount};
 pub use crate::job::{JobState, JobStatus};
 use crate::model::{ModelInfo, ModelName};
 pub use crate::wire::held::{
     CheckProgress, CheckState, FileCheck, FileFacts, GoingFile, MemoryNeed, ModelCheck, ModelDetails,
     PartFacts, PartOrigin, PartPlace, PrecisionBytes, RemovalPlan, Soundness, StayingFile, TransformerSize,
 };
+use crate::wire::library::{LibraryRequest, LibraryResponse};
 pub use crate::wire::models::{
     FetchProgress, FetchState, Gate, Lacks, ModelFetch, ModelState, Standing, ToFetch,
 };
@@ -24,7 +25,7 @@ use crate::wire::queue::QueueChange;
 pub use crate::wire::refusal::Refusal;
 
 /// The version of these messages. Peers of different versions say so and part.
-pub const PROTOCOL: u32 = 7;
+pub const PROTOCOL: u32 = 8;
 
 /// From a client: a request and the number its reply will carry.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -85,6 +86,8 @@ pub enum Request {
     PlanRemoval(ModelName),
     /// Remove what was fetched of a model and nothing else needs.
     RemoveModel(ModelName),
+    /// A question about pictures of the library, or a change of them.
+    Library(LibraryRequest),
     /// Who the worker is and what it is doing.
     Status,
     /// End now; unfinished jobs stay queued for the next worker.
@@ -153,6 +156,8 @@ pub enum Response {
         /// Bytes.
         bytes: u64,
     },
+    /// To `Library`.
+    Library(LibraryResponse),
     /// To `Status`.
     Status(Box<WorkerStatus>),
     /// To `Stop`: how many jobs stay queued.
@@ -227,6 +232,9 @@ pub struct Snapshot {
     /// Models whose files are being checked and that wait for it, in order, then the results, the latest first.
     #[serde(default)]
     pub checks: Vec<ModelCheck>,
+    /// That the library was damaged, and what has become of it, if this worker found it so.
+    #[serde(default)]
+    pub rebuilt: Option<Rebuilt>,
 }
 
 /// What happened.
@@ -257,6 +265,20 @@ pub enum Event {
     },
     /// A picture is in the library.
     Finished(Box<Picture>),
+    /// A picture of the library is changed, or found to be missing.
+    Picture {
+        /// As it is now.
+        picture: Box<Picture>,
+        /// Whether it was in the trash before.
+        was_trashed: bool,
+    },
+    /// Many pictures of the library are changed: the newest, and how many there are.
+    History {
+        /// As [`Snapshot::history`].
+        pictures: Vec<Picture>,
+        /// As [`Snapshot::history_total`].
+        total: u64,
+    },
     /// An engine loaded or freed something.
     Engine(EngineStatus),
     /// Memory, load and temperature. May be dropped.
@@ -429,6 +451,9 @@ pub struct WorkerStatus {
     /// As [`Snapshot::checks`].
     #[serde(default)]
     pub checks: Vec<ModelCheck>,
+    /// As [`Snapshot::rebuilt`].
+    #[serde(default)]
+    pub rebuilt: Option<Rebuilt>,
 }
 
 /// A picture that is being drawn, and what it is to be.

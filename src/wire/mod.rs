@@ -1,10 +1,11 @@
 //! What the studio and the worker say to each other: [`message`], of models [`models`] and their files [`held`],
-//! of the queue [`queue`], what is not carried out [`refusal`]; what it changes: [`replay`], how it is framed: [`frame`], and where: [`socket`], or through
-//! [`bridge`] from another machine.
+//! of the queue [`queue`], of pictures [`library`], what is not carried out [`refusal`]; what it changes: [`replay`], how it
+//! is framed: [`frame`], and where: [`socket`], or through [`bridge`] from another machine.
 
 pub mod bridge;
 pub mod frame;
 pub mod held;
+pub mod library;
 pub mod message;
 pub mod models;
 pub mod queue;

@@ -80,6 +80,9 @@ pub enum Refusal {
     /// No such picture.
     #[error("there is no picture {0} in the library")]
     UnknownPicture(PictureId),
+    /// A picture that stays as it was: why.
+    #[error("{0}")]
+    Picture(String),
     /// The library could not be read or written: nothing was accepted.
     #[error("the library could not be used: {0}")]
     Library(String),

@@ -24,6 +24,10 @@ impl Snapshot {
             Event::Preview(preview) => show(&mut self.running, preview),
             Event::Stopped { job, index } => leave(&mut self.running, job, index),
             Event::Finished(picture) => self.finished(*picture),
+            Event::Picture { picture, was_trashed } => {
+                picture_changed(&mut self.history, &mut self.history_total, *picture, was_trashed);
+            }
+            Event::History { pictures, total } => (self.history, self.history_total) = (pictures, total),
             Event::Engine(engine) => {
                 self.engines
                     .iter_mut()
@@ -63,10 +67,40 @@ impl Snapshot {
 
     fn finished(&mut self, picture: Picture) {
         leave(&mut self.running, picture.job, picture.index);
-        self.history.insert(0, picture);
-        shorten_history(&mut self.history);
-        self.history_total += 1;
+        finished(&mut self.history, &mut self.history_total, picture);
     }
+}
+
+/// A picture is finished: it is the newest. One that is there already was counted before it was told of.
+pub fn finished(history: &mut Vec<Picture>, total: &mut u64, picture: Picture) {
+    if history.iter().any(|known| known.id == picture.id) {
+        return;
+    }
+    let at = history.partition_point(|known| known.age() > picture.age());
+    history.insert(at, picture);
+    shorten_history(history);
+    *total += 1;
+}
+
+/// A picture is changed; it may have gone into the trash or come out of it.
+pub fn picture_changed(history: &mut Vec<Picture>, total: &mut u64, picture: Picture, was_trashed: bool) {
+    let is_trashed = picture.marks.trashed_at.is_some();
+    *total += u64::from(was_trashed && !is_trashed);
+    *total = total.saturating_sub(u64::from(!was_trashed && is_trashed));
+    let known = history.iter().position(|known| known.id == picture.id);
+    match known {
+        Some(at) if is_trashed => drop(history.remove(at)),
+        Some(at) => history[at] = picture,
+        None if is_trashed => {}
+        None => {
+            let at = history.partition_point(|known| known.age() > picture.age());
+            // Behind the last there may be others that are not known.
+            if at < history.len() || history.len() as u64 + 1 >= *total {
+                history.insert(at, picture);
+            }
+        }
+    }
+    shorten_history(history);
 }
 
 /// A job is drawn before another now, or after all others.
@@ -106,7 +140,7 @@ pub fn leave(running: &mut Vec<Running>, job: JobId, index: u32) {
 
 /// Keeps what a snapshot may hold of pictures, newest first.
 pub fn shorten_history(pictures: &mut Vec<Picture>) {
-    shorten(pictures, HISTORY_MAX, |picture| picture.recipe.text_len());
+    shorten(pictures, HISTORY_MAX, Picture::text_len);
 }
 
 /// Keeps what a snapshot may hold of failed jobs, newest first.

@@ -104,13 +104,16 @@ pub(super) fn history(shared: &Rc<Shared>, page: HistoryPage) -> impl Future<Out
 
 /// A picture's PNG.
 pub(super) fn fetch(shared: &Rc<Shared>, id: PictureId) -> impl Future<Output = Answer> + use<> {
-    let asked = shared.store.ask(move |library| library.picture(id));
+    let (shared, asked) = (Rc::clone(shared), shared.store.ask(move |library| library.picture(id)));
     async move {
         let picture = asked.await.map_err(|error| Refusal::Library(error.to_string()))?;
         let path = picture.ok_or(Refusal::UnknownPicture(id))?.path;
-        let bytes = read(&path)
-            .await
-            .map_err(|error| Refusal::File { path: path.display().to_string(), reason: error.to_string() })?;
+        let bytes = read(&path).await.map_err(|error| {
+            if error.kind() == io::ErrorKind::NotFound {
+                shared.hub.picture_is_missing(id);
+            }
+            Refusal::File { path: path.display().to_string(), reason: error.to_string() }
+        })?;
         Ok(Response::Png(bytes.into()))
     }
 }

@@ -5,6 +5,7 @@
 mod changes;
 mod checks;
 mod fetches;
+mod pictures;
 mod removal;
 mod reports;
 
@@ -29,7 +30,7 @@ use super::painter::Order;
 use super::queue::{Loaded, Place, Queue, Unfinished, Work};
 use crate::device::Device;
 use crate::gpu::Readings;
-use crate::job::{JobId, JobState, JobStatus, Picture};
+use crate::job::{JobId, JobState, JobStatus, Picture, Rebuilt};
 use crate::model::ModelName;
 use crate::wire::frame::{self, REPLY_MAX};
 use crate::wire::message::{
@@ -54,6 +55,8 @@ pub struct Restored {
     pub history_total: u64,
     /// Models that are still to be fetched, in order.
     pub wanted: Vec<ModelName>,
+    /// What a person has to be told, if it was damaged.
+    pub rebuilt: Option<Rebuilt>,
 }
 
 /// What the hub reaches the rest by.
@@ -76,6 +79,7 @@ pub struct Hub {
     info: WorkerInfo,
     models: Arc<dyn Models>,
     devices: Vec<Device>,
+    rebuilt: Option<Rebuilt>,
     lines: Lines,
     state: RefCell<State>,
     changed: Notify,
@@ -123,7 +127,7 @@ impl Hub {
         idle: Idle,
         lines: Lines,
     ) -> Self {
-        let Restored { jobs, paused, mut failed, mut history, history_total, wanted } = restored;
+        let Restored { jobs, paused, mut failed, mut history, history_total, wanted, rebuilt } = restored;
         shorten_failed(&mut failed);
         shorten_history(&mut history);
         let engine = |device: &Device| EngineStatus::idle(*device, models.describe(*device));
@@ -149,7 +153,7 @@ impl Hub {
             stopping: false,
             pending: 0,
         };
-        Self { info, models, devices, lines, state: RefCell::new(state), changed: Notify::new() }
+        Self { info, models, devices, rebuilt, lines, state: RefCell::new(state), changed: Notify::new() }
     }
 
     /// Begins what waits, as far as devices are free.
@@ -217,6 +221,7 @@ impl Hub {
             readings: state.readings.clone(),
             fetches: state.fetches.list().to_vec(),
             checks: state.checks.list().to_vec(),
+            rebuilt: self.rebuilt.clone(),
         }
     }
 
@@ -240,6 +245,7 @@ impl Hub {
             readings: state.readings.clone(),
             fetches: state.fetches.list().to_vec(),
             checks: state.checks.list().to_vec(),
+            rebuilt: self.rebuilt.clone(),
         }
     }
 

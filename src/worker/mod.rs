@@ -34,6 +34,7 @@ mod models;
 mod outbox;
 mod painter;
 mod peer;
+mod pictures;
 mod queue;
 mod readings;
 mod recognise;
@@ -60,6 +61,7 @@ pub use files::{
 };
 pub use loras::UnusableLora;
 pub use models::{Catalogued, NoModel, Ready, find, lora_files, search};
+pub use pictures::{News, answer as library_answer};
 pub use recognise::Recogniser;
 pub use serve::serve;
 pub use standing::weight_bytes;
@@ -375,7 +377,12 @@ pub fn run(paths: &Paths, models: Arc<dyn Models>, settings: Settings) -> Result
     if let Err(error) = &served {
         tracing::error!(%error, "the worker ends");
     }
-    if let (Err(WorkerError::DeviceFailed { .. }), Some(program)) = (&served, &successor) {
+    // Another process can go on where this one cannot: with the device, or with a library that it makes anew.
+    let another = matches!(
+        &served,
+        Err(WorkerError::DeviceFailed { .. } | WorkerError::Library(LibraryError::Damaged { .. }))
+    );
+    if let (true, Some(program)) = (another, &successor) {
         daemon::succeed(program);
     }
     served

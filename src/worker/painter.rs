@@ -25,8 +25,8 @@ use super::{Models, WorkerError, memory};
 use crate::catalog::embedded_files;
 use crate::device::{Device, LoadOptions};
 use crate::engine::{Brief, Draw, Drawn, EngineError, Placement, Planned};
-use crate::job::{Job, JobId, JobState, Picture, Prompt, Recipe, Times};
-use crate::library::{Folder, LibraryError, png};
+use crate::job::{Content, Job, JobId, JobState, Picture, Prompt, Recipe, Times};
+use crate::library::{Folder, Library, LibraryError, png};
 use crate::model::ModelName;
 use crate::wire::message::{EngineStatus, Preview, Stage};
 use watcher::Watcher;
@@ -406,9 +406,9 @@ impl Painter {
             loras: loras::used(work, &brief.loras, drawn.unapplied),
         };
         let png = png::encode(&drawn.rgb, &recipe).map_err(LibraryError::from)?;
-        let at = Zoned::now();
-        let path =
-            self.supplies.store.ask_and_wait(move |library| library.intend(job, index, &recipe, &at))?;
+        let (at, content) = (Zoned::now(), Content::of(&png));
+        let intend = move |library: &mut Library| library.intend(job, index, &recipe, content, &at);
+        let path = self.supplies.store.ask_and_wait(intend)?;
         if let Err(error) = self.supplies.folder.write(&path, &png) {
             // The note does no harm: a later worker finds no file and forgets it.
             let _ = self.supplies.store.ask_and_wait(move |library| library.forget(job, index));

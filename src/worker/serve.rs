@@ -29,7 +29,7 @@ use super::tokens::Counters;
 use super::{Models, Settings, Shared, WorkerError, readings, session, wanted};
 use crate::device::Device;
 use crate::gpu::Readings;
-use crate::job::{JobState, JobStatus};
+use crate::job::{JobState, JobStatus, Rebuilt};
 use crate::library::{Folder, Library, LibraryError};
 use crate::paths::Paths;
 use crate::wire::message::{PROTOCOL, WorkerInfo};
@@ -68,13 +68,16 @@ pub(super) fn serve_claimed(
         return Err(WorkerError::NotUtf8(paths.data.clone()));
     }
     let folder = Folder::new(paths.pictures()).with_create(settings.create);
-    let mut library = Library::open_in(&paths.library(), folder.clone())?;
+    let (mut library, rebuilt) = Library::open_or_rebuild_in(&paths.library(), folder.clone())?;
     let devices = models.devices();
-    let restored = restore(&mut library, &devices)?;
-    let (store, library) = Store::start(library).map_err(system("starting the library's thread"))?;
-
+    let restored = restore(&mut library, rebuilt, &devices)?;
     let watched = Arc::new(AtomicBool::new(false));
     let (report, reports) = unbounded_channel();
+    let lost = report.clone();
+    // This process ends on purpose then, and another makes the library anew.
+    let damaged = move |error: LibraryError| drop(lost.send(Report::Lost(error.into())));
+    let (store, library) = Store::start(library, damaged).map_err(system("starting the library's thread"))?;
+
     let supplies = Supplies {
         models: Arc::clone(&models),
         store: store.clone(),
@@ -123,7 +126,11 @@ pub(super) fn serve_claimed(
 }
 
 /// Brings the library to order and reads what a worker on these devices begins with.
-fn restore(library: &mut Library, devices: &[Device]) -> Result<Restored, WorkerError> {
+fn restore(
+    library: &mut Library,
+    rebuilt: Option<Rebuilt>,
+    devices: &[Device],
+) -> Result<Restored, WorkerError> {
     let recovery = library.recover()?;
     let jobs = unfinished(library, devices)?;
     let restored = Restored {
@@ -133,6 +140,7 @@ fn restore(library: &mut Library, devices: &[Device]) -> Result<Restored, Worker
         history: library.history(None, HISTORY_MAX as u32)?,
         history_total: library.pictures()?,
         wanted: library.wanted_models()?,
+        rebuilt,
     };
     tracing::info!(
         ?recovery,

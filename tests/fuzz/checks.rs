@@ -11,7 +11,7 @@ use flux_tui::catalog::{self, Catalog, Role, Wanted};
 use flux_tui::engine::dit::config::Config;
 use flux_tui::engine::lora::{Shapes, Side, glance, read};
 use flux_tui::engine::weights::{Weights, identify};
-use flux_tui::library::png;
+use flux_tui::library::{foreign, png};
 use flux_tui::model::Source;
 use flux_tui::ui::input::{Decoder, Input};
 use flux_tui::wire::frame::{self, FrameError, Frames, REPLY_MAX, REQUEST_MAX};
@@ -246,8 +246,11 @@ fn comes_back<T: serde::Serialize + serde::de::DeserializeOwned>(message: &T, ca
     assert_eq!(frame::encode(&again, cap).expect("it fitted before"), written);
 }
 
-/// A PNG's size, our recipe and others' text.
+/// A PNG's size, our recipe and others' text; what others say of themselves makes a recipe or is refused.
 pub fn png(bytes: &[u8]) {
+    if let Ok((recipe, _)) = foreign::examine(bytes) {
+        assert!(!recipe.prompt.as_str().trim().is_empty() && (1..=200).contains(&recipe.steps));
+    }
     let Ok(metadata) = png::read(bytes) else { return };
     assert!(metadata.width <= png::SIDE_MAX && metadata.height <= png::SIDE_MAX, "{metadata:?}");
     if let Some(Ok(recipe)) = &metadata.recipe {

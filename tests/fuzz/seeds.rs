@@ -239,7 +239,29 @@ pub fn png() -> Seeds {
         loras: Vec::new(),
     };
     let picture = |prompt: &str| png::encode(&[127; 768], &recipe(prompt)).expect("the pixels fit");
-    vec![("latin", picture("an apple")), ("chinese", picture("一只苹果")), ("jpeg", vec![0xff, 0xd8, 0xff])]
+    let forge =
+        "a hen\nNegative prompt: x\nSteps: 8, CFG scale: 1, Seed: 7, Model: \"a, b\", Lora hashes: \"c: d\"";
+    let comfy = r#"{"1": {"class_type": "KSampler", "inputs": {"seed": 8, "steps": 4, "positive": ["2", 0],
+        "latent_image": ["1", 0]}}, "2": {"class_type": "CLIPTextEncode", "inputs": {"text": "x", "n": NaN}}}"#;
+    vec![
+        ("latin", picture("an apple")),
+        ("chinese", picture("一只苹果")),
+        ("jpeg", vec![0xff, 0xd8, 0xff]),
+        ("forge", others("parameters", forge)),
+        ("comfy", others("prompt", comfy)),
+    ]
+}
+
+/// A PNG of 16×16 grey pixels with a text.
+fn others(keyword: &str, text: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut encoder = ::png::Encoder::new(&mut bytes, 16, 16);
+    encoder.set_color(::png::ColorType::Grayscale);
+    encoder.add_itxt_chunk(keyword.to_owned(), text.to_owned()).expect("it is text");
+    let mut writer = encoder.write_header().expect("it is small");
+    writer.write_image_data(&[127; 256]).expect("the pixels fit");
+    writer.finish().expect("it is whole");
+    bytes
 }
 
 pub fn input() -> Seeds {

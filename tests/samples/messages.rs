@@ -8,6 +8,9 @@ use flux_tui::model::{Defaults, ModelInfo, ModelName, TextLimits};
 use flux_tui::wire::message::*;
 use flux_tui::wire::queue::{QueueChange, QueuePlace};
 
+#[path = "library.rs"]
+pub mod library;
+
 use super::samples::{checks, details, fetches, models, removal};
 
 /// A job with everything that a prompt may have in it.
@@ -52,7 +55,11 @@ fn picture() -> Picture {
         loras: vec![used_lora()],
     };
     let path = "/home/测试 目录/a.png".into();
-    Picture { id: PictureId(7), job: JobId(1), index: 2, recipe, path, finished_at: 1_700_000_000_000 }
+    let tags = ["水墨", "a fox"].map(|tag| Tag::new(tag).expect("it is one"));
+    let rating = Rating::try_from(RATING_MAX).expect("it is one");
+    let marks = Marks { rating, favourite: true, tags: tags.into(), trashed_at: Some(-1) };
+    let picture = Picture::drawn((PictureId(7), JobId(1), 2), recipe, path, 1_700_000_000_000);
+    Picture { marks, parent: Some(PictureId(3)), origin: Origin::ComfyUi, missing: true, ..picture }
 }
 
 fn used_lora() -> UsedLora {
@@ -130,18 +137,20 @@ fn snapshot() -> Snapshot {
         readings: Some(readings()),
         fetches: fetches(),
         checks: checks(),
+        rebuilt: Some(library::rebuilt()),
     }
 }
 
 /// Every request.
 pub fn requests() -> Vec<Request> {
-    vec![
+    let requests = vec![
         Request::Hello(Hello { protocol: 1, version: "0.1.0".into() }),
         Request::Subscribe,
         Request::Submit(job(Seed::Random)),
         Request::Submit(job(Seed::Fixed(u64::MAX))),
         Request::Submit(job(Seed::Random).placed(DeviceChoice::CudaAt(1), PrecisionChoice::Fp8Storage)),
         Request::Submit(job(Seed::Random).with_loras(loras()).expect("they are two")),
+        Request::Submit(job(Seed::Random).iterated_from(Some(PictureId(i64::MAX)))),
         Request::Cancel(JobId(3)),
         Request::Queue(QueueChange::Move { job: JobId(3), to: QueuePlace::Before(JobId(1)) }),
         Request::Queue(QueueChange::Edit { job: JobId(3), to: Box::new(job(Seed::Random)) }),
@@ -163,7 +172,8 @@ pub fn requests() -> Vec<Request> {
         Request::RemoveModel(ModelName::new("mine")),
         Request::Status,
         Request::Stop,
-    ]
+    ];
+    requests.into_iter().chain(library::requests(&picture()).into_iter().map(Request::Library)).collect()
 }
 
 /// Every refusal.
@@ -189,6 +199,7 @@ pub fn refusals() -> Vec<Refusal> {
         Refusal::NotFailed(JobId(1)),
         Refusal::NoJob(JobId(1)),
         Refusal::UnknownPicture(PictureId(1)),
+        Refusal::Picture(text.clone()),
         Refusal::Library(text.clone()),
         Refusal::File { path: text.clone(), reason: text.clone() },
         Refusal::QueueFull { jobs: 3 },
@@ -215,8 +226,9 @@ pub fn responses() -> Vec<Response> {
         readings: None,
         fetches: fetches(),
         checks: checks(),
+        rebuilt: None,
     };
-    vec![
+    let responses = vec![
         Response::Welcome(worker()),
         Response::Snapshot(Box::new(snapshot())),
         Response::Accepted(Box::new(status(JobState::Queued))),
@@ -233,7 +245,8 @@ pub fn responses() -> Vec<Response> {
         Response::Removal(Box::new(removal())),
         Response::Removed { bytes: u64::MAX },
         Response::Stopping { queued: 3 },
-    ]
+    ];
+    responses.into_iter().chain(library::responses(&picture()).into_iter().map(Response::Library)).collect()
 }
 
 /// Every event, with every stage and state.
@@ -252,6 +265,8 @@ pub fn events() -> Vec<Event> {
         Event::Job(status(JobState::Failed { reason: "no memory".into() })),
         Event::Preview(preview()),
         Event::Finished(Box::new(picture())),
+        Event::Picture { picture: Box::new(picture()), was_trashed: true },
+        Event::History { pictures: vec![picture()], total: u64::MAX },
         Event::Engine(engine()),
         Event::Engine(EngineStatus::idle(Device::Cuda(1), String::new())),
         Event::Stopped { job: JobId(1), index: 2 },

@@ -73,7 +73,7 @@ fn full() -> (tempfile::TempDir, Library) {
     let path = directory.path().join("library.sqlite3");
     let mut library =
         Library::open_in(&path, Folder::new(directory.path().join("pictures"))).expect("it is new");
-    library.limit_pages(30).expect("it is open");
+    library.limit_pages(60).expect("it is open");
     (directory, library)
 }
 

@@ -63,7 +63,7 @@ fn recipe(job: &Job, seed: u64) -> Recipe {
 /// Draws one picture of a job, as the engine's thread does.
 fn draw(library: &mut Library, status: &JobStatus, index: u32, at: &Zoned) -> (Picture, JobState) {
     let recipe = recipe(&status.job, status.first_seed.wrapping_add(u64::from(index)));
-    let name = library.intend(status.id, index, &recipe, at).expect("it is noted");
+    let name = library.intend(status.id, index, &recipe, Content::of(b"a picture"), at).expect("it is noted");
     library.folder().write(&name, b"a picture").expect("it is written");
     library.record(status.id, index).expect("it is recorded")
 }
@@ -117,7 +117,18 @@ fn pictures_may_come_in_any_order_and_the_last_to_come_ends_the_job() {
 }
 
 /// What takes a file back to each earlier version, and the version.
-const EARLIER: [(&str, i64); 6] = [
+const EARLIER: [(&str, i64); 7] = [
+    (
+        "DROP TRIGGER prompts_added; DROP TRIGGER prompts_changed; DROP TRIGGER prompts_removed; DROP TABLE prompts; \
+         DROP VIEW searchable; DROP TABLE tags; DROP INDEX pictures_age; DROP INDEX pictures_sha256; \
+         DROP INDEX pictures_seed; DROP INDEX jobs_prompt_key; \
+         ALTER TABLE jobs DROP COLUMN parent; ALTER TABLE jobs DROP COLUMN prompt_key; \
+         ALTER TABLE pictures DROP COLUMN bytes; ALTER TABLE pictures DROP COLUMN sha256; \
+         ALTER TABLE pictures DROP COLUMN origin; ALTER TABLE pictures DROP COLUMN rating; \
+         ALTER TABLE pictures DROP COLUMN favourite; ALTER TABLE pictures DROP COLUMN trashed_at; \
+         ALTER TABLE writing DROP COLUMN bytes; ALTER TABLE writing DROP COLUMN sha256;",
+        8,
+    ),
     (
         "ALTER TABLE jobs DROP COLUMN loras; ALTER TABLE pictures DROP COLUMN loras; \
          ALTER TABLE writing DROP COLUMN loras;",
@@ -140,7 +151,7 @@ fn a_library_of_any_earlier_version_is_brought_up_to_date() {
 
 fn brought_up_to_date(back: &[(&str, i64)]) {
     let place = Place::new();
-    let job = job_of("alpha", "a", Seed::Fixed(7), 3);
+    let job = job_of("alpha", "a lighthouse", Seed::Fixed(7), 3);
     {
         let mut library = place.open();
         let status = library.accept(&job, 7, 0).expect("it is accepted");
@@ -162,6 +173,12 @@ fn brought_up_to_date(back: &[(&str, i64)]) {
     assert_eq!(turned, [open[1].id, open[0].id]);
     let history = library.history(None, 9).expect("it can be read");
     assert_eq!((history.len(), &*history[0].recipe.precision), (1, "fp32"), "the picture's, not the job's");
+    // What came with later versions is there for what was drawn before.
+    assert_eq!(history[0].marks, Marks::default());
+    assert_eq!(library.seeds(" a\nlighthouse").expect("it can be read").len(), 1);
+    let found =
+        PictureQuery { text: SearchText::new("ghth").expect("it is short"), ..PictureQuery::default() };
+    assert_eq!(library.search(&found, 9).expect("it can be read"), history);
 }
 
 #[test]
@@ -275,7 +292,8 @@ fn die(library: &mut Library, status: &JobStatus, index: u32, killed: Killed) {
         return;
     }
     let recipe = recipe(&status.job, status.first_seed + u64::from(index));
-    let name = library.intend(status.id, index, &recipe, &noon()).expect("it is noted");
+    let name =
+        library.intend(status.id, index, &recipe, Content::of(b"a picture"), &noon()).expect("it is noted");
     let path = library.folder().path(&name);
     match killed {
         Killed::HalfWritten => {

@@ -225,13 +225,14 @@ async fn a_client_that_comes_while_the_worker_ends_gets_the_next_one() {
 async fn a_worker_that_cannot_start_says_why() {
     let place = Place::new();
     fs::create_dir_all(&place.paths.data).expect("it can be made");
-    fs::write(place.paths.library(), vec![7; 8192]).expect("it can be written");
-    let error = place.client().await.expect_err("the library is damaged");
+    let other = rusqlite::Connection::open(place.paths.library()).expect("it can be made");
+    other.execute_batch("CREATE TABLE recipes (soup)").expect("it can be written");
+    let error = place.client().await.expect_err("it is somebody else's");
     let ClientError::NotStarted { reason, log } = error else { panic!("it did not start, not {error:?}") };
-    assert!(reason.contains("library.sqlite3 is damaged"), "{reason}");
+    assert!(reason.contains("library.sqlite3 is not a library of flux-tui"), "{reason}");
     assert_eq!(log, place.paths.log().display().to_string());
     let said = fs::read_to_string(log).expect("there is a log");
-    assert!(said.contains("library.sqlite3 is damaged"), "{said}");
+    assert!(said.contains("library.sqlite3 is not a library of flux-tui"), "{said}");
 }
 
 #[tokio::test]

@@ -2,7 +2,8 @@
 //! wherever in the middle of it one begins to watch.
 
 use flux_tui::device::Device;
-use flux_tui::job::{JobId, Seed};
+use flux_tui::job::{JobId, MarkChange, PictureChange, PictureId, PictureQuery, Rating, Seed};
+use flux_tui::wire::library::{LibraryRequest, LibraryResponse};
 use flux_tui::wire::message::*;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -17,6 +18,8 @@ enum Step {
         count: u32,
     },
     Cancel(u64),
+    /// Says something of a picture, or puts it into the trash or out of it.
+    Mark(u64, MarkChange),
     /// Asks for a snapshot, and compares.
     Look,
     /// Somebody else begins to watch.
@@ -28,8 +31,18 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => (prompt, 1..4u32).prop_map(|(prompt, count)| Step::Submit { prompt, count }),
         2 => (0..5u64).prop_map(Step::Cancel),
+        2 => ((1..9u64), mark()).prop_map(|(nth, mark)| Step::Mark(nth, mark)),
         4 => Just(Step::Look),
         1 => Just(Step::Join),
+    ]
+}
+
+fn mark() -> impl Strategy<Value = MarkChange> {
+    let rated = |number: u8| MarkChange::Rate(Rating::try_from(number).expect("it is one"));
+    prop_oneof![
+        (0..6u8).prop_map(rated),
+        any::<bool>().prop_map(MarkChange::Favourite),
+        any::<bool>().prop_map(MarkChange::Trash),
     ]
 }
 
@@ -96,6 +109,11 @@ async fn history(devices: &[Device], steps: Vec<Step>) {
                 let id = submitted.iter().rev().nth(nth as usize).copied().unwrap_or(JobId(-1));
                 let _ = followers[0].ask(Request::Cancel(id)).await;
             }
+            Step::Mark(nth, mark) => {
+                let change = PictureChange { picture: PictureId(nth as i64), mark };
+                // There may be no such picture yet.
+                let _ = followers[0].ask(Request::Library(LibraryRequest::Change(change))).await;
+            }
             Step::Look => {
                 for follower in &mut followers {
                     follower.compare().await;
@@ -109,7 +127,13 @@ async fn history(devices: &[Device], steps: Vec<Step>) {
         while said.jobs.iter().any(|job| !job.state.is_over()) {
             said = follower.compare().await;
         }
-        assert_eq!(said.history_total as usize, place.files().len());
+        let trash = Box::new(PictureQuery { trashed: true, ..PictureQuery::default() });
+        let trash = Request::Library(LibraryRequest::Search { query: trash, limit: 500 });
+        let trashed = match follower.ask(trash).await {
+            Ok(Response::Library(LibraryResponse::Pictures(pictures))) => pictures.len(),
+            other => panic!("pictures, not {other:?}"),
+        };
+        assert_eq!(said.history_total as usize + trashed, place.files().len());
         assert_eq!(said.running, [], "nothing is left of what was drawn");
     }
 }

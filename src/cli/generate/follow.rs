@@ -39,6 +39,9 @@ pub(super) async fn draw(
     let Response::Snapshot(snapshot) = line.call(Request::Subscribe).await? else {
         return Err(ClientError::Unexpected.into());
     };
+    if let Some(rebuilt) = &snapshot.rebuilt {
+        bar.suspend(|| text::complain("warning", &rebuilt.to_string()));
+    }
     let before = snapshot.jobs.iter().filter(|status| !status.state.is_over()).count();
     let (job, mut report) = asked(&snapshot)?;
     bar.expect(job.count());
@@ -267,7 +270,7 @@ mod tests {
             loras: Vec::new(),
         };
         let (id, job) = (PictureId(i64::from(index)), JobId(job));
-        Picture { id, job, index, recipe, path: "/p".into(), finished_at: 0 }
+        Picture::drawn((id, job, index), recipe, "/p".into(), 0)
     }
 
     #[test]

@@ -273,7 +273,7 @@ mod tests {
             loras: Vec::new(),
         };
         let (id, job) = (PictureId(i64::from(index)), JobId(1));
-        Picture { id, job, index, recipe, path: "/测试 目录/a.png".into(), finished_at: 0 }
+        Picture::drawn((id, job, index), recipe, "/测试 目录/a.png".into(), 0)
     }
 
     fn json(pictures: Vec<Picture>) -> serde_json::Value {

@@ -58,7 +58,8 @@ pub(in crate::cli) struct Asked {
 /// The job that was asked for; what was not said is that of the picture that it is to be like, or else the model's
 /// default. Where and how it is drawn is the configuration's when it was not said.
 pub(in crate::cli) fn job(args: Asked, paths: &Paths, models: Offered<'_>) -> Result<Job, Failure> {
-    let like = args.like.as_deref().map(like::recipe).transpose()?;
+    let like = args.like.as_deref().map(|path| like::recipe(path, paths)).transpose()?;
+    let (like, parent) = like.map_or((None, None), |(recipe, parent)| (Some(recipe), parent));
     let (known, mut loras) = like.as_ref().map(like::parts).transpose()?.unzip();
     let prompt = match args.prompt.as_deref() {
         Some("-") => Prompt::new(read_prompt(std::io::stdin().lock())?)?,
@@ -82,7 +83,7 @@ pub(in crate::cli) fn job(args: Asked, paths: &Paths, models: Offered<'_>) -> Re
     }
     let job = Job::new(prompt, model.name, size, steps, guidance, seed, args.count)?;
     let (device, options) = args.load.placed(args.device, paths);
-    Ok(job.placed(device, options).with_loras(loras.unwrap_or_default())?)
+    Ok(job.placed(device, options).iterated_from(parent).with_loras(loras.unwrap_or_default())?)
 }
 
 /// Which models there are to be asked for.

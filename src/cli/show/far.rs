@@ -17,7 +17,7 @@ const PAGE: u32 = 500;
 pub(super) async fn fetch(at: &Endpoint, asked: &Path) -> Result<(PathBuf, Vec<u8>), Failure> {
     let (client, _) = at.connect_or_start(Asking::Here).await?;
     let picture = find(&client, asked).await?;
-    let no_such = || Failure::NoPicture {
+    let no_such = || Failure::NoFarPicture {
         picture: asked.display().to_string(),
         host: at.host().map_or_else(String::new, ToString::to_string),
     };

@@ -1,8 +1,8 @@
 //! What is kept comes back bit for bit, for this picture alone, and goes with it.
 
 use super::*;
-use crate::job::{JobState, Prompt, Recipe, Seed, Times};
-use crate::library::Folder;
+use crate::job::{Content, JobState, Prompt, Seed};
+use crate::library::samples;
 
 fn job(prompt: &str, steps: u32) -> Job {
     let prompt = Prompt::new(prompt).expect("it is not empty");
@@ -53,7 +53,7 @@ impl Place {
 }
 
 fn open(root: &Path) -> Library {
-    Library::open_in(&root.join("library.sqlite3"), Folder::new(root.join("pictures"))).expect("it opens")
+    samples::open(root)
 }
 
 #[test]
@@ -150,19 +150,9 @@ fn a_pictures_goes_when_it_is_recorded_and_recovery_sweeps_the_rest() {
     place.keep(id, 0);
     place.keep(id, 1);
     let job = job("a", 4);
-    let recipe = Recipe {
-        prompt: job.prompt.clone(),
-        model: job.model.clone(),
-        size: job.size,
-        steps: 4,
-        guidance: 3.5,
-        seed: 7,
-        precision: "fp32".into(),
-        cuts: Vec::new(),
-        times: Times::default(),
-        loras: Vec::new(),
-    };
-    let name = place.library.intend(id, 0, &recipe, &jiff::Zoned::now()).expect("it is noted");
+    let recipe = samples::recipe(&job, 7);
+    let content = Content::of(b"a picture");
+    let name = place.library.intend(id, 0, &recipe, content, &jiff::Zoned::now()).expect("it is noted");
     place.library.folder().write(&name, b"a picture").expect("it is written");
     place.library.record(id, 0).expect("it is recorded");
     assert_eq!(place.files(), [format!("{id}-1.latent")]);

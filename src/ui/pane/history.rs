@@ -77,9 +77,19 @@ impl HistoryPane {
         if self.chosen() == 0 {
             self.chosen = Some(picture.id);
         }
-        let place = self.pictures.partition_point(|known| known.id > picture.id);
+        let place = self.pictures.partition_point(|known| known.age() > picture.age());
         self.pictures.insert(place, picture);
         self.total += 1;
+    }
+
+    /// A picture is changed; it may have gone into the trash or come out of it. Whoever stood on one that went stands on
+    /// the next.
+    pub fn changed(&mut self, picture: Picture, was_trashed: bool) {
+        let row = self.chosen();
+        crate::wire::replay::picture_changed(&mut self.pictures, &mut self.total, picture, was_trashed);
+        if self.chosen.is_some_and(|chosen| self.find(chosen).is_none()) {
+            self.choose_row(row.min(self.pictures.len().saturating_sub(1)));
+        }
     }
 
     /// The page to ask for now, if any.
@@ -95,9 +105,9 @@ impl HistoryPane {
     /// Takes a page; `None` when it could not be had.
     pub fn older(&mut self, page: Option<Vec<Picture>>) {
         self.asked = false;
-        let oldest = self.pictures.last().map(|picture| picture.id);
+        let oldest = self.pictures.last().map(Picture::age);
         let page = page.unwrap_or_default();
-        let fresh = page.into_iter().filter(|picture| oldest.is_none_or(|oldest| picture.id < oldest));
+        let fresh = page.into_iter().filter(|picture| oldest.is_none_or(|oldest| picture.age() < oldest));
         let before = self.pictures.len();
         self.pictures.extend(fresh);
         self.complete = self.pictures.len() == before || self.pictures.len() as u64 >= self.total;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::job::{Encoder, TokenCount};
+use crate::job::{Encoder, PictureId, TokenCount};
 use crate::model::ModelName;
 use crate::ui::editor::Editor;
 use crate::ui::effect::Question;
@@ -21,6 +21,8 @@ pub struct PromptPane {
     pub editor: Editor,
     /// How it fits.
     pub counts: Counts,
+    /// The picture of the history that it was last taken from, or whose seed was, until it is emptied.
+    pub parent: Option<PictureId>,
 }
 
 /// How the prompt fits, as far as is known. One question at a time is on its way; the latest

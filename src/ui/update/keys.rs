@@ -138,6 +138,8 @@ fn act(state: &mut State, action: Action) -> Vec<Effect> {
         Action::RetryJob => return super::queue::retry(state),
         Action::DuplicateJob => return super::queue::duplicate(state),
         Action::PauseQueue => return super::queue::pause(state),
+        Action::Rate(rating) => return super::marks::rate(state, rating),
+        Action::Favourite => return super::marks::favourite(state),
         Action::RestoreAll => restore(state, true),
         Action::RestoreSeed => restore(state, false),
     }
@@ -163,7 +165,7 @@ fn reconnect(state: &State) -> Vec<Effect> {
 
 fn draw(state: &mut State, seed: SeedWish) -> Vec<Effect> {
     state.parameters.commit();
-    let draft = Draft::new(state.prompt.editor.text(), &state.parameters, seed);
+    let draft = Draft::new(state.prompt.editor.text(), &state.parameters, seed, state.prompt.parent);
     let connected = state.worker.link == Link::Up;
     let job = if connected { draft.job().map(Some) } else { draft.check_prompt().map(|_| None) };
     match job {
@@ -280,6 +282,7 @@ fn drop_job(state: &mut State) -> Vec<Effect> {
 fn restore(state: &mut State, all: bool) {
     let Some(picture) = state.history.chosen_picture() else { return };
     let recipe = &picture.recipe;
+    state.prompt.parent = Some(picture.id);
     if all {
         state.prompt.editor.set_text(&recipe.tagged_prompt());
         state.parameters.restore(recipe);

@@ -4,6 +4,7 @@
 //! be replayed in a test.
 
 mod keys;
+mod marks;
 mod models;
 mod mouse;
 mod queue;
@@ -90,6 +91,9 @@ fn resized(state: &mut State, window: Window) -> Vec<Effect> {
 
 /// What follows from the state as it now is: the prompt's room, questions, pictures to encode.
 fn settle(state: &mut State, effects: &mut Vec<Effect>) {
+    if state.prompt.editor.text().is_empty() {
+        state.prompt.parent = None;
+    }
     let layout = state.layout();
     if let Some(areas) = layout.areas() {
         let foot = state.prompt.foot_rows(padded(areas.prompt).height);

@@ -35,6 +35,9 @@ fn connected(state: &mut State, snapshot: Snapshot) -> Vec<Effect> {
     state.queue.replace(snapshot.jobs, running);
     state.queue.paused = snapshot.paused;
     state.history.replace(snapshot.history, snapshot.history_total);
+    if let Some(rebuilt) = snapshot.rebuilt {
+        state.notices.warn(rebuilt.to_string());
+    }
     if state.parameters.last_seed.is_none() {
         state.parameters.last_seed = state.history.pictures().first().map(|picture| picture.recipe.seed);
     }
@@ -83,6 +86,8 @@ fn take_event(state: &mut State, event: Event) {
             state.preview.finished(picture.job, picture.index, picture.id);
             state.history.finished(*picture);
         }
+        Event::Picture { picture, was_trashed } => state.history.changed(*picture, was_trashed),
+        Event::History { pictures, total } => state.history.replace(pictures, total),
         Event::Engine(engine) => {
             let engines = state.worker.engines.iter_mut();
             engines.filter(|known| known.device == engine.device).for_each(|known| *known = engine.clone());
@@ -130,6 +135,10 @@ pub(super) fn take_answer(state: &mut State, answer: Answer) {
             state.prompt.counts.answered(version, counts.ok());
         }
         Answer::Fetched { picture, result } => state.preview.fetched(picture, result),
+        Answer::Marked(Ok(())) => {}
+        Answer::Marked(Err(reason)) => {
+            state.notices.error(format!("the picture stays as it was: {reason}"));
+        }
         Answer::Older(page) => {
             let page = page
                 .map_err(|reason| state.notices.warn(format!("older pictures could not be had: {reason}")));

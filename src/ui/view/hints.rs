@@ -128,6 +128,8 @@ fn actions(state: &State) -> Vec<(Action, &'static str)> {
         Pane::History => vec![
             (Action::RestoreAll, "restore"),
             (Action::RestoreSeed, "its seed"),
+            (Action::Favourite, "favourite"),
+            (Action::Rate(5), "rate (0 to 5)"),
             (Action::List(ListMove::Down), "older"),
             (Action::NextPane, "pane"),
         ],

@@ -1,9 +1,10 @@
-//! The pictures that were drawn, newest first: seed and prompt.
+//! The pictures that were drawn, newest first: seed, what is said of them, and prompt.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use super::{frame, text};
+use crate::job::Picture;
 use crate::ui::layout::{inside, padded};
 use crate::ui::pane::Pane;
 use crate::ui::state::State;
@@ -36,7 +37,8 @@ pub(super) fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
         }
         let sign = if chosen { state.look.glyphs.pointer } else { " " };
         let indent = " ".repeat(usize::from(column - text::width(seed)));
-        let rest = row.width.saturating_sub(column + 5);
+        let marks = marks(state, picture);
+        let rest = row.width.saturating_sub(column + 5 + text::width(&marks));
         let prompt = text::clip(picture.recipe.prompt.as_str(), rest, state.look.glyphs.ellipsis);
         let texts = [
             (sign, over(Role::Accent)),
@@ -44,8 +46,25 @@ pub(super) fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
             (&*indent, over(Role::Dim)),
             (&**seed, over(Role::Dim)),
             ("  ", over(Role::Text)),
+            (&*marks, over(if picture.missing { Role::Error } else { Role::Accent })),
             (&*prompt, over(Role::Text)),
         ];
         text::put(buffer, row, &texts);
     }
+}
+
+/// What is said of a picture, and that its file is not there: nothing of most.
+fn marks(state: &State, picture: &Picture) -> String {
+    let (rating, glyphs) = (picture.marks.rating.get(), &state.look.glyphs);
+    let mut marks = String::new();
+    if rating > 0 {
+        marks += &format!("{rating}{} ", glyphs.star);
+    }
+    if picture.marks.favourite {
+        marks += &format!("{} ", glyphs.favourite);
+    }
+    if picture.missing {
+        marks += "missing ";
+    }
+    marks
 }

@@ -52,6 +52,7 @@ fn snapshot(jobs: Vec<JobStatus>, pictures: i64) -> Snapshot {
         readings: Some(fake::readings(0)),
         fetches: Vec::new(),
         checks: Vec::new(),
+        rebuilt: None,
     }
 }
 

@@ -6,7 +6,7 @@ use super::{Hub, State};
 use crate::device::LoadOptions;
 use crate::job::{JobId, JobState, JobStatus, Picture};
 use crate::wire::message::{EngineStatus, Event, Progress, Running, Stage};
-use crate::wire::replay::{self, shorten_failed, shorten_history};
+use crate::wire::replay::{self, shorten_failed};
 use crate::worker::WorkerError;
 use crate::worker::estimate::Sort;
 use crate::worker::outbox::Kind;
@@ -79,9 +79,7 @@ impl Hub {
     fn drew(&self, state: &mut State, work: &Work, picture: Picture, standing: JobState) {
         state.estimate.finish(work.device, Instant::now());
         state.leave(work);
-        state.history.insert(0, picture.clone());
-        shorten_history(&mut state.history);
-        state.history_total += 1;
+        replay::finished(&mut state.history, &mut state.history_total, picture.clone());
         self.tell(state, Event::Finished(Box::new(picture)));
         if let Some(status) = state.queue.drew(work.device, standing) {
             self.job(state, status);
