@@ -46,7 +46,7 @@ pub(in crate::cli) struct Asked {
     count: u32,
     /// A LoRA to add and how much of it, 1 without a number: a file, or its name in a folder of LoRAs. May be given more
     /// than once; <lora:NAME:STRENGTH> in the prompt is the same.
-    #[arg(long = "lora", value_name = "FILE[:STRENGTH]", value_parser = lora)]
+    #[arg(long = "lora", value_name = "FILE[:STRENGTH[@FROM-TO%]]", value_parser = lora)]
     loras: Vec<LoraChoice>,
     /// Where to draw: auto, cpu, cuda for any card, cuda:N for one; auto takes a card where there is one.
     #[arg(long, value_name = "D")]

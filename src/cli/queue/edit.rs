@@ -40,7 +40,7 @@ pub(in crate::cli) struct Args {
     #[arg(long, value_name = "K", value_parser = request::count, allow_negative_numbers = true)]
     count: Option<u32>,
     /// LoRAs in place of those that it has beside its prompt, as for `generate`; may be given more than once.
-    #[arg(long = "lora", value_name = "FILE[:STRENGTH]", value_parser = request::lora, conflicts_with = "no_loras")]
+    #[arg(long = "lora", value_name = "FILE[:STRENGTH[@FROM-TO%]]", value_parser = request::lora, conflicts_with = "no_loras")]
     loras: Vec<LoraChoice>,
     /// No LoRAs but those of the prompt's tags.
     #[arg(long)]
