@@ -63,6 +63,7 @@ pub mod streaming;
 pub mod synthetic;
 pub mod text;
 pub mod vae;
+mod watching;
 pub mod weights;
 
 pub use error::CudaError;

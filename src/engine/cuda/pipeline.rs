@@ -1,17 +1,15 @@
 //! One model on one card, from prompt to pixels.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use cudarc::driver::CudaEvent;
 use half::bf16;
 
 use super::converted;
 use super::decoding::Decoding;
-use super::error::{CudaError, Result, driver};
+use super::error::{CudaError, Result};
 use super::flux::origin::Origin;
 use super::flux::precision::{Choice, Stored};
 use super::flux::step::Watch;
@@ -20,10 +18,11 @@ use super::flux::{Conditions, Flux};
 use super::foresight::{Foresight, Seen, Stages};
 use super::gpu::Gpu;
 use super::loras::Loras;
-use super::memory::{Buffer, Matrix};
+use super::memory::Buffer;
 use super::prepare::Prepared;
 use super::prompts::{Encoded, Prompts, T5Reader};
 use super::text::{Clip, T5};
+use super::watching::{LatentOnCard, OnCard, Throttle};
 use crate::engine::budget::{Plan, Tile};
 use crate::engine::files::{Files, Progress};
 use crate::engine::lora::During;
@@ -33,8 +32,7 @@ use crate::engine::sample::noise;
 use crate::engine::sample::schedule::{Shift, sigmas};
 use crate::engine::text::t5 as host;
 use crate::engine::{
-    Brief, Draw, Drawn, EngineError, LatentPreview, LatentValues, LoraFile, Observer, Placement, Planned,
-    Report, Step, StepLatent, latent,
+    Brief, Draw, Drawn, EngineError, LoraFile, Observer, Placement, Planned, Report, Step, StepLatent, latent,
 };
 use crate::job::{Times, Unapplied};
 use crate::model::{ModelName, Parts, TextLimits};
@@ -201,7 +199,7 @@ impl Pipeline {
             // The first step always begins something.
             let Some(conditions) = &conditions else { unreachable!("made at the first step") };
             let begun = Instant::now();
-            let mut watch = Throttle { gpu: &self.gpu, observer: &observer, ahead: VecDeque::new() };
+            let mut watch = Throttle::new(&self.gpu, &observer);
             self.step((&workspace, conditions), step, (pair[0], pair[1]), &mut watch).map_err(&failed)?;
             took.push(begun.elapsed().as_secs_f64());
             self.tell((brief, &workspace, &observer), step + 1, pair[1]);
@@ -254,8 +252,9 @@ impl Pipeline {
         sigma: f32,
     ) {
         let (grid, step) = (latent::grid(brief.size), done as u32);
-        let preview = OnCard { pipeline: self, estimate: workspace.estimate(), grid };
-        let latent = LatentOnCard { pipeline: self, latent: workspace.latent(), step };
+        let preview =
+            OnCard { gpu: &self.gpu, projection: &self.projection, estimate: workspace.estimate(), grid };
+        let latent = LatentOnCard { gpu: &self.gpu, latent: workspace.latent(), step };
         let step = Step { step, steps: brief.steps, sigma, preview: &preview, latent: &latent };
         observer.borrow_mut().report(Report::Step(step));
     }
@@ -425,86 +424,5 @@ pub(super) fn during(stage: &'static str) -> impl Fn(CudaError) -> EngineError {
             EngineError::Device { stage, reason: error.to_string() }
         }
         error => EngineError::Compute { stage, source: Box::new(error) },
-    }
-}
-
-/// Lets the host ask for a few blocks ahead of the card and no more: what is asked for cannot be taken back, and
-/// cancelling is to take effect within a block or two.
-struct Throttle<'a, 'o> {
-    gpu: &'a Gpu,
-    observer: &'a RefCell<&'o mut dyn Observer>,
-    ahead: VecDeque<CudaEvent>,
-}
-
-/// Blocks that the host is ahead.
-const AHEAD: usize = 3;
-
-impl Watch for Throttle<'_, '_> {
-    fn before_block(&mut self) -> Result<()> {
-        if self.observer.borrow().wants_stop() {
-            return Err(CudaError::Stopped);
-        }
-        self.ahead.push_back(self.gpu.mark(false)?);
-        if self.ahead.len() > AHEAD
-            && let Some(oldest) = self.ahead.pop_front()
-        {
-            oldest.synchronize().map_err(driver("waiting for a block"))?;
-        }
-        Ok(())
-    }
-}
-
-/// The estimate where it is; it is copied only if somebody wants to see it.
-struct OnCard<'a> {
-    pipeline: &'a Pipeline,
-    estimate: Matrix<'a, f32>,
-    grid: (usize, usize),
-}
-
-impl std::fmt::Debug for OnCard<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("OnCard").field("estimate", &self.estimate).finish_non_exhaustive()
-    }
-}
-
-impl LatentPreview for OnCard<'_> {
-    fn size(&self) -> (u32, u32) {
-        (2 * self.grid.1 as u32, 2 * self.grid.0 as u32)
-    }
-
-    fn rgb(&self) -> Vec<u8> {
-        match self.pipeline.gpu.download(self.estimate) {
-            Ok(tokens) => self.pipeline.projection.picture(&latent::unpacked(&tokens, self.grid)),
-            Err(error) => {
-                // The next call into the card fails too, and that one has somewhere to say it.
-                tracing::error!(%error, "no preview");
-                let (width, height) = self.size();
-                vec![0; 3 * (width * height) as usize]
-            }
-        }
-    }
-}
-
-/// The latent where it is.
-struct LatentOnCard<'a> {
-    pipeline: &'a Pipeline,
-    latent: Matrix<'a, f32>,
-    step: u32,
-}
-
-impl std::fmt::Debug for LatentOnCard<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("LatentOnCard")
-            .field("latent", &self.latent)
-            .field("step", &self.step)
-            .finish_non_exhaustive()
-    }
-}
-
-impl LatentValues for LatentOnCard<'_> {
-    fn copy(&self) -> std::result::Result<StepLatent, EngineError> {
-        let (step, tokens, channels) = (self.step, self.latent.rows(), self.latent.width());
-        let values = self.pipeline.gpu.download(self.latent).map_err(during("keeping the latent"))?;
-        Ok(StepLatent { step, tokens, channels, values })
     }
 }

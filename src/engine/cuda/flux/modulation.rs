@@ -5,6 +5,7 @@
 //! in every schedule that has the step. The weights are idle afterwards: they stay on the card only where there is room,
 //! and else are brought from host memory layer by layer.
 
+mod columns;
 mod kept;
 
 use std::ops::Range;
@@ -26,6 +27,7 @@ use crate::engine::cuda::streaming::{Images, Slots};
 use crate::engine::dit::config::Config;
 use crate::engine::dit::modulation::{EMBEDDING, sinusoids};
 
+use columns::Columns;
 pub use kept::Kept;
 
 /// Rows of each product.
@@ -70,65 +72,6 @@ struct Embedders {
     time: [Linear; 2],
     vector: [Linear; 2],
     guidance: Option<[Linear; 2]>,
-}
-
-/// Where in a row of the table each block's modulations are.
-///
-/// A kernel that joins a branch and then norms for the next block uses the branch's gate and the next block's shift and
-/// scale, with one distance between the two streams' modulations for both. In double blocks that is the image's behind
-/// the text's; so the first single block, whose kernel also joins the last double block's MLP, has its modulation
-/// twice, at the same distance.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Columns {
-    hidden: usize,
-    double: usize,
-    single: usize,
-}
-
-impl Columns {
-    fn of(config: &Config) -> Self {
-        Self { hidden: config.hidden, double: config.double_blocks, single: config.single_blocks }
-    }
-
-    /// From the text's modulation to the image's.
-    fn second(&self) -> usize {
-        6 * self.hidden
-    }
-
-    fn double(&self, block: usize) -> usize {
-        12 * self.hidden * block
-    }
-
-    fn single(&self, block: usize) -> usize {
-        // The first has its own 3, a gap of 3, and its own again.
-        let first = 12 * self.hidden * self.double;
-        if block == 0 { first } else { first + (9 + 3 * (block - 1)) * self.hidden }
-    }
-
-    fn last(&self) -> usize {
-        self.single(self.single.max(1))
-    }
-
-    fn width(&self) -> usize {
-        self.last() + 2 * self.hidden
-    }
-
-    /// Name, chunks of `hidden` and columns of every layer.
-    fn layers(&self) -> Vec<(String, usize, Vec<usize>)> {
-        let mut layers = Vec::new();
-        for index in 0..self.double {
-            let (at, name) = (self.double(index), format!("double_blocks.{index}"));
-            layers.push((format!("{name}.txt_mod.lin"), 6, vec![at]));
-            layers.push((format!("{name}.img_mod.lin"), 6, vec![at + self.second()]));
-        }
-        for index in 0..self.single {
-            let at = self.single(index);
-            let columns = if index == 0 { vec![at, at + self.second()] } else { vec![at] };
-            layers.push((format!("single_blocks.{index}.modulation.lin"), 3, columns));
-        }
-        layers.push(("final_layer.adaLN_modulation.1".to_owned(), 2, vec![self.last()]));
-        layers
-    }
 }
 
 /// The tables of one picture.

@@ -1,0 +1,103 @@
+//! A picture on a card as whoever follows it sees it: its previews, its latent, and the wish to end it.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+
+use cudarc::driver::CudaEvent;
+
+use super::error::{CudaError, Result, driver};
+use super::flux::step::Watch;
+use super::gpu::Gpu;
+use super::memory::Matrix;
+use super::pipeline::during;
+use crate::engine::preview::Projection;
+use crate::engine::{EngineError, LatentPreview, LatentValues, Observer, StepLatent, latent};
+
+/// Lets the host ask for a few blocks ahead of the card and no more: what is asked for cannot be taken back, and
+/// cancelling is to take effect within a block or two.
+pub struct Throttle<'a, 'o> {
+    gpu: &'a Gpu,
+    observer: &'a RefCell<&'o mut dyn Observer>,
+    ahead: VecDeque<CudaEvent>,
+}
+
+/// Blocks that the host is ahead.
+const AHEAD: usize = 3;
+
+impl<'a, 'o> Throttle<'a, 'o> {
+    /// Of one step.
+    pub fn new(gpu: &'a Gpu, observer: &'a RefCell<&'o mut dyn Observer>) -> Self {
+        Self { gpu, observer, ahead: VecDeque::new() }
+    }
+}
+
+impl Watch for Throttle<'_, '_> {
+    fn before_block(&mut self) -> Result<()> {
+        if self.observer.borrow().wants_stop() {
+            return Err(CudaError::Stopped);
+        }
+        self.ahead.push_back(self.gpu.mark(false)?);
+        if self.ahead.len() > AHEAD
+            && let Some(oldest) = self.ahead.pop_front()
+        {
+            oldest.synchronize().map_err(driver("waiting for a block"))?;
+        }
+        Ok(())
+    }
+}
+
+/// The estimate where it is; it is copied only if somebody wants to see it.
+pub struct OnCard<'a> {
+    pub gpu: &'a Gpu,
+    pub projection: &'a Projection,
+    pub estimate: Matrix<'a, f32>,
+    pub grid: (usize, usize),
+}
+
+impl std::fmt::Debug for OnCard<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OnCard").field("estimate", &self.estimate).finish_non_exhaustive()
+    }
+}
+
+impl LatentPreview for OnCard<'_> {
+    fn size(&self) -> (u32, u32) {
+        (2 * self.grid.1 as u32, 2 * self.grid.0 as u32)
+    }
+
+    fn rgb(&self) -> Vec<u8> {
+        match self.gpu.download(self.estimate) {
+            Ok(tokens) => self.projection.picture(&latent::unpacked(&tokens, self.grid)),
+            Err(error) => {
+                // The next call into the card fails too, and that one has somewhere to say it.
+                tracing::error!(%error, "no preview");
+                let (width, height) = self.size();
+                vec![0; 3 * (width * height) as usize]
+            }
+        }
+    }
+}
+
+/// The latent where it is.
+pub struct LatentOnCard<'a> {
+    pub gpu: &'a Gpu,
+    pub latent: Matrix<'a, f32>,
+    pub step: u32,
+}
+
+impl std::fmt::Debug for LatentOnCard<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LatentOnCard")
+            .field("latent", &self.latent)
+            .field("step", &self.step)
+            .finish_non_exhaustive()
+    }
+}
+
+impl LatentValues for LatentOnCard<'_> {
+    fn copy(&self) -> std::result::Result<StepLatent, EngineError> {
+        let (step, tokens, channels) = (self.step, self.latent.rows(), self.latent.width());
+        let values = self.gpu.download(self.latent).map_err(during("keeping the latent"))?;
+        Ok(StepLatent { step, tokens, channels, values })
+    }
+}
