@@ -90,7 +90,9 @@ fn every_form_of_lora_adds_what_it_adds_on_the_cpu() {
                     precision.name()
                 );
                 assert!(error < most, "{name} in {}: off by {error:e}", precision.name());
-                assert!((share - 1.0).abs() < 0.1, "{name} in {}: {share}", precision.name());
+                // In fp8 the rounding of a few rows is not small beside a small change.
+                let near = if precision == Precision::Fp8 { 0.2 } else { 0.05 };
+                assert!((share - 1.0).abs() < near, "{name} in {}: {share}", precision.name());
                 worst = worst.max((share - 1.0).abs());
             }
         }

@@ -67,7 +67,7 @@ fn a_lora_counts_in_the_steps_that_are_asked_for_and_these_are_kept() {
     let (first, second) = (with("ink:0.8@0-50%"), with("ink:0.8@50-100%"));
     assert_eq!(pixels(&with("ink:0.8@0-100%")), pixels(&all));
     assert_eq!(pixels(&with("ink:0.8@60-90%")), pixels(&plain), "no step begins there");
-    let pictures = [&plain, &all, &first, &second].map(|object| pixels(object));
+    let pictures = [&plain, &all, &first, &second].map(pixels);
     for (at, one) in pictures.iter().enumerate() {
         assert!(pictures[..at].iter().all(|other| other != one), "{at}");
     }

@@ -11,6 +11,9 @@ const KEPT_VALUES: usize = 1 << 28;
 /// Names of tensors that are told of those that were not used.
 const EXAMPLES: usize = 3;
 
+/// LoRAs, each at its strength.
+pub type Strengths = Vec<(Arc<Lora>, f32)>;
+
 /// What was read, for a model with these layers.
 #[derive(Debug)]
 pub struct Shelf {
@@ -37,10 +40,7 @@ impl Shelf {
     ///
     /// # Errors
     /// [`EngineError::Lora`].
-    pub fn take(
-        &mut self,
-        wanted: &[LoraFile],
-    ) -> Result<(Vec<(Arc<Lora>, f32)>, Vec<Unapplied>), EngineError> {
+    pub fn take(&mut self, wanted: &[LoraFile]) -> Result<(Strengths, Vec<Unapplied>), EngineError> {
         let loras = wanted.iter().map(|file| Ok((self.get(file)?, file.strength)));
         let loras = loras.collect::<Result<Vec<_>, EngineError>>()?;
         let unapplied = loras.iter().map(|(lora, _)| unapplied(lora)).collect();

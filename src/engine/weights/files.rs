@@ -34,8 +34,8 @@ pub(super) enum Bytes {
 /// A file's mapping.
 pub(super) struct Mapped {
     map: Mmap,
-    /// Where it is worth reading ahead; taken when that begins.
-    remote: Mutex<Option<File>>,
+    /// The file, until it was asked whether to read it ahead.
+    file: Mutex<Option<File>>,
     /// Set when it has begun.
     reading: OnceLock<Reading>,
 }
@@ -60,8 +60,8 @@ impl Bytes {
         // SAFETY: the map is only read. Whoever cuts a weight file short while a model is read from
         // it gets the process a SIGBUS, as with every program that maps files.
         let map = unsafe { Mmap::map(&file) }?;
-        let remote = Mutex::new(Some(file).filter(ahead::wanted));
-        Ok(Self::Mapped(Arc::new(Mapped { map, remote, reading: OnceLock::new() })))
+        let file = Mutex::new(Some(file));
+        Ok(Self::Mapped(Arc::new(Mapped { map, file, reading: OnceLock::new() })))
     }
 
     /// Lets the pages of a range go from this process's memory; the system keeps them as long as it likes.
@@ -78,9 +78,10 @@ impl Bytes {
     /// Begins to read the file before it is used, once, if it is one where that helps.
     pub fn read_ahead(&self) {
         let Self::Mapped(mapped) = self else { return };
-        let file = mapped.remote.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(file) = file {
-            mapped.reading.get_or_init(|| Reading::begin(file, mapped.map.len() as u64));
+        let file = mapped.file.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let length = mapped.map.len() as u64;
+        if let Some(file) = file.filter(|file| ahead::wanted(file, length)) {
+            mapped.reading.get_or_init(|| Reading::begin(file, length));
         }
     }
 }
