@@ -56,6 +56,9 @@ enum Command {
 
 /// How long an ending worker may take to close the connection.
 const STOP_WITHIN: Duration = Duration::from_secs(20);
+/// How often a worker that lets go of the connection is asked, and the pause in between.
+const STATUS_TRIES: u32 = 20;
+const STATUS_PAUSE: Duration = Duration::from_millis(50);
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let paths = Paths::from_env()?;
@@ -73,16 +76,27 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     }
 }
 
-/// `None` when no worker is running.
+/// `None` when no worker is running. One that is just ending may still take a connection and let it go.
 async fn status(endpoint: &Endpoint) -> Result<Option<WorkerStatus>, Failure> {
-    let client = match endpoint.connect(Asking::Here).await {
-        Ok((client, _)) => client,
-        Err(ClientError::NoWorker) => return Ok(None),
-        Err(error) => return Err(error.into()),
-    };
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match ask_status(endpoint).await {
+            Ok(status) => return Ok(Some(status)),
+            Err(ClientError::NoWorker) => return Ok(None),
+            Err(ClientError::Lost | ClientError::Ended) if tries < STATUS_TRIES => {
+                tokio::time::sleep(STATUS_PAUSE).await;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+async fn ask_status(endpoint: &Endpoint) -> Result<WorkerStatus, ClientError> {
+    let (client, _) = endpoint.connect(Asking::Here).await?;
     match client.call(Request::Status).await? {
-        Response::Status(status) => Ok(Some(*status)),
-        _ => Err(ClientError::Unexpected.into()),
+        Response::Status(status) => Ok(*status),
+        _ => Err(ClientError::Unexpected),
     }
 }
 
