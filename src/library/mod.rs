@@ -154,12 +154,27 @@ fn examine(db: &Connection, path: &Path) -> Result<i64, LibraryError> {
         let (found, known) = (version, schema::VERSION);
         return Err(LibraryError::Newer { path: path.to_owned(), found, known });
     }
-    let sound: String = db.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(fault)?;
-    if sound == "ok" {
-        Ok(version)
-    } else {
-        Err(LibraryError::Damaged { path: path.to_owned(), reason: sound })
+    match damage(db).map_err(fault)? {
+        None => Ok(version),
+        Some(reason) => Err(LibraryError::Damaged { path: path.to_owned(), reason }),
     }
+}
+
+/// What is wrong with the pages of the tables and their indices. The index of prompts is not compared with the prompts, as
+/// a check of everything would: that takes as long as making it, and it is made again when it is found to be wrong.
+fn damage(db: &Connection) -> rusqlite::Result<Option<String>> {
+    let tables = "SELECT name FROM sqlite_schema WHERE type = 'table' AND sql NOT LIKE 'CREATE VIRTUAL%'";
+    let mut tables = db.prepare(tables)?;
+    let names = tables.query_map([], |row| row.get::<_, String>(0))?;
+    for name in names.collect::<rusqlite::Result<Vec<_>>>()? {
+        // One of somebody else's file may have any name.
+        let check = format!("PRAGMA quick_check(\"{}\")", name.replace('"', "\"\""));
+        let found: String = db.query_row(&check, [], |row| row.get(0))?;
+        if found != "ok" {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
 }
 
 fn fault(path: &Path, doing: &'static str, source: rusqlite::Error) -> LibraryError {
