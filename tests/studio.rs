@@ -72,6 +72,32 @@ fn what_is_wrong_in_models_toml_is_told_with_its_line() {
     assert_eq!(studio.ended(), 0);
 }
 
+#[test]
+fn a_job_that_waits_is_changed_by_keys() {
+    let home = Home::new();
+    home.run(&["queue", "pause"]).done();
+    home.run(&["queue", "add", "a red fox", "--steps", "3", "--seed", "5"]).done();
+    let mut studio = open(&home);
+    studio.see("a red fox");
+    studio.type_keys("mine\t\t");
+    studio.type_keys("e");
+    studio.see("Prompt of job 1");
+    studio.see("steps 3");
+    studio.type_keys(" in snow\r");
+    // What stood in the prompt is back, and the queue has the job as it is now.
+    studio.until("the changed job", |screen| {
+        let rows: Vec<String> = screen.rows(0, 80).collect();
+        let has = |text: &str| rows.iter().any(|row| row.contains(text));
+        (has("a red fox in snow") && has("mine") && !has("Prompt of job")).then_some(())
+    });
+    home.run(&["queue", "resume"]).done();
+    studio.see("History 1");
+    studio.type_keys("\x03");
+    assert_eq!(studio.ended(), 0);
+    let told = home.run(&["library", "list", "--json"]).stdout;
+    assert!(told.contains("a red fox in snow") && told.contains("\"steps\":3"), "{told}");
+}
+
 /// Leaving does not stop work: the picture is finished by the worker and found by the next studio.
 #[test]
 fn a_picture_is_finished_after_its_studio_was_killed() {

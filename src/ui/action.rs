@@ -65,6 +65,8 @@ pub enum Action {
     MoveJobLast,
     /// Draw what is missing of the chosen job, which failed.
     RetryJob,
+    /// Takes a waiting job into the prompt, to change it.
+    EditJob,
     /// Add a job like the chosen one.
     DuplicateJob,
     /// Begin nothing more, or go on.

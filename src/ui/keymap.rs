@@ -227,6 +227,7 @@ pub const KEYMAP: &[Binding] = &[
     bind(Context::Queue, &[letter('t')], Action::MoveJobFirst, "draw it first"),
     bind(Context::Queue, &[letter('b')], Action::MoveJobLast, "draw it last"),
     bind(Context::Queue, &[letter('r')], Action::RetryJob, "try a failed job again"),
+    bind(Context::Queue, &[letter('e')], Action::EditJob, "change this job: Enter does, Esc does not"),
     bind(Context::Queue, &[letter('c')], Action::DuplicateJob, "add a copy of this job"),
     bind(Context::Queue, &[letter('p')], Action::PauseQueue, "pause the queue, or go on"),
 

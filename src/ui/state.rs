@@ -9,6 +9,7 @@ use super::glyphs::Glyphs;
 use super::layout::Layout;
 use super::notice::Notices;
 use super::pane::Pane;
+use super::pane::editing::Editing;
 use super::pane::history::HistoryPane;
 use super::pane::memory::MemoryPane;
 use super::pane::models::ModelsPane;
@@ -28,6 +29,8 @@ pub struct State {
     pub prompt: PromptPane,
     /// How.
     pub parameters: ParametersPane,
+    /// A job that both are changing.
+    pub editing: Option<Box<Editing>>,
     /// Memory, load, temperature.
     pub memory: MemoryPane,
     /// The picture.
@@ -111,6 +114,7 @@ impl State {
         Self {
             prompt: PromptPane::default(),
             parameters: ParametersPane::new(defaults),
+            editing: None,
             memory: MemoryPane::default(),
             preview: PreviewPane::new(),
             queue: QueuePane::default(),

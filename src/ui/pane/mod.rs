@@ -1,5 +1,6 @@
 //! What each pane knows, one file a pane. Plain data: no I/O, no drawing.
 
+pub mod editing;
 pub mod history;
 pub mod memory;
 pub mod model_page;

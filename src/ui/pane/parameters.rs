@@ -5,7 +5,7 @@
 
 use crate::config::JobDefaults;
 use crate::device::{DeviceChoice, LoadOptions, VramBudget};
-use crate::job::{self, COUNT_MAX, GUIDANCE_MAX, Recipe, STEPS_MAX, Seed, Size};
+use crate::job::{self, COUNT_MAX, GUIDANCE_MAX, Job, Recipe, STEPS_MAX, Seed, Size};
 use crate::model::{ModelInfo, ModelName};
 
 /// One of the parameters.
@@ -338,6 +338,17 @@ impl ParametersPane {
         self.type_in(FieldName::Steps, recipe.steps.to_string());
         self.type_in(FieldName::Guidance, shown(recipe.guidance));
         self.fix_seed(recipe.seed);
+    }
+
+    /// Everything of a job's but its prompt.
+    pub fn take(&mut self, job: &Job) {
+        self.type_in(FieldName::Model, job.model.to_string());
+        self.type_in(FieldName::Width, job.size.width().to_string());
+        self.type_in(FieldName::Height, job.size.height().to_string());
+        self.type_in(FieldName::Steps, job.steps().to_string());
+        self.type_in(FieldName::Guidance, shown(job.guidance()));
+        self.type_in(FieldName::Seed, job.seed.to_string());
+        self.type_in(FieldName::Count, job.count().to_string());
     }
 
     fn field(&self, name: FieldName) -> &Field {

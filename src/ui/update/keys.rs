@@ -136,6 +136,7 @@ fn act(state: &mut State, action: Action) -> Vec<Effect> {
         Action::MoveJobFirst => return super::queue::shift(state, QueuePlace::First),
         Action::MoveJobLast => return super::queue::shift(state, QueuePlace::Last),
         Action::RetryJob => return super::queue::retry(state),
+        Action::EditJob => super::editing::begin(state),
         Action::DuplicateJob => return super::queue::duplicate(state),
         Action::PauseQueue => return super::queue::pause(state),
         Action::Rate(rating) => return super::marks::rate(state, rating),
@@ -167,6 +168,13 @@ fn draw(state: &mut State, seed: SeedWish) -> Vec<Effect> {
     state.parameters.commit();
     let draft = Draft::new(state.prompt.editor.text(), &state.parameters, seed, state.prompt.parent);
     let connected = state.worker.link == Link::Up;
+    if state.editing.is_some() && seed == SeedWish::AsSet {
+        if connected {
+            return super::editing::finish(state, &draft);
+        }
+        state.notices.warn("the queue is the worker's, and there is none just now".to_owned());
+        return Vec::new();
+    }
     let job = if connected { draft.job().map(Some) } else { draft.check_prompt().map(|_| None) };
     match job {
         Ok(Some(job)) => {
@@ -195,6 +203,9 @@ fn escape(state: &mut State) -> Vec<Effect> {
     }
     if state.view.focus == Pane::Parameters && state.parameters.is_editing() {
         state.parameters.commit();
+        return Vec::new();
+    }
+    if super::editing::leave(state) {
         return Vec::new();
     }
     if state.worker.link != Link::Up {

@@ -3,6 +3,7 @@
 //! **Invariant:** no I/O here, and the time is passed in. Whatever a person or the worker does can
 //! be replayed in a test.
 
+mod editing;
 mod keys;
 mod marks;
 mod models;

@@ -49,7 +49,7 @@ pub(super) fn pause(state: &mut State) -> Vec<Effect> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::time::{Duration, Instant};
 
     use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
@@ -68,7 +68,7 @@ mod tests {
     use crate::ui::update::update;
     use crate::wire::message;
 
-    fn status(id: i64, state: JobState) -> JobStatus {
+    pub fn status(id: i64, state: JobState) -> JobStatus {
         let (prompt, size) = (Prompt::new(format!("fox {id}")), Size::new(128, 128).expect("a size"));
         let job = Job::new(prompt.expect("text"), ModelName::new("nano"), size, 4, 3.5, Seed::Random, 1);
         let job = job.expect("it is in range");
@@ -76,7 +76,7 @@ mod tests {
     }
 
     /// A studio whose queue has the keys.
-    fn studio(jobs: impl Iterator<Item = JobStatus>) -> State {
+    pub fn studio(jobs: impl Iterator<Item = JobStatus>) -> State {
         let look = Look { theme: Theme::default(), glyphs: Glyphs::choose(false), automatic: true };
         let facts = Facts::new(Environment::default(), Graphics::Auto);
         let mut state = State::new(look, facts, JobDefaults::default(), Instant::now());
@@ -87,7 +87,7 @@ mod tests {
         state
     }
 
-    fn take(state: &mut State, event: Event) -> Vec<Effect> {
+    pub fn take(state: &mut State, event: Event) -> Vec<Effect> {
         let now = state.now;
         update(state, event, now)
     }

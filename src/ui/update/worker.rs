@@ -125,8 +125,9 @@ pub(super) fn take_answer(state: &mut State, answer: Answer) {
         Answer::Cancelled { job, result: Err(reason) } => {
             state.notices.error(format!("job {job} was not cancelled: {reason}"));
         }
-        Answer::QueueChanged(Ok(())) => {}
+        Answer::QueueChanged(Ok(())) => super::editing::answered(state, true),
         Answer::QueueChanged(Err(reason)) => {
+            super::editing::answered(state, false);
             state.notices.error(format!("the queue stays as it was: {reason}"));
         }
         Answer::Counted { version, result } => {

@@ -27,15 +27,15 @@ pub(super) fn draw(state: &State, area: Rect, buffer: &mut Buffer) -> Option<Pos
     state.has_keys(Pane::Prompt).then_some(cursor)
 }
 
-/// `Prompt`, and which rows are in view when not all are.
+/// `Prompt`, of which job if it is one's, and which rows are in view when not all are.
 fn title(state: &State) -> String {
+    let what = match &state.editing {
+        Some(editing) => format!("Prompt of job {}", editing.id),
+        None => "Prompt".to_owned(),
+    };
     let (rows, first) = state.prompt.editor.scroll();
     let visible = state.prompt.editor.visible_rows().count();
-    if rows > visible {
-        format!("Prompt {}-{} of {rows}", first + 1, first + visible)
-    } else {
-        "Prompt".to_owned()
-    }
+    if rows > visible { format!("{what} {}-{} of {rows}", first + 1, first + visible) } else { what }
 }
 
 fn draw_text(state: &State, area: Rect, buffer: &mut Buffer) {
