@@ -349,7 +349,7 @@ impl Gpu {
             match Plan::checked(handle, shape, algorithm) {
                 Ok(plan) => return Ok(plan),
                 Err(error) => {
-                    tracing::warn!(?shape, %error, "an algorithm that was kept does not work any more")
+                    tracing::warn!(?shape, %error, "an algorithm that was kept does not work any more");
                 }
             }
         }

@@ -40,7 +40,7 @@ pub(super) fn finish(state: &mut State, draft: &Draft) -> Vec<Effect> {
     let Some(editing) = state.editing.as_mut().filter(|editing| !editing.asked) else { return Vec::new() };
     let as_it_was = |job: Job| -> Result<Job, JobError> {
         let of = &editing.job;
-        Ok(job.placed(of.device, of.load).iterated_from(of.parent).with_loras(of.loras().to_vec())?)
+        job.placed(of.device, of.load).iterated_from(of.parent).with_loras(of.loras().to_vec())
     };
     let job = draft.job().map_err(|wrong| wrong.message);
     match job.and_then(|job| as_it_was(job).map_err(|error| error.to_string())) {

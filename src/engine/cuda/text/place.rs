@@ -125,7 +125,7 @@ pub(super) struct Kept {
     plan: Plan,
     held: Held,
     /// While LoRAs change the encoder, each prompt brings it from here; what stays on the card waits.
-    changed: Option<(Weights, Changed)>,
+    changed: Option<Box<(Weights, Changed)>>,
     purpose: &'static str,
 }
 
@@ -181,7 +181,7 @@ impl Kept {
 
     /// Changes the encoder from now on, whose file this is; with `None` it is what it was.
     pub fn set_changed(&mut self, changed: Option<(Weights, Changed)>) {
-        self.changed = changed;
+        self.changed = changed.map(Box::new);
     }
 
     /// Memory for the parts of weights that do not stay.
@@ -208,7 +208,7 @@ impl Kept {
         run: impl FnOnce(Memory<'_>) -> Result<()>,
     ) -> Result<()> {
         let from = match (&self.held, &self.changed) {
-            (_, Some((weights, changed))) => From::Changed(weights, changed),
+            (_, Some(changed)) => From::Changed(&changed.0, &changed.1),
             (Held::Brought(origin), None) => origin.lent(),
             (Held::Resident(buffer), None) => return run(Memory { buffer, from: 0 }),
         };
