@@ -185,7 +185,7 @@ peers() { timeout 400 python3 "$here/peers/diffusers_flux.py" eager regional vae
 # HARNESS names the folder that benches/cuda/build.sh made: its checks of single kernels, on small sizes, too.
 sanitize() {
     echo "memcheck, the engine"
-    timeout 120 compute-sanitizer --tool memcheck "$tests" --test-threads 1 older_cards not_finite clip_on \
+    timeout 200 compute-sanitizer --tool memcheck "$tests" --test-threads 1 older_cards not_finite clip_on loras_beside without_loras \
         >"$out/memcheck.txt" 2>&1
     grep -E 'test result|panicked|SUMMARY|Invalid' "$out/memcheck.txt"
     [ -n "${HARNESS:-}" ] || return 0
