@@ -1,6 +1,7 @@
 //! What the worker says: news of the connection, events over it, answers to questions.
 
 use super::models;
+use crate::job::{Unapplied, UsedLora};
 use crate::ui::draft::Draft;
 use crate::ui::effect::{Effect, Question};
 use crate::ui::event::{Answer, News};
@@ -82,6 +83,10 @@ fn take_event(state: &mut State, event: Event) {
         Event::Preview(preview) => state.preview.live(preview),
         Event::Finished(picture) => {
             state.parameters.last_seed = Some(picture.recipe.seed);
+            // Of several pictures of a job the first says it for all.
+            if picture.index == 0 {
+                picture.recipe.loras.iter().filter_map(unused).for_each(|what| state.notices.warn(what));
+            }
             state.queue.stopped(picture.job, picture.index);
             state.preview.finished(picture.job, picture.index, picture.id);
             state.history.finished(*picture);
@@ -166,4 +171,15 @@ pub(super) fn take_answer(state: &mut State, answer: Answer) {
             state.notices.error(format!("the fetching of {model} was not cancelled: {reason}"));
         }
     }
+}
+
+/// What of a LoRA was not used, if anything was not.
+fn unused(lora: &UsedLora) -> Option<String> {
+    let Unapplied { count, of, examples } = &lora.unapplied;
+    let plain = |text: &str| text.replace(char::is_control, "\u{fffd}");
+    let first = examples.first().map_or(String::new(), |name| format!(", {} for one", plain(name)));
+    let name = plain(lora.name());
+    (*count > 0).then(|| {
+        format!("{count} of the {of} tensors of the LoRA {name} belong to no layer of this model{first}")
+    })
 }

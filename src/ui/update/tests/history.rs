@@ -1,6 +1,7 @@
 //! Journeys through the history.
 
 use super::*;
+use crate::job::{LoraHash, Span, Unapplied, UsedLora};
 
 #[test]
 fn history_restores_all_or_only_the_seed_and_undo_brings_the_idea_back() {
@@ -30,4 +31,28 @@ fn looking_at_the_history_is_not_disturbed_by_what_is_drawn() {
         matches!(desk.state.preview.wanted(), Some(Subject::Preview { .. })),
         "drawing follows what is drawn"
     );
+}
+
+#[test]
+fn what_of_a_lora_was_not_used_is_told_once_for_a_job() {
+    let mut desk = Desk::connected();
+    desk.type_text("apple");
+    let job = submitted(&desk.key(KeyCode::Enter));
+    for index in 0..2 {
+        let mut picture = fake::picture(5, &status(1, &job, JobState::Running), index, 99);
+        let examples = vec!["diffusion_model.double_blocks.99\u{1b}.lora_A.weight".to_owned()];
+        picture.recipe.loras.push(UsedLora {
+            file: "styles/ink.safetensors".into(),
+            hash: LoraHash::new([7; 32]),
+            strength: 1.0,
+            steps: Span::WHOLE,
+            tagged: false,
+            unapplied: Unapplied { count: 2, of: 15, examples },
+        });
+        desk.worker(message::Event::Finished(Box::new(picture)));
+    }
+    let (notice, more) = desk.state.notices.current().expect("it is told");
+    let text = "2 of the 15 tensors of the LoRA ink belong to no layer of this model, \
+                diffusion_model.double_blocks.99\u{fffd}.lora_A.weight for one";
+    assert_eq!((notice.text.as_str(), more), (text, 0));
 }
