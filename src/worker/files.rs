@@ -6,8 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::catalog::find::Search;
 use crate::catalog::{self, Catalog, Entry, Place, Published, Recipe, Role, Wanted};
-use crate::engine::converted::place;
-use crate::engine::weights::Weights;
+use crate::engine::converted;
 use crate::fetch::{
     Cancel, Checked, FetchError, Hubs, Kept, Ledger, Removal, Unfinished, Verdict, plan_removal, unfinished,
     verify,
@@ -219,16 +218,12 @@ pub fn removing(
 
 /// A model's transformer, the file in `folder` that it was converted to, and its bytes.
 fn converted_of(search: &Search<'_>, recipe: &Recipe, folder: &Path) -> Option<(PathBuf, PathBuf, u64)> {
-    // Without one there is nothing to look for.
-    std::fs::read_dir(folder).ok()?.next()?.ok()?;
     let (transformer, complete_from) = match search.parts(recipe) {
         Ok(parts) => (parts.transformer, parts.complete_from),
         Err(_) => (search.weights(recipe, Role::Transformer).ok()?, None),
     };
-    let source = Weights::open_transformer(&transformer, complete_from.as_ref()).ok()?;
+    let (file, bytes) = converted::file_of(folder, &transformer, complete_from.as_ref())?;
     let Source::File(path) = transformer else { return None };
-    let file = place(folder, &source);
-    let bytes = file.metadata().ok()?.len();
     Some((path, file, bytes))
 }
 

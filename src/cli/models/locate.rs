@@ -8,8 +8,7 @@ use crate::catalog::Bytes;
 use crate::cli::failure::Failure;
 use crate::cli::generate::{catalog, find, model_name};
 use crate::cli::{stdout, text};
-use crate::engine::converted::place;
-use crate::engine::weights::Weights;
+use crate::engine::converted;
 use crate::model::ModelName;
 use crate::paths::Paths;
 use crate::wire::message::PartPlace;
@@ -31,7 +30,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let name = model_name(&args.model);
     let parts =
         search(&catalog, &paths, &Recogniser::default(), |search| part_places(&catalog, search, &name))?;
-    let converted = converted_form(&paths, &name).map(|file| file.display().to_string());
+    let converted = converted_form(&paths, &name).map(|(file, _)| file.display().to_string());
     if args.json {
         return stdout::json(&Told { model: name, parts, converted });
     }
@@ -49,13 +48,10 @@ struct Told {
     converted: Option<String>,
 }
 
-/// The converted form of a model's transformer, if both are here; whether it is whole is asked when it is loaded.
-pub(super) fn converted_form(paths: &Paths, name: &ModelName) -> Option<PathBuf> {
-    // Without one there is nothing to look for.
-    std::fs::read_dir(paths.converted()).ok()?.next()?.ok()?;
+/// The converted form of a model's transformer and its bytes, if both are here.
+pub(super) fn converted_form(paths: &Paths, name: &ModelName) -> Option<(PathBuf, u64)> {
     let parts = find(paths, name).ok()?.parts;
-    let source = Weights::open_transformer(&parts.transformer, parts.complete_from.as_ref()).ok()?;
-    Some(place(&paths.converted(), &source)).filter(|file| file.exists())
+    converted::file_of(&paths.converted(), &parts.transformer, parts.complete_from.as_ref())
 }
 
 fn sentence(part: &PartPlace) -> String {

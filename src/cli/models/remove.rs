@@ -75,8 +75,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
 fn converted(words: &[String]) -> Result<Vec<(String, PathBuf, u64)>, Failure> {
     let paths = Paths::from_env()?;
     let of = |word: &String| {
-        let file = converted_form(&paths, &model_name(word))?;
-        let bytes = file.metadata().ok()?.len();
+        let (file, bytes) = converted_form(&paths, &model_name(word))?;
         Some((word.clone(), file, bytes))
     };
     let mut all: Vec<(String, PathBuf, u64)> = Vec::new();

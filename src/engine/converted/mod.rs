@@ -22,6 +22,7 @@ pub use error::ConvertError;
 pub use kept::{Kept, find, keep};
 
 use super::weights::{Dtype, Weights};
+use crate::model::Source;
 
 /// The form of the files, and the arithmetic of what is in them.
 const VERSION: &str = "flux-tui fp8 rows 1";
@@ -40,6 +41,21 @@ pub fn digest(source: &Weights) -> String {
 #[must_use]
 pub fn place(folder: &Path, source: &Weights) -> PathBuf {
     folder.join(digest(source) + ".safetensors")
+}
+
+/// The converted form of a transformer in a folder of them and its bytes, if both are there; whether it is whole is asked
+/// when it is loaded.
+#[must_use]
+pub fn file_of(
+    folder: &Path,
+    transformer: &Source,
+    complete_from: Option<&Source>,
+) -> Option<(PathBuf, u64)> {
+    // Without one there is nothing to look for.
+    std::fs::read_dir(folder).ok()?.next()?.ok()?;
+    let file = place(folder, &Weights::open_transformer(transformer, complete_from).ok()?);
+    let bytes = file.metadata().ok()?.len();
+    Some((file, bytes))
 }
 
 /// The type that a file's blocks had before they were converted, as its header says; `None` where they were not.

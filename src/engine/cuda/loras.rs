@@ -43,7 +43,8 @@ impl Loras {
     /// Sets these and no others. What of each belongs to no layer of the model is told.
     ///
     /// # Errors
-    /// [`EngineError::Lora`]; what was set before is set still. [`EngineError::OutOfMemory`]; nothing is set then.
+    /// [`EngineError::Lora`]; what was set before is set still. [`EngineError::OutOfMemory`] and what else the card says;
+    /// nothing is set then, neither beside the transformer nor in the encoders.
     pub fn set(
         &mut self,
         wanted: &[LoraFile],
@@ -60,7 +61,10 @@ impl Loras {
             let transformer = Changed::by(&loras, Of::Transformer);
             let shapes = &self.shelf.shapes().transformer;
             let set = flux.set_loras(&Origin::File(&self.transformer), shapes, &transformer);
-            set.map_err(|error: CudaError| during("adding LoRAs")(error))?;
+            set.map_err(|error: CudaError| {
+                self.set_text(&[], &[], prompts);
+                during("adding LoRAs")(error)
+            })?;
             self.set = key;
             let (seconds, bytes) =
                 (begun.elapsed().as_secs_f64() - read, flux.sides().map_or(0, Sides::bytes));

@@ -176,7 +176,7 @@ mod tests {
 
     #[test]
     fn what_was_just_written_is_cached_and_what_was_let_go_is_not() {
-        // Under the target's folder: a temporary one may be in memory.
+        // Beside the sources: the usual temporary folder may be in memory.
         let folder = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).expect("a folder");
         let path = folder.path().join("weights");
         std::fs::write(&path, vec![1; LONG as usize]).expect("it can be written");
