@@ -31,6 +31,7 @@ use super::queue::{Loaded, Place, Queue, Unfinished, Work};
 use crate::device::Device;
 use crate::gpu::Readings;
 use crate::job::{JobId, JobState, JobStatus, Picture, Rebuilt};
+use crate::library::Changed;
 use crate::model::ModelName;
 use crate::wire::frame::{self, REPLY_MAX};
 use crate::wire::message::{
@@ -92,6 +93,8 @@ struct State {
     running: Vec<Running>,
     history: Vec<Picture>,
     history_total: u64,
+    /// Changes of pictures that are in the library and were not told of as finished yet.
+    early: Vec<Changed>,
     engines: Vec<EngineStatus>,
     loaded: Loaded,
     readings: Option<Readings>,
@@ -139,6 +142,7 @@ impl Hub {
             running: Vec::new(),
             history,
             history_total,
+            early: Vec::new(),
             engines: devices.iter().map(engine).collect(),
             loaded: Loaded::new(),
             readings: None,

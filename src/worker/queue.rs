@@ -240,6 +240,12 @@ impl Queue {
         self.drawing.is_empty()
     }
 
+    /// Whether a device draws this picture, as far as was told.
+    #[must_use]
+    pub fn draws(&self, id: JobId, index: u32) -> bool {
+        self.drawing.values().any(|now| *now == (id, index))
+    }
+
     /// All jobs that are not over, in the order they are drawn.
     pub fn jobs(&self) -> impl Iterator<Item = &JobStatus> {
         self.entries.iter().map(|entry| &entry.status)

@@ -138,6 +138,31 @@ async fn history(devices: &[Device], steps: Vec<Step>) {
     }
 }
 
+/// A picture can be marked from the moment at which the library has it; whoever draws it tells of it a little later.
+#[tokio::test]
+async fn a_picture_that_is_marked_as_soon_as_it_is_there_is_counted_once() {
+    let place = Place::started_on(&[Device::Cuda(1), Device::Cuda(0), Device::Cpu]).await;
+    let mut follower = Follower::join(&place).await;
+    let pictures = 60;
+    let job = job_of("alpha", "a", Seed::Random, pictures);
+    follower.ask(Request::Submit(job)).await.expect("it is accepted");
+    for nth in 1..=i64::from(pictures) {
+        // In turns one that stays and one that does not.
+        let marks = if nth % 2 == 0 { MarkChange::Trash(true) } else { MarkChange::Favourite(true) };
+        let change = PictureChange { picture: PictureId(nth), mark: marks };
+        let change = Request::Library(LibraryRequest::Change(change));
+        while let Err(refused) = follower.ask(change.clone()).await {
+            assert_eq!(refused, Refusal::UnknownPicture(PictureId(nth)));
+        }
+    }
+    let mut said = follower.compare().await;
+    while said.jobs.iter().any(|job| !job.state.is_over()) {
+        said = follower.compare().await;
+    }
+    assert_eq!(said.history_total, u64::from(pictures / 2));
+    assert!(said.history.iter().all(|picture| picture.marks.favourite && picture.marks.trashed_at.is_none()));
+}
+
 #[test]
 fn a_snapshot_and_the_events_after_it_say_what_a_later_snapshot_says() {
     let mut runner = TestRunner::new(Config { cases: 24, failure_persistence: None, ..Config::default() });

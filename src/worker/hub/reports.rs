@@ -81,6 +81,7 @@ impl Hub {
         state.leave(work);
         replay::finished(&mut state.history, &mut state.history_total, picture.clone());
         self.tell(state, Event::Finished(Box::new(picture)));
+        self.tell_early(state, work.id, work.index);
         if let Some(status) = state.queue.drew(work.device, standing) {
             self.job(state, status);
         }
@@ -90,6 +91,7 @@ impl Hub {
     fn end_picture(&self, state: &mut State, work: &Work) {
         state.leave(work);
         self.tell(state, Event::Stopped { job: work.id, index: work.index });
+        self.tell_early(state, work.id, work.index);
     }
 
     /// A job has changed.
