@@ -46,7 +46,7 @@ impl Files {
         name: &ModelName,
         part: &'static str,
         from: &Source,
-    ) -> impl Fn(E) -> EngineError {
+    ) -> impl Fn(E) -> EngineError + use<E> {
         let (model, from) = (name.clone(), from.to_string());
         move |reason| EngineError::Load {
             model: model.clone(),
@@ -88,6 +88,8 @@ impl Tokenizers {
 pub(super) struct Progress<'o> {
     observer: &'o mut dyn Observer,
     done: u64,
+    /// Of a file that is read beside the others.
+    beside: u64,
     total: u64,
 }
 
@@ -96,7 +98,7 @@ impl<'o> Progress<'o> {
     /// [`EngineError::Stopped`], here and below.
     pub fn begin(observer: &'o mut dyn Observer, files: [&Weights; 4]) -> Result<Self, EngineError> {
         let total = files.iter().map(|weights| weights.size()).sum();
-        let progress = Self { observer, done: 0, total };
+        let progress = Self { observer, done: 0, beside: 0, total };
         progress.begun()
     }
 
@@ -121,7 +123,13 @@ impl<'o> Progress<'o> {
         self.report(self.done + (share * weights.size() as f64) as u64)
     }
 
+    /// Bytes are read of a file that is read beside the others.
+    pub fn beside(&mut self, bytes: u64) {
+        self.beside = bytes;
+    }
+
     fn report(&mut self, done: u64) -> Result<(), EngineError> {
+        let done = done + self.beside;
         if self.observer.wants_stop() {
             return Err(EngineError::Stopped);
         }

@@ -158,7 +158,7 @@ pub struct Drawn {
     pub rgb: Vec<u8>,
     /// What the encoders did not read.
     pub cuts: Vec<TokenCount>,
-    /// Where the time went; `load` is zero here.
+    /// Where the time went; `load` is what was still waited for of the model, which may arrive while it is drawn with.
     pub times: Times,
     /// What it took of a card, beside what was planned.
     pub usage: Option<Usage>,

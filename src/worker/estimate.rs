@@ -70,7 +70,9 @@ impl Estimate {
                 running.first_step.get_or_insert((*step, now));
                 running.latest = Some((*step, now));
             }
-            Stage::Loading { .. } | Stage::Decoding | Stage::Saving => {}
+            // The rest of a model that the first step waits for: that step says nothing of the others.
+            Stage::Loading { .. } => (running.first_step, running.latest) = (None, None),
+            Stage::Decoding | Stage::Saving => {}
         }
         let elapsed = seconds(now.duration_since(running.begun));
         (elapsed, running.remaining(stage, self.paces.get(&running.sort)))
@@ -162,6 +164,20 @@ mod tests {
         let said = draw(&mut estimate, zero + Duration::from_secs(100));
         assert_eq!(said[0], (0.0, Some(12.0)), "one, four times two, and three");
         assert_eq!(said[1..], [(1.0, Some(11.0)), (3.0, Some(9.0)), (9.0, Some(3.0)), (9.0, Some(3.0))]);
+    }
+
+    #[test]
+    fn a_step_that_waited_for_the_model_says_nothing_of_the_others() {
+        let (mut estimate, zero) = (Estimate::default(), Instant::now());
+        let at = |seconds| zero + Duration::from_secs(seconds);
+        estimate.begin(nano(CPU, 128), 4, zero);
+        for (stage, second) in
+            [(Stage::Encoding, 0), (step(0), 1), (Stage::Loading { done: 1, total: 2 }, 2), (step(1), 50)]
+        {
+            let (_, remaining) = estimate.reach(CPU, &stage, at(second));
+            assert_eq!(remaining, None, "{stage:?}");
+        }
+        assert_eq!(estimate.reach(CPU, &step(2), at(52)), (52.0, Some(4.0)), "two steps of two seconds");
     }
 
     #[test]

@@ -310,6 +310,11 @@ impl Painter {
         let Some(engine) = loaded else { return Err(Failure::Stopped) };
         let error = match watcher.draw(engine, brief) {
             Err(error @ EngineError::OutOfMemory { .. }) => error,
+            Err(error @ EngineError::Load { .. }) => {
+                // It was still arriving, and will not.
+                self.free(loaded);
+                return Err(error.into());
+            }
             drawn => return Ok(drawn?),
         };
         let picture = Planned::of(brief);
@@ -402,7 +407,7 @@ impl Painter {
             seed: work.seed,
             precision,
             cuts: drawn.cuts,
-            times: Times { load, ..drawn.times },
+            times: Times { load: load + drawn.times.load, ..drawn.times },
             loras: loras::used(work, &brief.loras, drawn.unapplied),
         };
         let png = png::encode(&drawn.rgb, &recipe).map_err(LibraryError::from)?;

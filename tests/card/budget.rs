@@ -15,7 +15,7 @@ use flux_tui::engine::cuda::flux::workspace::Workspace;
 use flux_tui::engine::cuda::memory::Buffer;
 use flux_tui::engine::cuda::pipeline::Pipeline;
 use flux_tui::engine::cuda::text::{Clip, T5};
-use flux_tui::engine::cuda::vae::Decoder;
+use flux_tui::engine::cuda::vae::{Before, Decoder};
 use flux_tui::engine::cuda::{CudaError, Gpu, plan};
 use flux_tui::engine::dit::config::Config;
 use flux_tui::engine::vae::decoder::Scaling;
@@ -270,7 +270,7 @@ fn encoders_brought_for_a_prompt_give_the_bits_of_those_that_stay() {
         t5.encode(&gpu, &ids, &room, matrix).expect("encoded");
         gpu.download(matrix).expect("a result")
     };
-    let stays = T5::load(&gpu, &weights("t5.safetensors"), &config).expect("T5 loads");
+    let stays = T5::load(&gpu, &weights("t5.safetensors"), &config, |_| Ok(())).expect("T5 loads");
     let expected = of_t5(&stays);
     // What cublasLt works in has been taken by now.
     let before = gpu.held();
@@ -302,7 +302,9 @@ fn strips_against_whole(gpu: &Arc<Gpu>, decoder: &Decoder, grid: (usize, usize))
         wave * (0.3 + row as f32 / grid.0 as f32)
     });
     gpu.upload(matrix, &values.collect::<Vec<_>>()).expect("tokens can be copied");
-    let picture = |tile| decoder.picture(matrix, grid, tile).expect("it decodes").expect("it is finite");
+    let picture = |tile| {
+        decoder.picture(matrix, grid, tile, Before::NOTHING).expect("it decodes").expect("it is finite")
+    };
     let whole = picture(grid);
     let tiles = decoder.tiles(grid);
     let row = 3 * 16 * grid.1;

@@ -1,5 +1,6 @@
 //! What the tests on a card share: the card, the built-in model's parts, and errors between two sets of numbers.
 
+mod arrival;
 mod budget;
 mod converted;
 mod loading;

@@ -42,7 +42,7 @@ fn t5_on_the_card_is_t5_on_the_cpu() {
     let Some(gpu) = gpu() else { return };
     let weights = weights("t5.safetensors");
     let cpu = host::T5::load(&weights, &nano("t5_config.json")).expect("the CPU's T5");
-    let ours = T5::load(&gpu, &weights, &nano("t5_config.json")).expect("the card's T5");
+    let ours = T5::load(&gpu, &weights, &nano("t5_config.json"), |_| Ok(())).expect("the card's T5");
     // The model's own length, one tile of queries and a bit, and several.
     for limit in [32, 130, 300] {
         for tokens in tokens(Encoder::T5, "t5_tokenizer.json", limit) {
@@ -79,7 +79,8 @@ fn clip_on_the_card_is_clip_on_the_cpu() {
 #[test]
 fn what_does_not_fit_is_refused() {
     let Some(gpu) = gpu() else { return };
-    let t5 = T5::load(&gpu, &weights("t5.safetensors"), &nano("t5_config.json")).expect("the card's T5");
+    let t5 = T5::load(&gpu, &weights("t5.safetensors"), &nano("t5_config.json"), |_| Ok(()))
+        .expect("the card's T5");
     let room = t5.room(&gpu, 8).expect("room");
     let out = Buffer::of::<bf16>(&gpu, 8, t5.width(), "the test").expect("memory");
     let encode = |ids: &[u32]| t5.encode(&gpu, ids, &room, out.matrix(0, 8, t5.width()));

@@ -1,8 +1,11 @@
 //! The VAE's decoder on a card against the one on the CPU.
 
+use std::cell::Cell;
+
 use candle_core::{Device, Tensor};
+use flux_tui::engine::cuda::CudaError;
 use flux_tui::engine::cuda::memory::Buffer;
-use flux_tui::engine::cuda::vae::{Decoder, Region};
+use flux_tui::engine::cuda::vae::{Before, Decoder, Region};
 use flux_tui::engine::latent;
 use flux_tui::engine::sample::noise::randn;
 use flux_tui::engine::vae::decoder::{self, Scaling};
@@ -89,6 +92,37 @@ fn a_latent_that_is_not_finite_raises_the_flag() {
         .decode(&activations, buffer.matrix(0, 16, 64), (4, 4), Region::whole((4, 4)))
         .expect("the card decodes");
     assert_eq!(gpu.download(activations.not_finite()).expect("a flag"), [1]);
+}
+
+#[test]
+fn decoding_is_left_at_any_layer_and_gives_the_same_bits_again() {
+    let Some(gpu) = gpu() else { return };
+    let (weights, scaling) = weights();
+    let decoder = Decoder::load(&gpu, &weights, scaling).expect("nano's VAE loads onto the card");
+    let grid = (24, 16);
+    let (_, values) = tokens(grid);
+    let buffer = Buffer::of::<f32>(&gpu, values.len() / 64, 64, "tokens").expect("memory");
+    let tokens = buffer.matrix::<f32>(0, values.len() / 64, 64);
+    gpu.upload(tokens, &values).expect("tokens can be copied");
+    for tile in decoder.tiles(grid).into_iter().filter(|tile| !tile.is_on_host()) {
+        let asked = Cell::new(0);
+        let decode = |most: usize| {
+            asked.set(0);
+            let before = || {
+                asked.set(asked.get() + 1);
+                if asked.get() > most { Err(CudaError::Stopped) } else { Ok(()) }
+            };
+            decoder.picture(tokens, grid, (tile.rows, tile.columns), Before(&before))
+        };
+        let whole = decode(usize::MAX).expect("it decodes").expect("it is finite");
+        let layers = asked.get();
+        assert!(layers > 20, "{tile:?}: asked {layers} times");
+        for most in [0, 1, layers / 2, layers - 1] {
+            assert!(matches!(decode(most), Err(CudaError::Stopped)), "{tile:?}, {most} of {layers}");
+            assert_eq!(asked.get(), most + 1, "{tile:?}: nothing is asked for after that");
+        }
+        assert!(decode(layers).expect("it decodes") == Some(whole), "{tile:?}");
+    }
 }
 
 #[test]

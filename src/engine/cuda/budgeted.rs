@@ -15,7 +15,7 @@ use super::memory::Buffer;
 use super::plan;
 use super::synthetic::{GUIDANCE, SEED, Slower, Step, Synthetic, TEXT};
 use super::text::{Clip, T5, clip, t5};
-use super::vae::Decoder;
+use super::vae::{Before, Decoder};
 use crate::engine::budget::{self, Limits, Plan, Speed, Unplannable};
 use crate::engine::dit::config::Config;
 use crate::engine::sample::schedule::{Shift, sigmas};
@@ -128,7 +128,12 @@ impl Budgeted {
         let latent = self.denoise(&conditions, &sigmas, &mut self.model.slower(slower), &mut each)?;
         drop(conditions);
         let tokens = latent.matrix::<f32>(0, image, flux.config.in_channels);
-        self.decoder.picture(tokens, self.grid, (self.plan.tile.rows, self.plan.tile.columns))?;
+        self.decoder.picture(
+            tokens,
+            self.grid,
+            (self.plan.tile.rows, self.plan.tile.columns),
+            Before::NOTHING,
+        )?;
         Ok(())
     }
 

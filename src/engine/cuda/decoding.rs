@@ -1,14 +1,17 @@
 //! A finished latent to pixels: on the card, or, where its memory has no room for any way, on the host.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
 
 use super::error::{CudaError, Result};
+use super::flux::step::Watch;
 use super::gpu::Gpu;
 use super::memory::Matrix;
 use super::pipeline::during;
-use super::vae::Decoder;
+use super::vae::{Before, Decoder};
+use super::watching::Throttle;
 use crate::engine::budget::Tile;
 use crate::engine::vae::decoder::{self, Scaling};
 use crate::engine::vae::on_host;
@@ -61,8 +64,7 @@ impl Decoding {
         if tile.is_on_host() {
             return Ok((self.on_host(tokens, size, observer)?, tile));
         }
-        let (rows, columns) = (tile.rows, tile.columns);
-        match self.card.picture(tokens, latent::grid(size), (rows, columns)) {
+        match self.on_card(tokens, size, tile, observer) {
             Ok(Some(rgb)) => Ok((rgb, tile)),
             Ok(None) => Err(EngineError::NotFinite { stage: STAGE }),
             Err(error @ CudaError::OutOfMemory { .. }) if self.last_resort => {
@@ -71,6 +73,19 @@ impl Decoding {
             }
             Err(error) => Err(during(STAGE)(error)),
         }
+    }
+
+    fn on_card(
+        &self,
+        tokens: Matrix<'_, f32>,
+        size: Size,
+        tile: Tile,
+        observer: &mut dyn Observer,
+    ) -> Result<Option<Vec<u8>>> {
+        let observer = RefCell::new(observer);
+        let throttle = RefCell::new(Throttle::new(&self.gpu, &observer, None));
+        let before = || throttle.borrow_mut().before_block();
+        self.card.picture(tokens, latent::grid(size), (tile.rows, tile.columns), Before(&before))
     }
 
     /// The weights are read anew: this is rare.

@@ -114,6 +114,9 @@ pub enum CudaError {
     /// A weight file does not hold what is needed.
     #[error(transparent)]
     Weights(#[from] crate::engine::weights::WeightsError),
+    /// Weights that were on their way did not come.
+    #[error("{0}")]
+    Arrival(std::sync::Arc<Self>),
     /// The observer asked for it.
     #[error("stopped")]
     Stopped,

@@ -1,7 +1,8 @@
 //! An opened card: its context, its stream, and the kernels that the program carries.
 //!
 //! Everything that computes runs in one stream, so nothing needs to be waited for but what the host reads; copies of
-//! streamed weights run beside it and are ordered by events ([`super::streaming`]).
+//! streamed weights run beside it and are ordered by events ([`super::streaming`]), and so do weights that arrive while
+//! the first step already runs ([`Gpu::beside`]).
 
 use std::collections::HashMap;
 use std::ffi::c_void;
@@ -116,14 +117,19 @@ impl Grid {
     }
 }
 
-/// An opened card.
+/// An opened card, and a stream of it.
 pub struct Gpu {
     // What lives in the context goes before it.
-    products: Products,
     staging: Mutex<Option<Staging>>,
+    stream: Arc<CudaStream>,
+    shared: Arc<Shared>,
+}
+
+/// What all streams of a card have together.
+struct Shared {
+    products: Products,
     functions: Mutex<HashMap<Kernel, CudaFunction>>,
     modules: Mutex<HashMap<Module, Arc<CudaModule>>>,
-    stream: Arc<CudaStream>,
     context: Arc<CudaContext>,
     card: Card,
     memory: Tally,
@@ -149,7 +155,8 @@ impl Tally {
 
 impl std::fmt::Debug for Gpu {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Gpu").field("card", &self.card).field("memory", &self.memory).finish_non_exhaustive()
+        let Shared { card, memory, .. } = &*self.shared;
+        f.debug_struct("Gpu").field("card", card).field("memory", memory).finish_non_exhaustive()
     }
 }
 
@@ -165,22 +172,38 @@ impl Gpu {
         let context = CudaContext::new(ordinal as usize).map_err(&failed)?;
         let stream = context.new_stream().map_err(&failed)?;
         let products = Products::open()?;
-        Ok(Arc::new(Self {
+        let shared = Shared {
             context,
-            stream,
             card,
-            staging: Mutex::default(),
             modules: Mutex::default(),
             functions: Mutex::default(),
             products,
             memory: Tally::default(),
-        }))
+        };
+        Ok(Arc::new(Self { stream, shared: Arc::new(shared), staging: Mutex::default() }))
+    }
+
+    /// The same card with a stream and stages of its own: what is asked of it is ordered with the rest by events alone.
+    ///
+    /// # Errors
+    /// What the driver says.
+    pub(super) fn beside(&self) -> Result<Arc<Self>> {
+        let stream = self.another_stream()?;
+        Ok(Arc::new(Self { stream, shared: Arc::clone(&self.shared), staging: Mutex::default() }))
+    }
+
+    /// What is asked of this stream from now on waits for the event.
+    ///
+    /// # Errors
+    /// What the driver says.
+    pub(super) fn wait_for(&self, event: &CudaEvent) -> Result<()> {
+        self.stream.wait(event).map_err(driver("ordering two streams"))
     }
 
     /// What the card is.
     #[must_use]
     pub fn card(&self) -> &Card {
-        &self.card
+        &self.shared.card
     }
 
     /// Free and total device memory, in bytes, as the driver sees them.
@@ -188,25 +211,25 @@ impl Gpu {
     /// # Errors
     /// What the driver says.
     pub fn free_and_total(&self) -> Result<(u64, u64)> {
-        let (free, total) = self.context.mem_get_info().map_err(driver("reading free memory"))?;
+        let (free, total) = self.shared.context.mem_get_info().map_err(driver("reading free memory"))?;
         Ok((free as u64, total as u64))
     }
 
     /// Bytes of device memory that this program holds.
     #[must_use]
     pub fn held(&self) -> u64 {
-        self.memory.held.load(Ordering::Relaxed)
+        self.shared.memory.held.load(Ordering::Relaxed)
     }
 
     /// The most bytes that this program has held at a time since [`Gpu::forget_peak`].
     #[must_use]
     pub fn peak(&self) -> u64 {
-        self.memory.peak.load(Ordering::Relaxed)
+        self.shared.memory.peak.load(Ordering::Relaxed)
     }
 
     /// Starts the peak again from what is held now.
     pub fn forget_peak(&self) {
-        self.memory.peak.store(self.memory.held.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.shared.memory.peak.store(self.shared.memory.held.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 
     /// Makes the context this thread's. Whoever calls from a new thread does so first.
@@ -214,7 +237,7 @@ impl Gpu {
     /// # Errors
     /// What the driver says.
     pub fn bind(&self) -> Result<()> {
-        self.context.bind_to_thread().map_err(driver("taking the card to this thread"))
+        self.shared.context.bind_to_thread().map_err(driver("taking the card to this thread"))
     }
 
     /// Waits until all that was asked for is done.
@@ -233,7 +256,7 @@ impl Gpu {
         let flags =
             if timed { CUevent_flags::CU_EVENT_DEFAULT } else { CUevent_flags::CU_EVENT_DISABLE_TIMING };
         let failed = driver("marking a place in the stream");
-        let event = self.context.new_event(Some(flags)).map_err(&failed)?;
+        let event = self.shared.context.new_event(Some(flags)).map_err(&failed)?;
         event.record(&self.stream).map_err(failed)?;
         Ok(event)
     }
@@ -241,12 +264,12 @@ impl Gpu {
     /// An event that is yet to be recorded, without the time.
     pub(super) fn event(&self) -> Result<CudaEvent> {
         let flags = CUevent_flags::CU_EVENT_DISABLE_TIMING;
-        self.context.new_event(Some(flags)).map_err(driver("making an event"))
+        self.shared.context.new_event(Some(flags)).map_err(driver("making an event"))
     }
 
     /// A stream beside the one that computes: what is asked of it is ordered with the rest by events only.
     pub(super) fn another_stream(&self) -> Result<Arc<CudaStream>> {
-        self.context.new_stream().map_err(driver("making a stream for copies"))
+        self.shared.context.new_stream().map_err(driver("making a stream for copies"))
     }
 
     pub(super) fn stream(&self) -> &CudaStream {
@@ -254,7 +277,7 @@ impl Gpu {
     }
 
     pub(super) fn context(&self) -> &Arc<CudaContext> {
-        &self.context
+        &self.shared.context
     }
 
     pub(super) fn staging(&self) -> &Mutex<Option<Staging>> {
@@ -262,11 +285,11 @@ impl Gpu {
     }
 
     pub(super) fn products(&self) -> &Products {
-        &self.products
+        &self.shared.products
     }
 
     pub(super) fn tally(&self) -> &Tally {
-        &self.memory
+        &self.shared.memory
     }
 
     /// Launches a kernel with the addresses of its arguments.
@@ -302,7 +325,7 @@ impl Gpu {
 
     /// The kernel, loaded at its first use.
     pub(super) fn function(&self, kernel: Kernel) -> Result<CudaFunction> {
-        let mut functions = self.functions.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut functions = self.shared.functions.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(function) = functions.get(&kernel) {
             return Ok(function.clone());
         }
@@ -321,17 +344,17 @@ impl Gpu {
     /// # Errors
     /// [`CudaError::Kernels`].
     pub fn load_module(&self, module: Module) -> Result<()> {
-        let is_for_it = !module.is_hoppers() || self.card.is_hopper();
+        let is_for_it = !module.is_hoppers() || self.shared.card.is_hopper();
         if is_for_it { self.module(module).map(drop) } else { Ok(()) }
     }
 
     fn module(&self, module: Module) -> Result<Arc<CudaModule>> {
-        let mut modules = self.modules.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut modules = self.shared.modules.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(module) = modules.get(&module) {
             return Ok(Arc::clone(module));
         }
         let image = cudarc::nvrtc::Ptx::from_binary(module.fat_binary().to_vec());
-        let loaded = self.context.load_module(image).map_err(|error| match driver("")(error) {
+        let loaded = self.shared.context.load_module(image).map_err(|error| match driver("")(error) {
             CudaError::Driver { reason, .. } => CudaError::Kernels { reason },
             other => other,
         })?;

@@ -22,7 +22,7 @@ use super::memory::Buffer;
 use super::prepare::Prepared;
 use super::prompts::{Encoded, Prompts, T5Reader};
 use super::text::{Clip, T5};
-use super::watching::{LatentOnCard, OnCard, Throttle};
+use super::watching::{Arriving, LatentOnCard, OnCard, Throttle};
 use crate::engine::budget::{Plan, Tile};
 use crate::engine::files::{Files, Progress};
 use crate::engine::lora::During;
@@ -35,7 +35,7 @@ use crate::engine::{
     Brief, Draw, Drawn, EngineError, LoraFile, Observer, Placement, Planned, Report, Step, StepLatent, latent,
 };
 use crate::job::{Times, Unapplied};
-use crate::model::{ModelName, Parts, TextLimits};
+use crate::model::{ModelName, Parts, Source, TextLimits};
 
 /// A loaded model.
 #[derive(Debug)]
@@ -44,6 +44,9 @@ pub struct Pipeline {
     prompts: Prompts,
     loras: Loras,
     flux: Flux,
+    arriving: Arriving,
+    /// Whose transformer it is, and where it comes from.
+    from: (ModelName, Source),
     decoding: Decoding,
     projection: Projection,
     choice: Choice,
@@ -107,33 +110,37 @@ impl Pipeline {
         let Files { tokenizers, t5, clip, vae, transformer } = files;
         let projection = Projection::read(&parts.preview)
             .map_err(|error| failed("the preview projection", &parts.preview)(error.into()))?;
-        let vae_bytes = vae.size();
+        let origin = Origin::File(&transformer);
+        let rounded = choice.precision.is_fp8() && Stored::of(&origin).dtype.is_wide();
+        let (vae_bytes, t5_bytes, clip_bytes) = (vae.size(), t5.size(), clip.size());
+        let arriving = Arriving { before: vae_bytes + t5_bytes + clip_bytes, bytes: transformer.size() };
+        // It comes by itself from here on, while all else is read.
+        let flux = Flux::begin(gpu, config, choice.precision, &origin, &plan.transformer)
+            .map_err(failed("the transformer", &parts.transformer))?;
+        took.lap("the transformer, begun", 0);
         let decoding = Decoding::load(gpu, vae, &parts.vae_config, on.cautious)
             .map_err(failed("the VAE", &parts.vae))?;
+        progress.beside(arriving.here(flux.share_here()));
         progress.finish_bytes(vae_bytes)?;
         took.lap("the VAE", vae_bytes);
-        let (origin, on_card) = (Origin::File(&transformer), failed("the transformer", &parts.transformer));
-        let rounded = choice.precision.is_fp8() && Stored::of(&origin).dtype.is_wide();
-        let flux = Flux::load(gpu, config, choice.precision, &origin, &plan.transformer, |share| {
-            // Only the observer's wish ends a load here.
-            progress.part_of(&transformer, share).map_err(|_| CudaError::Stopped)
-        })
-        .map_err(&on_card)?;
-        progress.finish(&transformer)?;
-        took.lap("the transformer", transformer.size());
         let counter = tokenizers.read()?;
         took.lap("tokenizers, the rest of them", 0);
         let kept = Prompts::kept(parts, (&t5, &clip), &counter, t5_on_host);
-        let (t5_bytes, clip_bytes) = (t5.size(), clip.size());
         let loras = Loras::new(transformer, t5.clone(), clip.clone());
         let t5 = if t5_on_host {
             host::T5::load(&t5, &parts.t5_config).map(T5Reader::Host).map_err(CudaError::from)
         } else if plan.t5_stays {
-            T5::load(gpu, &t5, &parts.t5_config).map(T5Reader::Card)
+            T5::load(gpu, &t5, &parts.t5_config, |share| {
+                progress.beside(arriving.here(flux.share_here()));
+                // Only the observer's wish ends a load here.
+                progress.part_of(&t5, share).map_err(|_| CudaError::Stopped)
+            })
+            .map(T5Reader::Card)
         } else {
             T5::brought(t5, &parts.t5_config).map(T5Reader::Card)
         };
         let t5 = t5.map_err(failed("the T5 encoder", &parts.t5))?;
+        progress.beside(arriving.here(flux.share_here()));
         progress.finish_bytes(t5_bytes)?;
         took.lap("T5", t5_bytes);
         let clip = if plan.clip_stays {
@@ -149,6 +156,8 @@ impl Pipeline {
             prompts: Prompts::new(counter, kept, t5, clip),
             loras,
             flux,
+            arriving,
+            from: (name.clone(), parts.transformer.clone()),
             decoding,
             projection,
             choice,
@@ -180,7 +189,7 @@ impl Pipeline {
         encoded: &Encoded,
         observer: &mut dyn Observer,
     ) -> std::result::Result<(Workspace, Vec<f64>), EngineError> {
-        let failed = during("drawing");
+        let failed = drawing(&self.from);
         let grid = latent::grid(brief.size);
         let sigmas = self.sigmas(brief);
         let (workspace, done) = self.begin((brief, begun), encoded.tokens).map_err(&failed)?;
@@ -194,12 +203,14 @@ impl Pipeline {
                 // Not two of them at a time.
                 drop(conditions.take());
                 let times = &sigmas[..sigmas.len() - 1];
-                conditions = Some(self.condition(encoded, grid, times, brief.guidance).map_err(&failed)?);
+                let mut watch = Throttle::new(&self.gpu, &observer, Some(self.arriving));
+                let made = self.condition(encoded, grid, (times, brief.guidance), &mut watch);
+                conditions = Some(made.map_err(&failed)?);
             }
             // The first step always begins something.
             let Some(conditions) = &conditions else { unreachable!("made at the first step") };
             let begun = Instant::now();
-            let mut watch = Throttle::new(&self.gpu, &observer);
+            let mut watch = Throttle::new(&self.gpu, &observer, Some(self.arriving));
             self.step((&workspace, conditions), step, (pair[0], pair[1]), &mut watch).map_err(&failed)?;
             took.push(begun.elapsed().as_secs_f64());
             self.tell((brief, &workspace, &observer), step + 1, pair[1]);
@@ -269,8 +280,8 @@ impl Pipeline {
         &self,
         encoded: &Encoded,
         grid: (usize, usize),
-        times: &[f32],
-        guidance: f32,
+        times: (&[f32], f32),
+        watch: &mut dyn Watch,
     ) -> Result<Conditions> {
         let (gpu, tokens) = (&self.gpu, encoded.tokens);
         let [width, pooled_width] = self.prompts.widths();
@@ -279,7 +290,7 @@ impl Pipeline {
         let (text, pooled) = (text.matrix(0, tokens, width), pooled.matrix(0, 1, pooled_width));
         gpu.upload(text, &encoded.text)?;
         gpu.upload(pooled, &encoded.pooled)?;
-        self.flux.condition(text, pooled, grid, times, guidance)
+        self.flux.condition_watched((text, pooled), grid, times, watch)
     }
 
     /// Bytes that may still be taken by the plan's limits.
@@ -346,7 +357,9 @@ impl Draw for Pipeline {
         check(observer)?;
         let (workspace, steps) = self.denoise((brief, begun), &encoded, observer)?;
         let latent = self.latent(workspace).map_err(during("drawing"))?;
-        let denoise = seconds();
+        // What the first picture waited for belongs to the load.
+        let load = self.flux.take_waited().as_secs_f64();
+        let denoise = (seconds() - load).max(0.0);
         check(observer)?;
         observer.report(Report::Decoding);
         let tokens = latent.matrix(0, brief.size.image_tokens(), self.flux.config.in_channels);
@@ -359,7 +372,7 @@ impl Draw for Pipeline {
         Ok(Drawn {
             rgb,
             cuts: encoded.cuts.clone(),
-            times: Times { load: 0.0, encode, denoise, decode },
+            times: Times { load, encode, denoise, decode },
             usage: Some(self.foresight.usage(foreseen, seen)),
             unapplied,
         })
@@ -410,6 +423,20 @@ impl Laps {
     fn lap(&mut self, part: &'static str, bytes: u64) {
         let seconds = std::mem::replace(&mut self.0, Instant::now()).elapsed().as_secs_f64();
         tracing::info!(part, seconds, gigabytes = bytes as f64 / 1e9, "read");
+    }
+}
+
+/// Says of an error that it came while a picture was drawn, or that the transformer did not come.
+fn drawing((name, from): &(ModelName, Source)) -> impl Fn(CudaError) -> EngineError + use<> {
+    let missing = Files::failed(name, "the transformer", from);
+    move |error| match error {
+        CudaError::Arrival(error) => match &*error {
+            CudaError::Driver { sticky: true, reason, .. } => {
+                EngineError::Device { stage: "loading", reason: reason.clone() }
+            }
+            error => missing(error.to_string()),
+        },
+        error => during("drawing")(error),
     }
 }
 

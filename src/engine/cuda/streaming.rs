@@ -19,6 +19,21 @@ use crate::engine::budget::turns::{Bring, Turns};
 /// The images of all pieces, in the order of use.
 pub type Images = Vec<Image>;
 
+/// Makes the image of a piece of `bytes` that `fill` writes to the begin of `memory`, but for what `spans` say of it: that
+/// lies in `files`.
+///
+/// # Errors
+/// What `fill` gives; as [`Image::new`].
+pub fn image(
+    gpu: &Arc<Gpu>,
+    (memory, bytes): (&Buffer, usize),
+    (spans, files): (Vec<Span<'_>>, Option<&Arc<InPlace>>),
+    fill: impl FnOnce(&Buffer) -> Result<()>,
+) -> Result<Image> {
+    fill(memory)?;
+    Image::new(gpu, memory.matrix(0, 1, bytes), spans, files)
+}
+
 /// Slots of device memory, and what is in them.
 #[derive(Debug)]
 pub struct Slots {
@@ -33,7 +48,7 @@ pub struct Slots {
 
 #[derive(Debug)]
 struct Slot {
-    memory: Buffer,
+    memory: Arc<Buffer>,
     /// All computations before its next copy are done.
     left: CudaEvent,
     /// The copy is done.
@@ -47,7 +62,7 @@ impl Slots {
     /// When there is no memory.
     pub fn new(gpu: &Arc<Gpu>, pieces: usize, slots: usize, bytes: usize, around: bool) -> Result<Self> {
         let slot = |_| {
-            let memory = Buffer::new(gpu, bytes, "a slot for streamed weights")?;
+            let memory = Arc::new(Buffer::new(gpu, bytes, "a slot for streamed weights")?);
             Ok(Slot { memory, left: gpu.event()?, arrived: gpu.event()? })
         };
         Ok(Self {
@@ -60,20 +75,10 @@ impl Slots {
         })
     }
 
-    /// Makes the image of a piece of `bytes` that `fill` writes into the first slot, but for what `spans` say of it: that
-    /// lies in `files`. Before anything is used.
-    ///
-    /// # Errors
-    /// What `fill` gives; as [`Image::new`].
-    pub fn image(
-        &self,
-        bytes: usize,
-        (spans, files): (Vec<Span<'_>>, Option<&Arc<InPlace>>),
-        fill: impl FnOnce(&Buffer) -> Result<()>,
-    ) -> Result<Image> {
-        let memory = &self.slots[0].memory;
-        fill(memory)?;
-        Image::new(&self.gpu, memory.matrix(0, 1, bytes), spans, files)
+    /// The memory of the first slot: whoever makes images has it until the first piece is used.
+    #[must_use]
+    pub fn first(&self) -> Option<Arc<Buffer>> {
+        self.slots.first().map(|slot| Arc::clone(&slot.memory))
     }
 
     /// Asks for what `run` asks of the card with a piece in the memory it is given, and for the copies that may follow.

@@ -11,23 +11,45 @@ use super::gpu::Gpu;
 use super::memory::Matrix;
 use super::pipeline::during;
 use crate::engine::preview::Projection;
-use crate::engine::{EngineError, LatentPreview, LatentValues, Observer, StepLatent, latent};
+use crate::engine::{EngineError, LatentPreview, LatentValues, Observer, Report, StepLatent, latent};
 
-/// Lets the host ask for a few blocks ahead of the card and no more: what is asked for cannot be taken back, and
-/// cancelling is to take effect within a block or two.
+/// Lets the host ask for a few blocks, or layers of the VAE, ahead of the card and no more: what is asked for cannot be
+/// taken back, and cancelling is to take effect within a block or two.
 pub struct Throttle<'a, 'o> {
     gpu: &'a Gpu,
     observer: &'a RefCell<&'o mut dyn Observer>,
+    arriving: Option<Arriving>,
     ahead: VecDeque<CudaEvent>,
+}
+
+/// A transformer that may still be on its way, in bytes of files.
+#[derive(Debug, Clone, Copy)]
+pub struct Arriving {
+    /// All that is there before it is.
+    pub before: u64,
+    /// Its own.
+    pub bytes: u64,
+}
+
+impl Arriving {
+    /// Bytes of it that are there, where this share is.
+    #[must_use]
+    pub fn here(self, share: f64) -> u64 {
+        (share.clamp(0.0, 1.0) * self.bytes as f64) as u64
+    }
 }
 
 /// Blocks that the host is ahead.
 const AHEAD: usize = 3;
 
 impl<'a, 'o> Throttle<'a, 'o> {
-    /// Of one step.
-    pub fn new(gpu: &'a Gpu, observer: &'a RefCell<&'o mut dyn Observer>) -> Self {
-        Self { gpu, observer, ahead: VecDeque::new() }
+    /// Of one step, which may have to wait for the transformer; or of decoding.
+    pub fn new(
+        gpu: &'a Gpu,
+        observer: &'a RefCell<&'o mut dyn Observer>,
+        arriving: Option<Arriving>,
+    ) -> Self {
+        Self { gpu, observer, arriving, ahead: VecDeque::new() }
     }
 }
 
@@ -41,6 +63,17 @@ impl Watch for Throttle<'_, '_> {
             && let Some(oldest) = self.ahead.pop_front()
         {
             oldest.synchronize().map_err(driver("waiting for a block"))?;
+        }
+        Ok(())
+    }
+
+    fn arriving(&mut self, share: f64) -> Result<()> {
+        let mut observer = self.observer.borrow_mut();
+        if observer.wants_stop() {
+            return Err(CudaError::Stopped);
+        }
+        if let Some(arriving @ Arriving { before, bytes }) = self.arriving {
+            observer.report(Report::Loading { done: before + arriving.here(share), total: before + bytes });
         }
         Ok(())
     }

@@ -2,14 +2,16 @@
 //!
 //! The same function as [`crate::engine::dit`], in the same names, over buffers that are laid out once for a size:
 //! [`workspace`] holds them, [`step`] runs an evaluation in them, [`modulation`] the tables that are computed before
-//! the first, [`block`] where weights lie, [`store`] whether they stay on the card or are streamed, [`sides`]
-//! what LoRAs add beside them. Text rows come first, then the image's, and stay in one buffer throughout; in the double
+//! the first, [`block`] where weights lie, [`store`] whether they stay on the card or are streamed, [`bring`] how they come
+//! while the first step already runs, [`sides`] what LoRAs add beside them. Text rows come first, then the image's, and stay in one buffer throughout; in the double
 //! blocks only the products are separate.
 //!
 //! What a step costs at 1024² (4,608 tokens): 59.5 TFLOP in products, 14.9 in attention; measured and compared with
 //! that floor in `benches/PERFORMANCE.md`.
 
+mod arrival;
 pub mod block;
+mod bring;
 pub mod forms;
 pub mod linear;
 pub mod modulation;
@@ -21,8 +23,11 @@ pub mod step;
 pub mod store;
 pub mod workspace;
 
+use std::cell::Cell;
 use std::sync::Arc;
+use std::time::Duration;
 
+use cudarc::driver::CudaEvent;
 use half::bf16;
 
 use super::attention::Attention;
@@ -34,7 +39,9 @@ use super::product::GRAIN;
 use crate::engine::budget::{Kind, Modulation, Residence, Source};
 use crate::engine::dit::config::Config;
 use crate::engine::dit::rope;
+use arrival::Arrival;
 use block::{DoubleBlock, SingleBlock};
+use bring::{Load, Owned, Part};
 use forms::Forms;
 use linear::{Filling, Form, Input, Linear, SCRATCH, Scratch};
 use modulation::{Kept, Modulator, Tables};
@@ -42,6 +49,7 @@ use origin::Origin;
 use precision::Precision;
 use side::Beside;
 use sides::Sides;
+use step::Watch;
 use store::Store;
 
 /// The transformer, its weights resident or streamed.
@@ -51,15 +59,24 @@ pub struct Flux {
     pub config: Config,
     /// How its blocks compute.
     pub precision: Precision,
+    // Its thread has ended before any memory goes.
+    arrival: Arrival<CudaEvent>,
+    /// Whether any weight has to be made, because it is not stored as the card wants it.
+    made: bool,
+    /// Bytes that arrive.
+    arriving: u64,
+    /// Parts that what is asked of the card finds there.
+    here: Cell<usize>,
+    waited: Cell<Duration>,
     gpu: Arc<Gpu>,
     ends: Ends,
-    modulator: Modulator,
+    modulator: Arc<Modulator>,
     tables: Kept,
-    double: Vec<DoubleBlock>,
-    single: Vec<SingleBlock>,
+    double: Arc<[DoubleBlock]>,
+    single: Arc<[SingleBlock]>,
     store: Store,
     attention: Attention,
-    scratch: Buffer,
+    scratch: Arc<Buffer>,
     /// What LoRAs add beside it.
     sides: Option<Sides>,
 }
@@ -89,7 +106,7 @@ pub struct Conditions {
 
 impl Flux {
     /// Reads the whole transformer: onto the card what stays there by the plan, the rest into host memory. `progress` is
-    /// called after each block with the share that is done, and may end it.
+    /// told of the share that is done, and may end it.
     ///
     /// # Errors
     /// When a tensor is missing or has another shape; when there is no memory, or the plan is for another model; what
@@ -100,47 +117,60 @@ impl Flux {
         precision: Precision,
         origin: &Origin<'_>,
         plan: &Residence,
-        mut progress: impl FnMut(f64) -> Result<()>,
+        progress: impl FnMut(f64) -> Result<()>,
+    ) -> Result<Self> {
+        let flux = Self::begin(gpu, config, precision, origin, plan)?;
+        flux.arrive_whole(&mut Telling(progress))?;
+        gpu.wait()?;
+        Ok(flux)
+    }
+
+    /// Takes all memory, reads what is small and begins to read the rest ([`bring`]): what is computed waits for what it
+    /// needs. Where any weight has to be made, because it is not stored as the card wants it, all are waited for first.
+    ///
+    /// # Errors
+    /// When there is no memory, or the plan is for another model; what is wrong with a tensor shows here or where it is
+    /// waited for.
+    pub fn begin(
+        gpu: &Arc<Gpu>,
+        config: Config,
+        precision: Precision,
+        origin: &Origin<'_>,
+        plan: &Residence,
     ) -> Result<Self> {
         check(&config)?;
         let forms = Forms { precision, origin: *origin };
-        let memory = Buffer::new(gpu, SCRATCH, "a piece of a weight")?;
-        let scratch = Scratch(&memory);
-        let parts = (config.double_blocks + config.single_blocks + 1) as f64;
-        let mut done = 0.0;
-        let mut step = || {
-            done += 1.0;
-            progress(done / parts)
-        };
+        let scratch = Arc::new(Buffer::new(gpu, SCRATCH, "a piece of a weight")?);
         let (double, single) = place(&config, &forms);
-        let files = in_place(gpu, &config, &forms, plan, (&double, &single))?;
-        let filling = Filling { gpu, origin, scratch: &scratch, in_place: None };
-        let modulator =
-            Modulator::load(gpu, &config, &forms, plan.modulation_stays, &filling, files.as_ref())?;
-        step()?;
-        let bytes: Vec<_> =
-            double.iter().map(|block| block.bytes).chain(single.iter().map(|block| block.bytes)).collect();
-        let mut store = Store::new(gpu, plan, &bytes, files)?;
-        for (index, double) in double.iter().enumerate() {
-            let spans = |files: &InPlace| double.spans(index, origin, Some(files));
-            let fill = |memory: &Buffer, in_place: Option<&InPlace>| {
-                double.fill(memory, index, &Filling { in_place, ..filling })
-            };
-            store.add(double.bytes, "a double block", spans, fill)?;
-            step()?;
-        }
-        for (index, single) in single.iter().enumerate() {
-            let spans = |files: &InPlace| single.spans(index, origin, Some(files));
-            let fill = |memory: &Buffer, in_place: Option<&InPlace>| {
-                single.fill(memory, index, &Filling { in_place, ..filling })
-            };
-            store.add(single.bytes, "a single block", spans, fill)?;
-            step()?;
-        }
+        let modulator = Arc::new(Modulator::new(gpu, &config, &forms, plan.modulation_stays)?);
+        let doubles = double.iter().map(|block| (block.bytes, "a double block"));
+        let singles = single.iter().map(|block| (block.bytes, "a single block"));
+        let store = Store::new(gpu, plan, &doubles.chain(singles).collect::<Vec<_>>())?;
+        let filling = Filling { gpu, origin, scratch: &Scratch(&scratch), in_place: None };
         let ends = Ends::load(gpu, &config, &filling)?;
         let attention = Attention::new(gpu, config.heads, config.head_dim())?;
+        // Memory that is new may be cleared in an order of its own.
         gpu.wait()?;
+        let (double, single): (Arc<[_]>, Arc<[_]>) = (double.into(), single.into());
+        let load = Load {
+            config: config.clone(),
+            precision,
+            origin: Owned::of(origin),
+            plan: plan.clone(),
+            double: Arc::clone(&double),
+            single: Arc::clone(&single),
+            modulator: Arc::clone(&modulator),
+            places: Arc::clone(store.places()),
+            scratch: Arc::clone(&scratch),
+        };
+        let arriving = load.bytes();
+        let made = !Self::streams_from_files(&config, precision, origin);
         Ok(Self {
+            made,
+            arrival: load.start(gpu)?,
+            arriving,
+            here: Cell::new(0),
+            waited: Cell::default(),
             config,
             precision,
             gpu: Arc::clone(gpu),
@@ -151,7 +181,7 @@ impl Flux {
             single,
             store,
             attention,
-            scratch: memory,
+            scratch,
             sides: None,
         })
     }
@@ -195,7 +225,7 @@ impl Flux {
     /// `[1, vec_dim]`, `grid` the rows and columns of image tokens, `times` the noise level of each evaluation.
     ///
     /// # Errors
-    /// When the shapes do not fit; when there is no memory.
+    /// When the shapes do not fit; when there is no memory; when weights do not arrive.
     pub fn condition(
         &self,
         text: Matrix<'_, bf16>,
@@ -203,6 +233,20 @@ impl Flux {
         grid: (usize, usize),
         times: &[f32],
         guidance: f32,
+    ) -> Result<Conditions> {
+        self.condition_watched((text, pooled), grid, (times, guidance), &mut ())
+    }
+
+    /// The same; `watch` is told of weights that are waited for.
+    ///
+    /// # Errors
+    /// As [`Flux::condition`], and what `watch` gives.
+    pub fn condition_watched(
+        &self,
+        (text, pooled): (Matrix<'_, bf16>, Matrix<'_, bf16>),
+        grid: (usize, usize),
+        (times, guidance): (&[f32], f32),
+        watch: &mut dyn Watch,
     ) -> Result<Conditions> {
         let (gpu, hidden, dim) = (&self.gpu, self.config.hidden, self.config.head_dim());
         let (text_tokens, image) = (text.rows(), grid.0 * grid.1);
@@ -218,6 +262,7 @@ impl Flux {
         run(gpu, sides.and_then(|sides| sides.end(1)), txt_in, Input::Bf16(text), embedded, &scratch)?;
         let turns = rope::angles(&self.config, text_tokens, grid);
         gpu.upload(memory.matrix::<f32>(rotations, text_tokens + image, dim), &turns)?;
+        self.arrive(Part::Modulation, watch)?;
         let tables = self.tables.prepare(&self.modulator, gpu, (times, guidance), pooled, sides, &scratch)?;
         Ok(Conditions { memory, rotations, text: text_tokens, image, hidden, dim, tables })
     }
@@ -285,6 +330,19 @@ impl Ends {
         txt_in.fill(&memory, "txt_in", from)?;
         last.fill(&memory, "final_layer.linear", from)?;
         Ok(Self { memory, img_in, txt_in, last })
+    }
+}
+
+/// Tells of a load that is waited for.
+struct Telling<P>(P);
+
+impl<P: FnMut(f64) -> Result<()>> Watch for Telling<P> {
+    fn before_block(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    fn arriving(&mut self, share: f64) -> Result<()> {
+        self.0(share)
     }
 }
 

@@ -9,7 +9,7 @@ mod columns;
 mod kept;
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use half::bf16;
 
@@ -18,12 +18,12 @@ use super::linear::{Filling, Form, Input, Linear, Scratch};
 use super::side::Beside;
 use super::sides::Sides;
 use crate::engine::budget;
-use crate::engine::cuda::error::Result;
+use crate::engine::cuda::error::{CudaError, Result};
 use crate::engine::cuda::gpu::Gpu;
 use crate::engine::cuda::host::{InPlace, Span};
 use crate::engine::cuda::memory::{Buffer, Element, Layout, Matrix, aligned};
 use crate::engine::cuda::ops::Modulation;
-use crate::engine::cuda::streaming::{Images, Slots};
+use crate::engine::cuda::streaming::{Images, Slots, image};
 use crate::engine::dit::config::Config;
 use crate::engine::dit::modulation::{EMBEDDING, sinusoids};
 
@@ -59,8 +59,8 @@ struct Layer {
 enum Weights {
     /// All in one piece.
     Resident(Buffer),
-    /// An image of each.
-    Streamed(Images),
+    /// An image of each, once they have been brought.
+    Streamed(OnceLock<Images>),
 }
 
 /// The names of the embedders: of time, the pooled text, guidance.
@@ -147,44 +147,77 @@ fn largest(layers: &[Layer]) -> usize {
 }
 
 impl Modulator {
-    /// Reads `time_in`, `vector_in`, `guidance_in` and every block's modulation: onto the card, or, where the layers do
-    /// not stay, into host memory, but for what lies in `files` as the card wants it.
+    /// Takes the memory of `time_in`, `vector_in`, `guidance_in` and, where the layers stay on the card, every block's
+    /// modulation.
     ///
     /// # Errors
-    /// When one is missing or has another shape; when there is no memory.
-    pub fn load(
-        gpu: &Arc<Gpu>,
-        config: &Config,
-        forms: &Forms<'_>,
-        stays: bool,
-        filling: &Filling<'_>,
-        files: Option<&Arc<InPlace>>,
-    ) -> Result<Self> {
+    /// When there is none.
+    pub fn new(gpu: &Arc<Gpu>, config: &Config, forms: &Forms<'_>, stays: bool) -> Result<Self> {
         let columns = Columns::of(config);
         let mut layout = Layout::default();
         let embedders = Embedders::place(config, &mut layout);
         let memory = Buffer::new(gpu, layout.bytes(), "the embedders")?;
-        embedders.fill(&memory, filling)?;
         let layers = place_layers(&columns, forms);
+        let bytes = layers.last().map_or(0, |layer| layer.range.end);
         let weights = if stays {
-            let bytes = layers.last().map_or(0, |layer| layer.range.end);
-            let all = Buffer::new(gpu, bytes, "the modulation layers")?;
-            for Layer { name, linear, .. } in &layers {
-                linear.fill(&all, name, filling)?;
-            }
-            Weights::Resident(all)
+            Weights::Resident(Buffer::new(gpu, bytes, "the modulation layers")?)
         } else {
-            let slots = Slots::new(gpu, layers.len(), 1, largest(&layers), false)?;
-            let image = |layer: &Layer| {
-                let (alone, name) = (layer.alone(), &layer.name);
-                let spans = files
-                    .map_or_else(|| Ok(Vec::new()), |files| alone.in_place(name, filling.origin, files))?;
-                let filling = Filling { in_place: files.map(|files| &**files), ..*filling };
-                slots.image(layer.bytes(), (spans, files), |slot| alone.fill(slot, name, &filling))
-            };
-            Weights::Streamed(layers.iter().map(image).collect::<Result<_>>()?)
+            Weights::Streamed(OnceLock::new())
         };
         Ok(Self { embedders, memory, layers, weights, columns })
+    }
+
+    /// Brings the weights: onto the card, or, where the layers do not stay, into host memory through `spare` memory of the
+    /// card's, but for what lies in `files` as the card wants it. `each` is told of each layer with its bytes.
+    ///
+    /// # Errors
+    /// When one is missing or has another shape; when there is no memory; what `each` gives.
+    pub fn fill(
+        &self,
+        gpu: &Arc<Gpu>,
+        filling: &Filling<'_>,
+        files: Option<&Arc<InPlace>>,
+        spare: Option<&Buffer>,
+        mut each: impl FnMut(usize) -> Result<()>,
+    ) -> Result<()> {
+        self.embedders.fill(&self.memory, filling)?;
+        each(self.memory.bytes())?;
+        let images = match &self.weights {
+            Weights::Resident(all) => {
+                return self.layers.iter().try_for_each(|layer| {
+                    layer.linear.fill(all, &layer.name, filling)?;
+                    each(layer.bytes())
+                });
+            }
+            Weights::Streamed(images) => images,
+        };
+        let wanted = largest(&self.layers);
+        let own = match spare {
+            Some(spare) if spare.bytes() >= wanted => None,
+            _ => Some(Buffer::new(gpu, wanted, "a modulation layer")?),
+        };
+        let Some(memory) = own.as_ref().or(spare) else { unreachable!("it is one or the other") };
+        let mut made = Images::with_capacity(self.layers.len());
+        for layer in &self.layers {
+            let (alone, name) = (layer.alone(), &layer.name);
+            let spans =
+                files.map_or_else(|| Ok(Vec::new()), |files| alone.in_place(name, filling.origin, files))?;
+            let filling = Filling { in_place: files.map(|files| &**files), ..*filling };
+            let fill = |memory: &Buffer| alone.fill(memory, name, &filling);
+            made.push(image(gpu, (memory, layer.bytes()), (spans, files), fill)?);
+            each(layer.bytes())?;
+        }
+        gpu.wait()?;
+        // Nobody else sets them.
+        let _ = images.set(made);
+        Ok(())
+    }
+
+    /// Bytes that [`Modulator::fill`] brings.
+    #[must_use]
+    pub fn all_bytes(&self) -> u64 {
+        let layers: usize = self.layers.iter().map(Layer::bytes).sum();
+        (layers + self.memory.bytes()) as u64
     }
 
     /// Whether a layer is one of its own.
@@ -283,6 +316,8 @@ impl Modulator {
                 self.layers.iter().try_for_each(|layer| run(layer, &layer.linear, all))?;
             }
             Weights::Streamed(images) => {
+                let missing = || CudaError::Shape("the modulation is read before it was brought".to_owned());
+                let images = images.get().ok_or_else(missing)?;
                 let slots = Slots::new(gpu, images.len(), 2, largest(&self.layers), false)?;
                 for (index, layer) in self.layers.iter().enumerate() {
                     slots.with(images, index, |slot| run(layer, &layer.alone(), slot))?;

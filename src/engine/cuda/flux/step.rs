@@ -4,6 +4,7 @@
 
 use half::bf16;
 
+use super::bring::Part;
 use super::linear::{Input, Linear, Scratch};
 use super::modulation::Row;
 use super::side::Beside;
@@ -20,6 +21,14 @@ pub trait Watch {
     /// # Errors
     /// Whatever should end the step.
     fn before_block(&mut self) -> Result<()>;
+
+    /// Called while weights are waited for that are still on their way, with the share of them that is here.
+    ///
+    /// # Errors
+    /// Whatever should end the step.
+    fn arriving(&mut self, _share: f64) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// Nobody.
@@ -34,7 +43,7 @@ impl Flux {
     /// the stream gets there.
     ///
     /// # Errors
-    /// When the workspace is for another size, or when `watch` ends the step.
+    /// When the workspace is for another size, when `watch` ends the step, or when weights do not arrive.
     pub fn evaluate(
         &self,
         workspace: &Workspace,
@@ -53,10 +62,12 @@ impl Flux {
         let doubles = self.config.double_blocks;
         for index in 0..doubles {
             watch.before_block()?;
+            self.arrive(Part::Block(index), watch)?;
             self.store.with(index, |memory| pass.double_block(index, memory))?;
         }
         for index in 0..self.config.single_blocks {
             watch.before_block()?;
+            self.arrive(Part::Block(doubles + index), watch)?;
             self.store.with(doubles + index, |memory| pass.single_block(index, memory))?;
         }
         pass.end()

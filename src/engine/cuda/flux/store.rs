@@ -1,13 +1,13 @@
 //! The blocks' weights: each in memory of its own, or in host memory and streamed through slots.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::engine::budget::Residence;
 use crate::engine::cuda::error::{CudaError, Result};
 use crate::engine::cuda::gpu::Gpu;
 use crate::engine::cuda::host::{Image, InPlace, Span};
 use crate::engine::cuda::memory::Buffer;
-use crate::engine::cuda::streaming::{Images, Slots};
+use crate::engine::cuda::streaming::{Images, Slots, image};
 
 /// Where a block's weights are.
 #[derive(Debug)]
@@ -17,36 +17,51 @@ enum Held {
     Streamed(usize),
 }
 
+/// Room for the weights of all blocks, in the order of use: what whoever brings them shares with whoever reads them.
+#[derive(Debug)]
+pub struct Places {
+    blocks: Vec<Held>,
+    bytes: Vec<usize>,
+    images: OnceLock<Images>,
+    /// The first slot's, until images are there.
+    slot: Option<Arc<Buffer>>,
+}
+
 /// The weights of all blocks, in the order of use.
 #[derive(Debug)]
 pub struct Store {
-    gpu: Arc<Gpu>,
-    blocks: Vec<Held>,
     // The slots wait for their copies before the images go.
     slots: Option<Slots>,
-    images: Images,
-    /// Where images lie in files.
-    files: Option<Arc<InPlace>>,
-    streamed: Vec<bool>,
+    places: Arc<Places>,
+}
+
+/// What a block is made of, to be brought.
+pub trait Contents {
+    /// What of it lies in these files.
+    ///
+    /// # Errors
+    /// When a tensor is missing or has another shape.
+    fn spans(&self, block: usize, files: &InPlace) -> Result<Vec<Span<'_>>>;
+
+    /// Brings the rest into this memory.
+    ///
+    /// # Errors
+    /// When a tensor is missing or has another shape.
+    fn fill(&self, block: usize, memory: &Buffer, files: Option<&InPlace>) -> Result<()>;
 }
 
 impl Store {
-    /// Makes the slots. `bytes` are those of each block; what of those that are streamed lies in `files` stays there.
+    /// Takes the memory of all blocks, each of so many bytes and for this purpose.
     ///
     /// # Errors
     /// When the plan is for another model or has no slots for what it streams; when there is no memory.
-    pub fn new(
-        gpu: &Arc<Gpu>,
-        plan: &Residence,
-        bytes: &[usize],
-        files: Option<Arc<InPlace>>,
-    ) -> Result<Self> {
-        if plan.streamed.len() != bytes.len() {
-            let (planned, there) = (plan.streamed.len(), bytes.len());
+    pub fn new(gpu: &Arc<Gpu>, plan: &Residence, blocks: &[(usize, &'static str)]) -> Result<Self> {
+        if plan.streamed.len() != blocks.len() {
+            let (planned, there) = (plan.streamed.len(), blocks.len());
             return Err(CudaError::Shape(format!("a plan for {planned} blocks of a model of {there}")));
         }
-        let streamed = bytes.iter().zip(&plan.streamed).filter(|(_, streamed)| **streamed);
-        let largest = streamed.clone().map(|(bytes, _)| *bytes).max();
+        let streamed = blocks.iter().zip(&plan.streamed).filter(|(_, streamed)| **streamed);
+        let largest = streamed.clone().map(|((bytes, _), _)| *bytes).max();
         let slots = match (largest, plan.slots) {
             (None, _) => None,
             (Some(_), 0) => {
@@ -54,58 +69,38 @@ impl Store {
             }
             (Some(largest), slots) => Some(Slots::new(gpu, streamed.count(), slots, largest, true)?),
         };
-        Ok(Self {
-            gpu: Arc::clone(gpu),
-            blocks: Vec::with_capacity(bytes.len()),
-            slots,
-            images: Images::new(),
-            files,
-            streamed: plan.streamed.clone(),
-        })
-    }
-
-    /// Takes the next block, of `bytes`, which `fill` brings into the memory it is given, but for what lies in the files
-    /// that are handed to it: that is what `spans` say of them.
-    ///
-    /// # Errors
-    /// What `fill` gives; when there is no memory.
-    ///
-    /// # Panics
-    /// When there are more blocks than planned for: a bug of the caller.
-    pub fn add<'w>(
-        &mut self,
-        bytes: usize,
-        purpose: &'static str,
-        spans: impl FnOnce(&InPlace) -> Result<Vec<Span<'w>>>,
-        fill: impl FnOnce(&Buffer, Option<&InPlace>) -> Result<()>,
-    ) -> Result<()> {
-        let held = match &self.slots {
-            Some(slots) if self.streamed[self.blocks.len()] => {
-                let files = self.files.as_ref();
-                let spans = files.map_or_else(|| Ok(Vec::new()), |files| spans(files))?;
-                let image =
-                    slots.image(bytes, (spans, files), |slot| fill(slot, files.map(|files| &**files)))?;
-                self.images.push(image);
-                Held::Streamed(self.images.len() - 1)
-            }
-            _ => {
-                let memory = Buffer::new(&self.gpu, bytes, purpose)?;
-                fill(&memory, None)?;
-                Held::Resident(memory)
-            }
+        let mut images = 0..;
+        let held = blocks.iter().zip(&plan.streamed).map(|((bytes, purpose), streamed)| {
+            let image = if *streamed { images.next() } else { None };
+            Ok(match image {
+                Some(image) => Held::Streamed(image),
+                None => Held::Resident(Buffer::new(gpu, *bytes, purpose)?),
+            })
+        });
+        let blocks_held = held.collect::<Result<_>>()?;
+        let places = Places {
+            blocks: blocks_held,
+            bytes: blocks.iter().map(|(bytes, _)| *bytes).collect(),
+            images: OnceLock::new(),
+            slot: slots.as_ref().and_then(Slots::first),
         };
-        self.blocks.push(held);
-        Ok(())
+        Ok(Self { slots, places: Arc::new(places) })
     }
 
-    /// Asks for what `run` asks of the card with block `number` in the memory it is given.
+    /// The room, for whoever brings the weights.
+    #[must_use]
+    pub fn places(&self) -> &Arc<Places> {
+        &self.places
+    }
+
+    /// Asks for what `run` asks of the card with block `number`, which has been brought, in the memory it is given.
     ///
     /// # Errors
     /// What `run` gives; what the driver says of a copy.
     pub fn with(&self, number: usize, run: impl FnOnce(&Buffer) -> Result<()>) -> Result<()> {
-        match (&self.blocks[number], &self.slots) {
+        match (&self.places.blocks[number], &self.slots) {
             (Held::Resident(memory), _) => run(memory),
-            (Held::Streamed(image), Some(slots)) => slots.with(&self.images, *image, run),
+            (Held::Streamed(image), Some(slots)) => slots.with(self.places.images()?, *image, run),
             (Held::Streamed(_), None) => unreachable!("a block is streamed only where there are slots"),
         }
     }
@@ -113,7 +108,7 @@ impl Store {
     /// Bytes of device memory: resident blocks and slots.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        let resident = self.blocks.iter().map(|held| match held {
+        let resident = self.places.blocks.iter().map(|held| match held {
             Held::Resident(memory) => memory.bytes(),
             Held::Streamed(_) => 0,
         });
@@ -127,14 +122,84 @@ impl Store {
     }
 
     /// Bytes of all images in host memory and in files; of them, those that the card copies by itself; of them, those
-    /// that take host memory beside the files.
+    /// that take host memory beside the files. None before they have been brought.
     #[must_use]
     pub fn host_bytes(&self) -> [usize; 3] {
-        let of = |bytes: fn(&Image) -> usize| self.images.iter().map(bytes).sum();
+        let images = self.places.images.get().map_or(&[][..], Vec::as_slice);
+        let of = |bytes: fn(&Image) -> usize| images.iter().map(bytes).sum();
         [
             of(Image::bytes),
             of(|image| if image.is_pinned() { image.bytes() } else { 0 }),
             of(Image::own_bytes),
         ]
+    }
+}
+
+impl Places {
+    fn images(&self) -> Result<&Images> {
+        let missing = || CudaError::Shape("a streamed block is read before it was brought".to_owned());
+        self.images.get().ok_or_else(missing)
+    }
+
+    /// Bytes of all blocks on the card, were they all there.
+    #[must_use]
+    pub fn all_bytes(&self) -> u64 {
+        self.bytes.iter().map(|bytes| *bytes as u64).sum()
+    }
+
+    /// Memory that is not in use before the blocks have been brought, for whoever has something to lay down until then:
+    /// the first slot, or the largest resident block's.
+    #[must_use]
+    pub fn spare(&self) -> Option<&Buffer> {
+        let resident = self.blocks.iter().filter_map(|held| match held {
+            Held::Resident(memory) => Some(memory),
+            Held::Streamed(_) => None,
+        });
+        resident.chain(self.slot.as_deref()).max_by_key(|memory| memory.bytes())
+    }
+
+    /// Brings all that is streamed into host memory, but for what lies in `files`: to its end, because slots are not used
+    /// before. `each` is told of each block with its bytes.
+    ///
+    /// # Errors
+    /// What `contents` and `each` give; when there is no memory.
+    pub fn bring_streamed(
+        &self,
+        gpu: &Arc<Gpu>,
+        contents: &dyn Contents,
+        files: Option<&Arc<InPlace>>,
+        mut each: impl FnMut(usize) -> Result<()>,
+    ) -> Result<Vec<usize>> {
+        let Some(slot) = &self.slot else { return Ok(Vec::new()) };
+        let (mut images, mut blocks) = (Images::new(), Vec::new());
+        for (block, bytes) in self.bytes.iter().enumerate() {
+            let Held::Streamed(_) = self.blocks[block] else { continue };
+            let spans = files.map_or_else(|| Ok(Vec::new()), |files| contents.spans(block, files))?;
+            let fill = |slot: &Buffer| contents.fill(block, slot, files.map(|files| &**files));
+            images.push(image(gpu, (slot, *bytes), (spans, files), fill)?);
+            blocks.push(block);
+            each(*bytes)?;
+        }
+        gpu.wait()?;
+        // Nobody else sets them.
+        let _ = self.images.set(images);
+        Ok(blocks)
+    }
+
+    /// Brings the blocks that stay on the card, in the order of use; `each` is told of each with its bytes.
+    ///
+    /// # Errors
+    /// What `contents` and `each` give.
+    pub fn bring_resident(
+        &self,
+        contents: &dyn Contents,
+        mut each: impl FnMut(usize, usize) -> Result<()>,
+    ) -> Result<()> {
+        for (block, held) in self.blocks.iter().enumerate() {
+            let Held::Resident(memory) = held else { continue };
+            contents.fill(block, memory, None)?;
+            each(block, memory.bytes())?;
+        }
+        Ok(())
     }
 }

@@ -168,7 +168,7 @@ impl Clip {
     /// When the config is none of CLIP's, a tensor is missing or has another shape, or there is no memory.
     pub fn load(gpu: &Arc<Gpu>, weights: &Weights, config: &Source) -> Result<Self> {
         let (config, model, plan) = Self::read(weights, config)?;
-        Ok(Self { weights: Kept::resident(gpu, plan, weights, PURPOSE)?, config, model })
+        Ok(Self { weights: Kept::resident(gpu, plan, weights, PURPOSE, &mut |_| Ok(()))?, config, model })
     }
 
     /// The same, of which nothing stays on the card: each prompt brings it.

@@ -54,6 +54,10 @@ impl<T: Element> Place<T> {
         memory.buffer.matrix(self.at - memory.from, self.rows, self.width)
     }
 
+    fn bytes(self) -> usize {
+        self.rows * self.width * T::BYTES
+    }
+
     /// `count` values from value `first` on, as one row.
     fn values(self, first: usize, count: usize) -> Self {
         Self { at: self.at + first * T::BYTES, rows: 1, width: count, ..self }
@@ -141,12 +145,18 @@ impl std::fmt::Debug for Kept {
 }
 
 impl Kept {
-    /// Reads a file onto the card, where the weights stay.
+    /// Reads a file onto the card, where the weights stay; `each` is told of the share that is read, and may end it.
     ///
     /// # Errors
-    /// When a tensor is missing or has another shape, or there is no memory.
-    pub fn resident(gpu: &Arc<Gpu>, plan: Plan, weights: &Weights, purpose: &'static str) -> Result<Self> {
-        let held = Held::Resident(plan.load(gpu, From::File(weights), purpose)?);
+    /// When a tensor is missing or has another shape, or there is no memory; what `each` gives.
+    pub fn resident(
+        gpu: &Arc<Gpu>,
+        plan: Plan,
+        weights: &Weights,
+        purpose: &'static str,
+        each: &mut dyn FnMut(f64) -> Result<()>,
+    ) -> Result<Self> {
+        let held = Held::Resident(plan.load(gpu, From::File(weights), purpose, each)?);
         Ok(Self { plan, held, changed: None, purpose })
     }
 
@@ -155,7 +165,7 @@ impl Kept {
     /// # Errors
     /// When there is no memory.
     pub fn random(gpu: &Arc<Gpu>, plan: Plan, seed: u64, purpose: &'static str) -> Result<Self> {
-        let held = Held::Resident(plan.load(gpu, From::Random(seed), purpose)?);
+        let held = Held::Resident(plan.load(gpu, From::Random(seed), purpose, &mut |_| Ok(()))?);
         Ok(Self { plan, held, changed: None, purpose })
     }
 
@@ -215,7 +225,7 @@ impl Kept {
         let Some(buffer) = slot else { unreachable!("whoever encodes asks for the slot first") };
         let (tensors, bytes) = self.plan.part(part);
         let memory = Memory { buffer, from: bytes.start };
-        self.plan.fill(gpu, memory, tensors, from)?;
+        self.plan.fill(gpu, memory, tensors, from, &mut |_| Ok(()))?;
         run(memory)
     }
 }
@@ -278,21 +288,38 @@ impl Plan {
     }
 
     /// Takes memory for everything and fills it.
-    fn load(&self, gpu: &Arc<Gpu>, from: From<'_>, purpose: &'static str) -> Result<Buffer> {
+    fn load(
+        &self,
+        gpu: &Arc<Gpu>,
+        from: From<'_>,
+        purpose: &'static str,
+        each: &mut dyn FnMut(f64) -> Result<()>,
+    ) -> Result<Buffer> {
         let buffer = Buffer::new(gpu, self.layout.bytes(), purpose)?;
-        self.fill(gpu, Memory { buffer: &buffer, from: 0 }, 0..self.tensors.len(), from)?;
+        self.fill(gpu, Memory { buffer: &buffer, from: 0 }, 0..self.tensors.len(), from, each)?;
         Ok(buffer)
     }
 
     /// Brings tensors. Random ones are each from `seed` and the name; under them the numbers stay of ordinary size:
-    /// matrices of deviation 1/√(inputs).
-    fn fill(&self, gpu: &Gpu, memory: Memory<'_>, tensors: Range<usize>, from: From<'_>) -> Result<()> {
+    /// matrices of deviation 1/√(inputs). `each` is told of the share that has been asked for.
+    fn fill(
+        &self,
+        gpu: &Gpu,
+        memory: Memory<'_>,
+        tensors: Range<usize>,
+        from: From<'_>,
+        each: &mut dyn FnMut(f64) -> Result<()>,
+    ) -> Result<()> {
         // What goes to the end of the memory is not there yet: others come there as they are stored.
         let beside = match from {
             From::File(_) | From::Changed(..) => Some(Beside::new(gpu, memory.end(BESIDE))?),
             From::Random(_) => None,
         };
+        let all: usize = self.tensors[tensors.clone()].iter().map(|tensor| tensor.to.bytes()).sum();
+        let mut done = 0;
         for Tensor { name, shape, to } in &self.tensors[tensors] {
+            each(done as f64 / all.max(1) as f64)?;
+            done += to.bytes();
             let to = to.within(memory);
             match from {
                 From::Changed(weights, changed) if changed.is(name) => {

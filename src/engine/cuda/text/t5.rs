@@ -103,14 +103,19 @@ impl Model {
 }
 
 impl T5 {
-    /// Reads weights in transformers' names onto the card.
+    /// Reads weights in transformers' names onto the card; `each` is told of the share that is read, and may end it.
     ///
     /// # Errors
-    /// When the config is none of T5's, a tensor is missing or has another shape, or there is no memory.
-    pub fn load(gpu: &Arc<Gpu>, weights: &Weights, config: &Source) -> Result<Self> {
+    /// When the config is none of T5's, a tensor is missing or has another shape, or there is no memory; what `each` gives.
+    pub fn load(
+        gpu: &Arc<Gpu>,
+        weights: &Weights,
+        config: &Source,
+        mut each: impl FnMut(f64) -> Result<()>,
+    ) -> Result<Self> {
         let config: Config = read_config(config)?;
         let (model, plan, relative_attention_bias) = Self::read(&config, weights)?;
-        let weights = Kept::resident(gpu, plan, weights, PURPOSE)?;
+        let weights = Kept::resident(gpu, plan, weights, PURPOSE, &mut each)?;
         Ok(Self { config, weights, model, relative_attention_bias })
     }
 

@@ -27,7 +27,8 @@ use crate::engine::latent;
 use crate::engine::vae::decoder::Scaling;
 use crate::engine::weights::Weights;
 use plan::Plan;
-use stage::{Picture, Run, Stage, walk};
+pub use stage::Before;
+use stage::{Picture, Stage, walk};
 use structure::{Conv3, Layer, Linear, Norm, Structure};
 pub use structure::{LevelWidths, Widths};
 
@@ -217,18 +218,19 @@ impl Decoder {
     /// 8-bit RGB of a whole picture, at once or by one of [`Decoder::tiles`]; `None` where anything in it was not finite.
     ///
     /// # Errors
-    /// When the shapes do not fit; when there is no memory.
+    /// When the shapes do not fit; when there is no memory; what `before` gives.
     pub fn picture(
         &self,
         tokens: Matrix<'_, f32>,
         grid: (usize, usize),
         tile: (usize, usize),
+        before: Before<'_>,
     ) -> Result<Option<Vec<u8>>> {
         if tile != grid {
-            return self.in_strips(tokens, grid, tile.0);
+            return self.in_strips(tokens, grid, tile.0, before);
         }
         let activations = self.activations(grid)?;
-        self.decode(&activations, tokens, grid, Region::whole(grid))?;
+        self.decode_watched(&activations, tokens, (grid, Region::whole(grid)), before)?;
         let rgb = self.gpu.download(activations.rgb())?;
         let not_finite = self.gpu.download(activations.not_finite())?;
         Ok((not_finite == [0]).then_some(rgb))
@@ -246,6 +248,16 @@ impl Decoder {
         grid: (usize, usize),
         region: Region,
     ) -> Result<()> {
+        self.decode_watched(activations, tokens, (grid, region), Before::NOTHING)
+    }
+
+    fn decode_watched(
+        &self,
+        activations: &Activations,
+        tokens: Matrix<'_, f32>,
+        (grid, region): ((usize, usize), Region),
+        before: Before<'_>,
+    ) -> Result<()> {
         let Region { row, column, rows, columns } = region;
         if !activations.fit((rows, columns)) || rows * columns == 0 {
             return Err(CudaError::Shape(format!(
@@ -254,13 +266,7 @@ impl Decoder {
             )));
         }
         let places = activations.places;
-        let run = Run {
-            gpu: &self.gpu,
-            weights: &self.weights,
-            memory: &activations.memory,
-            plan: &activations.plan,
-            portable: self.portable,
-        };
+        let run = self.run(&activations.memory, &activations.plan, before);
         // The bits of 0.0 are those of 0.
         self.gpu.fill(activations.memory.matrix::<f32>(places.not_finite, 1, 1), 0.0)?;
         let mut stage = Stage::new(&self.structure, Some(run));

@@ -35,6 +35,21 @@ impl Picture {
     }
 }
 
+/// Called before each layer that takes long: who may end the walk there.
+#[derive(Clone, Copy)]
+pub struct Before<'a>(pub &'a dyn Fn() -> Result<()>);
+
+impl Before<'_> {
+    /// Nobody.
+    pub const NOTHING: Before<'static> = Before(&|| Ok(()));
+}
+
+impl std::fmt::Debug for Before<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Before")
+    }
+}
+
 /// What launches need.
 #[derive(Debug, Clone, Copy)]
 pub struct Run<'a> {
@@ -45,6 +60,8 @@ pub struct Run<'a> {
     pub plan: &'a Plan,
     /// By the kernels for every card although this one has better ones.
     pub portable: bool,
+    /// Who may end the walk.
+    pub before: Before<'a>,
 }
 
 impl<'a> Run<'a> {
@@ -132,6 +149,7 @@ impl<'a> Stage<'a> {
 
     fn convolve(&self, conv: &Conv3, x: Picture, residual: Option<Picture>, out: Picture) -> Result<()> {
         let Some(run) = self.run else { return Ok(()) };
+        (run.before.0)()?;
         let Picture { height, width, .. } = x;
         let shape = ConvShape { height, width, inner: conv.inner, out: conv.out, doubled: conv.doubled };
         let residual = residual.map(|picture| run.of(picture));
@@ -211,6 +229,7 @@ impl<'a> Stage<'a> {
             let (q, k, v) = (part(0), part(1), part(2));
             let attended = run.of(normed);
             for first in (0..pixels).step_by(rows) {
+                (run.before.0)()?;
                 let count = rows.min(pixels - first);
                 let scores = run.of(scores).as_f32().slice_rows(0, count).slice_columns(0, pixels);
                 let shares = run.of(shares).slice_rows(0, count).slice_columns(0, pixels);

@@ -11,7 +11,7 @@ use half::bf16;
 use super::super::error::Result;
 use super::super::memory::{Buffer, Matrix};
 use super::ops::SUMS;
-use super::stage::{Run, Shared, Stage, head, tail};
+use super::stage::{Before, Run, Shared, Stage, head, tail};
 use super::structure::Structure;
 use super::{Decoder, Places, Plan, Widths, plan_for, take_latent};
 use crate::engine::budget::Tile;
@@ -163,18 +163,19 @@ impl Decoder {
         tokens: Matrix<'_, f32>,
         grid: (usize, usize),
         rows: usize,
+        before: Before<'_>,
     ) -> Result<Option<Vec<u8>>> {
         let structure = &self.structure;
         let strips = Strips { whole: grid.0, rows, around: around(structure) };
         let (side, channels) = per_token(structure);
         let (height, width) = (side * grid.0, side * grid.1);
-        let given = self.head(tokens, grid, (height, width, channels))?;
+        let given = self.head(tokens, grid, (height, width, channels), before)?;
         let (plan, places) = plan_tail(structure, rows, grid.1);
         let memory = Buffer::new(&self.gpu, plan.bytes, "the VAE's pictures")?;
         let sums = Buffer::new(&self.gpu, sum_bytes(structure, strips), "the sums of the VAE's norms")?;
         // Runs that a strip does not fill count for nothing.
         sums.fill(0)?;
-        let run = self.run(&memory, &plan);
+        let run = self.run(&memory, &plan, before);
         let pixel_row = 2 * structure.magnification() * 2 * structure.magnification() * grid.1;
         let mut rgb = Vec::with_capacity(3 * pixel_row * grid.0);
         for pass in 0..self.passes {
@@ -217,12 +218,13 @@ impl Decoder {
         tokens: Matrix<'_, f32>,
         grid: (usize, usize),
         (height, width, channels): (usize, usize, usize),
+        before: Before<'_>,
     ) -> Result<Buffer> {
         let structure = &self.structure;
         let given = Buffer::of::<bf16>(&self.gpu, height * width, channels, "a picture of the VAE")?;
         let (plan, _) = plan_head(structure, grid);
         let memory = Buffer::new(&self.gpu, plan.bytes, "the VAE's first pictures")?;
-        let run = self.run(&memory, &plan);
+        let run = self.run(&memory, &plan, before);
         let mut stage = Stage::new(structure, Some(run));
         let latent = take_latent(&mut stage, grid.0, grid.1);
         let size = (2 * grid.0, 2 * grid.1);
@@ -232,8 +234,8 @@ impl Decoder {
         Ok(given)
     }
 
-    fn run<'a>(&'a self, memory: &'a Buffer, plan: &'a Plan) -> Run<'a> {
-        Run { gpu: &self.gpu, weights: &self.weights, memory, plan, portable: self.portable }
+    pub(super) fn run<'a>(&'a self, memory: &'a Buffer, plan: &'a Plan, before: Before<'a>) -> Run<'a> {
+        Run { gpu: &self.gpu, weights: &self.weights, memory, plan, portable: self.portable, before }
     }
 }
 
