@@ -32,10 +32,10 @@
 //!
 //! | module | may import |
 //! |---|---|
-//! | [`device`], [`usage`] | nothing of ours |
+//! | [`device`], [`usage`], [`faults`] | nothing of ours |
 //! | [`job`], [`model`] | each other, device |
 //! | [`paths`], [`config`], [`gpu`] | device, job, model |
-//! | [`wire`], [`library`], [`catalog`] | device, job, model, paths, config, gpu, usage |
+//! | [`wire`], [`library`], [`catalog`] | device, job, model, paths, config, gpu, usage, faults |
 //! | [`fetch`] | catalog (which files make a model is told to it) |
 //! | [`engine`] | device, job, model, usage (files and placements are handed to it) |
 //! | [`worker`] | all but client, ui and cli |
@@ -62,6 +62,8 @@ pub mod client;
 pub mod config;
 pub mod device;
 pub mod engine;
+#[cfg(debug_assertions)]
+pub mod faults;
 pub mod fetch;
 pub mod gpu;
 pub mod job;

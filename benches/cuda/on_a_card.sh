@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Everything that only a card can show, in one go: checks first, then times, then the peers on the same card.
-#   benches/cuda/on_a_card.sh FLUX_TUI CUDA_TESTS OUT [check|draw|files|forms|loras|disk|measure|budget|agree|peers|sanitize ...]
+#   benches/cuda/on_a_card.sh FLUX_TUI CUDA_TESTS OUT [check|draw|files|cold|forms|loras|disk|measure|budget|agree|peers|sanitize ...]
 # FLUX_TUI is the program built with --features cuda, CUDA_TESTS the binary of `cargo test --features cuda --test cuda
 # --no-run`. `agree` and `peers` want Python with torch and diffusers. Results go to OUT; a summary to standard output.
 set -uo pipefail
@@ -115,6 +115,28 @@ TABLE
     grep -h "LoRAs were set" "$HOME"/.local/state/flux-tui/*.log | cut -c1-160
     "$program" plan --past 20
     "$program" worker stop
+}
+
+# From a key to the first preview with nothing loaded, the files in the page cache: the sum of load, prompt and one step of a
+# new worker, each time with a prompt that nobody has read. FULL as for `files`.
+cold() {
+    local models=${FULL:-/dev/shm/full}
+    export HOME=$(mktemp -d)
+    [ -e "$models/flux1-dev.safetensors" ] || python3 "$here/cuda/full_size.py" "$models" || return
+    sync
+    mkdir -p "$HOME/.config/flux-tui" && cp "$models/models.toml" "$HOME/.config/flux-tui/"
+    for held in "" "--vram-budget 8GB" "--vram-budget 6GB"; do
+        for turn in 1 2 3 4; do
+            echo "cold ${held:-all on the card}, turn $turn (the first also tries the card and reads the files)"
+            "$program" generate "a red fox in turn $turn of $held" --model full --seed 1 --steps 1 --json --no-display $held | python3 -c '
+import json, sys
+seconds = json.load(sys.stdin)["seconds"]
+print({name: round(value, 3) for name, value in seconds.items()}, "first preview", round(seconds["load"] + seconds["encode"] + seconds["denoise"], 3))'
+            "$program" worker stop >/dev/null
+        done
+    done
+    grep -h "read part" "$HOME"/.local/state/flux-tui/*.log | cut -c1-220
+    for held in "" "--vram-budget 8GB"; do "$program" bench --model full --device cuda --repeat 3 $held; done
 }
 
 # Out of the page cache: what the disk gives, a cold load, a step that streams from it; then bf16 made fp8 once, if WIDE is

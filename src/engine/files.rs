@@ -124,6 +124,7 @@ impl<'o> Progress<'o> {
     }
 
     /// Bytes are read of a file that is read beside the others.
+    #[cfg(feature = "cuda")]
     pub fn beside(&mut self, bytes: u64) {
         self.beside = bytes;
     }

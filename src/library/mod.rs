@@ -95,6 +95,8 @@ impl Library {
         if version < schema::VERSION {
             schema::migrate(&mut db, version).map_err(fault("bringing it up to date"))?;
         }
+        #[cfg(debug_assertions)]
+        die_where_asked(&mut db).map_err(fault("opening"))?;
         let checkpoints = Checkpoints::beside(path);
         Ok(Self { db, path: path.to_owned(), folder, checkpoints, _lock: lock })
     }
@@ -121,6 +123,26 @@ impl Library {
         let path = self.path.clone();
         move |source| fault(&path, doing, source)
     }
+}
+
+/// Counts the changes from here on, for tests that ask for an end at one of them.
+#[cfg(debug_assertions)]
+fn die_where_asked(db: &mut Connection) -> rusqlite::Result<()> {
+    use crate::faults::{Fault, VARIABLE, die_at};
+    if std::env::var_os(VARIABLE).is_none() {
+        return Ok(());
+    }
+    let (mut before, mut after) = (0, 0);
+    db.commit_hook(Some(move || {
+        before += 1;
+        die_at(Fault::Write(before));
+        false
+    }))?;
+    db.wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, _| {
+        after += 1;
+        die_at(Fault::Written(after));
+        Ok(())
+    }))
 }
 
 /// Makes the directory of the database, and takes the lock beside it: two workers with different state directories may share it.

@@ -2,6 +2,8 @@
 //! into the library. It is commanded through one channel and reports through another; what is drawn
 //! next is not its to say.
 
+#[cfg(debug_assertions)]
+mod faulty;
 mod watcher;
 
 use std::any::Any;
@@ -358,6 +360,8 @@ impl Painter {
         let (used_before, learned) = (self.ledger.used(), self.ledger.learned(job));
         let on = Placement { device: self.device, options, picture, cautious, learned };
         let draw = self.supplies.models.load(name, &on, watcher)?;
+        #[cfg(debug_assertions)]
+        let draw: Box<dyn Draw> = Box::new(faulty::Faulty(draw));
         let took = begun.elapsed().as_secs_f64();
         let engine = Loaded { name: name.clone(), options, picture, cautious, draw, used_before, took };
         let precision = engine.precision();

@@ -83,10 +83,13 @@ fn unregister(context: &CudaContext, at: usize) {
     }
 }
 
+/// Bytes that are pinned at a time: several threads do it side by side.
+const PIECE: usize = 64 << 20;
+
 /// Parts of mapped files that the card reads where they are.
 pub struct InPlace {
     gpu: Arc<Gpu>,
-    /// Addresses, in order, none touching another.
+    /// Addresses, in order, each of at most [`PIECE`] where they are pinned: a copy lies in one of them.
     ranges: Vec<Range<usize>>,
     pinned: bool,
     // The pages stay mapped until they are given back.
@@ -109,9 +112,12 @@ impl InPlace {
         gpu.bind()?;
         let can = CUdevice_attribute::CU_DEVICE_ATTRIBUTE_READ_ONLY_HOST_REGISTER_SUPPORTED;
         let can = gpu.context().attribute(can).map_err(driver("asking what the card can do"))? != 0;
-        let mut ranges = if can { pages_of(bytes) } else { Vec::new() };
-        ranges.retain(|range| {
+        let ranges = if can { pieces_of(pages_of(bytes)) } else { Vec::new() };
+        let pinned = |range: &Range<usize>| {
             visit(range);
+            if gpu.bind().is_err() {
+                return false;
+            }
             // SAFETY: the range lies within pages of mapped files, which are kept until it has been given back. The card
             // only reads them.
             let registered = unsafe {
@@ -126,7 +132,8 @@ impl InPlace {
                 tracing::info!(%error, bytes = range.len(), "a part of a file is copied to be streamed");
             }
             registered.is_ok()
-        });
+        };
+        let ranges = ranges.into_par_iter().filter(pinned).collect();
         Ok(Self { gpu: Arc::clone(gpu), ranges, pinned: true, _files: files })
     }
 
@@ -138,9 +145,7 @@ impl InPlace {
     /// Whether these bytes are among them.
     #[must_use]
     pub fn covers(&self, bytes: &[u8]) -> bool {
-        let Range { start, end } = addresses(bytes);
-        let after = self.ranges.partition_point(|range| range.start <= start);
-        after.checked_sub(1).is_some_and(|at| end <= self.ranges[at].end)
+        covered(&self.ranges, bytes)
     }
 
     /// Whether the card reads them by itself.
@@ -183,6 +188,44 @@ fn pages_of<'b>(bytes: impl Iterator<Item = &'b [u8]>) -> Vec<Range<usize>> {
     joined
 }
 
+/// Whether ranges, in order, hold all of these bytes, from one to the next where they touch.
+fn covered(ranges: &[Range<usize>], bytes: &[u8]) -> bool {
+    let Range { start, end } = addresses(bytes);
+    let Some(first) = ranges.partition_point(|range| range.start <= start).checked_sub(1) else {
+        return false;
+    };
+    let mut to = ranges[first].end;
+    for range in &ranges[first + 1..] {
+        if to >= end || range.start != to {
+            break;
+        }
+        to = range.end;
+    }
+    end <= to
+}
+
+/// The parts of bytes that are covered, each of which lies in one range.
+fn cut<'b>(ranges: &[Range<usize>], mut bytes: &'b [u8]) -> Vec<&'b [u8]> {
+    let mut parts = Vec::new();
+    while !bytes.is_empty() {
+        let Range { start, end } = addresses(bytes);
+        let after = ranges.partition_point(|range| range.start <= start);
+        let to = after.checked_sub(1).map_or(end, |at| ranges[at].end.clamp(start + 1, end));
+        let (part, rest) = bytes.split_at(to - start);
+        parts.push(part);
+        bytes = rest;
+    }
+    parts
+}
+
+/// Ranges of pages in pieces.
+fn pieces_of(ranges: Vec<Range<usize>>) -> Vec<Range<usize>> {
+    let pieces = |range: Range<usize>| {
+        range.clone().step_by(PIECE).map(move |start| start..range.end.min(start + PIECE))
+    };
+    ranges.into_iter().flat_map(pieces).collect()
+}
+
 /// Has all threads look at every page: one after the other, the system would find them at 3 GB/s, or read a disk with one
 /// request at a time.
 fn visit(pages: &Range<usize>) {
@@ -205,6 +248,16 @@ pub struct Image {
     pinned: bool,
     // Segments that lie in files do so as long as this is kept.
     files: Option<Arc<InPlace>>,
+}
+
+/// A span in parts that each lie in one piece of what is pinned.
+fn parted<'w>((mut to, bytes): Span<'w>, files: &InPlace) -> Vec<Span<'w>> {
+    let parts = cut(&files.ranges, bytes).into_iter().map(|part| {
+        let span = (to, part);
+        to += part.len();
+        span
+    });
+    parts.collect()
 }
 
 /// Bytes that go to one place.
@@ -245,6 +298,10 @@ impl Image {
         if !spans.iter().all(covered) {
             return Err(CudaError::Shape("a part of an image lies in no file that is kept".to_owned()));
         }
+        let spans: Vec<Span<'_>> = match files {
+            Some(files) => spans.into_iter().flat_map(|span| parted(span, files)).collect(),
+            None => spans,
+        };
         let segments = segments(bytes, &spans)?;
         let beside =
             segments.iter().map(|segment| if let From::Own(_) = segment.from { segment.bytes } else { 0 });
@@ -396,6 +453,36 @@ mod tests {
             .filter_map(|one| if let From::Own(at) = one.from { Some(at) } else { None })
             .collect();
         assert_eq!(own, [0, 4, 12]);
+    }
+
+    #[test]
+    fn bytes_are_covered_across_pieces_that_touch_and_cut_where_they_do() {
+        let bytes = [0u8; 100];
+        let at = |from: usize, to: usize| &bytes[from..to];
+        let start = bytes.as_ptr() as usize;
+        let ranges: Vec<_> = [10..30, 30..50, 60..80]
+            .into_iter()
+            .map(|part: Range<usize>| start + part.start..start + part.end)
+            .collect();
+        let lengths = |bytes| cut(&ranges, bytes).into_iter().map(<[u8]>::len).collect::<Vec<_>>();
+        for (from, to, parts) in [
+            (10, 30, vec![20]),
+            (10, 50, vec![20, 20]),
+            (15, 31, vec![15, 1]),
+            (29, 50, vec![1, 20]),
+            (60, 80, vec![20]),
+            (12, 12, vec![]),
+        ] {
+            assert!(covered(&ranges, at(from, to)), "{from}..{to}");
+            assert_eq!(lengths(at(from, to)), parts, "{from}..{to}");
+        }
+        for (from, to) in [(9, 20), (40, 51), (40, 70), (55, 58), (60, 81)] {
+            assert!(!covered(&ranges, at(from, to)), "{from}..{to}");
+        }
+        assert_eq!(
+            pieces_of(vec![0..PIECE + 5, 3 * PIECE..3 * PIECE + 1]),
+            [0..PIECE, PIECE..PIECE + 5, 3 * PIECE..3 * PIECE + 1]
+        );
     }
 
     #[test]

@@ -123,10 +123,8 @@ impl Pipeline {
         progress.beside(arriving.here(flux.share_here()));
         progress.finish_bytes(vae_bytes)?;
         took.lap("the VAE", vae_bytes);
-        let counter = tokenizers.read()?;
-        took.lap("tokenizers, the rest of them", 0);
-        let kept = Prompts::kept(parts, (&t5, &clip), &counter, t5_on_host);
-        let loras = Loras::new(transformer, t5.clone(), clip.clone());
+        let encoders = (t5.clone(), clip.clone());
+        let loras = Loras::new(transformer, encoders.0.clone(), encoders.1.clone());
         let t5 = if t5_on_host {
             host::T5::load(&t5, &parts.t5_config).map(T5Reader::Host).map_err(CudaError::from)
         } else if plan.t5_stays {
@@ -151,6 +149,9 @@ impl Pipeline {
         let clip = clip.map_err(failed("the CLIP encoder", &parts.clip))?;
         progress.finish_bytes(clip_bytes)?;
         took.lap("CLIP", clip_bytes);
+        let counter = tokenizers.read()?;
+        took.lap("tokenizers, the rest of them", 0);
+        let kept = Prompts::kept(parts, (&encoders.0, &encoders.1), &counter, t5_on_host);
         Ok(Self {
             gpu: Arc::clone(gpu),
             prompts: Prompts::new(counter, kept, t5, clip),

@@ -1,9 +1,9 @@
 //! How the transformer's weights come: by a thread, in a stream of its own, while the prompt is read and the first step
 //! begins.
 //!
-//! First what the tables of modulations are made with, then what is streamed into host memory, because slots are not used
-//! before all of that is there; then the blocks that stay, in the order of use. A step waits before each block until the
-//! host has asked for its copy, and lets the card wait for the rest.
+//! First what the tables of modulations are made with, then the blocks in the order of use. Where anything is streamed,
+//! its file is pinned while the blocks that stay are copied; slots are not used before all that goes through them is
+//! ready. A step waits before each block until the host has asked for its copy, and lets the card wait for the rest.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -143,27 +143,49 @@ impl Load {
         let forms = Forms { precision: self.precision, origin };
         let scratch = Scratch(&self.scratch);
         let filling = Filling { gpu, origin: &origin, scratch: &scratch, in_place: None };
-        let files = in_place(gpu, &self.config, &forms, &self.plan, (&self.double, &self.single))?;
-        let spare = self.places.spare();
-        self.modulator.fill(gpu, &filling, files.as_ref(), spare, |bytes| bringing.brought(bytes))?;
-        bringing.here(Part::Modulation.number(), Arc::new(gpu.mark(false)?));
-        let modulation = begun.elapsed().as_secs_f64();
         let blocks = Blocks { load: self, filling };
-        let streamed =
-            self.places.bring_streamed(gpu, &blocks, files.as_ref(), |bytes| bringing.brought(bytes))?;
-        if !streamed.is_empty() {
+        let resident = |wanted: &(dyn Fn(usize) -> bool + Sync)| {
+            self.places.bring_resident(&blocks, wanted, |block, bytes| {
+                bringing.here(Part::Block(block).number(), Arc::new(gpu.mark(false)?));
+                bringing.brought(bytes)
+            })
+        };
+        let modulation = |files: Option<&Arc<InPlace>>, spare: Option<&Buffer>| {
+            self.modulator.fill(gpu, &filling, files, spare, |bytes| bringing.brought(bytes))?;
+            bringing.here(Part::Modulation.number(), Arc::new(gpu.mark(false)?));
+            Ok::<_, CudaError>(begun.elapsed().as_secs_f64())
+        };
+        let (pinned, tables);
+        if self.plan.modulation_stays && self.plan.streamed_blocks() == 0 {
+            (pinned, tables) = (0.0, modulation(None, None)?);
+            resident(&|_| true)?;
+        } else {
+            // To pin what lies in files takes as long as to copy what does not, and another part of the machine.
+            let (spare, kept) = self.places.spare().unzip();
+            let is_kept = |block: usize| kept == Some(Some(block));
+            let (files, copied) = rayon::join(
+                || {
+                    gpu.bind()?;
+                    in_place(gpu, &self.config, &forms, &self.plan, (&self.double, &self.single))
+                },
+                || {
+                    gpu.bind()?;
+                    resident(&|block| !is_kept(block))
+                },
+            );
+            let files = files?;
+            copied?;
+            pinned = begun.elapsed().as_secs_f64();
+            tables = modulation(files.as_ref(), spare)?;
+            let brought = |bytes| bringing.brought(bytes);
+            let streamed = self.places.bring_streamed(gpu, &blocks, files.as_ref(), brought)?;
             let mark = Arc::new(gpu.mark(false)?);
-            streamed
-                .into_iter()
-                .for_each(|block| bringing.here(Part::Block(block).number(), Arc::clone(&mark)));
+            let told = |block| bringing.here(Part::Block(block).number(), Arc::clone(&mark));
+            streamed.into_iter().for_each(told);
+            resident(&is_kept)?;
         }
-        let streamed = begun.elapsed().as_secs_f64();
-        self.places.bring_resident(&blocks, |block, bytes| {
-            bringing.here(Part::Block(block).number(), Arc::new(gpu.mark(false)?));
-            bringing.brought(bytes)
-        })?;
         let (seconds, gigabytes) = (begun.elapsed().as_secs_f64(), self.bytes() as f64 / 1e9);
-        tracing::info!(part = "the transformer", modulation, streamed, seconds, gigabytes, "read");
+        tracing::info!(part = "the transformer", pinned, tables, seconds, gigabytes, "read");
         Ok(())
     }
 }
@@ -171,17 +193,19 @@ impl Load {
 impl Flux {
     /// Lets what is asked of the card from now on find a part there.
     pub(super) fn arrive(&self, part: Part, watch: &mut dyn Watch) -> Result<()> {
-        // What has to be made is made in the memory that steps use.
-        let part = if self.made { Part::Block(self.double.len() + self.single.len() - 1) } else { part };
-        // Whoever has been told of a part knows that those before it are there.
-        if part.number() < self.here.get() {
+        // What has to be made is made in the memory that steps use: then all of it is waited for.
+        let last = if self.made { self.double.len() + self.single.len() } else { part.number() };
+        if last < self.here.get() {
             return Ok(());
         }
         let begun = Instant::now();
         let share = |bytes: u64| bytes as f64 / self.arriving.max(1) as f64;
-        let mark = self.arrival.wait_for(part.number(), &mut |bytes| watch.arriving(share(bytes)))?;
-        self.gpu.wait_for(&mark)?;
-        self.here.set(part.number() + 1);
+        // Parts do not come in the order of their numbers, so each is asked for.
+        for number in self.here.get()..=last {
+            let mark = self.arrival.wait_for(number, &mut |bytes| watch.arriving(share(bytes)))?;
+            self.gpu.wait_for(&mark)?;
+            self.here.set(number + 1);
+        }
         self.waited.set(self.waited.get() + begun.elapsed());
         Ok(())
     }

@@ -147,15 +147,17 @@ impl Places {
         self.bytes.iter().map(|bytes| *bytes as u64).sum()
     }
 
-    /// Memory that is not in use before the blocks have been brought, for whoever has something to lay down until then:
-    /// the first slot, or the largest resident block's.
+    /// Memory for whoever has something to lay down until all blocks have been brought: the first slot, or the last
+    /// resident block's, with its number. That one is brought last, then.
     #[must_use]
-    pub fn spare(&self) -> Option<&Buffer> {
-        let resident = self.blocks.iter().filter_map(|held| match held {
-            Held::Resident(memory) => Some(memory),
+    pub fn spare(&self) -> Option<(&Buffer, Option<usize>)> {
+        if let Some(slot) = &self.slot {
+            return Some((&**slot, None));
+        }
+        self.blocks.iter().enumerate().rev().find_map(|(block, held)| match held {
+            Held::Resident(memory) => Some((memory, Some(block))),
             Held::Streamed(_) => None,
-        });
-        resident.chain(self.slot.as_deref()).max_by_key(|memory| memory.bytes())
+        })
     }
 
     /// Brings all that is streamed into host memory, but for what lies in `files`: to its end, because slots are not used
@@ -186,16 +188,18 @@ impl Places {
         Ok(blocks)
     }
 
-    /// Brings the blocks that stay on the card, in the order of use; `each` is told of each with its bytes.
+    /// Brings those that are `wanted` of the blocks that stay on the card, in the order of use; `each` is told of each with
+    /// its bytes.
     ///
     /// # Errors
     /// What `contents` and `each` give.
     pub fn bring_resident(
         &self,
         contents: &dyn Contents,
+        wanted: &dyn Fn(usize) -> bool,
         mut each: impl FnMut(usize, usize) -> Result<()>,
     ) -> Result<()> {
-        for (block, held) in self.blocks.iter().enumerate() {
+        for (block, held) in self.blocks.iter().enumerate().filter(|(block, _)| wanted(*block)) {
             let Held::Resident(memory) = held else { continue };
             contents.fill(block, memory, None)?;
             each(block, memory.bytes())?;
