@@ -48,6 +48,7 @@ pub mod flux;
 pub mod foresight;
 pub mod gpu;
 pub mod host;
+pub mod in_place;
 pub mod loras;
 pub mod memory;
 pub mod narrow;

@@ -12,7 +12,8 @@ use cudarc::driver::{CudaEvent, CudaStream};
 
 use super::error::{Result, driver};
 use super::gpu::Gpu;
-use super::host::{Image, InPlace, Span};
+use super::host::{Image, Span};
+use super::in_place::InPlace;
 use super::memory::Buffer;
 use crate::engine::budget::turns::{Bring, Turns};
 

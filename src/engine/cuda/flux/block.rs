@@ -7,7 +7,8 @@ use super::forms::Forms;
 use super::linear::{Filling, Linear};
 use super::origin::Origin;
 use crate::engine::cuda::error::Result;
-use crate::engine::cuda::host::{InPlace, Span};
+use crate::engine::cuda::host::Span;
+use crate::engine::cuda::in_place::InPlace;
 use crate::engine::cuda::memory::{Buffer, Layout, Matrix};
 use crate::engine::dit::config::Config;
 

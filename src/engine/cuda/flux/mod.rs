@@ -33,7 +33,7 @@ use half::bf16;
 use super::attention::Attention;
 use super::error::{CudaError, Result};
 use super::gpu::Gpu;
-use super::host::InPlace;
+use super::in_place::InPlace;
 use super::memory::{Buffer, Layout, Matrix};
 use super::product::GRAIN;
 use crate::engine::budget::{Kind, Modulation, Residence, Source};

@@ -5,7 +5,8 @@ use std::sync::{Arc, OnceLock};
 use crate::engine::budget::Residence;
 use crate::engine::cuda::error::{CudaError, Result};
 use crate::engine::cuda::gpu::Gpu;
-use crate::engine::cuda::host::{Image, InPlace, Span};
+use crate::engine::cuda::host::{Image, Span};
+use crate::engine::cuda::in_place::InPlace;
 use crate::engine::cuda::memory::Buffer;
 use crate::engine::cuda::streaming::{Images, Slots, image};
 
