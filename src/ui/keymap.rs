@@ -1,9 +1,21 @@
-//! The one table of keys: it dispatches, and the help and the hints are drawn from it.
+//! The one table of keys, from which [`Keymap`] is made: with what a person's `keymap.toml` says, it
+//! dispatches, and the help, the hints and the palette are drawn from it.
+
+mod chord;
+mod file;
+mod live;
+mod names;
+mod presets;
+mod written;
 
 use crossterm::event::KeyCode::{
     self, Backspace, Delete, Down, End, Enter, Esc, Home, Left, PageDown, PageUp, Right, Tab, Up,
 };
-use crossterm::event::{KeyEvent, KeyModifiers};
+use crossterm::event::KeyModifiers;
+
+pub use chord::{Chord, ChordError};
+pub use live::{KeyLine, Keymap};
+pub use presets::Preset;
 
 use super::action::{Action, Edit, FieldAction, ListMove};
 use super::editor::Motion;
@@ -32,6 +44,21 @@ pub enum Context {
 }
 
 impl Context {
+    /// Whether it lies over the panes: nothing of it means anything while it is closed.
+    #[must_use]
+    pub fn is_over(self) -> bool {
+        !matches!(
+            self,
+            Self::Prompt
+                | Self::Parameters
+                | Self::Queue
+                | Self::History
+                | Self::Disconnected
+                | Self::OutsidePrompt
+                | Self::Everywhere
+        )
+    }
+
     /// Every context, in the order in which the help lists them.
     pub const ALL: [Self; 9] = [
         Self::Everywhere,
@@ -59,55 +86,6 @@ impl Context {
             Self::Disconnected => "Outside the prompt, without a connection",
             Self::Everywhere => "Everywhere",
         }
-    }
-}
-
-/// A key with what is held down.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Chord {
-    /// The key.
-    pub code: KeyCode,
-    /// Control, Alt, Shift.
-    pub modifiers: KeyModifiers,
-}
-
-impl Chord {
-    fn matches(self, key: &KeyEvent) -> bool {
-        // Shift is part of a character: `?` comes with it on some keyboards and without on others.
-        let ignored = match key.code {
-            KeyCode::Char(_) | KeyCode::BackTab => KeyModifiers::SHIFT,
-            _ => KeyModifiers::NONE,
-        };
-        self.code == key.code && self.modifiers - ignored == key.modifiers - ignored
-    }
-
-    /// Its name: `^R`, `Alt-Enter`, `F1`.
-    #[must_use]
-    pub fn name(self) -> String {
-        let mut name = String::new();
-        let control = self.modifiers.contains(KeyModifiers::CONTROL);
-        if self.modifiers.contains(KeyModifiers::ALT) {
-            name.push_str("Alt-");
-        }
-        if self.modifiers.contains(KeyModifiers::SHIFT) {
-            name.push_str("Shift-");
-        }
-        match self.code {
-            KeyCode::Char(letter) if control => {
-                name.push('^');
-                name.extend(letter.to_uppercase());
-            }
-            KeyCode::Char(letter) => name.push(letter),
-            KeyCode::BackTab => name.push_str("Shift-Tab"),
-            PageUp => name.push_str("PgUp"),
-            PageDown => name.push_str("PgDn"),
-            KeyCode::F(number) => name.push_str(&format!("F{number}")),
-            code => {
-                name.push_str(if control { "Ctrl-" } else { "" });
-                name.push_str(&format!("{code:?}"));
-            }
-        }
-        name
     }
 }
 
@@ -270,59 +248,5 @@ pub const KEYMAP: &[Binding] = &[
     bind(Context::Help, &[plain(End)], Action::List(ListMove::Last), "end"),
 ];
 
-/// What a key means in the first of these contexts that knows it.
-#[must_use]
-pub fn lookup(contexts: &[Context], key: &KeyEvent) -> Option<Action> {
-    contexts.iter().find_map(|context| {
-        let mut bindings = KEYMAP.iter().filter(|binding| binding.context == *context);
-        bindings.find(|binding| binding.keys.iter().any(|chord| chord.matches(key))).map(|found| found.action)
-    })
-}
-
-/// The name of the first key that means an action there, for hints.
-#[must_use]
-pub fn key_name(contexts: &[Context], action: Action) -> Option<String> {
-    contexts.iter().find_map(|context| {
-        let found = KEYMAP.iter().find(|line| line.context == *context && line.action == action)?;
-        found.keys.first().map(|chord| chord.name())
-    })
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_key_means_two_things_in_one_place() {
-        for (index, one) in KEYMAP.iter().enumerate() {
-            for two in KEYMAP[index + 1..].iter().filter(|two| two.context == one.context) {
-                for chord in one.keys {
-                    assert!(!two.keys.contains(chord), "{} is {} and {}", chord.name(), one.help, two.help);
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn every_line_has_a_key_and_a_help_text() {
-        for binding in KEYMAP {
-            assert!(!binding.keys.is_empty() && !binding.help.is_empty(), "{binding:?}");
-        }
-    }
-
-    #[test]
-    fn a_question_mark_is_text_in_the_prompt_and_help_elsewhere() {
-        let key = KeyEvent::new(KeyCode::Char('?'), KeyModifiers::SHIFT);
-        assert_eq!(lookup(&[Context::Prompt, Context::Everywhere], &key), None);
-        let outside = [Context::Queue, Context::OutsidePrompt, Context::Everywhere];
-        assert_eq!(lookup(&outside, &key), Some(Action::Help));
-    }
-
-    #[test]
-    fn names_are_short() {
-        assert_eq!(ctrl('r').name(), "^R");
-        assert_eq!(alt(Enter).name(), "Alt-Enter");
-        assert_eq!(plain(KeyCode::F(1)).name(), "F1");
-        assert_eq!(plain(KeyCode::BackTab).name(), "Shift-Tab");
-    }
-}
+mod tests;

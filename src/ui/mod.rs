@@ -47,6 +47,7 @@ use std::time::Instant;
 use crate::config::{Config, Graphics, JobDefaults};
 use crate::paths::Paths;
 use glyphs::Glyphs;
+use keymap::Keymap;
 use state::{Look, State};
 use terminal::facts::{Environment, Facts};
 use theme::Theme;
@@ -114,6 +115,9 @@ fn first_state(options: &StudioOptions, environment: Environment) -> State {
     let facts = Facts::new(environment, options.graphics.unwrap_or(config.graphics));
     let defaults = options.defaults.clone().or(config.defaults);
     let mut state = State::new(look, facts, defaults, Instant::now());
+    let (keys, problems) = Keymap::load(&options.paths.config);
+    state.keys = keys;
+    complaints.extend(problems.iter().map(ToString::to_string));
     state.worker.host.clone_from(&options.host);
     complaints.into_iter().rev().for_each(|complaint| state.notices.warn(complaint));
     state

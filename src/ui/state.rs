@@ -6,6 +6,7 @@ use ratatui::layout::Size;
 
 use super::event::Window;
 use super::glyphs::Glyphs;
+use super::keymap::Keymap;
 use super::layout::Layout;
 use super::notice::Notices;
 use super::pane::Pane;
@@ -49,6 +50,8 @@ pub struct State {
     pub view: ViewState,
     /// Theme and signs.
     pub look: Look,
+    /// What keys mean.
+    pub keys: Keymap,
     /// What is known of the terminal.
     pub terminal: Facts,
     /// The moment of the last event.
@@ -124,6 +127,7 @@ impl State {
             notices: Notices::default(),
             view: ViewState::default(),
             look,
+            keys: Keymap::default(),
             terminal,
             now,
         }

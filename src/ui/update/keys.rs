@@ -6,7 +6,7 @@ use super::{focus, models};
 use crate::ui::action::{Action, Edit, FieldAction, ListMove};
 use crate::ui::draft::{Draft, SeedWish};
 use crate::ui::effect::{Effect, Question};
-use crate::ui::keymap::{Context, lookup};
+use crate::ui::keymap::Context;
 use crate::ui::layout::inside;
 use crate::ui::pane::Pane;
 use crate::ui::pane::model_page::Subject;
@@ -21,7 +21,7 @@ pub(super) fn take_key(state: &mut State, key: &KeyEvent) -> Vec<Effect> {
     if key.kind == KeyEventKind::Release {
         return Vec::new();
     }
-    match lookup(&contexts(state), key) {
+    match state.keys.lookup(&contexts(state), key) {
         Some(action) if !begins_seed(state, key) => act(state, action),
         _ => {
             type_character(state, key);
@@ -250,7 +250,7 @@ pub(super) fn move_in_list(state: &mut State, by: ListMove) {
     let page = |pane| layout.areas().map_or(1, |areas| usize::from(inside(areas.of(pane)).height));
     if let Some(first) = state.view.help {
         let window = usize::from(state.view.window.rows);
-        let rows = crate::ui::view::help_rows();
+        let rows = crate::ui::view::help_rows(state);
         state.view.help = Some(crate::ui::pane::moved(first, rows, window / 2, by));
         return;
     }

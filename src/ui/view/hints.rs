@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 
 use super::text;
 use crate::ui::action::{Action, Edit, FieldAction, ListMove};
-use crate::ui::keymap::{Context, key_name};
+use crate::ui::keymap::Context;
 use crate::ui::pane::Pane;
 use crate::ui::state::{Link, State};
 use crate::ui::theme::Role;
@@ -15,7 +15,7 @@ pub(super) fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
     let inner = Rect { x: area.x + 1, width: area.width.saturating_sub(2), ..area };
     let mut right = inner.right();
     if let Some(what) = escape(state) {
-        let key = key_name(&[Context::Everywhere], Action::Escape).unwrap_or_default();
+        let key = state.keys.key_name(&[Context::Everywhere], Action::Escape).unwrap_or_default();
         let width = text::width(&key) + 1 + text::width(what);
         if width < inner.width {
             right -= width;
@@ -145,7 +145,7 @@ fn actions(state: &State) -> Vec<(Action, &'static str)> {
 }
 
 fn name(state: &State, action: Action) -> String {
-    let name = key_name(&contexts(state), action).unwrap_or_default();
+    let name = state.keys.key_name(&contexts(state), action).unwrap_or_default();
     let [up, down, left, right] = state.look.glyphs.arrows;
     match name.as_str() {
         "Enter" => state.look.glyphs.enter.to_owned(),

@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 
 use super::{frame, text};
 use crate::ui::action::Action;
-use crate::ui::keymap::{Context, key_name};
+use crate::ui::keymap::Context;
 use crate::ui::layout::inside;
 use crate::ui::picture::Subject;
 use crate::ui::state::{Link, State};
@@ -84,7 +84,7 @@ fn nothing_yet(state: &State, room: Rect, buffer: &mut Buffer) {
         message(state, room, &[("The picture appears here, step by step.", Role::Dim)], buffer);
     } else if state.worker.link == Link::Up && state.history.total() == 0 {
         let ready = ("Nothing to set up: the built-in model draws right away.", Role::Text);
-        let key = key_name(&[Context::Everywhere], Action::Models).unwrap_or_default();
+        let key = state.keys.key_name(&[Context::Everywhere], Action::Models).unwrap_or_default();
         let others = format!("{key} chooses or fetches another model.");
         message(state, room, &[ready, draw, (&others, Role::Dim)], buffer);
     } else {
