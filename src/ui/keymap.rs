@@ -19,6 +19,7 @@ pub use presets::Preset;
 
 use super::action::{Action, Edit, FieldAction, ListMove};
 use super::editor::Motion;
+use super::pane::Pane;
 
 /// Where a key means something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -41,6 +42,13 @@ pub enum Context {
     OutsidePrompt,
     /// Everywhere.
     Everywhere,
+
+    /// While the palette is open.
+    Palette,
+    /// While the themes are open.
+    Themes,
+    /// While the log is open.
+    Log,
 }
 
 impl Context {
@@ -60,7 +68,7 @@ impl Context {
     }
 
     /// Every context, in the order in which the help lists them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 12] = [
         Self::Everywhere,
         Self::Prompt,
         Self::Parameters,
@@ -70,6 +78,9 @@ impl Context {
         Self::Disconnected,
         Self::Models,
         Self::Help,
+        Self::Palette,
+        Self::Themes,
+        Self::Log,
     ];
 
     /// Its name for a person.
@@ -85,6 +96,9 @@ impl Context {
             Self::OutsidePrompt => "Outside the prompt",
             Self::Disconnected => "Outside the prompt, without a connection",
             Self::Everywhere => "Everywhere",
+            Self::Palette => "In the palette",
+            Self::Themes => "In the themes",
+            Self::Log => "In the log",
         }
     }
 }
@@ -246,6 +260,42 @@ pub const KEYMAP: &[Binding] = &[
     bind(Context::Help, &[plain(PageDown), letter(' ')], Action::List(ListMove::PageDown), "a page down"),
     bind(Context::Help, &[plain(Home)], Action::List(ListMove::First), "beginning"),
     bind(Context::Help, &[plain(End)], Action::List(ListMove::Last), "end"),
+
+    bind(Context::Everywhere, &[alt(KeyCode::Char('x'))], Action::Palette, "find anything by its name, or type a command"),
+    bind(Context::Everywhere, &[alt(KeyCode::Char('z'))], Action::Zoom, "this pane alone, or all again"),
+    bind(Context::Everywhere, &[plain(KeyCode::F(6))], Action::Arrange, "other layout: automatic, wide, tall, small"),
+    bind(Context::Everywhere, &[plain(KeyCode::F(7))], Action::ZoomPreview, "the picture alone, or all again"),
+    bind(Context::Everywhere, &[plain(KeyCode::F(8))], Action::Log, "what was told in this session"),
+    bind(Context::Everywhere, &[plain(KeyCode::F(9))], Action::Themes, "choose a theme"),
+    bind(Context::OutsidePrompt, &[letter(':')], Action::Palette, "find anything by its name, or type a command"),
+    bind(Context::OutsidePrompt, &[letter('z')], Action::Zoom, "this pane alone, or all again"),
+    bind(Context::OutsidePrompt, &[letter('Z')], Action::ZoomPreview, "the picture alone, or all again"),
+    bind(Context::OutsidePrompt, &[letter('M')], Action::ZoomMemory, "memory and load alone, or all again"),
+    bind(Context::OutsidePrompt, &[letter('T')], Action::Themes, "choose a theme"),
+    bind(Context::OutsidePrompt, &[letter('i')], Action::Focus(Pane::Prompt), "to the prompt"),
+
+    bind(Context::Palette, &[plain(Enter)], Action::TakeCommand, "do it"),
+    bind(Context::Palette, &[plain(Backspace)], Action::UnfilterPalette, "take back a letter"),
+    bind(Context::Palette, &[ctrl('u'), ctrl('w')], Action::ClearPalette, "take back all letters"),
+    bind(Context::Palette, &[plain(Up), ctrl('p')], Action::List(ListMove::Up), "line above"),
+    bind(Context::Palette, &[plain(Down), ctrl('n')], Action::List(ListMove::Down), "line below"),
+    bind(Context::Palette, &[plain(PageUp)], Action::List(ListMove::PageUp), "a page up"),
+    bind(Context::Palette, &[plain(PageDown)], Action::List(ListMove::PageDown), "a page down"),
+
+    bind(Context::Themes, &[plain(Enter)], Action::KeepTheme, "keep it, in config.toml"),
+    bind(Context::Themes, &[plain(Up), letter('k')], Action::List(ListMove::Up), "theme above"),
+    bind(Context::Themes, &[plain(Down), letter('j')], Action::List(ListMove::Down), "theme below"),
+    bind(Context::Themes, &[plain(Home)], Action::List(ListMove::First), "first"),
+    bind(Context::Themes, &[plain(End)], Action::List(ListMove::Last), "last"),
+    bind(Context::Themes, &[letter('q')], Action::Escape, "as it was before"),
+
+    bind(Context::Log, &[plain(Up), letter('k')], Action::List(ListMove::Up), "earlier"),
+    bind(Context::Log, &[plain(Down), letter('j')], Action::List(ListMove::Down), "later"),
+    bind(Context::Log, &[plain(PageUp)], Action::List(ListMove::PageUp), "a page earlier"),
+    bind(Context::Log, &[plain(PageDown), letter(' ')], Action::List(ListMove::PageDown), "a page later"),
+    bind(Context::Log, &[plain(Home)], Action::List(ListMove::First), "the beginning"),
+    bind(Context::Log, &[plain(End)], Action::List(ListMove::Last), "the latest"),
+    bind(Context::Log, &[letter('q')], Action::Escape, "close"),
 ];
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use super::text;
+use super::{over, text};
 use crate::ui::action::{Action, Edit, FieldAction, ListMove};
 use crate::ui::keymap::Context;
 use crate::ui::pane::Pane;
@@ -51,6 +51,9 @@ pub(super) fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
 
 /// What Esc does now.
 fn escape(state: &State) -> Option<&'static str> {
+    if let Some(what) = over::escape(state) {
+        return Some(what);
+    }
     if state.view.help.is_some() {
         Some("close")
     } else if state.models.is_asking() || state.models.removal().is_some() {
@@ -61,6 +64,8 @@ fn escape(state: &State) -> Option<&'static str> {
         Some("close")
     } else if state.notices.current().is_some() {
         Some("dismiss")
+    } else if state.view.zoom.is_some() {
+        Some("all panes")
     } else if state.queue.to_cancel().is_some() || !state.worker.unsent.is_empty() {
         Some("cancel")
     } else {
@@ -69,6 +74,9 @@ fn escape(state: &State) -> Option<&'static str> {
 }
 
 fn actions(state: &State) -> Vec<(Action, &'static str)> {
+    if let Some(hints) = over::hints(state) {
+        return hints;
+    }
     if state.view.help.is_some() {
         return vec![(Action::List(ListMove::Down), "down"), (Action::List(ListMove::PageDown), "page down")];
     }
