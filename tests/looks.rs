@@ -59,12 +59,13 @@ fn a_persons_own_keys_and_what_is_wrong_with_them() {
     let text = "[everywhere]\nmodels = \"F12\"\n\n[queue]\ndrop-jobs = \"x\"\n";
     configured(&home, "keymap.toml", text);
     let mut studio = open(&home);
-    studio.see("line 5: there is no action \"drop-jobs\"");
+    studio.see("line 5: there is no");
+    studio.see("\"drop-jobs\"; most like it are drop-job");
     studio.type_keys(F12);
     studio.see("Models");
-    studio.see("the built-in model");
+    studio.see("Apache-2.0");
     studio.type_keys("\x1b");
-    gone(&studio, "the built-in model, 128");
+    gone(&studio, "Apache-2.0");
     // Changed while it is open: the key moves, and the mistake is gone.
     configured(&home, "keymap.toml", "[everywhere]\nhelp = \"F12\"\n");
     studio.until("the help by its new key", |screen| screen.contents().contains("F12 help").then_some(()));
@@ -94,6 +95,8 @@ fn everything_is_found_by_its_name() {
     studio.type_keys("\r");
     studio.see("connected to worker");
     studio.type_keys("\x1b");
+    // Behind an escape that is on its way a key would be one with Alt.
+    gone(&studio, "connected to worker");
     leave(studio);
     // The first lines are shown once.
     let again = open(&home);

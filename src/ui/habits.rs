@@ -1,14 +1,11 @@
 //! What a person's files say of how the studio looks and listens: the theme in `config.toml`, the
 //! themes, `keymap.toml`. They are read at the start and whenever they change.
 
-#[cfg(any(target_os = "linux", test))]
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
 
 use super::arrangement::write_whole;
-#[cfg(target_os = "linux")]
 use super::input::registered;
 use super::keymap::Keymap;
 use super::theme::{Named, Theme};
@@ -73,13 +70,11 @@ fn with_theme(text: &str, theme: &str) -> Result<String, String> {
 }
 
 /// Tells when something in the configuration's folder changes. It sleeps until the system says so.
-#[cfg(target_os = "linux")]
 pub(super) struct Watch {
     inotify: tokio::io::unix::AsyncFd<std::os::fd::OwnedFd>,
     folders: [PathBuf; 2],
 }
 
-#[cfg(target_os = "linux")]
 impl Watch {
     /// Begins to watch.
     ///
@@ -132,29 +127,6 @@ impl Watch {
     }
 }
 
-/// Elsewhere files are read at the start alone.
-#[cfg(not(target_os = "linux"))]
-pub(super) struct Watch;
-
-#[cfg(not(target_os = "linux"))]
-impl Watch {
-    /// Nothing is watched.
-    ///
-    /// # Errors
-    /// None.
-    pub fn start(_: &Paths) -> std::io::Result<Self> {
-        Ok(Self)
-    }
-
-    /// Never.
-    ///
-    /// # Errors
-    /// None.
-    pub async fn changed(&self) -> std::io::Result<()> {
-        std::future::pending().await
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -202,7 +174,6 @@ mod tests {
         assert!(habits.problems[1].contains("keymap.toml, line 1"), "{:?}", habits.problems);
     }
 
-    #[cfg(target_os = "linux")]
     #[test]
     fn a_change_is_seen_also_in_folders_that_come_later() {
         let root = tempfile::tempdir().expect("a temporary directory");

@@ -9,6 +9,7 @@ mod hints;
 mod history;
 mod log;
 mod memory;
+mod memory_alone;
 mod model_page;
 mod models;
 mod notice;

@@ -4,6 +4,7 @@ use crossterm::event::KeyCode::{Char, Down, F, Tab};
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::*;
+use crate::device::{Owner, Share};
 use crate::ui::arrangement::Arrangement;
 
 const SIZES: [(u16, u16); 3] = [(80, 24), (120, 40), (200, 60)];
@@ -125,4 +126,38 @@ fn no_size_panics_with_anything_over_the_panes() {
             }
         }
     }
+}
+
+#[test]
+fn memory_alone_of_two_cards_and_of_a_machine_without_any() {
+    each_size("alone_memory", |state| press(state, &[Tab, Char('M')]));
+    let mut state = fresh(false);
+    busy(&mut state, window(100, 30));
+    for step in 0..40_u64 {
+        let gpu = |index: u32, used: u64| Gpu {
+            index,
+            name: "NVIDIA H200".into(),
+            total: 12 << 30,
+            used: used << 28,
+            ours: Some(8 << 30),
+            utilisation: Some((step * 2) as u32),
+            temperature: Some(40 + step as u32),
+            power: (index == 0).then_some(90.0 + step as f32),
+        };
+        let readings = Readings { gpus: vec![gpu(0, 33 + step / 4), gpu(1, 33)], ..fake::readings(0) };
+        take(&mut state, Event::News(News::Event(message::Event::Readings(readings))));
+    }
+    let memory = Some("41 of 57 blocks, 7.9 GB".to_owned());
+    let shares = [
+        (Owner::Transformer, 6_500_000_000),
+        (Owner::Streamed, 453_000_000),
+        (Owner::Vae, 100_000_000),
+        (Owner::Activations, 450_000_000),
+        (Owner::Context, 620_000_000),
+    ];
+    let shares = shares.map(|(owner, bytes)| Share { owner, bytes }).into();
+    let engine = message::EngineStatus { device: Device::Cuda(0), memory, shares, ..fake::engine() };
+    state.worker.engines = vec![engine];
+    press(&mut state, &[Tab, Char('v'), Char('v'), Char('v'), Char('M')]);
+    insta::assert_snapshot!("alone_memory_cards_100x30", screen(&state));
 }
