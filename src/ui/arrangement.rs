@@ -1,7 +1,7 @@
 //! How the panes are arranged by a person's word, and what of it is remembered from one studio to the next.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -120,14 +120,10 @@ pub struct Kept {
 }
 
 impl Kept {
-    fn file(paths: &Paths) -> PathBuf {
-        paths.state.join("studio.json")
-    }
-
     /// What the last studio left; the default when there was none, or what it left cannot be read.
     #[must_use]
     pub fn load(paths: &Paths) -> Self {
-        let text = read_small(&Self::file(paths)).ok().flatten();
+        let text = read_small(&paths.studio()).ok().flatten();
         text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
     }
 
@@ -137,7 +133,7 @@ impl Kept {
     /// When the state's folder cannot be written to.
     pub fn save(&self, paths: &Paths) -> std::io::Result<()> {
         let text = serde_json::to_vec(self).map_err(std::io::Error::other)?;
-        write_whole(&Self::file(paths), &text)
+        write_whole(&paths.studio(), &text)
     }
 }
 

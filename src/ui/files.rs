@@ -25,10 +25,10 @@ pub(super) struct Files {
 }
 
 impl Files {
-    /// Starts it on the current runtime.
-    pub fn start(paths: Paths, events: mpsc::Sender<Event>) -> Self {
+    /// Starts it on the current runtime. It tells when the files say something else than is known.
+    pub fn start((paths, known): (Paths, Habits), events: mpsc::Sender<Event>) -> Self {
         let (orders, taken) = mpsc::unbounded_channel();
-        Self { orders, task: tokio::spawn(serve(paths, taken, events)) }
+        Self { orders, task: tokio::spawn(serve((paths, known), taken, events)) }
     }
 
     /// Has something written, after what was ordered before.
@@ -50,12 +50,20 @@ enum Woken {
     Changed(bool),
 }
 
-async fn serve(paths: Paths, mut orders: mpsc::UnboundedReceiver<Keep>, events: mpsc::Sender<Event>) {
+async fn serve(
+    (paths, mut known): (Paths, Habits),
+    mut orders: mpsc::UnboundedReceiver<Keep>,
+    events: mpsc::Sender<Event>,
+) {
     let mut watch =
         Watch::start(&paths).inspect_err(|error| tracing::debug!(%error, "nothing is watched")).ok();
-    let mut last = None;
+    // What changed before it was watched is seen too.
+    let mut first = true;
     loop {
         let changed = async {
+            if std::mem::take(&mut first) {
+                return true;
+            }
             match &watch {
                 Some(watch) => watch.changed().await.is_ok(),
                 None => std::future::pending().await,
@@ -73,12 +81,10 @@ async fn serve(paths: Paths, mut orders: mpsc::UnboundedReceiver<Keep>, events: 
                 None
             }
             // What else is in those folders changes too.
-            Woken::Changed(true) => {
-                read(&paths).await.filter(|habits| last.as_ref() != Some(habits)).map(|habits| {
-                    last = Some(habits.clone());
-                    Event::Habits(Box::new(habits))
-                })
-            }
+            Woken::Changed(true) => read(&paths).await.filter(|habits| *habits != known).map(|habits| {
+                known = habits.clone();
+                Event::Habits(Box::new(habits))
+            }),
         };
         if let Some(event) = event
             && events.send(event).await.is_err()

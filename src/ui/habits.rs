@@ -110,20 +110,31 @@ impl Watch {
     /// # Errors
     /// When nothing can be watched any more.
     pub async fn changed(&self) -> std::io::Result<()> {
-        use std::mem::MaybeUninit;
+        while !self.taken().await? {}
+        self.renew()
+    }
+
+    /// Takes what the system tells; whether it is a change.
+    async fn taken(&self) -> std::io::Result<bool> {
+        use rustix::fs::inotify::{ReadFlags, Reader};
         let mut ready = self.inotify.readable().await?;
-        let mut buffer = [MaybeUninit::uninit(); 4096];
-        let mut reader = rustix::fs::inotify::Reader::new(self.inotify.get_ref(), &mut buffer);
+        let mut buffer = [std::mem::MaybeUninit::uninit(); 4096];
+        let mut reader = Reader::new(self.inotify.get_ref(), &mut buffer);
+        let mut changed = false;
         loop {
             match reader.next() {
-                Ok(_) => {}
+                // A file that was made a moment ago is still empty; a folder may have all in it.
+                Ok(event) => {
+                    let made = event.events().contains(ReadFlags::CREATE);
+                    changed |= !made || event.events().contains(ReadFlags::ISDIR);
+                }
                 Err(rustix::io::Errno::WOULDBLOCK) => break,
                 Err(rustix::io::Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }
         }
         ready.clear_ready();
-        self.renew()
+        Ok(changed)
     }
 }
 

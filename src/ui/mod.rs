@@ -101,14 +101,14 @@ pub async fn run<C: Connect>(source: C, options: StudioOptions) -> Result<(), St
     // Colours are the themes' concern, NO_COLOR included: a theme without any writes none, and the
     // picture keeps its own.
     crossterm::style::force_color_output(true);
-    let state = first_state(&options, Environment::read());
-    run::run(source, state, options.paths).await
+    let habits = Habits::read(&options.paths);
+    let state = first_state(&options, Environment::read(), habits.clone());
+    run::run(source, state, (options.paths, habits)).await
 }
 
 /// The state before anything has happened: configuration, theme, environment.
-fn first_state(options: &StudioOptions, environment: Environment) -> State {
+fn first_state(options: &StudioOptions, environment: Environment, habits: Habits) -> State {
     let (config, _) = Config::load(&options.paths.config);
-    let habits = Habits::read(&options.paths);
     let glyphs = Glyphs::choose(options.ascii || config.ascii);
     let look = Look { theme: Theme::default(), glyphs, automatic: false };
     let facts = Facts::new(environment, options.graphics.unwrap_or(config.graphics));

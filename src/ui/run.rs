@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 use super::effect::Effect;
 use super::event::{Event, Signal, Window};
 use super::files::Files;
+use super::habits::Habits;
 use super::input::{EscapeWait, read_terminal};
 use super::link::{self, Ask, Connect, Link};
 use super::picture::{PictureThread, Protocol};
@@ -34,7 +35,11 @@ const STOP_WAIT: Duration = Duration::from_millis(200);
 const LAST_FRAME: Duration = Duration::from_secs(2);
 
 /// Runs until the person leaves. The first frame is out before anything else is begun.
-pub(super) async fn run<C: Connect>(source: C, mut state: State, paths: Paths) -> Result<(), StudioError> {
+pub(super) async fn run<C: Connect>(
+    source: C,
+    mut state: State,
+    files: (Paths, Habits),
+) -> Result<(), StudioError> {
     let terminal = controlling_terminal()?;
     let (sender, events) = mpsc::channel(QUEUE);
     let guard = TerminalGuard::take().map_err(StudioError::Terminal)?;
@@ -48,7 +53,7 @@ pub(super) async fn run<C: Connect>(source: C, mut state: State, paths: Paths) -
     let tasks =
         [tokio::spawn(read(terminal, wait, sender.clone())), tokio::spawn(signals.pass_on(sender.clone()))];
     let pictures = PictureThread::start(sender.clone()).map_err(StudioError::Terminal)?;
-    let files = Files::start(paths, sender.clone());
+    let files = Files::start(files, sender.clone());
     let (link, connection) = link::start(source, sender);
     let mut running =
         Running { state, screen, output, guard, pictures, link, files, events, unsent: Vec::new() };

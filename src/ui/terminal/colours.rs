@@ -73,8 +73,16 @@ impl Depth {
         if self == Self::True {
             return;
         }
+        // Neighbours mostly look the same.
+        let mut last = [(Color::Reset, Color::Reset); 2];
+        let mut fitted = |side: usize, colour: Color| {
+            if last[side].0 != colour {
+                last[side] = (colour, self.nearest(colour));
+            }
+            last[side].1
+        };
         for cell in &mut buffer.content {
-            (cell.fg, cell.bg) = (self.nearest(cell.fg), self.nearest(cell.bg));
+            (cell.fg, cell.bg) = (fitted(0, cell.fg), fitted(1, cell.bg));
         }
     }
 }
