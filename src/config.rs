@@ -1,7 +1,7 @@
 //! The configuration file, `config.toml` in the configuration directory.
 //!
 //! ```toml
-//! theme    = "dark"    # auto, dark, light, high-contrast, ansi16, or a file in themes/
+//! theme    = "dark"    # auto, dark, light, lagoon, paper, high-contrast, ansi16, or a file in themes/
 //! graphics = "auto"    # auto, kitty, iterm2, sixel, halfblocks
 //! ascii    = false     # plain borders and signs
 //!

@@ -1,10 +1,14 @@
 //! Where a picture is computed and in which numbers: the devices there are, and what a person asks
 //! for. Nothing here knows how a device is found or used.
 
+mod shares;
+
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+
+pub use shares::{Owner, Share};
 
 /// One device that an engine can run on, written `cpu` or `cuda:0`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -110,6 +110,12 @@ impl Paths {
         self.state.join("worker.lock")
     }
 
+    /// What the studio remembers from one time to the next.
+    #[must_use]
+    pub fn studio(&self) -> PathBuf {
+        self.state.join("studio.json")
+    }
+
     /// The worker's log.
     #[must_use]
     pub fn log(&self) -> PathBuf {

@@ -9,6 +9,7 @@ mod doctor;
 mod failure;
 mod generate;
 mod host;
+mod keys;
 mod library;
 mod load;
 mod models;
@@ -52,6 +53,7 @@ enum Command {
     Bench(bench::Args),
     Plan(plan::Args),
     Doctor(doctor::Args),
+    Keys(keys::Args),
     Models(models::Args),
     Queue(queue::Args),
     Library(library::Args),
@@ -91,6 +93,7 @@ fn carry_out(cli: Cli) -> Result<(), Failure> {
         Some(Command::Bench(args)) => bench::run(&args),
         Some(Command::Plan(args)) => plan::run(&args),
         Some(Command::Doctor(args)) => doctor::run(&args),
+        Some(Command::Keys(args)) => keys::run(&args),
         Some(Command::Models(args)) => models::run(&args),
         Some(Command::Queue(args)) => queue::run(args),
         Some(Command::Library(args)) => library::run(args),

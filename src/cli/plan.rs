@@ -331,6 +331,7 @@ mod tests {
             streamed_bytes: 2_500_000_000,
             step: 0.0787,
             picture: 2.6,
+            shares: Vec::new(),
         };
         let forecast = Forecast {
             precision: "fp8 tensor cores, because they are there".to_owned(),

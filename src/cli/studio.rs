@@ -13,7 +13,7 @@ use crate::ui::{self, Source, StudioError, StudioOptions};
 /// What the command line says of the studio; it goes before the configuration.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The theme: dark, light, high-contrast, ansi16, or one in the configuration's `themes`
+    /// The theme: dark, light, lagoon, paper, high-contrast, ansi16, or one in the configuration's `themes`
     #[arg(long, value_name = "NAME")]
     theme: Option<String>,
     /// How pictures are shown, where the terminal's answers mislead

@@ -31,7 +31,7 @@ pub use text::tokenize::{Counter, TokenizeError};
 
 use std::path::PathBuf;
 
-use crate::device::{Device, LoadOptions};
+use crate::device::{Device, LoadOptions, Share};
 use crate::job::{LoraHash, Prompt, Size, Span, Times, TokenCount, Unapplied};
 use crate::model::ModelName;
 use crate::usage::{Learned, Usage};
@@ -328,6 +328,10 @@ pub trait Draw: Send {
     /// How the model is kept on a card, in a few words; `None` where there is nothing to divide.
     fn memory(&self) -> Option<String> {
         None
+    }
+    /// Who is to hold what of a card's memory while steps run; empty where there is nothing to divide.
+    fn shares(&self) -> Vec<Share> {
+        Vec::new()
     }
 }
 

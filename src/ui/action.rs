@@ -1,6 +1,7 @@
 //! Everything that a key can mean.
 
 use super::editor::Motion;
+use super::pane::Pane;
 
 /// What a person wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,6 +80,31 @@ pub enum Action {
     Rate(u8),
     /// Make the chosen picture a favourite, or none any more.
     Favourite,
+
+    /// Give the keys to a pane.
+    Focus(Pane),
+    /// Show or hide the palette, in which everything is found by its name.
+    Palette,
+    /// Do what is chosen in it.
+    TakeCommand,
+    /// Take back a letter of what is typed there.
+    UnfilterPalette,
+    /// Take back all of it.
+    ClearPalette,
+    /// Show or hide the themes.
+    Themes,
+    /// Keep the theme that is shown.
+    KeepTheme,
+    /// Show the pane that has the keys and nothing else, or all panes again.
+    Zoom,
+    /// Show the picture and nothing else.
+    ZoomPreview,
+    /// Show memory and load and nothing else.
+    ZoomMemory,
+    /// Arrange the panes otherwise.
+    Arrange,
+    /// Show or hide what was told in this session.
+    Log,
 }
 
 /// A change of the prompt, or of the cursor in it.

@@ -1,5 +1,6 @@
 //! Everything that [`super::update`] can want done. Plain data: tests compare it.
 
+use super::files::Keep;
 use super::picture::Order;
 use crate::job::{Job, JobId, PictureChange, PictureId};
 use crate::model::ModelName;
@@ -16,6 +17,8 @@ pub enum Effect {
     Hurry,
     /// Make a picture ready to be drawn, on the picture thread. A later order replaces one that waits.
     Encode(Order),
+    /// Write something into a person's files.
+    Keep(Keep),
     /// Clear the screen and draw it whole.
     Repaint,
     /// Ask the terminal what it is.

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use super::habits::Habits;
 use super::input::Input;
 use super::picture::Encoded;
 use crate::job::{JobId, Picture, PictureId, TokenCount};
@@ -27,6 +28,10 @@ pub enum Event {
     Answer(Answer),
     /// A picture is ready to be drawn.
     Encoded(Encoded),
+    /// A person's files say something else than before.
+    Habits(Box<Habits>),
+    /// Something could not be kept: why, for a person.
+    Complaint(String),
     /// A moment that [`super::state::State::deadline`] asked for has come.
     Tick,
 }

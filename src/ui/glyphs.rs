@@ -31,6 +31,10 @@ pub struct Glyphs {
     pub arrow: &'static str,
     /// Memory: ours, others', free.
     pub bar: [&'static str; 3],
+    /// Memory by who is to hold it, in the order of the owners.
+    pub owners: [&'static str; 7],
+    /// Where a budget ends on it.
+    pub budget: &'static str,
     /// Levels of a history line, lowest first.
     pub levels: [&'static str; 8],
     /// The name of the Enter key.
@@ -58,6 +62,8 @@ pub const UNICODE: Glyphs = Glyphs {
     favourite: "♥",
     arrow: "→",
     bar: ["█", "▒", "·"],
+    owners: ["█", "▓", "▒", "▚", "░", "▞", "▪"],
+    budget: "┊",
     levels: ["▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"],
     enter: "⏎",
     arrows: ["↑", "↓", "←", "→"],
@@ -89,6 +95,8 @@ pub const ASCII: Glyphs = Glyphs {
     favourite: "+",
     arrow: ">",
     bar: ["#", "+", "."],
+    owners: ["#", "=", "%", "v", "+", "*", "c"],
+    budget: "!",
     levels: ["_", ".", ":", "-", "=", "+", "*", "#"],
     enter: "Enter",
     arrows: ["Up", "Down", "Left", "Right"],
@@ -115,8 +123,8 @@ mod tests {
         for (set, ascii) in [(UNICODE, false), (ASCII, true)] {
             let signs =
                 [set.active, set.idle, set.pointer, set.dot, set.times, set.ellipsis, set.warning, set.arrow];
-            let marks = [set.star, set.favourite];
-            for sign in signs.iter().chain(&set.bar).chain(&set.levels).chain(&marks) {
+            let marks = [set.star, set.favourite, set.budget];
+            for sign in signs.iter().chain(&set.bar).chain(&set.owners).chain(&set.levels).chain(&marks) {
                 assert_eq!(sign.width(), 1, "{sign:?}");
                 assert!(!ascii || sign.is_ascii(), "{sign:?}");
             }

@@ -49,8 +49,34 @@ fn cancel_and_help_and_history() {
     journey.see("ready");
     journey.see("History 0");
     journey.type_keys("\x1bOP");
-    journey.see("In the prompt");
+    journey.see("next pane");
     journey.type_keys("q\t\tq");
+    assert_eq!(journey.ended(), 0);
+}
+
+/// The time that a process has had on the CPU, in the system's ticks (10 ms).
+fn ticks(pid: u32) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("it runs");
+    // What is in parentheses may have spaces; user and system time are the 12th and 13th behind it.
+    let fields = text.rsplit_once(')').expect("a name").1.split_whitespace();
+    fields.skip(11).take(2).map(|field| field.parse::<u64>().expect("a number")).sum()
+}
+
+#[test]
+fn idle_it_writes_nothing_and_uses_no_cpu() {
+    let mut journey = start(BY_HAND);
+    journey.see("Nothing to set up");
+    journey.type_keys("a red apple");
+    journey.see("T5 5/32");
+    // What was on its way when that was seen may still come; then nothing does.
+    let second = std::time::Duration::from_secs(1);
+    while journey.written_within(second) > 0 {}
+    let pid = journey.child.process_id().expect("a process");
+    let before = ticks(pid);
+    assert_eq!(journey.written_within(3 * second), 0);
+    let used = ticks(pid) - before;
+    assert!(used <= 2, "{used} ticks of 10 ms in three seconds");
+    journey.type_keys("\x03");
     assert_eq!(journey.ended(), 0);
 }
 

@@ -1,12 +1,25 @@
-//! The one table of keys: it dispatches, and the help and the hints are drawn from it.
+//! The one table of keys, from which [`Keymap`] is made: with what a person's `keymap.toml` says, it
+//! dispatches, and the help, the hints and the palette are drawn from it.
+
+mod chord;
+mod file;
+mod live;
+mod names;
+mod presets;
+mod written;
 
 use crossterm::event::KeyCode::{
     self, Backspace, Delete, Down, End, Enter, Esc, Home, Left, PageDown, PageUp, Right, Tab, Up,
 };
-use crossterm::event::{KeyEvent, KeyModifiers};
+use crossterm::event::KeyModifiers;
+
+pub use chord::{Chord, ChordError};
+pub use live::{KeyLine, Keymap};
+pub use presets::Preset;
 
 use super::action::{Action, Edit, FieldAction, ListMove};
 use super::editor::Motion;
+use super::pane::Pane;
 
 /// Where a key means something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -29,11 +42,33 @@ pub enum Context {
     OutsidePrompt,
     /// Everywhere.
     Everywhere,
+
+    /// While the palette is open.
+    Palette,
+    /// While the themes are open.
+    Themes,
+    /// While the log is open.
+    Log,
 }
 
 impl Context {
+    /// Whether it lies over the panes: nothing of it means anything while it is closed.
+    #[must_use]
+    pub fn is_over(self) -> bool {
+        !matches!(
+            self,
+            Self::Prompt
+                | Self::Parameters
+                | Self::Queue
+                | Self::History
+                | Self::Disconnected
+                | Self::OutsidePrompt
+                | Self::Everywhere
+        )
+    }
+
     /// Every context, in the order in which the help lists them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 12] = [
         Self::Everywhere,
         Self::Prompt,
         Self::Parameters,
@@ -43,6 +78,9 @@ impl Context {
         Self::Disconnected,
         Self::Models,
         Self::Help,
+        Self::Palette,
+        Self::Themes,
+        Self::Log,
     ];
 
     /// Its name for a person.
@@ -58,56 +96,10 @@ impl Context {
             Self::OutsidePrompt => "Outside the prompt",
             Self::Disconnected => "Outside the prompt, without a connection",
             Self::Everywhere => "Everywhere",
+            Self::Palette => "In the palette",
+            Self::Themes => "In the themes",
+            Self::Log => "In the log",
         }
-    }
-}
-
-/// A key with what is held down.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Chord {
-    /// The key.
-    pub code: KeyCode,
-    /// Control, Alt, Shift.
-    pub modifiers: KeyModifiers,
-}
-
-impl Chord {
-    fn matches(self, key: &KeyEvent) -> bool {
-        // Shift is part of a character: `?` comes with it on some keyboards and without on others.
-        let ignored = match key.code {
-            KeyCode::Char(_) | KeyCode::BackTab => KeyModifiers::SHIFT,
-            _ => KeyModifiers::NONE,
-        };
-        self.code == key.code && self.modifiers - ignored == key.modifiers - ignored
-    }
-
-    /// Its name: `^R`, `Alt-Enter`, `F1`.
-    #[must_use]
-    pub fn name(self) -> String {
-        let mut name = String::new();
-        let control = self.modifiers.contains(KeyModifiers::CONTROL);
-        if self.modifiers.contains(KeyModifiers::ALT) {
-            name.push_str("Alt-");
-        }
-        if self.modifiers.contains(KeyModifiers::SHIFT) {
-            name.push_str("Shift-");
-        }
-        match self.code {
-            KeyCode::Char(letter) if control => {
-                name.push('^');
-                name.extend(letter.to_uppercase());
-            }
-            KeyCode::Char(letter) => name.push(letter),
-            KeyCode::BackTab => name.push_str("Shift-Tab"),
-            PageUp => name.push_str("PgUp"),
-            PageDown => name.push_str("PgDn"),
-            KeyCode::F(number) => name.push_str(&format!("F{number}")),
-            code => {
-                name.push_str(if control { "Ctrl-" } else { "" });
-                name.push_str(&format!("{code:?}"));
-            }
-        }
-        name
     }
 }
 
@@ -268,61 +260,43 @@ pub const KEYMAP: &[Binding] = &[
     bind(Context::Help, &[plain(PageDown), letter(' ')], Action::List(ListMove::PageDown), "a page down"),
     bind(Context::Help, &[plain(Home)], Action::List(ListMove::First), "beginning"),
     bind(Context::Help, &[plain(End)], Action::List(ListMove::Last), "end"),
+
+    bind(Context::Everywhere, &[alt(KeyCode::Char('x'))], Action::Palette, "find anything by its name, or type a command"),
+    bind(Context::Everywhere, &[alt(KeyCode::Char('z'))], Action::Zoom, "this pane alone, or all again"),
+    bind(Context::Everywhere, &[plain(KeyCode::F(6))], Action::Arrange, "other layout: automatic, wide, tall, small"),
+    bind(Context::Everywhere, &[plain(KeyCode::F(7))], Action::ZoomPreview, "the picture alone, or all again"),
+    bind(Context::Everywhere, &[plain(KeyCode::F(8))], Action::Log, "what was told in this session"),
+    bind(Context::Everywhere, &[plain(KeyCode::F(9))], Action::Themes, "choose a theme"),
+    bind(Context::OutsidePrompt, &[letter(':')], Action::Palette, "find anything by its name, or type a command"),
+    bind(Context::OutsidePrompt, &[letter('z')], Action::Zoom, "this pane alone, or all again"),
+    bind(Context::OutsidePrompt, &[letter('Z')], Action::ZoomPreview, "the picture alone, or all again"),
+    bind(Context::OutsidePrompt, &[letter('M')], Action::ZoomMemory, "memory and load alone, or all again"),
+    bind(Context::OutsidePrompt, &[letter('T')], Action::Themes, "choose a theme"),
+    bind(Context::OutsidePrompt, &[letter('i')], Action::Focus(Pane::Prompt), "to the prompt"),
+
+    bind(Context::Palette, &[plain(Enter)], Action::TakeCommand, "do it"),
+    bind(Context::Palette, &[plain(Backspace)], Action::UnfilterPalette, "take back a letter"),
+    bind(Context::Palette, &[ctrl('u'), ctrl('w')], Action::ClearPalette, "take back all letters"),
+    bind(Context::Palette, &[plain(Up), ctrl('p')], Action::List(ListMove::Up), "line above"),
+    bind(Context::Palette, &[plain(Down), ctrl('n')], Action::List(ListMove::Down), "line below"),
+    bind(Context::Palette, &[plain(PageUp)], Action::List(ListMove::PageUp), "a page up"),
+    bind(Context::Palette, &[plain(PageDown)], Action::List(ListMove::PageDown), "a page down"),
+
+    bind(Context::Themes, &[plain(Enter)], Action::KeepTheme, "keep it, in config.toml"),
+    bind(Context::Themes, &[plain(Up), letter('k')], Action::List(ListMove::Up), "theme above"),
+    bind(Context::Themes, &[plain(Down), letter('j')], Action::List(ListMove::Down), "theme below"),
+    bind(Context::Themes, &[plain(Home)], Action::List(ListMove::First), "first"),
+    bind(Context::Themes, &[plain(End)], Action::List(ListMove::Last), "last"),
+    bind(Context::Themes, &[letter('q')], Action::Escape, "as it was before"),
+
+    bind(Context::Log, &[plain(Up), letter('k')], Action::List(ListMove::Up), "earlier"),
+    bind(Context::Log, &[plain(Down), letter('j')], Action::List(ListMove::Down), "later"),
+    bind(Context::Log, &[plain(PageUp)], Action::List(ListMove::PageUp), "a page earlier"),
+    bind(Context::Log, &[plain(PageDown), letter(' ')], Action::List(ListMove::PageDown), "a page later"),
+    bind(Context::Log, &[plain(Home)], Action::List(ListMove::First), "the beginning"),
+    bind(Context::Log, &[plain(End)], Action::List(ListMove::Last), "the latest"),
+    bind(Context::Log, &[letter('q')], Action::Escape, "close"),
 ];
 
-/// What a key means in the first of these contexts that knows it.
-#[must_use]
-pub fn lookup(contexts: &[Context], key: &KeyEvent) -> Option<Action> {
-    contexts.iter().find_map(|context| {
-        let mut bindings = KEYMAP.iter().filter(|binding| binding.context == *context);
-        bindings.find(|binding| binding.keys.iter().any(|chord| chord.matches(key))).map(|found| found.action)
-    })
-}
-
-/// The name of the first key that means an action there, for hints.
-#[must_use]
-pub fn key_name(contexts: &[Context], action: Action) -> Option<String> {
-    contexts.iter().find_map(|context| {
-        let found = KEYMAP.iter().find(|line| line.context == *context && line.action == action)?;
-        found.keys.first().map(|chord| chord.name())
-    })
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_key_means_two_things_in_one_place() {
-        for (index, one) in KEYMAP.iter().enumerate() {
-            for two in KEYMAP[index + 1..].iter().filter(|two| two.context == one.context) {
-                for chord in one.keys {
-                    assert!(!two.keys.contains(chord), "{} is {} and {}", chord.name(), one.help, two.help);
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn every_line_has_a_key_and_a_help_text() {
-        for binding in KEYMAP {
-            assert!(!binding.keys.is_empty() && !binding.help.is_empty(), "{binding:?}");
-        }
-    }
-
-    #[test]
-    fn a_question_mark_is_text_in_the_prompt_and_help_elsewhere() {
-        let key = KeyEvent::new(KeyCode::Char('?'), KeyModifiers::SHIFT);
-        assert_eq!(lookup(&[Context::Prompt, Context::Everywhere], &key), None);
-        let outside = [Context::Queue, Context::OutsidePrompt, Context::Everywhere];
-        assert_eq!(lookup(&outside, &key), Some(Action::Help));
-    }
-
-    #[test]
-    fn names_are_short() {
-        assert_eq!(ctrl('r').name(), "^R");
-        assert_eq!(alt(Enter).name(), "Alt-Enter");
-        assert_eq!(plain(KeyCode::F(1)).name(), "F1");
-        assert_eq!(plain(KeyCode::BackTab).name(), "Shift-Tab");
-    }
-}
+mod tests;

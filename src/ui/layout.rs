@@ -5,6 +5,7 @@
 
 use ratatui::layout::{Margin, Position, Rect, Size};
 
+use super::arrangement::{Alone, Arrangement};
 use super::pane::Pane;
 
 /// The least window, lying and upright.
@@ -55,21 +56,40 @@ pub struct Areas {
     pub hints: Rect,
 }
 
+impl Kind {
+    /// Whether there is room for it.
+    #[must_use]
+    pub fn fits(self, size: Size) -> bool {
+        let least = match self {
+            Self::Full => Size::new(76, 22),
+            Self::Small => LEAST.0,
+            Self::Upright => LEAST.1,
+        };
+        size.width >= least.width && size.height >= least.height
+    }
+}
+
 impl Layout {
     /// For a window of this size with so many rows of notices.
     #[must_use]
     pub fn of(size: Size, notice_rows: u16) -> Self {
-        let (lying, upright) = LEAST;
+        Self::arranged(size, notice_rows, Arrangement::Automatic, None)
+    }
+
+    /// The same, arranged as a person wants where there is room for it, perhaps with one box alone.
+    #[must_use]
+    pub fn arranged(size: Size, notice_rows: u16, wanted: Arrangement, alone: Option<Alone>) -> Self {
         let (columns, rows) = (size.width, size.height);
-        let kind = if columns < 70 && rows > 30 && columns >= upright.width {
+        let automatic = if columns < 70 && Kind::Upright.fits(size) {
             Kind::Upright
-        } else if columns < lying.width || rows < lying.height {
+        } else if !Kind::Small.fits(size) {
             return Self::TooSmall;
-        } else if columns < 76 || rows < 22 {
-            Kind::Small
-        } else {
+        } else if Kind::Full.fits(size) {
             Kind::Full
+        } else {
+            Kind::Small
         };
+        let kind = wanted.kind().filter(|kind| kind.fits(size)).unwrap_or(automatic);
         // A small window spares one row for a notice; more of it lies over the list at the bottom.
         let spared = if rows < 22 { notice_rows.min(1) } else { notice_rows };
         let covered = notice_rows - spared;
@@ -82,12 +102,16 @@ impl Layout {
             hints: row(rows - 1, 1),
             ..Areas::nowhere(kind)
         };
-        if kind == Kind::Upright {
+        if let Some(alone) = alone {
+            areas.alone(alone, body);
+        } else if kind == Kind::Upright {
             areas.upright(body);
         } else {
             areas.side_by_side(body);
         }
-        areas.preview.height = areas.preview.height.min(areas.notice.y - areas.preview.y);
+        if !areas.preview.is_empty() {
+            areas.preview.height = areas.preview.height.min(areas.notice.y - areas.preview.y);
+        }
         Self::Panes(areas)
     }
 
@@ -167,6 +191,19 @@ impl Areas {
         let waves = [(PROMPT, 5), (QUEUE, 5), (PARAMETERS, 2), (PROMPT, 8), (QUEUE, u16::MAX)];
         let [prompt, parameters, memory, list] = stacked(stack, [3, 1, 1, 2], &waves);
         self.place(prompt, parameters, memory, list, list);
+    }
+
+    /// One box has the whole body, and the others are nowhere.
+    fn alone(&mut self, alone: Alone, body: Rect) {
+        let place = match alone {
+            Alone::Preview => &mut self.preview,
+            Alone::Memory => &mut self.memory,
+            Alone::Pane(Pane::Prompt) => &mut self.prompt,
+            Alone::Pane(Pane::Parameters) => &mut self.parameters,
+            Alone::Pane(Pane::Queue) => &mut self.queue,
+            Alone::Pane(Pane::History) => &mut self.history,
+        };
+        *place = body;
     }
 
     fn place(&mut self, prompt: Rect, parameters: Rect, memory: Rect, queue: Rect, history: Rect) {

@@ -14,13 +14,18 @@
 //! - Leaving never stops work. The worker is another process.
 
 pub mod action;
+pub mod arrangement;
+pub mod command;
 pub mod draft;
 pub mod editor;
 pub mod effect;
 pub mod event;
 #[cfg(test)]
 mod fake;
+pub mod files;
+pub(crate) mod fuzzy;
 pub mod glyphs;
+pub mod habits;
 pub mod input;
 #[cfg(test)]
 mod journeys;
@@ -46,7 +51,9 @@ use std::time::Instant;
 
 use crate::config::{Config, Graphics, JobDefaults};
 use crate::paths::Paths;
+use arrangement::Kept;
 use glyphs::Glyphs;
+use habits::Habits;
 use state::{Look, State};
 use terminal::facts::{Environment, Facts};
 use theme::Theme;
@@ -94,27 +101,28 @@ pub async fn run<C: Connect>(source: C, options: StudioOptions) -> Result<(), St
     // Colours are the themes' concern, NO_COLOR included: a theme without any writes none, and the
     // picture keeps its own.
     crossterm::style::force_color_output(true);
-    run::run(source, first_state(&options, Environment::read())).await
+    let habits = Habits::read(&options.paths);
+    let state = first_state(&options, Environment::read(), habits.clone());
+    run::run(source, state, (options.paths, habits)).await
 }
 
 /// The state before anything has happened: configuration, theme, environment.
-fn first_state(options: &StudioOptions, environment: Environment) -> State {
-    let (config, problems) = Config::load(&options.paths.config);
-    let mut complaints: Vec<String> = problems.iter().map(ToString::to_string).collect();
-    complaints.extend(options.complaints.iter().cloned());
-    let wanted = options.theme.clone().or(config.theme).filter(|name| name != "auto");
-    let automatic = wanted.is_none() && !environment.is_plain();
-    let name = wanted.unwrap_or_else(|| if environment.is_plain() { "ansi16" } else { "dark" }.to_owned());
-    let theme = Theme::named(&name, &options.paths).unwrap_or_else(|error| {
-        complaints.push(error.to_string());
-        Theme::default()
-    });
-    let theme = if environment.no_color { theme.without_colour() } else { theme };
-    let look = Look { theme, glyphs: Glyphs::choose(options.ascii || config.ascii), automatic };
+fn first_state(options: &StudioOptions, environment: Environment, habits: Habits) -> State {
+    let (config, _) = Config::load(&options.paths.config);
+    let glyphs = Glyphs::choose(options.ascii || config.ascii);
+    let look = Look { theme: Theme::default(), glyphs, automatic: false };
     let facts = Facts::new(environment, options.graphics.unwrap_or(config.graphics));
     let defaults = options.defaults.clone().or(config.defaults);
-    let mut state = State::new(look, facts, defaults, Instant::now());
+    let now = Instant::now();
+    let mut state = State::new(look, facts, defaults, now);
     state.worker.host.clone_from(&options.host);
+    state.log.set_clock(now, jiff::Zoned::now());
+    state.view.kept = Kept::load(&options.paths);
+    state.view.tour = !state.view.kept.toured;
+    state.themes.fixed = options.theme.is_some();
+    state.themes.wanted = options.theme.clone().filter(|name| name != "auto");
+    let mut complaints = update::take_habits(&mut state, habits);
+    complaints.extend(options.complaints.iter().cloned());
     complaints.into_iter().rev().for_each(|complaint| state.notices.warn(complaint));
     state
 }

@@ -12,6 +12,8 @@ const ROWS: usize = 3;
 pub struct Notices {
     list: Vec<Notice>,
     connection: Option<String>,
+    /// What the log does not have yet.
+    unlogged: Vec<Notice>,
 }
 
 /// One thing to be told.
@@ -61,6 +63,11 @@ impl Notices {
         self.list.pop().is_some()
     }
 
+    /// What was told since this was asked last.
+    pub fn told(&mut self) -> Vec<Notice> {
+        std::mem::take(&mut self.unlogged)
+    }
+
     /// What is to be read now: a notice, or what is wrong with the connection.
     #[must_use]
     pub fn front(&self) -> Option<(Level, String)> {
@@ -85,6 +92,7 @@ impl Notices {
 
     fn push(&mut self, level: Level, text: &str) {
         let notice = Notice { level, text: plain(text) };
+        self.unlogged.push(notice.clone());
         self.list.retain(|known| *known != notice);
         self.list.push(notice);
         if self.list.len() > KEPT {

@@ -10,6 +10,8 @@ use tokio::task::JoinHandle;
 
 use super::effect::Effect;
 use super::event::{Event, Signal, Window};
+use super::files::Files;
+use super::habits::Habits;
 use super::input::{EscapeWait, read_terminal};
 use super::link::{self, Ask, Connect, Link};
 use super::picture::{PictureThread, Protocol};
@@ -19,6 +21,7 @@ use super::terminal::guard::{TerminalGuard, has_panicked, note_kitty_pictures};
 use super::terminal::output::Output;
 use super::terminal::screen::Screen;
 use super::{StudioError, update, view};
+use crate::paths::Paths;
 
 /// Between two frames: a key that comes right behind a frame is still on the screen within 16 ms.
 const FRAME: Duration = Duration::from_millis(8);
@@ -32,7 +35,11 @@ const STOP_WAIT: Duration = Duration::from_millis(200);
 const LAST_FRAME: Duration = Duration::from_secs(2);
 
 /// Runs until the person leaves. The first frame is out before anything else is begun.
-pub(super) async fn run<C: Connect>(source: C, mut state: State) -> Result<(), StudioError> {
+pub(super) async fn run<C: Connect>(
+    source: C,
+    mut state: State,
+    files: (Paths, Habits),
+) -> Result<(), StudioError> {
     let terminal = controlling_terminal()?;
     let (sender, events) = mpsc::channel(QUEUE);
     let guard = TerminalGuard::take().map_err(StudioError::Terminal)?;
@@ -46,13 +53,20 @@ pub(super) async fn run<C: Connect>(source: C, mut state: State) -> Result<(), S
     let tasks =
         [tokio::spawn(read(terminal, wait, sender.clone())), tokio::spawn(signals.pass_on(sender.clone()))];
     let pictures = PictureThread::start(sender.clone()).map_err(StudioError::Terminal)?;
+    let files = Files::start(files, sender.clone());
     let (link, connection) = link::start(source, sender);
-    let mut running = Running { state, screen, output, guard, pictures, link, events, unsent: Vec::new() };
+    let mut running =
+        Running { state, screen, output, guard, pictures, link, files, events, unsent: Vec::new() };
     running.probe();
     let result = running.until_left().await;
     tasks.iter().chain([&connection]).for_each(JoinHandle::abort);
     // A line that takes nothing more must not keep the person from leaving.
     let _ = tokio::time::timeout(LAST_FRAME, running.output.idle()).await;
+    // Nor must a disk that does not answer.
+    let Running { files, events, guard, .. } = running;
+    drop(events);
+    drop(guard);
+    let _ = tokio::time::timeout(LAST_FRAME, files.finish()).await;
     result
 }
 
@@ -64,6 +78,7 @@ struct Running<A> {
     guard: TerminalGuard,
     pictures: PictureThread,
     link: Link<A>,
+    files: Files,
     events: mpsc::Receiver<Event>,
     /// Bytes that go out with the next frame.
     unsent: Vec<u8>,
@@ -138,6 +153,7 @@ impl<A: Ask> Running<A> {
                 }
                 self.pictures.order(order);
             }
+            Effect::Keep(what) => self.files.keep(what),
             Effect::Repaint => self.screen.forget(),
             Effect::Probe => self.probe(),
             Effect::Reenter | Effect::Suspend | Effect::Quit => {}

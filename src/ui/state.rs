@@ -4,19 +4,24 @@ use std::time::Instant;
 
 use ratatui::layout::Size;
 
+use super::arrangement::{Kept, Zoom};
 use super::event::Window;
 use super::glyphs::Glyphs;
+use super::keymap::Keymap;
 use super::layout::Layout;
 use super::notice::Notices;
 use super::pane::Pane;
 use super::pane::editing::Editing;
 use super::pane::history::HistoryPane;
+use super::pane::log::LogPane;
 use super::pane::memory::MemoryPane;
 use super::pane::models::ModelsPane;
+use super::pane::palette::PalettePane;
 use super::pane::parameters::ParametersPane;
 use super::pane::preview::PreviewPane;
 use super::pane::prompt::PromptPane;
 use super::pane::queue::QueuePane;
+use super::pane::themes::ThemesPane;
 use super::terminal::facts::Facts;
 use super::theme::Theme;
 use crate::config::JobDefaults;
@@ -49,6 +54,14 @@ pub struct State {
     pub view: ViewState,
     /// Theme and signs.
     pub look: Look,
+    /// What keys mean.
+    pub keys: Keymap,
+    /// Everything by its name.
+    pub palette: PalettePane,
+    /// Which themes there are.
+    pub themes: ThemesPane,
+    /// What was told.
+    pub log: LogPane,
     /// What is known of the terminal.
     pub terminal: Facts,
     /// The moment of the last event.
@@ -64,6 +77,12 @@ pub struct ViewState {
     pub focus: Pane,
     /// The help is open, scrolled by so many rows.
     pub help: Option<usize>,
+    /// What is seen alone.
+    pub zoom: Option<Zoom>,
+    /// What is remembered from one studio to the next.
+    pub kept: Kept,
+    /// The first lines for someone who is here for the first time are shown.
+    pub tour: bool,
 }
 
 /// The connection, and who is at its other end.
@@ -124,9 +143,20 @@ impl State {
             notices: Notices::default(),
             view: ViewState::default(),
             look,
+            keys: Keymap::default(),
+            palette: PalettePane::default(),
+            themes: ThemesPane::default(),
+            log: LogPane::default(),
             terminal,
             now,
         }
+    }
+
+    /// Whether something lies over the panes and takes their keys.
+    #[must_use]
+    pub fn is_covered(&self) -> bool {
+        let mine = self.palette.is_open() || self.themes.is_open() || self.log.scrolled().is_some();
+        mine || self.view.help.is_some() || self.models.is_open()
     }
 
     /// Where everything is.
@@ -134,7 +164,10 @@ impl State {
     pub fn layout(&self) -> Layout {
         let window = self.view.window;
         let notice = self.notices.lines(window.columns, self.look.glyphs.ellipsis);
-        Layout::of(Size::new(window.columns, window.rows), notice.len() as u16)
+        let view = &self.view;
+        let alone = view.zoom.map(|zoom| zoom.of(view.focus));
+        let size = Size::new(window.columns, window.rows);
+        Layout::arranged(size, notice.len() as u16, view.kept.layout, alone)
     }
 
     /// When [`super::event::Event::Tick`] is wanted.

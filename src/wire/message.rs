@@ -8,7 +8,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::device::Device;
+use crate::device::{Device, Share};
 use crate::gpu::Readings;
 use crate::job::{Job, JobId, Picture, PictureId, Prompt, Rebuilt, TokenCount};
 pub use crate::job::{JobState, JobStatus};
@@ -194,13 +194,16 @@ pub struct EngineStatus {
     /// How the model is kept on a card, in a few words; `None` where there is nothing to divide.
     #[serde(default)]
     pub memory: Option<String>,
+    /// Who is to hold what of the card's memory, by the plan; empty where there is nothing to divide.
+    #[serde(default)]
+    pub shares: Vec<Share>,
 }
 
 impl EngineStatus {
     /// An engine that holds nothing.
     #[must_use]
     pub fn idle(device: Device, about: String) -> Self {
-        Self { device, about, loaded: None, precision: None, memory: None }
+        Self { device, about, loaded: None, precision: None, memory: None, shares: Vec::new() }
     }
 }
 

@@ -370,6 +370,7 @@ impl Painter {
             loaded: Some(name.clone()),
             precision: Some(precision),
             memory: engine.draw.memory(),
+            shares: engine.draw.shares(),
             ..EngineStatus::idle(self.device, self.about())
         };
         *loaded = Some(engine);

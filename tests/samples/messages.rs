@@ -1,7 +1,7 @@
 //! Messages of the wire, a sample of each kind.
 
 use bytes::Bytes;
-use flux_tui::device::{Device, DeviceChoice, NoDevice, PrecisionChoice};
+use flux_tui::device::{Device, DeviceChoice, NoDevice, Owner, PrecisionChoice, Share};
 use flux_tui::gpu::{Gpu, Host, Readings};
 use flux_tui::job::*;
 use flux_tui::model::{Defaults, ModelInfo, ModelName, TextLimits};
@@ -101,6 +101,7 @@ fn engine() -> EngineStatus {
         loaded: Some(ModelName::new("nano")),
         precision: Some("fp32".into()),
         memory: Some("41 of 57 blocks, 7.9 GB".into()),
+        shares: vec![Share { owner: Owner::Transformer, bytes: u64::MAX }],
     }
 }
 

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test uses a part of it")]
 
 use std::io::{Read, Write};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,8 @@ pub struct Terminal {
     pub child: Box<dyn Child + Send + Sync>,
     keys: Box<dyn Write + Send>,
     terminal: Arc<(Mutex<vt100::Parser>, Condvar)>,
+    /// How many bytes have come.
+    written: Arc<AtomicUsize>,
     pub master: Box<dyn MasterPty + Send>,
 }
 
@@ -28,6 +31,7 @@ impl Terminal {
         let size = PtySize { rows: 24, cols: 80, pixel_width: 0, pixel_height: 0 };
         let pair = native_pty_system().openpty(size).expect("a PTY");
         command.env("TERM", "xterm-256color");
+        command.env("COLORTERM", "truecolor");
         for name in ["TMUX", "STY", "ZELLIJ", "NO_COLOR", "SSH_CONNECTION", "INSTA_UPDATE"] {
             command.env_remove(name);
         }
@@ -35,15 +39,18 @@ impl Terminal {
         let mut output = pair.master.try_clone_reader().expect("a reader");
         let terminal = Arc::new((Mutex::new(vt100::Parser::new(24, 80, 0)), Condvar::new()));
         let of_thread = Arc::clone(&terminal);
+        let written = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&written);
         std::thread::spawn(move || {
             let mut buffer = [0; 4096];
             while let Ok(count @ 1..) = output.read(&mut buffer) {
+                counted.fetch_add(count, Ordering::Relaxed);
                 of_thread.0.lock().expect("no reader panics").process(&buffer[..count]);
                 of_thread.1.notify_all();
             }
         });
         let keys = pair.master.take_writer().expect("a writer");
-        Self { child, keys, terminal, master: pair.master }
+        Self { child, keys, terminal, written, master: pair.master }
     }
 
     /// Types.
@@ -69,6 +76,17 @@ impl Terminal {
     /// Waits until `text` is on the screen.
     pub fn see(&self, text: &str) {
         self.until(text, |screen| screen.contents().contains(text).then_some(()));
+    }
+
+    /// The bytes that come within a while from now on, at the most: it waits for the first.
+    pub fn written_within(&self, while_: Duration) -> usize {
+        let (terminal, changed) = &*self.terminal;
+        let before = self.written.load(Ordering::Relaxed);
+        let since = || self.written.load(Ordering::Relaxed) - before;
+        let parser = terminal.lock().expect("no reader panics");
+        let waited = changed.wait_timeout_while(parser, while_, |_| since() == 0);
+        drop(waited.expect("no reader panics"));
+        since()
     }
 
     /// The colours in the middle of the preview.

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::sizes::{Limits, Sizes, Speed, Tile, granted};
 use super::turns::{self, Use};
+use crate::device::{Owner, Share};
 
 /// What weights that do not stay on the card are copied from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -61,6 +62,8 @@ pub struct Plan {
     pub step: f64,
     /// Seconds of a picture of a new prompt, but for the encoders' own computation.
     pub picture: f64,
+    /// Who holds what while steps run; together [`Peaks::denoise`].
+    pub shares: Vec<Share>,
 }
 
 /// Nothing fits: what would.
@@ -270,6 +273,25 @@ fn peaks(sizes: &Sizes, kept: Kept, division: &Division, tile: &Tile) -> Peaks {
     }
 }
 
+/// Who holds what while steps run; nothing of who holds nothing.
+fn shares(sizes: &Sizes, kept: Kept, division: &Division) -> Vec<Share> {
+    let keep = |stays: bool, bytes: u64| if stays { granted(bytes) } else { 0 };
+    let slots = division.slots as u64 * granted(slot_bytes(sizes, division.doubles, division.singles));
+    let body = division.bytes - slots;
+    let layers = granted(sizes.modulation.embedders) + keep(kept.modulation, sizes.modulation.layers);
+    let bytes = |owner| match owner {
+        Owner::Transformer => body + granted(sizes.ends) + layers,
+        Owner::Streamed => slots,
+        Owner::Encoders => keep(kept.t5, sizes.t5.weights) + keep(kept.clip, sizes.clip.weights),
+        Owner::Vae => granted(sizes.vae),
+        Owner::Activations => granted(sizes.conditions) + granted(sizes.workspace),
+        Owner::Loras => granted(sizes.loras),
+        Owner::Context => sizes.outside,
+    };
+    let all = Owner::ALL.map(|owner| Share { owner, bytes: bytes(owner) });
+    all.into_iter().filter(|share| share.bytes > 0).collect()
+}
+
 fn picture_seconds(
     sizes: &Sizes,
     (speed, rate): (&Speed, f64),
@@ -364,6 +386,7 @@ impl Way {
             streamed_bytes: division.streamed,
             step: division.step,
             picture,
+            shares: shares(sizes, *kept, division),
         }
     }
 }

@@ -132,6 +132,7 @@ mod tests {
             streamed_bytes: 5_500_000_000,
             step: 0.1,
             picture: 2.5,
+            shares: Vec::new(),
         };
         let card = CardPace { bf16: 700.0, fp8: None, pinned: 55e9, mapped: 40e9 };
         let pace = Pace { card, learned: Learned::default(), precision: Precision::Fp8, text: 512 };

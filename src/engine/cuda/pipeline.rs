@@ -23,6 +23,7 @@ use super::prepare::Prepared;
 use super::prompts::{Encoded, Prompts, T5Reader};
 use super::text::{Clip, T5};
 use super::watching::{Arriving, LatentOnCard, OnCard, Throttle};
+use crate::device::Share;
 use crate::engine::budget::{Plan, Tile};
 use crate::engine::files::{Files, Progress};
 use crate::engine::lora::During;
@@ -397,6 +398,10 @@ impl Draw for Pipeline {
 
     fn memory(&self) -> Option<String> {
         Some(self.plan.in_words())
+    }
+
+    fn shares(&self) -> Vec<Share> {
+        self.plan.shares.clone()
     }
 }
 

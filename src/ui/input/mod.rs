@@ -12,6 +12,7 @@ mod reader;
 mod strings;
 
 pub use decoder::Decoder;
+pub(super) use reader::registered;
 pub use reader::{EscapeWait, read_terminal};
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseEvent};

@@ -73,7 +73,7 @@ pub async fn read_terminal(
 /// tokio deprecates this constructor because it takes types that may swap their descriptor; an
 /// `OwnedFd` keeps its own, and the replacement would need `unsafe` to say the same.
 #[expect(deprecated, reason = "sound for an OwnedFd, see above")]
-fn registered(terminal: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+pub(in crate::ui) fn registered(terminal: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     AsyncFd::new(terminal)
 }
 

@@ -2,13 +2,16 @@
 
 pub mod editing;
 pub mod history;
+pub mod log;
 pub mod memory;
 pub mod model_page;
 pub mod models;
+pub mod palette;
 pub mod parameters;
 pub mod preview;
 pub mod prompt;
 pub mod queue;
+pub mod themes;
 
 /// The panes that take keys, in the order that Tab goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]

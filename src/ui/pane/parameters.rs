@@ -359,7 +359,7 @@ impl ParametersPane {
         self.fields[name as usize].text = text;
     }
 
-    fn type_in(&mut self, name: FieldName, text: String) {
+    pub(in crate::ui) fn type_in(&mut self, name: FieldName, text: String) {
         self.fields[name as usize] = Field { text, editing: false, touched: true };
     }
 

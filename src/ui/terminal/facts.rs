@@ -8,6 +8,7 @@ use crate::config::Graphics;
 use crate::ui::event::Window;
 use crate::ui::input::Report;
 use crate::ui::picture::{Means, Protocol};
+use crate::ui::terminal::colours::Depth;
 
 /// A cell's shape where the terminal does not say: twice as high as wide.
 const USUAL_CELL: (u16, u16) = (10, 20);
@@ -34,6 +35,8 @@ pub struct Environment {
     pub ssh: bool,
     /// `NO_COLOR` is set and not empty.
     pub no_color: bool,
+    /// How many colours there are, as far as the environment tells.
+    pub depth: Depth,
 }
 
 impl Environment {
@@ -45,7 +48,8 @@ impl Environment {
         let multiplexer = ["TMUX", "STY", "ZELLIJ"].into_iter().any(set)
             || term.starts_with("tmux")
             || term.starts_with("screen");
-        Self { term, multiplexer, ssh: set("SSH_CONNECTION"), no_color: set("NO_COLOR") }
+        let depth = Depth::of(&std::env::var("COLORTERM").unwrap_or_default(), &term);
+        Self { term, multiplexer, ssh: set("SSH_CONNECTION"), no_color: set("NO_COLOR"), depth }
     }
 
     /// Whether the terminal understands questions. The Linux console and teletypes print them.
@@ -107,6 +111,16 @@ impl Facts {
         let [red, green, blue] = self.background?.map(u32::from);
         // Luminance by the weights of BT.709, in thousandths.
         Some(red * 213 + green * 715 + blue * 72 > 128_000)
+    }
+
+    /// How many colours there are. A terminal that says who it is (XTVERSION) has all of them, or
+    /// brings them to what it has by itself; over SSH its environment is not known.
+    #[must_use]
+    pub fn depth(&self) -> Depth {
+        match self.environment.depth {
+            Depth::Indexed if self.name.is_some() => Depth::True,
+            depth => depth,
+        }
     }
 
     /// By which means pictures are drawn in this window.

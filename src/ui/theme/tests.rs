@@ -71,6 +71,29 @@ fn a_persons_own_file_comes_first_and_an_unknown_name_lists_what_there_is() {
     let mine = Theme::named("dark", &paths).expect("a whole theme");
     assert_eq!(mine.styles, Theme::built_in("light").expect("built in").styles);
     let error = Theme::named("solarised", &paths).expect_err("no such theme").to_string();
-    assert!(error.contains("dark, light, high-contrast, ansi16"), "{error}");
+    assert!(error.contains("dark, light, lagoon, paper, high-contrast, ansi16"), "{error}");
     assert!(Theme::named("../../etc/passwd", &paths).is_err());
+}
+
+#[test]
+fn all_themes_are_listed_with_what_is_wrong_with_them() {
+    let root = tempfile::tempdir().expect("a temporary directory");
+    let paths = Paths::under(root.path());
+    let directory = paths.config.join("themes");
+    assert_eq!(Theme::all(&paths), Theme::all_built_in());
+    std::fs::create_dir_all(&directory).expect("a directory can be made");
+    for (name, text) in
+        [("zinc", BUILT_IN[0].1), ("broken", "[roles]\n"), (".dark", ""), ("dark", BUILT_IN[1].1)]
+    {
+        std::fs::write(directory.join(format!("{name}.toml")), text).expect("a file can be written");
+    }
+    std::fs::write(directory.join("notes.txt"), "").expect("a file can be written");
+    let all = Theme::all(&paths);
+    let names: Vec<&str> = all.iter().map(|named| named.name.as_str()).collect();
+    assert_eq!(names, ["dark", "light", "lagoon", "paper", "high-contrast", "ansi16", "broken", "zinc"]);
+    assert_eq!(
+        all[0].theme.as_ref().map(|theme| theme.styles),
+        Ok(Theme::built_in("light").expect("light").styles)
+    );
+    assert!(all[6].theme.as_ref().is_err_and(|why| why.contains("is missing")), "{:?}", all[6]);
 }

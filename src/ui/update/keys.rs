@@ -2,11 +2,12 @@
 
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
-use super::{focus, models};
+use super::{focus, models, over};
 use crate::ui::action::{Action, Edit, FieldAction, ListMove};
+use crate::ui::arrangement::Zoom;
 use crate::ui::draft::{Draft, SeedWish};
 use crate::ui::effect::{Effect, Question};
-use crate::ui::keymap::{Context, lookup};
+use crate::ui::keymap::Context;
 use crate::ui::layout::inside;
 use crate::ui::pane::Pane;
 use crate::ui::pane::model_page::Subject;
@@ -21,25 +22,39 @@ pub(super) fn take_key(state: &mut State, key: &KeyEvent) -> Vec<Effect> {
     if key.kind == KeyEventKind::Release {
         return Vec::new();
     }
-    match lookup(&contexts(state), key) {
+    let toured = over::toured(state);
+    let mut effects = match state.keys.lookup(&contexts(state), key) {
         Some(action) if !begins_seed(state, key) => act(state, action),
         _ => {
             type_character(state, key);
             Vec::new()
         }
-    }
+    };
+    effects.extend(toured);
+    effects
 }
 
 /// In the seed field a minus is the beginning of -1 and not "less".
 fn begins_seed(state: &State, key: &KeyEvent) -> bool {
     let in_seed = state.view.focus == Pane::Parameters && state.parameters.chosen() == FieldName::Seed;
-    in_seed && state.view.help.is_none() && !state.models.is_open() && key.code == KeyCode::Char('-')
+    in_seed && !state.is_covered() && key.code == KeyCode::Char('-')
 }
 
 /// Where the person is, the nearest first.
 pub(crate) fn contexts(state: &State) -> Vec<Context> {
+    if state.palette.is_open() {
+        return vec![Context::Palette, Context::Everywhere];
+    }
+    contexts_below(state)
+}
+
+/// The same without the palette: what is chosen in it is done there.
+pub(crate) fn contexts_below(state: &State) -> Vec<Context> {
     if state.view.help.is_some() {
         return vec![Context::Help, Context::OutsidePrompt, Context::Everywhere];
+    }
+    if let Some(context) = over::context(state) {
+        return vec![context, Context::Everywhere];
     }
     if state.models.is_open() {
         return vec![Context::Models, Context::Everywhere];
@@ -60,6 +75,9 @@ pub(crate) fn contexts(state: &State) -> Vec<Context> {
 
 fn type_character(state: &mut State, key: &KeyEvent) {
     let KeyCode::Char(typed) = key.code else { return };
+    if over::type_character(state, key) {
+        return;
+    }
     if state.view.help.is_some() || key.modifiers.intersects(KeyModifiers::CONTROL | KeyModifiers::ALT) {
         return;
     }
@@ -74,6 +92,9 @@ fn type_character(state: &mut State, key: &KeyEvent) {
 }
 
 pub(super) fn paste(state: &mut State, text: &str, dropped: usize) {
+    if over::paste(state, text) {
+        return;
+    }
     match state.view.focus {
         _ if state.view.help.is_some() => {}
         _ if state.models.is_open() => text.chars().for_each(|typed| state.models.type_character(typed)),
@@ -96,7 +117,7 @@ fn insert(state: &mut State, text: &str, dropped: usize) {
     }
 }
 
-fn act(state: &mut State, action: Action) -> Vec<Effect> {
+pub(super) fn act(state: &mut State, action: Action) -> Vec<Effect> {
     match action {
         Action::Draw => return draw(state, SeedWish::AsSet),
         Action::DrawAgain => return draw(state, SeedWish::New),
@@ -143,6 +164,19 @@ fn act(state: &mut State, action: Action) -> Vec<Effect> {
         Action::Favourite => return super::marks::favourite(state),
         Action::RestoreAll => restore(state, true),
         Action::RestoreSeed => restore(state, false),
+
+        Action::Focus(pane) => focus(state, pane),
+        Action::Palette => state.palette.toggle(),
+        Action::TakeCommand => return super::palette::take(state),
+        Action::UnfilterPalette => state.palette.backspace(),
+        Action::ClearPalette => state.palette.set(""),
+        Action::Themes => super::looks::toggle(state),
+        Action::KeepTheme => return super::looks::keep(state),
+        Action::Zoom => over::zoom(state, |_| Zoom::Focus),
+        Action::ZoomPreview => over::zoom(state, Zoom::Preview),
+        Action::ZoomMemory => over::zoom(state, Zoom::Memory),
+        Action::Arrange => return over::arrange(state),
+        Action::Log => state.log.toggle(),
     }
     Vec::new()
 }
@@ -198,7 +232,13 @@ fn draw(state: &mut State, seed: SeedWish) -> Vec<Effect> {
 }
 
 fn escape(state: &mut State) -> Vec<Effect> {
+    if over::escape(state) {
+        return Vec::new();
+    }
     if state.view.help.take().is_some() || state.models.escape() || state.notices.dismiss() {
+        return Vec::new();
+    }
+    if over::unzoom(state) {
         return Vec::new();
     }
     if state.view.focus == Pane::Parameters && state.parameters.is_editing() {
@@ -246,11 +286,14 @@ fn change_field(state: &mut State, change: FieldAction) {
 }
 
 pub(super) fn move_in_list(state: &mut State, by: ListMove) {
+    if over::move_in_list(state, by) {
+        return;
+    }
     let layout = state.layout();
     let page = |pane| layout.areas().map_or(1, |areas| usize::from(inside(areas.of(pane)).height));
     if let Some(first) = state.view.help {
         let window = usize::from(state.view.window.rows);
-        let rows = crate::ui::view::help_rows();
+        let rows = crate::ui::view::help_rows(state);
         state.view.help = Some(crate::ui::pane::moved(first, rows, window / 2, by));
         return;
     }

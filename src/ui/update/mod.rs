@@ -5,13 +5,18 @@
 
 mod editing;
 mod keys;
+mod log;
+mod looks;
 mod marks;
 mod models;
 mod mouse;
+mod over;
+mod palette;
 mod queue;
 mod worker;
 
-pub(crate) use keys::contexts;
+pub(crate) use keys::{contexts, contexts_below};
+pub(super) use looks::take_habits;
 pub(crate) use models::{bad, sound};
 
 use std::time::Instant;
@@ -24,11 +29,11 @@ use super::input::{Input, Report};
 use super::layout::{Layout, inside, padded, prompt_text};
 use super::pane::Pane;
 use super::state::{Link, State};
-use super::theme::Theme;
 
 /// Takes one event.
 pub fn update(state: &mut State, event: Event, now: Instant) -> Vec<Effect> {
     state.now = now;
+    log::note(state, &event);
     let mut effects = match event {
         Event::Input(input) => take_input(state, input),
         Event::Resized(window) => resized(state, window),
@@ -46,8 +51,18 @@ pub fn update(state: &mut State, event: Event, now: Instant) -> Vec<Effect> {
             state.preview.encoded(encoded);
             Vec::new()
         }
+        Event::Habits(habits) => {
+            looks::changed(state, *habits);
+            Vec::new()
+        }
+        Event::Complaint(why) => {
+            state.notices.warn(why);
+            Vec::new()
+        }
         Event::Tick => Vec::new(),
     };
+    over::settle(state);
+    log::follow(state);
     settle(state, &mut effects);
     effects
 }
@@ -70,12 +85,9 @@ fn take_input(state: &mut State, input: Input) -> Vec<Effect> {
 
 fn learn(state: &mut State, report: &Report) {
     state.terminal.learn(report);
-    let light = match report {
-        Report::Background(_) if state.look.automatic => state.terminal.is_light(),
-        _ => None,
-    };
-    if let Some(theme) = light.and_then(|light| Theme::built_in(if light { "light" } else { "dark" })) {
-        state.look.theme = if state.terminal.environment.no_color { theme.without_colour() } else { theme };
+    if matches!(report, Report::Background(_)) && state.look.automatic {
+        // What is wrong with a theme of one's own was told when it was read.
+        let _ = looks::dress(state);
     }
 }
 
@@ -96,7 +108,7 @@ fn settle(state: &mut State, effects: &mut Vec<Effect>) {
         state.prompt.parent = None;
     }
     let layout = state.layout();
-    if let Some(areas) = layout.areas() {
+    if let Some(areas) = layout.areas().filter(|areas| !areas.prompt.is_empty()) {
         let foot = state.prompt.foot_rows(padded(areas.prompt).height);
         let room = prompt_text(areas.prompt, foot);
         // One column is the cursor's, behind a full row.

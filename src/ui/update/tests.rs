@@ -2,6 +2,10 @@
 
 mod connection;
 mod history;
+mod keymap;
+mod layouts;
+mod looks;
+mod palette;
 mod picker;
 
 use std::time::Duration;
@@ -19,6 +23,7 @@ use crate::ui::pane::parameters::FieldName;
 use crate::ui::picture::{Protocol, Subject};
 use crate::ui::state::Look;
 use crate::ui::terminal::facts::{Environment, Facts};
+use crate::ui::theme::Theme;
 use crate::wire::message::{self, JobState, JobStatus, Preview, Progress, Snapshot, Stage, WorkerInfo};
 
 /// A studio that is driven by hand.

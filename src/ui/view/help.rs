@@ -6,7 +6,7 @@ use ratatui::style::Style;
 use ratatui::widgets::{Clear, Widget};
 
 use super::{frame, text};
-use crate::ui::keymap::{Binding, Context, KEYMAP};
+use crate::ui::keymap::{Context, KeyLine};
 use crate::ui::layout::padded;
 use crate::ui::state::State;
 use crate::ui::theme::Role;
@@ -18,19 +18,19 @@ const WIDTH: u16 = 76;
 
 /// Lines of the help in all.
 #[must_use]
-pub fn help_rows() -> usize {
-    lines().count()
+pub fn help_rows(state: &State) -> usize {
+    lines(state).count()
 }
 
-enum Line {
+enum Line<'s> {
     Title(Context),
-    Binding(&'static Binding),
+    Binding(&'s KeyLine),
     Blank,
 }
 
-fn lines() -> impl Iterator<Item = Line> {
+fn lines(state: &State) -> impl Iterator<Item = Line<'_>> {
     Context::ALL.into_iter().flat_map(|context| {
-        let bindings = KEYMAP.iter().filter(move |binding| binding.context == context).map(Line::Binding);
+        let bindings = state.keys.of(context).map(Line::Binding);
         std::iter::once(Line::Title(context)).chain(bindings).chain(std::iter::once(Line::Blank))
     })
 }
@@ -38,14 +38,14 @@ fn lines() -> impl Iterator<Item = Line> {
 pub(super) fn draw(state: &State, first: usize, buffer: &mut Buffer) {
     let whole = buffer.area;
     let width = whole.width.saturating_sub(4).min(WIDTH);
-    let height = whole.height.saturating_sub(3).min(help_rows() as u16 + 1);
+    let height = whole.height.saturating_sub(3).min(help_rows(state) as u16 + 1);
     let area = Rect { x: whole.x + (whole.width - width) / 2, y: whole.y + 1, width, height };
     Clear.render(area, buffer);
     buffer.set_style(area, state.style(Role::Screen));
     frame::draw(state, area, None, "Keys", buffer);
     let inside = padded(area);
-    let first = first.min(help_rows().saturating_sub(usize::from(inside.height)));
-    for (index, line) in (0..).zip(lines().skip(first).take(usize::from(inside.height))) {
+    let first = first.min(help_rows(state).saturating_sub(usize::from(inside.height)));
+    for (index, line) in (0..).zip(lines(state).skip(first).take(usize::from(inside.height))) {
         let row = text::row(inside, index);
         match line {
             Line::Blank => {}
@@ -57,7 +57,7 @@ pub(super) fn draw(state: &State, first: usize, buffer: &mut Buffer) {
     }
 }
 
-fn draw_binding(state: &State, row: Rect, binding: &Binding, buffer: &mut Buffer) {
+fn draw_binding(state: &State, row: Rect, binding: &KeyLine, buffer: &mut Buffer) {
     let mut names: Vec<String> = binding.keys.iter().map(|chord| chord.name()).collect();
     // Terminals send Shift-Tab in two ways; it is one key.
     names.dedup();

@@ -3,9 +3,9 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use super::text;
+use super::{over, text};
 use crate::ui::action::{Action, Edit, FieldAction, ListMove};
-use crate::ui::keymap::{Context, key_name};
+use crate::ui::keymap::Context;
 use crate::ui::pane::Pane;
 use crate::ui::state::{Link, State};
 use crate::ui::theme::Role;
@@ -15,7 +15,7 @@ pub(super) fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
     let inner = Rect { x: area.x + 1, width: area.width.saturating_sub(2), ..area };
     let mut right = inner.right();
     if let Some(what) = escape(state) {
-        let key = key_name(&[Context::Everywhere], Action::Escape).unwrap_or_default();
+        let key = state.keys.key_name(&[Context::Everywhere], Action::Escape).unwrap_or_default();
         let width = text::width(&key) + 1 + text::width(what);
         if width < inner.width {
             right -= width;
@@ -51,6 +51,9 @@ pub(super) fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
 
 /// What Esc does now.
 fn escape(state: &State) -> Option<&'static str> {
+    if let Some(what) = over::escape(state) {
+        return Some(what);
+    }
     if state.view.help.is_some() {
         Some("close")
     } else if state.models.is_asking() || state.models.removal().is_some() {
@@ -61,6 +64,8 @@ fn escape(state: &State) -> Option<&'static str> {
         Some("close")
     } else if state.notices.current().is_some() {
         Some("dismiss")
+    } else if state.view.zoom.is_some() {
+        Some("all panes")
     } else if state.queue.to_cancel().is_some() || !state.worker.unsent.is_empty() {
         Some("cancel")
     } else {
@@ -69,6 +74,9 @@ fn escape(state: &State) -> Option<&'static str> {
 }
 
 fn actions(state: &State) -> Vec<(Action, &'static str)> {
+    if let Some(hints) = over::hints(state) {
+        return hints;
+    }
     if state.view.help.is_some() {
         return vec![(Action::List(ListMove::Down), "down"), (Action::List(ListMove::PageDown), "page down")];
     }
@@ -145,7 +153,7 @@ fn actions(state: &State) -> Vec<(Action, &'static str)> {
 }
 
 fn name(state: &State, action: Action) -> String {
-    let name = key_name(&contexts(state), action).unwrap_or_default();
+    let name = state.keys.key_name(&contexts(state), action).unwrap_or_default();
     let [up, down, left, right] = state.look.glyphs.arrows;
     match name.as_str() {
         "Enter" => state.look.glyphs.enter.to_owned(),

@@ -3,8 +3,9 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use super::{frame, text};
+use super::{frame, memory_alone, text};
 use crate::gpu::{Gpu, Host, Readings};
+use crate::ui::arrangement::Zoom;
 use crate::ui::layout::padded;
 use crate::ui::pane::memory::Use;
 use crate::ui::state::State;
@@ -18,6 +19,9 @@ pub(super) fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
         text::put(buffer, inside, &[(&hint, state.style(Role::Dim))]);
         return;
     };
+    if matches!(state.view.zoom, Some(Zoom::Memory(_))) {
+        return memory_alone::draw(state, area, readings, buffer);
+    }
     let memory = memory_of(readings);
     frame::draw(state, area, None, &title(state, readings, memory), buffer);
     let facts = facts(state, readings);
@@ -52,7 +56,7 @@ fn memory_of(readings: &Readings) -> Use {
     readings.gpus.first().map_or_else(|| Use::of_host(&readings.host), Use::of_gpu)
 }
 
-fn of_total(memory: Use) -> String {
+pub(super) fn of_total(memory: Use) -> String {
     format!("{} / {} GB", text::gigabytes(memory.ours + memory.others), text::gigabytes(memory.total))
 }
 
@@ -67,7 +71,7 @@ fn title(state: &State, readings: &Readings, memory: Use) -> String {
     }
 }
 
-fn draw_bar(state: &State, area: Rect, memory: Use, buffer: &mut Buffer) {
+pub(super) fn draw_bar(state: &State, area: Rect, memory: Use, buffer: &mut Buffer) {
     let (ours, others) = memory.cells(area.width);
     let [full, shaded, free] = state.look.glyphs.bar;
     let cells = |sign: &str, count: u16| sign.repeat(usize::from(count));
@@ -78,10 +82,20 @@ fn draw_bar(state: &State, area: Rect, memory: Use, buffer: &mut Buffer) {
     ];
     let parts = parts.each_ref().map(|(text, role)| (&**text, state.style(*role)));
     text::put(buffer, area, &parts);
+    // Only cards have one.
+    let on_card = state.memory.readings().is_some_and(|readings| !readings.gpus.is_empty());
+    let budget = state.parameters.budget().filter(|_| on_card);
+    if let Some(cell) = budget.and_then(|budget| memory.budget_cell(budget.0, area.width))
+        && area.height > 0
+    {
+        buffer[(area.x + cell, area.y)]
+            .set_symbol(state.look.glyphs.budget)
+            .set_style(state.style(Role::Warning));
+    }
 }
 
 /// Gives what is left of the row.
-fn draw_owners(state: &State, area: Rect, memory: Use, buffer: &mut Buffer) -> Rect {
+pub(super) fn draw_owners(state: &State, area: Rect, memory: Use, buffer: &mut Buffer) -> Rect {
     let free = memory.total.saturating_sub(memory.ours + memory.others);
     let named = [
         ("worker ", memory.ours, Role::MemoryOurs),

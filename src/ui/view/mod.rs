@@ -7,22 +7,30 @@ mod frame;
 mod help;
 mod hints;
 mod history;
+mod log;
 mod memory;
+mod memory_alone;
 mod model_page;
 mod models;
 mod notice;
+mod over;
+mod palette;
 mod parameters;
 mod preview;
 mod prompt;
 mod queue;
 mod status;
 pub(super) mod text;
+mod themes;
 
 pub use help::help_rows;
+pub use log::{log_page, log_rows};
 pub use models::{model_at, models_lines, models_page};
+pub use palette::{palette_at, palette_page};
 pub use parameters::field_at;
 pub(in crate::ui) use text::decimal;
 pub use text::first_row;
+pub use themes::theme_at;
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Rect, Size};
@@ -45,6 +53,7 @@ pub fn draw(state: &State) -> Frame {
         Layout::TooSmall => too_small(state, whole, &mut drawn.buffer),
         Layout::Panes(areas) => panes(state, &areas, &mut drawn),
     }
+    state.terminal.depth().fit(&mut drawn.buffer);
     drawn
 }
 
@@ -56,7 +65,7 @@ impl State {
 
     /// Whether a pane has the keys.
     fn has_keys(&self, pane: Pane) -> bool {
-        self.view.focus == pane && self.view.help.is_none() && !self.models.is_open()
+        self.view.focus == pane && !self.is_covered()
     }
 }
 
@@ -64,29 +73,48 @@ fn panes(state: &State, areas: &Areas, drawn: &mut Frame) {
     let buffer = &mut drawn.buffer;
     status::draw(state, areas.status, buffer);
     let hidden = areas.hidden(state.view.focus);
-    drawn.cursor = prompt::draw(state, areas.prompt, buffer);
-    let cursor = parameters::draw(state, areas.parameters, buffer);
-    drawn.cursor = drawn.cursor.or(cursor);
-    memory::draw(state, areas.memory, buffer);
-    if hidden != Some(Pane::Queue) {
+    if !areas.prompt.is_empty() {
+        drawn.cursor = prompt::draw(state, areas.prompt, buffer);
+    }
+    if !areas.parameters.is_empty() {
+        let cursor = parameters::draw(state, areas.parameters, buffer);
+        drawn.cursor = drawn.cursor.or(cursor);
+    }
+    if !areas.memory.is_empty() {
+        memory::draw(state, areas.memory, buffer);
+    }
+    if hidden != Some(Pane::Queue) && !areas.queue.is_empty() {
         queue::draw(state, areas.queue, buffer);
     }
-    if hidden != Some(Pane::History) {
+    if hidden != Some(Pane::History) && !areas.history.is_empty() {
         history::draw(state, areas.history, buffer);
     }
-    if state.view.help.is_none() && !state.models.is_open() {
+    if !state.is_covered() {
         frame::highlight(state, areas.of(state.view.focus), buffer);
     }
-    drawn.pixels = preview::draw(state, areas.preview, buffer);
+    if !areas.preview.is_empty() {
+        drawn.pixels = preview::draw(state, areas.preview, buffer);
+    }
     if state.models.is_open() {
         models::draw(state, buffer);
         drawn.cursor = None;
     }
     notice::draw(state, areas.notice, buffer);
     hints::draw(state, areas.hints, buffer);
+    if state.log.scrolled().is_some() {
+        log::draw(state, buffer);
+        drawn.cursor = None;
+    }
+    if state.themes.is_open() {
+        themes::draw(state, buffer);
+        drawn.cursor = None;
+    }
     if let Some(first) = state.view.help {
         help::draw(state, first, buffer);
         drawn.cursor = None;
+    }
+    if state.palette.is_open() {
+        drawn.cursor = palette::draw(state, buffer);
     }
 }
 

@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 
 use super::{frame, text};
 use crate::ui::action::Action;
-use crate::ui::keymap::{Context, key_name};
+use crate::ui::keymap::Context;
 use crate::ui::layout::inside;
 use crate::ui::picture::Subject;
 use crate::ui::state::{Link, State};
@@ -29,8 +29,8 @@ pub(super) fn draw(state: &State, area: Rect, buffer: &mut Buffer) -> Option<Pix
     let place = drawable.place(room)?;
     frame::foot(state, area, &caption(state, shown.subject), buffer);
     let outlives = drawable.protocol().leaves_pixels();
-    // The help and the models lie over the picture; graphics would shine through or be torn by it.
-    let covered = state.view.help.is_some() || state.models.is_open();
+    // What lies over the panes lies over the picture; graphics would shine through or be torn by it.
+    let covered = state.is_covered();
     let blocks = drawable.protocol() == crate::ui::picture::Protocol::HalfBlocks;
     if covered && !blocks {
         return None;
@@ -84,9 +84,12 @@ fn nothing_yet(state: &State, room: Rect, buffer: &mut Buffer) {
         message(state, room, &[("The picture appears here, step by step.", Role::Dim)], buffer);
     } else if state.worker.link == Link::Up && state.history.total() == 0 {
         let ready = ("Nothing to set up: the built-in model draws right away.", Role::Text);
-        let key = key_name(&[Context::Everywhere], Action::Models).unwrap_or_default();
+        let key = state.keys.key_name(&[Context::Everywhere], Action::Models).unwrap_or_default();
         let others = format!("{key} chooses or fetches another model.");
-        message(state, room, &[ready, draw, (&others, Role::Dim)], buffer);
+        let tour = super::over::tour(state);
+        let tour = tour.iter().map(|line| (line.as_str(), Role::Dim));
+        let others = [ready, draw, (&*others, Role::Dim)].into_iter();
+        message(state, room, &others.chain(tour).collect::<Vec<_>>(), buffer);
     } else {
         message(state, room, &[draw], buffer);
     }
