@@ -10,6 +10,8 @@ use flux_tui::wire::queue::{QueueChange, QueuePlace};
 
 #[path = "library.rs"]
 pub mod library;
+#[path = "loras.rs"]
+pub mod lora_messages;
 
 use super::samples::{checks, details, fetches, models, removal};
 
@@ -173,7 +175,9 @@ pub fn requests() -> Vec<Request> {
         Request::Status,
         Request::Stop,
     ];
-    requests.into_iter().chain(library::requests(&picture()).into_iter().map(Request::Library)).collect()
+    let of_library = library::requests(&picture()).into_iter().map(Request::Library);
+    let of_loras = lora_messages::requests().into_iter().map(Request::Loras);
+    requests.into_iter().chain(of_library).chain(of_loras).collect()
 }
 
 /// Every refusal.
@@ -246,7 +250,9 @@ pub fn responses() -> Vec<Response> {
         Response::Removed { bytes: u64::MAX },
         Response::Stopping { queued: 3 },
     ];
-    responses.into_iter().chain(library::responses(&picture()).into_iter().map(Response::Library)).collect()
+    let of_library = library::responses(&picture()).into_iter().map(Response::Library);
+    let of_loras = lora_messages::responses().into_iter().map(Response::Loras);
+    responses.into_iter().chain(of_library).chain(of_loras).collect()
 }
 
 /// Every event, with every stage and state.
