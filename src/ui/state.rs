@@ -11,6 +11,7 @@ use super::notice::Notices;
 use super::pane::Pane;
 use super::pane::editing::Editing;
 use super::pane::history::HistoryPane;
+use super::pane::loras::LorasPane;
 use super::pane::memory::MemoryPane;
 use super::pane::models::ModelsPane;
 use super::pane::parameters::ParametersPane;
@@ -41,6 +42,8 @@ pub struct State {
     pub history: HistoryPane,
     /// Which models there are, and which are being fetched.
     pub models: ModelsPane,
+    /// Which LoRAs there are, and which the draft has.
+    pub loras: LorasPane,
     /// The connection, and who is at its other end.
     pub worker: Worker,
     /// What the person has to be told.
@@ -120,6 +123,7 @@ impl State {
             queue: QueuePane::default(),
             history: HistoryPane::default(),
             models: ModelsPane::default(),
+            loras: LorasPane::default(),
             worker: Worker::default(),
             notices: Notices::default(),
             view: ViewState::default(),
@@ -147,6 +151,12 @@ impl State {
         // What is due already was seen to by the last update; only what is to come needs a tick.
         let all = [counts, self.preview.deadline(), self.countdown()];
         all.into_iter().flatten().filter(|due| *due > self.now).min()
+    }
+
+    /// Whether something is open over the panes that has the keys: the models, or the LoRAs.
+    #[must_use]
+    pub fn is_covered(&self) -> bool {
+        self.models.is_open() || self.loras.is_open()
     }
 
     /// A path of the worker's for a person, marked with its machine as `scp` writes it.

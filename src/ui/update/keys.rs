@@ -2,7 +2,7 @@
 
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
-use super::{focus, models};
+use super::{focus, loras, models};
 use crate::ui::action::{Action, Edit, FieldAction, ListMove};
 use crate::ui::draft::{Draft, SeedWish};
 use crate::ui::effect::{Effect, Question};
@@ -33,7 +33,7 @@ pub(super) fn take_key(state: &mut State, key: &KeyEvent) -> Vec<Effect> {
 /// In the seed field a minus is the beginning of -1 and not "less".
 fn begins_seed(state: &State, key: &KeyEvent) -> bool {
     let in_seed = state.view.focus == Pane::Parameters && state.parameters.chosen() == FieldName::Seed;
-    in_seed && state.view.help.is_none() && !state.models.is_open() && key.code == KeyCode::Char('-')
+    in_seed && state.view.help.is_none() && !state.is_covered() && key.code == KeyCode::Char('-')
 }
 
 /// Where the person is, the nearest first.
@@ -43,6 +43,9 @@ pub(crate) fn contexts(state: &State) -> Vec<Context> {
     }
     if state.models.is_open() {
         return vec![Context::Models, Context::Everywhere];
+    }
+    if state.loras.is_open() {
+        return vec![Context::Loras, Context::Everywhere];
     }
     let pane = match state.view.focus {
         Pane::Prompt => return vec![Context::Prompt, Context::Everywhere],
@@ -66,6 +69,9 @@ fn type_character(state: &mut State, key: &KeyEvent) {
     if state.models.is_open() {
         return state.models.type_character(typed);
     }
+    if state.loras.is_open() {
+        return state.loras.type_character(typed);
+    }
     match state.view.focus {
         Pane::Prompt => insert(state, typed.encode_utf8(&mut [0; 4]), 0),
         Pane::Parameters => drop(state.parameters.type_character(typed)),
@@ -77,6 +83,7 @@ pub(super) fn paste(state: &mut State, text: &str, dropped: usize) {
     match state.view.focus {
         _ if state.view.help.is_some() => {}
         _ if state.models.is_open() => text.chars().for_each(|typed| state.models.type_character(typed)),
+        _ if state.loras.is_open() => text.chars().for_each(|typed| state.loras.type_character(typed)),
         Pane::Parameters => state.parameters.paste(text),
         // A list has no use for text; the prompt does.
         _ => {
@@ -113,6 +120,12 @@ fn act(state: &mut State, action: Action) -> Vec<Effect> {
         Action::DescribeModel => return models::turn(state, Subject::What),
         Action::LocateModel => return models::turn(state, Subject::Where),
         Action::UnfilterModels => state.models.backspace(),
+        Action::Loras => loras::toggle(state),
+        Action::TakeLora => loras::take(state),
+        Action::SwitchLora => state.loras.switch(),
+        Action::ChangeLora(by) => state.loras.change(by),
+        Action::LoraWords => loras::insert_words(state),
+        Action::UnfilterLoras => state.loras.backspace(),
         Action::Reconnect => return reconnect(state),
         Action::Quit => return vec![Effect::Quit],
         Action::Suspend => {
@@ -166,7 +179,8 @@ fn reconnect(state: &State) -> Vec<Effect> {
 
 fn draw(state: &mut State, seed: SeedWish) -> Vec<Effect> {
     state.parameters.commit();
-    let draft = Draft::new(state.prompt.editor.text(), &state.parameters, seed, state.prompt.parent);
+    let draft = Draft::new(state.prompt.editor.text(), &state.parameters, seed, state.prompt.parent)
+        .with_loras(state.loras.drafted().on());
     let connected = state.worker.link == Link::Up;
     if state.editing.is_some() && seed == SeedWish::AsSet {
         if connected {
@@ -198,7 +212,11 @@ fn draw(state: &mut State, seed: SeedWish) -> Vec<Effect> {
 }
 
 fn escape(state: &mut State) -> Vec<Effect> {
-    if state.view.help.take().is_some() || state.models.escape() || state.notices.dismiss() {
+    if state.view.help.take().is_some()
+        || state.models.escape()
+        || state.loras.close()
+        || state.notices.dismiss()
+    {
         return Vec::new();
     }
     if state.view.focus == Pane::Parameters && state.parameters.is_editing() {
@@ -262,6 +280,10 @@ pub(super) fn move_in_list(state: &mut State, by: ListMove) {
         }
         return state.models.choose(by, page);
     }
+    if state.loras.is_open() {
+        let page = crate::ui::view::loras_page(state);
+        return state.loras.choose(by, page);
+    }
     match state.view.focus {
         Pane::Queue => state.queue.choose(by, page(Pane::Queue)),
         Pane::History => {
@@ -292,14 +314,15 @@ fn drop_job(state: &mut State) -> Vec<Effect> {
 
 fn restore(state: &mut State, all: bool) {
     let Some(picture) = state.history.chosen_picture() else { return };
-    let recipe = &picture.recipe;
-    state.prompt.parent = Some(picture.id);
+    let (id, recipe) = (picture.id, picture.recipe.clone());
+    state.prompt.parent = Some(id);
     if all {
-        state.prompt.editor.set_text(&recipe.tagged_prompt());
-        state.parameters.restore(recipe);
+        state.prompt.editor.set_text(recipe.prompt.as_str());
+        state.parameters.restore(&recipe);
+        loras::restore(state, &recipe);
     } else {
         state.parameters.fix_seed(recipe.seed);
     }
-    state.preview.look_at(picture.id);
+    state.preview.look_at(id);
     focus(state, Pane::Prompt);
 }

@@ -26,7 +26,7 @@ fn pane_at(state: &State, position: Position) -> Option<Pane> {
 }
 
 fn wheel(state: &mut State, event: &MouseEvent, by: ListMove) {
-    if state.view.help.is_some() || state.models.is_open() {
+    if state.view.help.is_some() || state.is_covered() {
         return keys::move_in_list(state, by);
     }
     match pane_at(state, Position::new(event.column, event.row)) {
@@ -48,6 +48,13 @@ fn click(state: &mut State, position: Position) {
         match view::model_at(state, position) {
             Some(row) => state.models.choose_row(row),
             None => drop(state.models.close()),
+        }
+        return;
+    }
+    if state.loras.is_open() {
+        match view::lora_at(state, position) {
+            Some(row) => state.loras.choose_row(row),
+            None => drop(state.loras.close()),
         }
         return;
     }

@@ -2,6 +2,7 @@
 
 mod connection;
 mod history;
+mod loras;
 mod picker;
 
 use std::time::Duration;

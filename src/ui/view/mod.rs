@@ -7,6 +7,7 @@ mod frame;
 mod help;
 mod hints;
 mod history;
+mod loras;
 mod memory;
 mod model_page;
 mod models;
@@ -19,6 +20,7 @@ mod status;
 pub(super) mod text;
 
 pub use help::help_rows;
+pub use loras::{lora_at, loras_page};
 pub use models::{model_at, models_lines, models_page};
 pub use parameters::field_at;
 pub(in crate::ui) use text::decimal;
@@ -56,7 +58,7 @@ impl State {
 
     /// Whether a pane has the keys.
     fn has_keys(&self, pane: Pane) -> bool {
-        self.view.focus == pane && self.view.help.is_none() && !self.models.is_open()
+        self.view.focus == pane && self.view.help.is_none() && !self.is_covered()
     }
 }
 
@@ -74,12 +76,16 @@ fn panes(state: &State, areas: &Areas, drawn: &mut Frame) {
     if hidden != Some(Pane::History) {
         history::draw(state, areas.history, buffer);
     }
-    if state.view.help.is_none() && !state.models.is_open() {
+    if state.view.help.is_none() && !state.is_covered() {
         frame::highlight(state, areas.of(state.view.focus), buffer);
     }
     drawn.pixels = preview::draw(state, areas.preview, buffer);
     if state.models.is_open() {
         models::draw(state, buffer);
+        drawn.cursor = None;
+    }
+    if state.loras.is_open() {
+        loras::draw(state, buffer);
         drawn.cursor = None;
     }
     notice::draw(state, areas.notice, buffer);
