@@ -77,7 +77,7 @@ fn find_add_weaken_draw_and_take_it_back_from_the_history() {
     studio.type_keys("\r");
     gone(&studio, "0.85");
     studio.type_keys("\x1b");
-    gone(&studio, "LoKr");
+    gone(&studio, "letters filter");
     studio.type_keys("\r");
     studio.see("History 2");
     assert_eq!(drawn(&home).iter().map(|loras| told(loras)).collect::<Vec<_>>(), [Vec::new(), expected]);

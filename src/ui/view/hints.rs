@@ -121,7 +121,6 @@ fn actions(state: &State) -> Vec<(Action, &'static str)> {
             (Action::Field(FieldAction::Less), "less"),
             (Action::Field(FieldAction::More), "more"),
             (Action::Models, "models"),
-            (Action::Loras, "LoRAs"),
             (Action::NextPane, "pane"),
         ],
         Pane::Queue => vec![
@@ -144,6 +143,9 @@ fn actions(state: &State) -> Vec<(Action, &'static str)> {
     actions.extend([(Action::Help, "help"), (Action::Quit, "leave")]);
     if state.view.focus == Pane::Prompt {
         actions.push((Action::Edit(Edit::Newline), "new line"));
+    }
+    if state.view.focus == Pane::Parameters {
+        actions.push((Action::Loras, "LoRAs"));
     }
     actions
 }
