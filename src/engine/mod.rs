@@ -329,6 +329,10 @@ pub trait Draw: Send {
     fn memory(&self) -> Option<String> {
         None
     }
+    /// Bytes of a card's memory that the LoRAs of the last picture hold beside the model.
+    fn lora_bytes(&self) -> u64 {
+        0
+    }
 }
 
 impl From<candle_core::Error> for EngineError {

@@ -359,6 +359,7 @@ pub(crate) fn engine() -> EngineStatus {
         loaded: Some(ModelName::new(ModelName::NANO)),
         precision: Some("fp32 from fp8 e4m3 weights".into()),
         memory: None,
+        loras: 0,
     }
 }
 

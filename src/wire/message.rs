@@ -199,13 +199,16 @@ pub struct EngineStatus {
     /// How the model is kept on a card, in a few words; `None` where there is nothing to divide.
     #[serde(default)]
     pub memory: Option<String>,
+    /// Bytes of a card's memory that LoRAs hold beside the model, as of the last picture.
+    #[serde(default)]
+    pub loras: u64,
 }
 
 impl EngineStatus {
     /// An engine that holds nothing.
     #[must_use]
     pub fn idle(device: Device, about: String) -> Self {
-        Self { device, about, loaded: None, precision: None, memory: None }
+        Self { device, about, loaded: None, precision: None, memory: None, loras: 0 }
     }
 }
 

@@ -103,6 +103,7 @@ fn engine() -> EngineStatus {
         loaded: Some(ModelName::new("nano")),
         precision: Some("fp32".into()),
         memory: Some("41 of 57 blocks, 7.9 GB".into()),
+        loras: u64::MAX,
     }
 }
 

@@ -56,6 +56,26 @@ fn what_is_in_no_folder_is_told() {
 }
 
 #[test]
+fn what_they_hold_of_a_card_is_told_beside_its_memory() {
+    let mut state = fresh(false);
+    busy(&mut state, window(120, 40));
+    let gpu = Gpu { name: "NVIDIA H200".into(), total: 12 << 30, used: 9 << 30, ..Gpu::default() };
+    let readings = Readings { gpus: vec![Gpu { ours: Some(8 << 30), ..gpu }], ..fake::readings(0) };
+    take(&mut state, Event::News(News::Event(message::Event::Readings(readings))));
+    let engine = |loras| message::EngineStatus { loras, ..fake::engine() };
+    take(&mut state, Event::News(News::Event(message::Event::Engine(engine(18_900_000)))));
+    for (columns, rows) in [(80, 24), (120, 40)] {
+        take(&mut state, Event::Resized(window(columns, rows)));
+        assert!(screen(&state).contains("  LoRAs 18.9 MB"), "{}", screen(&state));
+    }
+    take(&mut state, Event::Resized(window(160, 48)));
+    let told = screen(&state);
+    assert!(told.contains("worker 8.0  others 1.0  free 3.0 GB  LoRAs 18.9 MB"), "{told}");
+    take(&mut state, Event::News(News::Event(message::Event::Engine(engine(0)))));
+    assert!(!screen(&state).contains("LoRAs"));
+}
+
+#[test]
 fn before_there_are_any() {
     let mut state = fresh(false);
     empty(&mut state, window(80, 24));
