@@ -7,6 +7,7 @@ mod content;
 mod error;
 mod found;
 mod lora;
+mod lora_facts;
 mod picture;
 mod query;
 mod span;
@@ -21,6 +22,7 @@ pub use content::{Content, prompt_key};
 pub use error::JobError;
 pub use found::{Adoption, Disorder, FileRecord, FoundPicture, Purpose, Rebuilt};
 pub use lora::{LORAS_MAX, LoraChoice, LoraHash, STRENGTH_MAX, Tagged, Unapplied, UsedLora, check_loras};
+pub use lora_facts::LoraFacts;
 pub use picture::{
     MarkChange, Marks, Origin, Picture, PictureChange, RATING_MAX, Rating, TAG_BYTES, TAGS_MAX, Tag,
 };

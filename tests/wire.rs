@@ -63,7 +63,7 @@ fn the_lists_are_whole() {
             | Request::Stop => {}
             Request::Models | Request::FetchModel(_) | Request::CancelFetch(_) => {}
             Request::ModelDetails(_) | Request::VerifyModel(_) | Request::CancelCheck(_) => {}
-            Request::PlanRemoval(_) | Request::RemoveModel(_) => {}
+            Request::PlanRemoval(_) | Request::RemoveModel(_) | Request::Loras(_) => {}
         }
     }
     for response in responses() {
@@ -72,7 +72,7 @@ fn the_lists_are_whole() {
             Response::Tokens(_) | Response::History(_) | Response::Png(_) => {}
             Response::Changed | Response::Status(_) | Response::Stopping { .. } => {}
             Response::Models(_) | Response::Fetching(_) | Response::Details(_) => {}
-            Response::Library(_) => {}
+            Response::Library(_) | Response::Loras(_) => {}
             Response::Checking(_) | Response::Removal(_) | Response::Removed { .. } => {}
         }
     }

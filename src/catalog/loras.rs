@@ -3,13 +3,17 @@
 //! A LoRA is called by its file's name without the ending, alone or behind the folders that it lies in:
 //! `ink`, `styles/ink`. Other programs' folders are looked in as well ([`Places`](super::places::Places)).
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 /// What their files end in.
 const ENDING: &str = "safetensors";
+/// What pictures end in that other programs put beside a LoRA, the likeliest first.
+const PICTURES: [&str; 4] = ["png", "jpg", "jpeg", "webp"];
+/// What may stand before such an ending: `ink.preview.png`.
+const PREVIEW: &str = ".preview";
 /// Folders further down are not entered.
 const DEPTH_MAX: usize = 8;
 /// After so many entries the search ends.
@@ -46,6 +50,8 @@ pub struct Lora {
     pub name: String,
     /// Where it is.
     pub path: PathBuf,
+    /// A picture that is beside it under its name: `ink.png`, `ink.preview.jpg`.
+    pub picture: Option<PathBuf>,
 }
 
 /// The LoRAs in these folders, by folder and name. What cannot be read is passed over, and a file that is there under two
@@ -54,9 +60,16 @@ pub struct Lora {
 pub fn list(folders: &[PathBuf]) -> Vec<Lora> {
     let (mut all, mut seen, mut entries) = (Vec::new(), HashSet::new(), 0);
     for folder in folders {
-        let first = all.len();
+        let (first, mut pictures) = (all.len(), HashMap::new());
         let mut waiting = vec![(folder.clone(), 0)];
         while let Some((path, depth)) = waiting.pop() {
+            if let Some((beside, rank)) = pictured(&path) {
+                let kept = pictures.entry(beside).or_insert((rank, path.clone()));
+                if rank < kept.0 {
+                    *kept = (rank, path);
+                }
+                continue;
+            }
             // Of a link, what it leads to.
             let Ok(metadata) = fs::metadata(&path) else { continue };
             let is_lora = metadata.is_file() && path.extension().is_some_and(|ending| ending == ENDING);
@@ -64,7 +77,7 @@ pub fn list(folders: &[PathBuf]) -> Vec<Lora> {
                 continue;
             }
             if is_lora {
-                all.extend(name(folder, &path).map(|name| Lora { name, path }));
+                all.extend(name(folder, &path).map(|name| Lora { name, path, picture: None }));
             } else if depth <= DEPTH_MAX {
                 let children = fs::read_dir(&path).into_iter().flatten().flatten();
                 let left = ENTRIES_MAX - entries;
@@ -73,9 +86,21 @@ pub fn list(folders: &[PathBuf]) -> Vec<Lora> {
                 entries += waiting.len() - before;
             }
         }
+        for lora in &mut all[first..] {
+            lora.picture = pictures.remove(&lora.path.with_extension("")).map(|(_, picture)| picture);
+        }
         all[first..].sort_by(|one, other| one.name.cmp(&other.name));
     }
     all
+}
+
+/// The LoRA, without its ending, that a picture is of, and how likely it is among others; `None` of what is no picture.
+fn pictured(path: &Path) -> Option<(PathBuf, usize)> {
+    let ending = path.extension()?.to_str()?.to_ascii_lowercase();
+    let rank = PICTURES.iter().position(|known| *known == ending)?;
+    let stem = path.with_extension("");
+    let without = stem.to_str().and_then(|stem| stem.strip_suffix(PREVIEW)).map(PathBuf::from);
+    Some(without.map_or((stem, rank), |stem| (stem, rank + PICTURES.len())))
 }
 
 fn name(folder: &Path, path: &Path) -> Option<String> {
@@ -170,6 +195,36 @@ mod tests {
         let found = find(&folders, "x").expect("two");
         assert_eq!(found, [folder.join("b/x.safetensors"), folder.join("a/x.safetensors")]);
         assert_eq!(list(&folders).len(), 2, "what is in the third is in the others");
+    }
+
+    #[test]
+    fn a_picture_beside_a_lora_is_its_own() {
+        let (_root, folder) = place(&[
+            "ink.safetensors",
+            "ink.preview.png",
+            "ink.jpg",
+            "a.b/ink.safetensors",
+            "a.b/ink.preview.JPEG",
+            "v1.5.safetensors",
+            "v1.webp",
+            "soft.safetensors",
+            "soft.txt",
+        ]);
+        let all = list(std::slice::from_ref(&folder));
+        let told: Vec<_> = all
+            .iter()
+            .map(|lora| {
+                let picture = lora.picture.as_deref().and_then(|path| path.strip_prefix(&folder).ok());
+                (lora.name.as_str(), picture.and_then(Path::to_str))
+            })
+            .collect();
+        let expected = [
+            ("a.b/ink", Some("a.b/ink.preview.JPEG")),
+            ("ink", Some("ink.jpg")),
+            ("soft", None),
+            ("v1.5", None),
+        ];
+        assert_eq!(told, expected);
     }
 
     #[test]

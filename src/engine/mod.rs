@@ -333,6 +333,11 @@ pub trait Draw: Send {
     fn shares(&self) -> Vec<Share> {
         Vec::new()
     }
+
+    /// Bytes of a card's memory that the LoRAs of the last picture hold beside the model.
+    fn lora_bytes(&self) -> u64 {
+        0
+    }
 }
 
 impl From<candle_core::Error> for EngineError {

@@ -119,6 +119,14 @@ impl LoraChoice {
         Ok(Self { hash: self.hash, ..Self::new(file, self.strength)?.during(self.steps) })
     }
 
+    /// The same at another strength.
+    ///
+    /// # Errors
+    /// [`JobError::LoraStrength`].
+    pub fn at(self, strength: f32) -> Result<Self, JobError> {
+        Ok(Self { hash: self.hash, ..Self::new(self.file, strength)?.during(self.steps) })
+    }
+
     /// The name or the path, as it was asked for.
     #[must_use]
     pub fn file(&self) -> &str {
@@ -147,6 +155,12 @@ impl LoraChoice {
     #[must_use]
     pub fn steps(&self) -> Span {
         self.steps
+    }
+
+    /// How much of it, and in which steps if not in all: `0.8`, `0.8@0-60%`.
+    #[must_use]
+    pub fn amount(&self) -> String {
+        Amount(self.strength, self.steps).to_string()
     }
 }
 

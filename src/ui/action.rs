@@ -36,6 +36,18 @@ pub enum Action {
     LocateModel,
     /// Take back a letter of what the models are filtered by.
     UnfilterModels,
+    /// Show or hide the LoRAs.
+    Loras,
+    /// Take the chosen LoRA into the draft, or out of it.
+    TakeLora,
+    /// Switch the chosen LoRA of the draft off, or on again.
+    SwitchLora,
+    /// Change its strength by so many steps.
+    ChangeLora(i8),
+    /// Put its trigger words into the prompt.
+    LoraWords,
+    /// Take back a letter of what the LoRAs are filtered by.
+    UnfilterLoras,
     /// Connect to the worker now, while it is waited for the next try.
     Reconnect,
     /// Leave; the worker goes on.

@@ -2,7 +2,7 @@
 //! that a job asked for before the worker answers is the one that was on the screen.
 
 use super::pane::parameters::{FieldName, ParametersPane};
-use crate::job::{Job, PictureId, Prompt, Seed, check_tags};
+use crate::job::{Job, LoraChoice, PictureId, Prompt, Seed, check_tags};
 
 /// Which seed a job is to have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +22,7 @@ pub struct Draft {
     parameters: ParametersPane,
     seed: SeedWish,
     parent: Option<PictureId>,
+    loras: Vec<LoraChoice>,
 }
 
 /// Why a draft is no job.
@@ -37,7 +38,13 @@ impl Draft {
     /// Of what is on the screen, iterated from a picture or not.
     #[must_use]
     pub fn new(prompt: &str, parameters: &ParametersPane, seed: SeedWish, parent: Option<PictureId>) -> Self {
-        Self { prompt: prompt.to_owned(), parameters: parameters.clone(), seed, parent }
+        Self { prompt: prompt.to_owned(), parameters: parameters.clone(), seed, parent, loras: Vec::new() }
+    }
+
+    /// The same with these LoRAs beside those of the prompt's tags.
+    #[must_use]
+    pub fn with_loras(self, loras: Vec<LoraChoice>) -> Self {
+        Self { loras, ..self }
     }
 
     /// The worker has said which models there are: untouched fields follow them.
@@ -79,8 +86,8 @@ impl Draft {
                 return Err(Wrong { message, field: None });
             }
         };
-        let field = |field| move |message: String| Wrong { message, field: Some(field) };
-        Job::new(
+        let field = |field| move |message: String| Wrong { message, field };
+        let job = Job::new(
             prompt,
             settings.model,
             settings.size,
@@ -89,7 +96,8 @@ impl Draft {
             seed,
             settings.count,
         )
-        .map(|job| job.placed(settings.device, settings.load).iterated_from(self.parent))
-        .map_err(|error| field(FieldName::Steps)(error.to_string()))
+        .map_err(|error| field(Some(FieldName::Steps))(error.to_string()))?;
+        let job = job.placed(settings.device, settings.load).iterated_from(self.parent);
+        job.with_loras(self.loras.clone()).map_err(|error| field(None)(error.to_string()))
     }
 }

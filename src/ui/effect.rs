@@ -5,6 +5,7 @@ use super::picture::Order;
 use crate::job::{Job, JobId, PictureChange, PictureId};
 use crate::model::ModelName;
 use crate::wire::library::LibraryRequest;
+use crate::wire::loras::LoraRequest;
 use crate::wire::message::{CountTokens, HistoryPage, Request};
 use crate::wire::queue::QueueChange;
 
@@ -57,6 +58,8 @@ pub enum Question {
     Mark(PictureChange),
     /// Every model that is known, and what there is of it.
     Models,
+    /// Which LoRAs there are.
+    Loras,
     /// Fetch what is missing of a model.
     FetchModel(ModelName),
     /// Fetch no more of it.
@@ -86,6 +89,7 @@ impl Question {
             Self::Older(page) => Request::History(page),
             Self::Mark(change) => Request::Library(LibraryRequest::Change(change)),
             Self::Models => Request::Models,
+            Self::Loras => Request::Loras(LoraRequest::List),
             Self::FetchModel(model) => Request::FetchModel(model),
             Self::CancelFetch(model) => Request::CancelFetch(model),
             Self::ModelDetails(model) => Request::ModelDetails(model),

@@ -9,6 +9,7 @@ use super::input::Input;
 use super::picture::Encoded;
 use crate::job::{JobId, Picture, PictureId, TokenCount};
 use crate::model::ModelName;
+use crate::wire::loras::LoraList;
 use crate::wire::message::{self, JobStatus, ModelDetails, ModelFetch, ModelState, RemovalPlan, Snapshot};
 
 /// Something happened.
@@ -108,6 +109,8 @@ pub enum Answer {
     Older(Result<Vec<Picture>, String>),
     /// Every model that is known, and what there is of it.
     Models(Result<Vec<ModelState>, String>),
+    /// The LoRAs in the worker's folders.
+    Loras(Result<LoraList, String>),
     /// A model is being fetched, or waits for it.
     FetchingModel {
         /// Which.

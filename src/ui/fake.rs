@@ -1,6 +1,10 @@
 //! A worker in this process, for tests: it takes jobs, draws gradients step by step, and keeps
 //! pictures in memory.
 
+mod loras;
+
+pub(crate) use loras::loras;
+
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -15,6 +19,7 @@ use crate::device::Device;
 use crate::gpu::{Host, Readings};
 use crate::job::{Encoder, Job, JobId, Picture, PictureId, Recipe, Seed, Size, Times, TokenCount};
 use crate::model::{Defaults, ModelInfo, ModelName, TextLimits};
+use crate::wire::loras::LoraResponse;
 use crate::wire::message::{
     CheckProgress, CheckState, EngineStatus, Event, FetchProgress, FetchState, FileCheck, FileFacts, Gate,
     GoingFile, JobState, JobStatus, Lacks, MemoryNeed, ModelCheck, ModelDetails, ModelFetch, ModelState,
@@ -178,6 +183,7 @@ impl Ask for FakeWorker {
             Request::CountTokens(count) => Response::Tokens(tokens(&count.text)),
             Request::History(_) => Response::History(Vec::new()),
             Request::Models => Response::Models(models()),
+            Request::Loras(_) => Response::Loras(LoraResponse::List(loras())),
             Request::Fetch(id) => {
                 let found = self.shared(|shared| {
                     shared.pictures.iter().find(|(picture, _)| picture.id == id).map(|(_, png)| png.clone())
@@ -354,6 +360,7 @@ pub(crate) fn engine() -> EngineStatus {
         precision: Some("fp32 from fp8 e4m3 weights".into()),
         memory: None,
         shares: Vec::new(),
+        loras: 0,
     }
 }
 

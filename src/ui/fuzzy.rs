@@ -1,74 +1,129 @@
-//! How well a text fits what was typed of it: the letters of each word, in their order, the nearer the better.
+//! Fuzzy search: letters that a text has in that order find it, the more together the better; blanks separate words that
+//! it must all have. Small letters find capital ones too.
 
-/// For a letter that is there.
-const LETTER: i32 = 2;
-/// For one right behind the last.
-const BEHIND: i32 = 6;
-/// Letters between those of a word, at most: so many times its length.
-const FAR: usize = 2;
-/// For one that begins a word.
-const BEGINS: i32 = 8;
+use nucleo_matcher::pattern::{CaseMatching, Normalization, Pattern};
+use nucleo_matcher::{Config, Matcher, Utf32Str};
 
-/// How well a text fits; `None` when a word is not in it. Case does not count.
-#[must_use]
-pub fn score(words: &str, text: &str) -> Option<i32> {
-    let text: Vec<char> = text.chars().flat_map(char::to_lowercase).collect();
-    words.split_whitespace().map(|word| of_word(word, &text)).sum()
+/// As much of a text as is looked at: a prompt may have a megabyte.
+const LOOKED_AT: usize = 4096;
+
+/// What is searched for.
+pub struct Search {
+    pattern: Pattern,
+    matcher: Matcher,
+    letters: Vec<char>,
 }
 
-/// The best of every place at which the word may begin.
-fn of_word(word: &str, text: &[char]) -> Option<i32> {
-    let word: Vec<char> = word.chars().flat_map(char::to_lowercase).collect();
-    let first = *word.first()?;
-    let starts = (0..text.len()).filter(|at| text[*at] == first);
-    starts.filter_map(|start| from(&word, text, start)).max()
-}
-
-fn from(word: &[char], text: &[char], start: usize) -> Option<i32> {
-    let begins = |at: usize| at == 0 || !text[at - 1].is_alphanumeric();
-    let (mut total, mut at) = (0, start);
-    for (index, letter) in word.iter().enumerate() {
-        let found = at + text[at..].iter().position(|found| found == letter)?;
-        total += LETTER;
-        if begins(found) {
-            total += BEGINS;
-        } else if index > 0 && found == at {
-            total += BEHIND;
-        }
-        at = found + 1;
+impl Search {
+    /// For these words.
+    #[must_use]
+    pub fn new(words: &str) -> Self {
+        let pattern = Pattern::parse(&escaped(words), CaseMatching::Smart, Normalization::Smart);
+        Self { pattern, matcher: Matcher::new(Config::DEFAULT), letters: Vec::new() }
     }
-    let between = at - start - word.len();
-    // Letters that are far apart fit anything.
-    let near = between <= FAR * word.len();
-    near.then(|| total - i32::try_from(between).unwrap_or(i32::MAX))
+
+    /// How well a text fits, the more the better; `None` when a word is not in it.
+    pub fn score(&mut self, text: &str) -> Option<u32> {
+        let Self { pattern, matcher, letters } = self;
+        pattern.score(Utf32Str::new(beginning(text), letters), matcher)
+    }
+}
+
+/// Which of these texts a filter finds, the best first and of equal ones in their order; without a filter all of them.
+#[must_use]
+pub fn find<'t>(filter: &str, texts: impl Iterator<Item = &'t str>) -> Vec<usize> {
+    if filter.trim().is_empty() {
+        return (0..texts.count()).collect();
+    }
+    let mut search = Search::new(filter);
+    let scored = texts.enumerate().filter_map(|(index, text)| Some((search.score(text)?, index)));
+    let mut found: Vec<_> = scored.collect();
+    // It is stable: of equal ones the first stays the first.
+    found.sort_by_key(|(score, _)| std::cmp::Reverse(*score));
+    found.into_iter().map(|(_, index)| index).collect()
+}
+
+/// As much of a text as is looked at.
+fn beginning(text: &str) -> &str {
+    let end = (0..=LOOKED_AT.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+    &text[..end.unwrap_or(0)]
+}
+
+/// The signs by which the library means more than letters (`!`, `^`, `'`, `$`) mean themselves here: prompts have them.
+fn escaped(filter: &str) -> String {
+    let mut escaped = String::with_capacity(filter.len());
+    for word in filter.split_whitespace() {
+        if word.starts_with(['!', '^', '\'']) {
+            escaped.push('\\');
+        }
+        match word.strip_suffix('$') {
+            Some(before) => {
+                escaped.push_str(before);
+                escaped.push_str("\\$");
+            }
+            None => escaped.push_str(word),
+        }
+        escaped.push(' ');
+    }
+    escaped
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
     use super::*;
 
-    fn best<'t>(words: &str, texts: &[&'t str]) -> &'t str {
-        texts.iter().max_by_key(|text| score(words, text)).expect("there are texts")
+    const TEXTS: [&str; 6] = [
+        "a red fox in the snow",
+        "refined box",
+        "一只红苹果在桌子上",
+        "RED FOX!",
+        "costs 5$",
+        "!not ^this 'one",
+    ];
+
+    fn found(filter: &str) -> Vec<&'static str> {
+        find(filter, TEXTS.into_iter()).into_iter().map(|index| TEXTS[index]).collect()
     }
 
     #[test]
-    fn all_letters_in_their_order_or_nothing() {
-        assert!(score("dra", "draw again").is_some());
-        assert!(score("dag", "draw again").is_some());
-        assert_eq!(score("gd", "draw again"), None);
-        assert_eq!(score("draw fox", "draw again"), None);
-        assert_eq!(score("seed", "back to the shell; fg returns suspend"), None, "too far apart");
-        assert!(score("again draw", "draw again").is_some(), "words in any order");
-        assert!(score("", "anything").is_some());
-        assert!(score("红", "一只红狐").is_some());
+    fn letters_in_order_find_and_letters_together_find_first() {
+        assert_eq!(found("fox"), ["a red fox in the snow", "RED FOX!", "refined box"]);
+        assert_eq!(found("snow red"), ["a red fox in the snow"], "words in any order");
+        assert_eq!(found("rdfx"), ["a red fox in the snow", "RED FOX!"]);
+        assert_eq!(found("FOX"), ["RED FOX!"], "a capital letter means one");
+        assert_eq!(found("苹果 红"), ["一只红苹果在桌子上"]);
+        assert_eq!(found(" ").len(), TEXTS.len());
+        assert_eq!(found("zebra"), [] as [&str; 0]);
     }
 
     #[test]
-    fn what_is_near_and_begins_words_comes_first() {
-        let texts = ["draw again with a new seed", "take back a digit", "delete the word right"];
-        assert_eq!(best("draw", &texts), texts[0]);
-        assert_eq!(best("ns", &texts), texts[0]);
-        assert_eq!(best("word", &texts), texts[2]);
-        assert_eq!(best("theme", &["then here me", "choose a theme"]), "choose a theme");
+    fn signs_mean_themselves() {
+        for (filter, text) in [
+            ("!not", "!not ^this 'one"),
+            ("^t", "!not ^this 'one"),
+            ("'o", "!not ^this 'one"),
+            ("5$", "costs 5$"),
+        ] {
+            assert_eq!(found(filter), [text], "{filter}");
+        }
+        for odd in ["\\", "$", "!", "^", "'", "\\ \\", "a\\", "!^'$"] {
+            found(odd);
+        }
+    }
+
+    #[test]
+    fn ten_thousand_prompts_are_searched_between_two_keys() {
+        let prompts: Vec<String> = (0..10_000)
+            .map(|number| {
+                format!("a portrait of person {number} in soft light, film grain, 85 mm, {}", number * 7)
+            })
+            .collect();
+        let begun = Instant::now();
+        let found = find("prt 777", prompts.iter().map(String::as_str));
+        assert!(!found.is_empty());
+        let took = begun.elapsed();
+        assert!(took < Duration::from_millis(250), "{took:?}");
     }
 }

@@ -28,6 +28,8 @@ pub enum Context {
     Help,
     /// While the models are open.
     Models,
+    /// While the LoRAs are open.
+    Loras,
     /// The prompt.
     Prompt,
     /// The parameters.
@@ -68,7 +70,7 @@ impl Context {
     }
 
     /// Every context, in the order in which the help lists them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Everywhere,
         Self::Prompt,
         Self::Parameters,
@@ -77,6 +79,7 @@ impl Context {
         Self::OutsidePrompt,
         Self::Disconnected,
         Self::Models,
+        Self::Loras,
         Self::Help,
         Self::Palette,
         Self::Themes,
@@ -89,6 +92,7 @@ impl Context {
         match self {
             Self::Help => "In this help",
             Self::Models => "In the models",
+            Self::Loras => "In the LoRAs",
             Self::Prompt => "In the prompt",
             Self::Parameters => "In the parameters",
             Self::Queue => "In the queue",
@@ -163,12 +167,14 @@ pub const KEYMAP: &[Binding] = &[
     bind(Context::Everywhere, &[plain(KeyCode::BackTab), shift(Tab)], Action::PreviousPane, "pane before"),
     bind(Context::Everywhere, &[plain(KeyCode::F(1))], Action::Help, "this help"),
     bind(Context::Everywhere, &[plain(KeyCode::F(2))], Action::Models, "choose a model, or fetch one"),
+    bind(Context::Everywhere, &[plain(KeyCode::F(3))], Action::Loras, "choose LoRAs and their strengths"),
     bind(Context::Everywhere, &[plain(KeyCode::F(5))], Action::Reconnect, "connect now, without waiting"),
     bind(Context::Everywhere, &[ctrl('c'), ctrl('q')], Action::Quit, "leave; the worker goes on drawing"),
     bind(Context::Everywhere, &[ctrl('z')], Action::Suspend, "back to the shell; fg returns"),
     bind(Context::Everywhere, &[ctrl('l')], Action::Repaint, "repaint, and ask the terminal again what it is"),
     bind(Context::OutsidePrompt, &[letter('?')], Action::Help, "this help"),
     bind(Context::OutsidePrompt, &[letter('m')], Action::Models, "choose a model, or fetch one"),
+    bind(Context::OutsidePrompt, &[letter('l')], Action::Loras, "choose LoRAs and their strengths"),
     bind(Context::OutsidePrompt, &[letter('v')], Action::LessMemory, "less of the card's memory for new jobs"),
     bind(Context::OutsidePrompt, &[letter('V')], Action::MoreMemory, "more of it; at the end all that is free"),
     bind(Context::OutsidePrompt, &[letter('q')], Action::Quit, "leave; the worker goes on drawing"),
@@ -252,6 +258,21 @@ pub const KEYMAP: &[Binding] = &[
     bind(Context::Models, &[plain(PageDown)], Action::List(ListMove::PageDown), "a page down"),
     bind(Context::Models, &[plain(Home)], Action::List(ListMove::First), "first"),
     bind(Context::Models, &[plain(End)], Action::List(ListMove::Last), "last"),
+
+    bind(Context::Loras, &[plain(Enter)], Action::TakeLora, "draw with it, or without it"),
+    bind(Context::Loras, &[plain(Left)], Action::ChangeLora(-1), "less of it, by 0.05"),
+    bind(Context::Loras, &[plain(Right)], Action::ChangeLora(1), "more of it"),
+    bind(Context::Loras, &[shift(Left)], Action::ChangeLora(-10), "much less, by 0.5"),
+    bind(Context::Loras, &[shift(Right)], Action::ChangeLora(10), "much more"),
+    bind(Context::Loras, &[ctrl('t')], Action::SwitchLora, "switch it off or on; its strength is kept"),
+    bind(Context::Loras, &[ctrl('w')], Action::LoraWords, "put its next trigger word into the prompt"),
+    bind(Context::Loras, &[plain(Backspace)], Action::UnfilterLoras, "take back a letter; letters filter"),
+    bind(Context::Loras, &[plain(Up), ctrl('p')], Action::List(ListMove::Up), "LoRA above"),
+    bind(Context::Loras, &[plain(Down), ctrl('n')], Action::List(ListMove::Down), "LoRA below"),
+    bind(Context::Loras, &[plain(PageUp)], Action::List(ListMove::PageUp), "a page up"),
+    bind(Context::Loras, &[plain(PageDown)], Action::List(ListMove::PageDown), "a page down"),
+    bind(Context::Loras, &[plain(Home)], Action::List(ListMove::First), "first"),
+    bind(Context::Loras, &[plain(End)], Action::List(ListMove::Last), "last"),
 
     bind(Context::Help, &[letter('q')], Action::Escape, "close"),
     bind(Context::Help, &[plain(Up), letter('k')], Action::List(ListMove::Up), "up"),

@@ -12,6 +12,7 @@ use super::effect::Question;
 use super::event::{Answer, Event, News};
 use crate::client::{Client, ClientError, Events};
 use crate::wire::library::LibraryResponse;
+use crate::wire::loras::LoraResponse;
 use crate::wire::message::{Request, Response};
 
 /// The waits between tries, the last one for ever.
@@ -188,6 +189,10 @@ fn answer(question: &Question, result: Result<Response, ClientError>) -> Answer 
         })),
         Question::Models => Answer::Models(result.and_then(|response| match response {
             Response::Models(states) => Ok(states),
+            _ => Err(unexpected()),
+        })),
+        Question::Loras => Answer::Loras(result.and_then(|response| match response {
+            Response::Loras(LoraResponse::List(list)) => Ok(list),
             _ => Err(unexpected()),
         })),
         Question::FetchModel(model) => Answer::FetchingModel {

@@ -14,6 +14,7 @@ use super::pane::Pane;
 use super::pane::editing::Editing;
 use super::pane::history::HistoryPane;
 use super::pane::log::LogPane;
+use super::pane::loras::LorasPane;
 use super::pane::memory::MemoryPane;
 use super::pane::models::ModelsPane;
 use super::pane::palette::PalettePane;
@@ -46,6 +47,8 @@ pub struct State {
     pub history: HistoryPane,
     /// Which models there are, and which are being fetched.
     pub models: ModelsPane,
+    /// Which LoRAs there are, and which the draft has.
+    pub loras: LorasPane,
     /// The connection, and who is at its other end.
     pub worker: Worker,
     /// What the person has to be told.
@@ -139,6 +142,7 @@ impl State {
             queue: QueuePane::default(),
             history: HistoryPane::default(),
             models: ModelsPane::default(),
+            loras: LorasPane::default(),
             worker: Worker::default(),
             notices: Notices::default(),
             view: ViewState::default(),
@@ -156,7 +160,7 @@ impl State {
     #[must_use]
     pub fn is_covered(&self) -> bool {
         let mine = self.palette.is_open() || self.themes.is_open() || self.log.scrolled().is_some();
-        mine || self.view.help.is_some() || self.models.is_open()
+        mine || self.view.help.is_some() || self.models.is_open() || self.loras.is_open()
     }
 
     /// Where everything is.

@@ -18,6 +18,7 @@ pub use crate::wire::held::{
     PartFacts, PartOrigin, PartPlace, PrecisionBytes, RemovalPlan, Soundness, StayingFile, TransformerSize,
 };
 use crate::wire::library::{LibraryRequest, LibraryResponse};
+use crate::wire::loras::{LoraRequest, LoraResponse};
 pub use crate::wire::models::{
     FetchProgress, FetchState, Gate, Lacks, ModelFetch, ModelState, Standing, ToFetch,
 };
@@ -25,7 +26,7 @@ use crate::wire::queue::QueueChange;
 pub use crate::wire::refusal::Refusal;
 
 /// The version of these messages. Peers of different versions say so and part.
-pub const PROTOCOL: u32 = 8;
+pub const PROTOCOL: u32 = 9;
 
 /// From a client: a request and the number its reply will carry.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -88,6 +89,8 @@ pub enum Request {
     RemoveModel(ModelName),
     /// A question about pictures of the library, or a change of them.
     Library(LibraryRequest),
+    /// A question about LoRAs.
+    Loras(LoraRequest),
     /// Who the worker is and what it is doing.
     Status,
     /// End now; unfinished jobs stay queued for the next worker.
@@ -158,6 +161,8 @@ pub enum Response {
     },
     /// To `Library`.
     Library(LibraryResponse),
+    /// To `Loras`.
+    Loras(LoraResponse),
     /// To `Status`.
     Status(Box<WorkerStatus>),
     /// To `Stop`: how many jobs stay queued.
@@ -197,13 +202,16 @@ pub struct EngineStatus {
     /// Who is to hold what of the card's memory, by the plan; empty where there is nothing to divide.
     #[serde(default)]
     pub shares: Vec<Share>,
+    /// Bytes of a card's memory that LoRAs hold beside the model, as of the last picture.
+    #[serde(default)]
+    pub loras: u64,
 }
 
 impl EngineStatus {
     /// An engine that holds nothing.
     #[must_use]
     pub fn idle(device: Device, about: String) -> Self {
-        Self { device, about, loaded: None, precision: None, memory: None, shares: Vec::new() }
+        Self { device, about, loaded: None, precision: None, memory: None, shares: Vec::new(), loras: 0 }
     }
 }
 

@@ -6,6 +6,7 @@ pub mod bridge;
 pub mod frame;
 pub mod held;
 pub mod library;
+pub mod loras;
 pub mod message;
 pub mod models;
 pub mod queue;

@@ -76,7 +76,7 @@ pub(super) async fn remove(shared: Rc<Shared>, by: Rc<Peer>, model: ModelName) -
 }
 
 /// Does something with the models off the main loop: folders may be large and far away.
-fn aside<T, A>(shared: &Shared, act: A) -> impl Future<Output = Result<T, Refusal>> + use<T, A>
+pub(super) fn aside<T, A>(shared: &Shared, act: A) -> impl Future<Output = Result<T, Refusal>> + use<T, A>
 where
     T: Send + 'static,
     A: FnOnce(&dyn Models) -> Result<T, Refusal> + Send + 'static,

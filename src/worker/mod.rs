@@ -28,6 +28,7 @@ mod held;
 mod hub;
 mod idle;
 mod log;
+mod lora_list;
 mod loras;
 mod memory;
 mod models;
@@ -59,6 +60,7 @@ pub use files::{
     Known, TellCheck, check_files, file_here, files_here, needed_places, places_of, plan as plan_removal_of,
     told as removal_told, with_companions,
 };
+pub use lora_list::KnownLoras;
 pub use loras::UnusableLora;
 pub use models::{Catalogued, NoModel, Ready, find, lora_files, search};
 pub use pictures::{News, answer as library_answer};
@@ -75,6 +77,7 @@ use crate::job::TokenCount;
 use crate::library::LibraryError;
 use crate::model::{ModelInfo, ModelName};
 use crate::paths::Paths;
+use crate::wire::loras::LoraList;
 use crate::wire::message::{FileCheck, ModelDetails, ModelState, Refusal, RemovalPlan, Standing};
 
 /// Which models a worker has, and how they come into memory. The program's are [`Catalogued`];
@@ -170,6 +173,10 @@ pub trait Models: Send + Sync {
     /// Why none.
     fn lora(&self, file: &str) -> Result<Vec<PathBuf>, String> {
         crate::catalog::loras::find(&[], file).map_err(|reason| reason.to_string())
+    }
+    /// The LoRAs in the folders; it looks through them.
+    fn loras(&self) -> LoraList {
+        LoraList::default()
     }
     /// A device, for a person.
     fn describe(&self, device: Device) -> String;

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::lora_list::KnownLoras;
 use super::recognise::{Recogniser, is_flux1, role};
 use super::standing;
 use super::{Count, Models, PlannedRemoval, Tell, TellCheck, Unchecked, Unfetched, Unkept, details, files};
@@ -17,6 +18,7 @@ use crate::fetch::{Cancel, Hubs, Kept, Ledger};
 use crate::job::TokenCount;
 use crate::model::{ModelInfo, ModelName, Parts, Source};
 use crate::paths::Paths;
+use crate::wire::loras::LoraList;
 use crate::wire::message::{FileCheck, ModelDetails, ModelState, Refusal};
 
 /// What a model without guidance is made for.
@@ -36,6 +38,7 @@ pub struct Ready {
 pub struct Catalogued {
     paths: Paths,
     recogniser: Arc<Recogniser>,
+    loras: Arc<KnownLoras>,
 }
 
 impl Catalogued {
@@ -43,7 +46,7 @@ impl Catalogued {
     /// are asked for.
     #[must_use]
     pub fn new(paths: &Paths) -> Self {
-        Self { paths: paths.clone(), recogniser: Arc::default() }
+        Self { paths: paths.clone(), recogniser: Arc::default(), loras: Arc::default() }
     }
 
     fn catalog(&self) -> Catalog {
@@ -109,9 +112,13 @@ pub fn search<T>(
 /// # Errors
 /// In words, when there is none.
 pub fn lora_files(catalog: &Catalog, paths: &Paths, file: &str) -> Result<Vec<PathBuf>, String> {
+    loras::find(&lora_folders(catalog, paths), file).map_err(|reason| reason.to_string())
+}
+
+/// The folders that LoRAs are looked for in, a person's own first.
+pub(super) fn lora_folders(catalog: &Catalog, paths: &Paths) -> Vec<PathBuf> {
     let usual = Places::from_env(&paths.data, catalog.folders()).loras;
-    let folders: Vec<PathBuf> = catalog.lora_folders().iter().cloned().chain(usual).collect();
-    loras::find(&folders, file).map_err(|reason| reason.to_string())
+    catalog.lora_folders().iter().cloned().chain(usual).collect()
 }
 
 impl Models for Catalogued {
@@ -237,6 +244,10 @@ impl Models for Catalogued {
 
     fn lora(&self, file: &str) -> Result<Vec<PathBuf>, String> {
         lora_files(&self.catalog(), &self.paths, file)
+    }
+
+    fn loras(&self) -> LoraList {
+        self.loras.list(&self.catalog(), &self.paths)
     }
 
     fn keep_converted(

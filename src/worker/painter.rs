@@ -106,6 +106,8 @@ struct Loaded {
     /// Whether it was loaded anew because memory had run out.
     cautious: bool,
     draw: Box<dyn Draw>,
+    /// What its LoRAs hold of the card's memory, as it was last told.
+    loras: u64,
     /// Bytes of the card's memory that were in use before it was loaded.
     used_before: Option<u64>,
     /// Seconds that loading took, until a picture has been charged with them.
@@ -286,6 +288,7 @@ impl Painter {
         // What was not read is told by its place in the prompt, tags and all.
         drawn.cuts.iter_mut().for_each(|cut| cut.cut_at = cut.cut_at.map(|at| tagged.in_prompt(at)));
         let Some(engine) = loaded else { return Err(Failure::Stopped) };
+        self.tell_loras(engine);
         let precision = format!("{}, {}", engine.precision(), self.about());
         let usage = drawn.usage;
         let (picture, state) = self.save(work, &brief, drawn, precision, engine.took)?;
@@ -363,19 +366,32 @@ impl Painter {
         #[cfg(debug_assertions)]
         let draw: Box<dyn Draw> = Box::new(faulty::Faulty(draw));
         let took = begun.elapsed().as_secs_f64();
-        let engine = Loaded { name: name.clone(), options, picture, cautious, draw, used_before, took };
+        let name_of = name.clone();
+        let engine = Loaded { name: name_of, options, picture, cautious, draw, loras: 0, used_before, took };
         let precision = engine.precision();
         tracing::info!(model = %name, device = %self.device, seconds = took, precision, "loaded");
-        let status = EngineStatus {
-            loaded: Some(name.clone()),
-            precision: Some(precision),
+        self.supplies.tell(Report::Engine(self.status(&engine), options));
+        *loaded = Some(engine);
+        Ok(())
+    }
+
+    fn status(&self, engine: &Loaded) -> EngineStatus {
+        EngineStatus {
+            loaded: Some(engine.name.clone()),
+            precision: Some(engine.precision()),
             memory: engine.draw.memory(),
             shares: engine.draw.shares(),
+            loras: engine.loras,
             ..EngineStatus::idle(self.device, self.about())
-        };
-        *loaded = Some(engine);
-        self.supplies.tell(Report::Engine(status, options));
-        Ok(())
+        }
+    }
+
+    /// Tells what LoRAs hold of the card's memory beside the model, if it is another amount than before.
+    fn tell_loras(&self, engine: &mut Loaded) {
+        let bytes = engine.draw.lora_bytes();
+        if std::mem::replace(&mut engine.loras, bytes) != bytes {
+            self.supplies.tell(Report::Engine(self.status(engine), engine.options));
+        }
     }
 
     fn free(&self, loaded: &mut Option<Loaded>) {

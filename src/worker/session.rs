@@ -18,7 +18,7 @@ use tokio_util::codec::FramedRead;
 use super::Shared;
 use super::outbox::Outbox;
 use super::peer::Peer;
-use super::{answer, change, held, pictures, wanted};
+use super::{answer, change, held, lora_list, pictures, wanted};
 use crate::wire::frame::{self, FrameError, Frames, REPLY_MAX, REQUEST_MAX};
 use crate::wire::library::LibraryRequest;
 use crate::wire::message::{
@@ -194,6 +194,7 @@ impl Session {
             Request::Library(asked) => {
                 self.later(pending, pictures::carry_out(Rc::clone(shared), Rc::clone(&self.peer), asked));
             }
+            Request::Loras(asked) => self.later(pending, lora_list::answer(shared, &asked)),
             Request::Fetch(id) => self.later(pending, answer::fetch(shared, id)),
             Request::Models => self.later(pending, wanted::models(shared)),
             Request::FetchModel(model) => self.later(pending, wanted::fetch(shared, model)),
@@ -273,6 +274,7 @@ impl Session {
 fn weight(request: &Request) -> u32 {
     match request {
         Request::Subscribe | Request::History(_) | Request::Fetch(_) | Request::Models => ROOM / 2,
+        Request::Loras(_) => ROOM / 2,
         Request::Library(LibraryRequest::Search { .. } | LibraryRequest::Seeds(_)) => ROOM / 2,
         Request::Library(LibraryRequest::Files { .. } | LibraryRequest::Adopt { .. }) => ROOM / 2,
         _ => 1,

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use bytes::{BufMut as _, BytesMut};
 use flux_tui::catalog::{self, Catalog, Role, Wanted};
 use flux_tui::engine::dit::config::Config;
-use flux_tui::engine::lora::{Shapes, Side, glance, read};
+use flux_tui::engine::lora::{Shapes, Side, describe, glance, read};
 use flux_tui::engine::weights::{Weights, identify};
 use flux_tui::library::{foreign, png};
 use flux_tui::model::Source;
@@ -90,7 +90,11 @@ pub fn lora(bytes: &[u8]) {
         return;
     }
     let (_file, path) = in_memory(bytes);
-    let _ = glance(&path);
+    let (glanced, told) = (glance(&path), describe(&path));
+    assert_eq!(glanced.is_ok(), told.is_ok(), "{glanced:?} and {told:?}");
+    for text in told.iter().flat_map(|facts| facts.words().chain(facts.title.as_deref())) {
+        assert!(text.chars().count() <= 200 && !text.chars().any(char::is_control), "{text:?}");
+    }
     let shapes = layers();
     let Ok(lora) = read(&path, &shapes) else { return };
     assert!(lora.unapplied.len() <= lora.tensors);

@@ -9,4 +9,7 @@ mod forms;
 mod home;
 mod model;
 mod program;
+mod studio;
+#[path = "../terminal/mod.rs"]
+mod terminal;
 mod trained;

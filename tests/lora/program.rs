@@ -26,13 +26,13 @@ fn pixels(object: &serde_json::Value) -> Vec<u8> {
     image::open(path_in(object)).expect("a picture").to_rgb8().into_raw()
 }
 
-fn recipe(path: &Path) -> Recipe {
+pub fn recipe(path: &Path) -> Recipe {
     let bytes = std::fs::read(path).expect("it is there");
     png::read(&bytes).expect("a PNG").recipe.expect("it is ours").expect("it can be read")
 }
 
 /// Puts a fixture into a folder of LoRAs under another name.
-fn keep(home: &Home, name: &str, to: &str) -> PathBuf {
+pub fn keep(home: &Home, name: &str, to: &str) -> PathBuf {
     let path = home.path().join(to);
     std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder can be made");
     std::fs::copy(fixture(name), &path).expect("it can be copied");
@@ -215,4 +215,25 @@ fn a_waiting_job_is_given_other_loras_and_keeps_them_otherwise() {
     assert_eq!(edit(&["--lora", "soft"]), serde_json::json!([{ "file": "soft", "strength": 1.0 }]));
     assert_eq!(edit(&["--no-loras"]), serde_json::json!([]));
     home.run(&["queue", "edit", &id, "--lora", "none"]).refused_with(&["there is no LoRA \"none\""]);
+}
+
+#[test]
+fn loras_are_listed_with_what_their_files_say() {
+    let home = Home::new();
+    assert!(!home.run(&["models", "list"]).done().contains("LoRAs"));
+    let ink = keep(&home, "kohya", ".local/share/flux-tui/loras/styles/ink.safetensors");
+    let broken = keep(&home, "kohya", ".local/share/flux-tui/loras/broken.safetensors");
+    std::fs::write(&broken, "<html>").expect("it is ours");
+    std::fs::write(ink.with_extension("preview.png"), "").expect("there is room");
+    let listed = home.run(&["models", "list", "--json"]).json();
+    let [broken, told] = &listed["loras"].as_array().expect("a list")[..] else { panic!("two of {listed}") };
+    assert!(broken["unusable"].as_str().is_some_and(|reason| reason.contains("web page")), "{broken}");
+    assert_eq!((&told["name"], &told["path"]), (&"styles/ink".into(), &ink.to_str().into()));
+    assert_eq!((&told["form"], &told["kind"]), (&"kohya".into(), &"LoRA".into()));
+    assert_eq!(told["bytes"], std::fs::metadata(&ink).expect("it is there").len());
+    assert!(told["picture"].as_str().is_some_and(|path| path.ends_with("ink.preview.png")), "{told}");
+    let page = home.run(&["models", "list"]);
+    let page = page.done();
+    assert!(page.contains("styles/ink") && page.contains("kohya LoRA of rank"), "{page}");
+    assert!(page.contains("cannot be used: "), "{page}");
 }

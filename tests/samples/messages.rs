@@ -10,6 +10,8 @@ use flux_tui::wire::queue::{QueueChange, QueuePlace};
 
 #[path = "library.rs"]
 pub mod library;
+#[path = "loras.rs"]
+pub mod lora_messages;
 
 use super::samples::{checks, details, fetches, models, removal};
 
@@ -102,6 +104,7 @@ fn engine() -> EngineStatus {
         precision: Some("fp32".into()),
         memory: Some("41 of 57 blocks, 7.9 GB".into()),
         shares: vec![Share { owner: Owner::Transformer, bytes: u64::MAX }],
+        loras: u64::MAX,
     }
 }
 
@@ -174,7 +177,9 @@ pub fn requests() -> Vec<Request> {
         Request::Status,
         Request::Stop,
     ];
-    requests.into_iter().chain(library::requests(&picture()).into_iter().map(Request::Library)).collect()
+    let of_library = library::requests(&picture()).into_iter().map(Request::Library);
+    let of_loras = lora_messages::requests().into_iter().map(Request::Loras);
+    requests.into_iter().chain(of_library).chain(of_loras).collect()
 }
 
 /// Every refusal.
@@ -247,7 +252,9 @@ pub fn responses() -> Vec<Response> {
         Response::Removed { bytes: u64::MAX },
         Response::Stopping { queued: 3 },
     ];
-    responses.into_iter().chain(library::responses(&picture()).into_iter().map(Response::Library)).collect()
+    let of_library = library::responses(&picture()).into_iter().map(Response::Library);
+    let of_loras = lora_messages::responses().into_iter().map(Response::Loras);
+    responses.into_iter().chain(of_library).chain(of_loras).collect()
 }
 
 /// Every event, with every stage and state.

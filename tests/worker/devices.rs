@@ -8,7 +8,7 @@ use flux_tui::model::ModelName;
 use flux_tui::usage::{Learned, Observed};
 use flux_tui::wire::message::*;
 
-use crate::scripted::{Scripted, TOOK};
+use crate::scripted::{LORA_BYTES, Scripted, TOOK};
 use crate::support::{Place, Watch, job, job_of, within};
 
 const FIRST: Device = Device::Cuda(0);
@@ -41,6 +41,10 @@ async fn a_job_with_a_lora_is_planned_with_it_on_a_card_and_one_that_is_gone_is_
     let bytes = std::fs::metadata(path).expect("it is there").len();
     let planned: Vec<_> = place.models.placed().iter().map(|on| on.picture.loras).collect();
     assert_eq!(planned, [bytes]);
+    assert_eq!(watch.shown.engines[0].loras, LORA_BYTES, "who shows memory tells them from the model");
+    let plain = watch.submit(on(DeviceChoice::Cuda, job("b"))).await.id;
+    watch.over(plain).await;
+    assert_eq!(watch.shown.engines[0].loras, 0, "given back");
     let gone = LoraChoice::new("/nowhere/gone.safetensors", 1.0).expect("it is one");
     let refused =
         watch.client.call(Request::Submit(job("a").with_loras(vec![gone]).expect("it is one"))).await;

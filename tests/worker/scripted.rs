@@ -175,7 +175,7 @@ impl Models for Scripted {
         for done in 0..=10 {
             observer.report(Report::Loading { done, total: 10 });
         }
-        Ok(Box::new(Engine { models: self.clone(), name: name.clone(), on: *on }))
+        Ok(Box::new(Engine { models: self.clone(), name: name.clone(), on: *on, loras: 0 }))
     }
 
     fn counter(&self, _: &ModelName) -> Result<Box<dyn Count>, EngineError> {
@@ -234,10 +234,14 @@ pub const TOOK: Usage = Usage {
     card: CardPace { bf16: 500.0, fp8: None, pinned: 25e9, mapped: 20e9 },
 };
 
+/// What every LoRA holds of a card.
+pub const LORA_BYTES: u64 = 18_900_000;
+
 struct Engine {
     models: Scripted,
     name: ModelName,
     on: Placement,
+    loras: u64,
 }
 
 /// The colour of a seed.
@@ -284,6 +288,7 @@ impl Draw for Engine {
         observer: &mut dyn Observer,
     ) -> Result<Drawn, EngineError> {
         begun.map_or(Ok(()), |begun| begun.check(brief, 1))?;
+        self.loras = brief.loras.len() as u64 * LORA_BYTES;
         let says = |word: &str| brief.prompt.as_str().split_whitespace().any(|said| said == word);
         observer.report(Report::Encoding);
         for step in begun.map_or(0, |begun| begun.step)..=brief.steps {
@@ -342,6 +347,10 @@ impl Draw for Engine {
 
     fn precision(&self) -> String {
         format!("words of {}", self.name)
+    }
+
+    fn lora_bytes(&self) -> u64 {
+        self.loras
     }
 
     fn numerics(&self, _: &Brief) -> String {

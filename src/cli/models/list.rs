@@ -1,4 +1,4 @@
-//! `flux-tui models list`: every model that is known, and whether all of it is here.
+//! `flux-tui models list`: every model that is known, and whether all of it is here; every LoRA in the folders.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -11,13 +11,16 @@ use crate::cli::failure::Failure;
 use crate::cli::generate::catalog;
 use crate::cli::{stdout, text};
 use crate::fetch::{Hubs, Kept, Ledger, Unfinished, unfinished};
+use crate::job::LoraFacts;
 use crate::paths::Paths;
-use crate::worker::{Recogniser, search, weight_bytes};
+use crate::wire::loras::{LoraInfo, LoraList};
+use crate::worker::{KnownLoras, Recogniser, search, weight_bytes};
 
-/// Say which models there are: licence, size, and what is missing of those that cannot be drawn with yet.
+/// Say which models there are: licence, size, and what is missing of those that cannot be drawn with yet; and which LoRAs.
 ///
 /// Files are found in the caches of Hugging Face and ModelScope, in the folders of ComfyUI, Forge and A1111 in the home
-/// directory, in $XDG_DATA_HOME/flux-tui/models, and in the folders that models.toml names: folders = ["/folder"].
+/// directory, in $XDG_DATA_HOME/flux-tui/models, and in the folders that models.toml names: folders = ["/folder"]. LoRAs
+/// are found in the folders of LoRAs of the same programs, in $XDG_DATA_HOME/flux-tui/loras, and in the lora_folders.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Print one JSON object instead.
@@ -29,11 +32,18 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let paths = Paths::from_env()?;
     let catalog = catalog(&paths.config);
     let begun = Begun::read(&paths);
+    let loras = KnownLoras::default().list(&catalog, &paths);
+    if loras.left_out > 0 {
+        text::complain(
+            "warning",
+            &format!("{} more LoRAs than are listed are in the folders", loras.left_out),
+        );
+    }
     let told = search(&catalog, &paths, &Recogniser::default(), |search| {
         if search.is_cut() {
             text::complain("warning", "the folders that are searched have more files than are looked at");
         }
-        Told::new(&catalog, search, &begun)
+        Told::new(&catalog, search, &begun, loras)
     });
     if args.json { stdout::json(&told) } else { stdout::write(&page(&told)) }
 }
@@ -43,6 +53,24 @@ struct Told {
     models: Vec<Model>,
     /// Transformers that no model of the list has: they are drawn with by their path.
     others: Vec<PathBuf>,
+    loras: Vec<Lora>,
+}
+
+/// A LoRA in the folders.
+#[derive(Serialize)]
+struct Lora {
+    /// As `--lora` and a tag have it.
+    name: String,
+    path: String,
+    bytes: u64,
+    /// A picture beside it.
+    picture: Option<String>,
+    /// What it is, by its header.
+    #[serde(flatten)]
+    facts: Option<LoraFacts>,
+    /// Why it cannot be used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unusable: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -86,9 +114,10 @@ struct Lacks {
 }
 
 impl Told {
-    fn new(catalog: &Catalog, search: &Search<'_>, begun: &Begun) -> Self {
+    fn new(catalog: &Catalog, search: &Search<'_>, begun: &Begun, loras: LoraList) -> Self {
         let models = catalog.entries().iter().map(|entry| Model::new(entry, search, begun)).collect();
-        Self { models, others: search.other_transformers() }
+        let loras = loras.loras.into_iter().map(Lora::new).collect();
+        Self { models, others: search.other_transformers(), loras }
     }
 }
 
@@ -114,6 +143,29 @@ impl Model {
             to_fetch: (!files.is_empty()).then(|| Total(&files).to_string()),
             missing: missing.iter().map(Lacks::new).collect(),
         }
+    }
+}
+
+impl Lora {
+    fn new(info: LoraInfo) -> Self {
+        let name = info.file().to_owned();
+        let LoraInfo { path, bytes, picture, facts, .. } = info;
+        let (facts, unusable) = match facts {
+            Ok(facts) => (Some(facts), None),
+            Err(reason) => (None, Some(reason)),
+        };
+        Self { name, path, bytes, picture, facts, unusable }
+    }
+
+    /// `kohya LoRA of rank 16 for flux-1-dev, 38.4 MB`, and what may be written in a prompt.
+    fn row(&self) -> String {
+        let Some(facts) = &self.facts else {
+            return format!("cannot be used: {}", self.unusable.as_deref().unwrap_or_default());
+        };
+        let title = facts.title.as_ref().map_or_else(String::new, |title| format!("{title}\n"));
+        let words: Vec<_> = facts.words().collect();
+        let words = if words.is_empty() { String::new() } else { format!("\nwords: {}", words.join(", ")) };
+        format!("{title}{}, {}{words}", facts.what(), Bytes(self.bytes))
     }
 }
 
@@ -190,5 +242,10 @@ fn page(told: &Told) -> String {
         let paths: Vec<_> = told.others.iter().map(|path| path.display().to_string()).collect();
         rows.push(("by path", paths.join("\n")));
     }
-    text::table(&rows)
+    let mut page = text::table(&rows);
+    if !told.loras.is_empty() {
+        let rows: Vec<_> = told.loras.iter().map(|lora| (lora.name.as_str(), lora.row())).collect();
+        page += &format!("\nLoRAs, for --lora and <lora:NAME>\n\n{}", text::table(&rows));
+    }
+    page
 }

@@ -403,6 +403,10 @@ impl Draw for Pipeline {
     fn shares(&self) -> Vec<Share> {
         self.plan.shares.clone()
     }
+
+    fn lora_bytes(&self) -> u64 {
+        self.flux.sides().map_or(0, |sides| sides.bytes() as u64)
+    }
 }
 
 /// Runs what copies much, on a thread of the pool: one from outside would sleep and be woken at every division of a copy

@@ -15,6 +15,7 @@
 mod alphas;
 mod change;
 mod changed;
+mod describe;
 mod during;
 mod error;
 mod names;
@@ -27,6 +28,7 @@ use std::collections::BTreeMap;
 
 pub use change::{Bias, Branch, Change, Magnitude, Matrix};
 pub use changed::Changed;
+pub use describe::describe;
 pub use during::During;
 pub use error::LoraError;
 pub use names::Of;

@@ -58,6 +58,8 @@ pub(super) struct Target {
     pub parts: Option<(usize, usize)>,
     /// Whether the halves of the rows change places.
     pub swap: bool,
+    /// Whose name it is.
+    pub form: &'static str,
 }
 
 #[derive(Debug, Deserialize)]
@@ -76,6 +78,7 @@ struct Names {
 struct Prefix {
     begins: String,
     of: Of,
+    form: String,
     #[serde(default)]
     joined: bool,
 }
@@ -87,6 +90,7 @@ struct Further {
     to: String,
     first: Option<usize>,
     count: Option<usize>,
+    form: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -106,6 +110,8 @@ struct Rule {
     to: String,
     parts: Option<(usize, usize)>,
     swap: bool,
+    /// Whose name it is whatever is before it.
+    form: Option<String>,
 }
 
 /// A name with room for a number.
@@ -146,7 +152,7 @@ impl Pattern {
 impl Rule {
     fn new(of: Of, from: &str, to: &str) -> Self {
         let (dotted, joined) = (Pattern::new(from), Pattern::new(&from.replace('.', "_")));
-        Self { of, dotted, joined, to: to.to_owned(), parts: None, swap: false }
+        Self { of, dotted, joined, to: to.to_owned(), parts: None, swap: false, form: None }
     }
 }
 
@@ -166,8 +172,9 @@ impl Table {
             }
         }
         rules.extend(own.iter().map(|name| Rule::new(Of::Transformer, name, name)));
-        for Further { from, to, first, count } in &names.layer {
-            rules.push(Rule { parts: first.zip(*count), ..Rule::new(Of::Transformer, from, to) });
+        for Further { from, to, first, count, form } in &names.layer {
+            let (parts, form) = (first.zip(*count), Some(form.clone()));
+            rules.push(Rule { parts, form, ..Rule::new(Of::Transformer, from, to) });
         }
         for (of, list) in [(Of::Clip, &names.clip), (Of::T5, &names.t5)] {
             rules.extend(list.iter().map(|name| Rule::new(of, name, name)));
@@ -182,13 +189,14 @@ impl Table {
         Self { prefixes: names.prefixes, rules, suffixes, foreign: names.foreign }
     }
 
-    fn target(&self, stem: &str) -> Option<Target> {
+    fn target(&'static self, stem: &str) -> Option<Target> {
         self.prefixes.iter().find_map(|prefix| {
             let name = stem.strip_prefix(prefix.begins.as_str())?;
             self.rules.iter().filter(|rule| rule.of == prefix.of).find_map(|rule| {
                 let pattern = if prefix.joined { &rule.joined } else { &rule.dotted };
                 let layer = rule.to.replace("{n}", &pattern.matches(name)?.to_string());
-                Some(Target { of: rule.of, layer, parts: rule.parts, swap: rule.swap })
+                let form = rule.form.as_deref().unwrap_or(&prefix.form);
+                Some(Target { of: rule.of, layer, parts: rule.parts, swap: rule.swap, form })
             })
         })
     }

@@ -76,7 +76,7 @@ pub fn glance(path: &Path) -> Result<(), LoraError> {
     if weights.names().any(known) { Ok(()) } else { Err(nothing(&weights)) }
 }
 
-fn open(path: &Path) -> Result<Weights, LoraError> {
+pub(super) fn open(path: &Path) -> Result<Weights, LoraError> {
     if path.is_dir() || path.extension().is_some_and(|extension| extension == "json") {
         return Err(LoraError::NoFile);
     }
@@ -157,7 +157,7 @@ fn foreign(weights: &Weights) -> Option<LoraError> {
     found.map(|name| LoraError::Foreign(name.to_owned()))
 }
 
-fn nothing(weights: &Weights) -> LoraError {
+pub(super) fn nothing(weights: &Weights) -> LoraError {
     foreign(weights).unwrap_or_else(|| LoraError::NothingMatches {
         tensors: weights.names().count(),
         first: weights.names().next().unwrap_or_default().to_owned(),

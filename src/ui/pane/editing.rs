@@ -1,5 +1,6 @@
 //! A job that waits, while it is changed: it stands in the prompt and the parameters, and what stood there before waits.
 
+use super::drafted::Drafted;
 use super::parameters::ParametersPane;
 use crate::job::{Job, JobId, PictureId};
 
@@ -16,6 +17,8 @@ pub struct Editing {
     pub prompt: String,
     /// … and in the parameters.
     pub parameters: ParametersPane,
+    /// … and the LoRAs beside it.
+    pub loras: Drafted,
     /// The picture that it was iterated from.
     pub parent: Option<PictureId>,
 }

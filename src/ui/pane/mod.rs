@@ -1,8 +1,10 @@
 //! What each pane knows, one file a pane. Plain data: no I/O, no drawing.
 
+pub mod drafted;
 pub mod editing;
 pub mod history;
 pub mod log;
+pub mod loras;
 pub mod memory;
 pub mod model_page;
 pub mod models;

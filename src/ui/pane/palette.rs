@@ -3,7 +3,7 @@
 
 use crate::ui::action::{Action, Edit, ListMove};
 use crate::ui::command::{Command, FORMS, Form};
-use crate::ui::fuzzy::score;
+use crate::ui::fuzzy::find;
 use crate::ui::keymap::{Context, Keymap};
 
 /// The longest text, in characters: as long as a model's path may be.
@@ -142,12 +142,9 @@ pub fn rows(text: &str, keymap: &Keymap, contexts: &[Context]) -> Vec<Row> {
         };
         return vec![Row { choice, label, name, key: None }];
     }
-    let mut rows: Vec<(i32, Row)> = actions(keymap, contexts)
-        .chain(FORMS.into_iter().map(of_form))
-        .filter_map(|row| Some((score(text, &format!("{} {}", row.label, row.name))?, row)))
-        .collect();
-    rows.sort_by_key(|(score, _)| -score);
-    rows.into_iter().map(|(_, row)| row).collect()
+    let rows: Vec<Row> = actions(keymap, contexts).chain(FORMS.into_iter().map(of_form)).collect();
+    let texts: Vec<String> = rows.iter().map(|row| format!("{} {}", row.label, row.name)).collect();
+    find(text, texts.iter().map(String::as_str)).into_iter().map(|at| rows[at].clone()).collect()
 }
 
 fn of_form(form: Form) -> Row {

@@ -2,10 +2,11 @@
 //! Escape leaves it. Either way what stood there before comes back.
 
 use super::focus;
-use crate::job::{Job, JobError};
+use crate::job::Job;
 use crate::ui::draft::Draft;
 use crate::ui::effect::{Effect, Question};
 use crate::ui::pane::Pane;
+use crate::ui::pane::drafted::Drafted;
 use crate::ui::pane::editing::Editing;
 use crate::ui::state::State;
 use crate::wire::message::JobState;
@@ -26,6 +27,7 @@ pub(super) fn begin(state: &mut State) {
         asked: false,
         prompt: state.prompt.editor.text().to_owned(),
         parameters: state.parameters.clone(),
+        loras: state.loras.draft(Drafted::of(job.loras().iter().cloned())),
         parent: state.prompt.parent,
         job,
     };
@@ -38,19 +40,16 @@ pub(super) fn begin(state: &mut State) {
 /// What Enter asks for: the job as it is now.
 pub(super) fn finish(state: &mut State, draft: &Draft) -> Vec<Effect> {
     let Some(editing) = state.editing.as_mut().filter(|editing| !editing.asked) else { return Vec::new() };
-    let as_it_was = |job: Job| -> Result<Job, JobError> {
-        let of = &editing.job;
-        job.placed(of.device, of.load).iterated_from(of.parent).with_loras(of.loras().to_vec())
-    };
-    let job = draft.job().map_err(|wrong| wrong.message);
-    match job.and_then(|job| as_it_was(job).map_err(|error| error.to_string())) {
+    let of = &editing.job;
+    let as_it_was = |job: Job| job.placed(of.device, of.load).iterated_from(of.parent);
+    match draft.job().map(as_it_was) {
         Ok(job) => {
             editing.asked = true;
             let change = QueueChange::Edit { job: editing.id, to: Box::new(job) };
             vec![Effect::Ask(Question::Queue(change))]
         }
-        Err(message) => {
-            state.notices.error(message);
+        Err(wrong) => {
+            state.notices.error(wrong.message);
             Vec::new()
         }
     }
@@ -68,10 +67,11 @@ pub(super) fn answered(state: &mut State, changed: bool) {
 /// Puts back what stood in the prompt and the parameters; whether a job stood there.
 pub(super) fn leave(state: &mut State) -> bool {
     let Some(editing) = state.editing.take() else { return false };
-    let Editing { prompt, mut parameters, parent, .. } = *editing;
+    let Editing { prompt, mut parameters, loras, parent, .. } = *editing;
     // The models that there are may have changed meanwhile.
     parameters.offer_as(&state.parameters);
     state.parameters = parameters;
+    state.loras.draft(loras);
     state.prompt.editor.set_text(&prompt);
     state.prompt.parent = parent;
     true

@@ -2,7 +2,7 @@
 
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
-use super::{focus, models, over};
+use super::{focus, loras, models, over};
 use crate::ui::action::{Action, Edit, FieldAction, ListMove};
 use crate::ui::arrangement::Zoom;
 use crate::ui::draft::{Draft, SeedWish};
@@ -59,6 +59,9 @@ pub(crate) fn contexts_below(state: &State) -> Vec<Context> {
     if state.models.is_open() {
         return vec![Context::Models, Context::Everywhere];
     }
+    if state.loras.is_open() {
+        return vec![Context::Loras, Context::Everywhere];
+    }
     let pane = match state.view.focus {
         Pane::Prompt => return vec![Context::Prompt, Context::Everywhere],
         Pane::Parameters => Context::Parameters,
@@ -84,6 +87,9 @@ fn type_character(state: &mut State, key: &KeyEvent) {
     if state.models.is_open() {
         return state.models.type_character(typed);
     }
+    if state.loras.is_open() {
+        return state.loras.type_character(typed);
+    }
     match state.view.focus {
         Pane::Prompt => insert(state, typed.encode_utf8(&mut [0; 4]), 0),
         Pane::Parameters => drop(state.parameters.type_character(typed)),
@@ -98,6 +104,7 @@ pub(super) fn paste(state: &mut State, text: &str, dropped: usize) {
     match state.view.focus {
         _ if state.view.help.is_some() => {}
         _ if state.models.is_open() => text.chars().for_each(|typed| state.models.type_character(typed)),
+        _ if state.loras.is_open() => text.chars().for_each(|typed| state.loras.type_character(typed)),
         Pane::Parameters => state.parameters.paste(text),
         // A list has no use for text; the prompt does.
         _ => {
@@ -134,6 +141,12 @@ pub(super) fn act(state: &mut State, action: Action) -> Vec<Effect> {
         Action::DescribeModel => return models::turn(state, Subject::What),
         Action::LocateModel => return models::turn(state, Subject::Where),
         Action::UnfilterModels => state.models.backspace(),
+        Action::Loras => loras::toggle(state),
+        Action::TakeLora => loras::take(state),
+        Action::SwitchLora => state.loras.switch(),
+        Action::ChangeLora(by) => state.loras.change(by),
+        Action::LoraWords => loras::insert_words(state),
+        Action::UnfilterLoras => state.loras.backspace(),
         Action::Reconnect => return reconnect(state),
         Action::Quit => return vec![Effect::Quit],
         Action::Suspend => {
@@ -200,7 +213,8 @@ fn reconnect(state: &State) -> Vec<Effect> {
 
 fn draw(state: &mut State, seed: SeedWish) -> Vec<Effect> {
     state.parameters.commit();
-    let draft = Draft::new(state.prompt.editor.text(), &state.parameters, seed, state.prompt.parent);
+    let draft = Draft::new(state.prompt.editor.text(), &state.parameters, seed, state.prompt.parent)
+        .with_loras(state.loras.drafted().on());
     let connected = state.worker.link == Link::Up;
     if state.editing.is_some() && seed == SeedWish::AsSet {
         if connected {
@@ -235,7 +249,11 @@ fn escape(state: &mut State) -> Vec<Effect> {
     if over::escape(state) {
         return Vec::new();
     }
-    if state.view.help.take().is_some() || state.models.escape() || state.notices.dismiss() {
+    if state.view.help.take().is_some()
+        || state.models.escape()
+        || state.loras.close()
+        || state.notices.dismiss()
+    {
         return Vec::new();
     }
     if over::unzoom(state) {
@@ -305,6 +323,10 @@ pub(super) fn move_in_list(state: &mut State, by: ListMove) {
         }
         return state.models.choose(by, page);
     }
+    if state.loras.is_open() {
+        let page = crate::ui::view::loras_page(state);
+        return state.loras.choose(by, page);
+    }
     match state.view.focus {
         Pane::Queue => state.queue.choose(by, page(Pane::Queue)),
         Pane::History => {
@@ -335,14 +357,15 @@ fn drop_job(state: &mut State) -> Vec<Effect> {
 
 fn restore(state: &mut State, all: bool) {
     let Some(picture) = state.history.chosen_picture() else { return };
-    let recipe = &picture.recipe;
-    state.prompt.parent = Some(picture.id);
+    let (id, recipe) = (picture.id, picture.recipe.clone());
+    state.prompt.parent = Some(id);
     if all {
-        state.prompt.editor.set_text(&recipe.tagged_prompt());
-        state.parameters.restore(recipe);
+        state.prompt.editor.set_text(recipe.prompt.as_str());
+        state.parameters.restore(&recipe);
+        loras::restore(state, &recipe);
     } else {
         state.parameters.fix_seed(recipe.seed);
     }
-    state.preview.look_at(picture.id);
+    state.preview.look_at(id);
     focus(state, Pane::Prompt);
 }

@@ -7,6 +7,7 @@ mod editing;
 mod keys;
 mod log;
 mod looks;
+mod loras;
 mod marks;
 mod models;
 mod mouse;
@@ -120,7 +121,8 @@ fn settle(state: &mut State, effects: &mut Vec<Effect>) {
         let fetch = state.preview.question().map(Question::Fetch);
         let older = state.history.wants().map(Question::Older);
         let models = state.models.wants().then_some(Question::Models);
-        effects.extend([count, fetch, older, models].into_iter().flatten().map(Effect::Ask));
+        let loras = state.loras.wants().then_some(Question::Loras);
+        effects.extend([count, fetch, older, models, loras].into_iter().flatten().map(Effect::Ask));
     }
     let room = picture_room(&layout);
     let means = state.terminal.means(state.view.window);

@@ -13,6 +13,7 @@ use crate::wire::message::{
 /// Opens the picker on the model that jobs are drawn with, or closes it.
 pub(super) fn toggle(state: &mut State) {
     if !state.models.close() {
+        state.loras.close();
         state.parameters.commit();
         state.models.open(state.parameters.model());
     }

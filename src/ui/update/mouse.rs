@@ -54,6 +54,13 @@ fn click(state: &mut State, position: Position) {
         }
         return;
     }
+    if state.loras.is_open() {
+        match view::lora_at(state, position) {
+            Some(row) => state.loras.choose_row(row),
+            None => drop(state.loras.close()),
+        }
+        return;
+    }
     let Some(pane) = pane_at(state, position) else { return };
     let Some(areas) = state.layout().areas().copied() else { return };
     focus(state, pane);

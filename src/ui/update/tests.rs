@@ -5,6 +5,7 @@ mod history;
 mod keymap;
 mod layouts;
 mod looks;
+mod loras;
 mod palette;
 mod picker;
 

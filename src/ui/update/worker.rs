@@ -1,6 +1,6 @@
 //! What the worker says: news of the connection, events over it, answers to questions.
 
-use super::models;
+use super::{loras, models};
 use crate::job::{Unapplied, UsedLora};
 use crate::ui::draft::Draft;
 use crate::ui::effect::{Effect, Question};
@@ -62,6 +62,7 @@ fn lose(state: &mut State) {
     state.prompt.counts.forget();
     state.preview.unanswered();
     state.history.older(None);
+    state.loras.forget();
 }
 
 fn take_event(state: &mut State, event: Event) {
@@ -151,6 +152,7 @@ pub(super) fn take_answer(state: &mut State, answer: Answer) {
             state.history.older(page.ok());
         }
         Answer::Models(result) => models::listed(state, result),
+        Answer::Loras(result) => loras::listed(state, result),
         // The worker has told all of it.
         Answer::FetchingModel { result: Ok(_), .. } | Answer::FetchCancelled { result: Ok(()), .. } => {}
         Answer::FetchingModel { model, result: Err(reason) } => {

@@ -60,7 +60,7 @@ fn escape(state: &State) -> Option<&'static str> {
         Some("do not")
     } else if state.models.page().is_some() {
         Some("back")
-    } else if state.models.is_open() {
+    } else if state.is_covered() {
         Some("close")
     } else if state.notices.current().is_some() {
         Some("dismiss")
@@ -113,6 +113,9 @@ fn actions(state: &State) -> Vec<(Action, &'static str)> {
         actions.extend([(Action::Help, "help"), (Action::UnfilterModels, "letters filter")]);
         return actions;
     }
+    if state.loras.is_open() {
+        return loras(state);
+    }
     let mut actions = match state.view.focus {
         Pane::Prompt => vec![
             (Action::Draw, "draw"),
@@ -149,6 +152,27 @@ fn actions(state: &State) -> Vec<(Action, &'static str)> {
     if state.view.focus == Pane::Prompt {
         actions.push((Action::Edit(Edit::Newline), "new line"));
     }
+    if state.view.focus == Pane::Parameters {
+        actions.push((Action::Loras, "LoRAs"));
+    }
+    actions
+}
+
+fn loras(state: &State) -> Vec<(Action, &'static str)> {
+    let chosen = state.loras.chosen();
+    let mut actions = match chosen.as_ref().map(|row| row.drafted) {
+        Some(Some(drafted)) => vec![
+            (Action::TakeLora, "without it"),
+            (Action::ChangeLora(-1), "less"),
+            (Action::ChangeLora(1), "more"),
+            (Action::SwitchLora, if drafted.on { "off" } else { "on" }),
+        ],
+        Some(None) if chosen.is_some_and(|row| row.is_usable()) => vec![(Action::TakeLora, "draw with it")],
+        _ => Vec::new(),
+    };
+    let words = chosen.is_some_and(|row| row.next_words(state.prompt.editor.text()).is_some());
+    actions.extend(words.then_some((Action::LoraWords, "words")));
+    actions.extend([(Action::Help, "help"), (Action::UnfilterLoras, "letters filter")]);
     actions
 }
 

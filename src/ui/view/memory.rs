@@ -37,11 +37,19 @@ pub(super) fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
         }
         2 => {
             draw_bar(state, bar, memory, buffer);
-            draw_load(state, text::row(inside, 1), &facts, buffer);
+            draw_load(state, text::row(inside, 1), &(facts + &loras(state)), buffer);
         }
         _ => {
             draw_bar(state, bar, memory, buffer);
-            let left = draw_owners(state, text::row(inside, 1), memory, buffer);
+            let mut left = draw_owners(state, text::row(inside, 1), memory, buffer);
+            // Beside the owners, or where there is no room for them in the next row.
+            let (loras, mut facts) = (loras(state), facts);
+            if text::width(&loras) <= left.width {
+                let x = text::put(buffer, left, &[(&loras, state.style(Role::MemoryOurs))]);
+                left = Rect { x, width: left.right().saturating_sub(x), ..left };
+            } else {
+                facts += &loras;
+            }
             draw_plan(state, left, buffer);
             draw_load(state, text::row(inside, 2), &facts, buffer);
             for (row, gpu) in (3..inside.height).zip(readings.gpus.iter().skip(1)) {
@@ -111,6 +119,12 @@ pub(super) fn draw_owners(state: &State, area: Rect, memory: Use, buffer: &mut B
     let rest = Rect { x, width: area.right().saturating_sub(x), ..area };
     let x = text::put(buffer, rest, &[(" GB", state.style(Role::Dim))]);
     Rect { x, width: area.right().saturating_sub(x), ..area }
+}
+
+/// What LoRAs hold of the worker's share: small beside a model, so in a unit of its own.
+fn loras(state: &State) -> String {
+    let bytes = state.worker.engines.iter().map(|engine| engine.loras).find(|bytes| *bytes > 0);
+    bytes.map_or_else(String::new, |bytes| format!("  LoRAs {}", text::decimal(bytes)))
 }
 
 /// How the model is kept, at the right end of what is left of a row, with a gap before it.

@@ -8,6 +8,7 @@ mod help;
 mod hints;
 mod history;
 mod log;
+mod loras;
 mod memory;
 mod memory_alone;
 mod model_page;
@@ -25,6 +26,7 @@ mod themes;
 
 pub use help::help_rows;
 pub use log::{log_page, log_rows};
+pub use loras::{lora_at, loras_page};
 pub use models::{model_at, models_lines, models_page};
 pub use palette::{palette_at, palette_page};
 pub use parameters::field_at;
@@ -97,6 +99,10 @@ fn panes(state: &State, areas: &Areas, drawn: &mut Frame) {
     }
     if state.models.is_open() {
         models::draw(state, buffer);
+        drawn.cursor = None;
+    }
+    if state.loras.is_open() {
+        loras::draw(state, buffer);
         drawn.cursor = None;
     }
     notice::draw(state, areas.notice, buffer);

@@ -4,7 +4,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 use ratatui::style::{Modifier, Style};
 
-use super::{frame, text};
+use super::{frame, loras, text};
 use crate::job::SIZE_MAX;
 use crate::ui::layout::padded;
 use crate::ui::pane::Pane;
@@ -12,19 +12,26 @@ use crate::ui::pane::parameters::FieldName::{self, Count, Guidance, Height, Mode
 use crate::ui::state::State;
 use crate::ui::theme::Role;
 
+/// From so many rows on the draft's LoRAs have one; with less room they are in the title.
+const WITH_LORAS: u16 = 3;
+
 /// A piece of a line.
 enum Piece {
     /// Words between fields.
     Label(String),
     /// Words that are left out when they do not fit whole.
     Extra(String),
+    /// Words that are no field.
+    Words(String),
     /// A field's value.
     Value(FieldName, String),
 }
 
 /// Draws the pane; gives back where the cursor is, if a value is being typed.
 pub(super) fn draw(state: &State, area: Rect, buffer: &mut Buffer) -> Option<Position> {
-    frame::draw(state, area, Some(Pane::Parameters), "Parameters", buffer);
+    let drafted = loras::drafted(state).filter(|_| padded(area).height < WITH_LORAS);
+    let title = drafted.map_or_else(String::new, |drafted| format!(" {} {drafted}", state.look.glyphs.dot));
+    frame::draw(state, area, Some(Pane::Parameters), &format!("Parameters{title}"), buffer);
     let inside = padded(area);
     let mut cursor = None;
     for (index, line) in (0..).zip(lines(state, inside)) {
@@ -37,6 +44,7 @@ pub(super) fn draw(state: &State, area: Rect, buffer: &mut Buffer) -> Option<Pos
                 Piece::Label(words) | Piece::Extra(words) => {
                     text::put(buffer, rest, &[(words, state.style(Role::Dim))])
                 }
+                Piece::Words(words) => text::put(buffer, rest, &[(words, state.style(Role::Text))]),
                 Piece::Value(name, value) => text::put(buffer, rest, &[(value, value_style(state, *name))]),
             };
             if matches!(piece, Piece::Value(name, _) if name == state.parameters.chosen()) && row.height > 0 {
@@ -56,7 +64,7 @@ pub fn field_at(state: &State, inside: Rect, position: Position) -> Option<Field
     let mut last = None;
     for piece in line {
         let (width, name) = match &piece {
-            Piece::Label(words) | Piece::Extra(words) => (text::width(words), None),
+            Piece::Label(words) | Piece::Extra(words) | Piece::Words(words) => (text::width(words), None),
             Piece::Value(name, value) => (text::width(value), Some(*name)),
         };
         // A label belongs to the value behind it.
@@ -76,8 +84,21 @@ fn value_style(state: &State, name: FieldName) -> Style {
     if chosen { style.patch(state.style(Role::Selection)).add_modifier(Modifier::BOLD) } else { style }
 }
 
-/// The lines for so much room.
+/// The lines for so much room: the draft's LoRAs, if it has any, have the last.
 fn lines(state: &State, room: Rect) -> Vec<Vec<Piece>> {
+    let Some(drafted) = loras::drafted(state).filter(|_| room.height >= WITH_LORAS) else {
+        return fields(state, room);
+    };
+    let mut lines = fields(state, Rect { height: room.height - 1, ..room });
+    let label = if room.height > WITH_LORAS { "LoRAs     " } else { "LoRAs " };
+    let width = room.width.saturating_sub(text::width(label));
+    let drafted = text::clip(&drafted, width, state.look.glyphs.ellipsis);
+    lines.push(vec![Piece::Label(label.to_owned()), Piece::Words(drafted)]);
+    lines
+}
+
+/// The fields in so much room.
+fn fields(state: &State, room: Rect) -> Vec<Vec<Piece>> {
     let guidance = if room.width < 32 { "  g " } else { "  guidance " };
     let label = |text: &str| Piece::Label(text.to_owned());
     let value = |name| Piece::Value(name, shown(state, name));

@@ -1,5 +1,6 @@
 //! An engine that goes wrong where a test has asked for it ([`crate::faults`]).
 
+use crate::device::Share;
 use crate::engine::{Brief, Draw, Drawn, EngineError, Observer, Report, StepLatent};
 use crate::faults::{Fault, take};
 
@@ -64,5 +65,13 @@ impl Draw for Faulty {
 
     fn memory(&self) -> Option<String> {
         self.0.memory()
+    }
+
+    fn shares(&self) -> Vec<Share> {
+        self.0.shares()
+    }
+
+    fn lora_bytes(&self) -> u64 {
+        self.0.lora_bytes()
     }
 }

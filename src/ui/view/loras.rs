@@ -1,0 +1,178 @@
+//! The picker of LoRAs, over the panes: a row a LoRA, and below what its file says of itself. And the draft's list in one
+//! line, for the parameters.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::{Position, Rect};
+use ratatui::style::Style;
+use ratatui::widgets::{Clear, Widget};
+
+use super::{frame, text};
+use crate::ui::layout::padded;
+use crate::ui::pane::loras::Row;
+use crate::ui::state::State;
+use crate::ui::theme::Role;
+
+/// The widest that the picker becomes.
+const WIDTH: u16 = 112;
+/// Rows below the list, for the chosen LoRA.
+const DETAIL: u16 = 5;
+/// The least rows that the picker has where there is room for them.
+const LEAST: u16 = 12;
+/// Cells for the name.
+const NAME: u16 = 34;
+
+/// Where the picker is: its border, its list, and what is said of the chosen LoRA.
+struct Places {
+    area: Rect,
+    list: Rect,
+    detail: Rect,
+}
+
+fn places(state: &State) -> Places {
+    let window = state.view.window;
+    let width = window.columns.saturating_sub(4).min(WIDTH);
+    // The first line, the notice and the hints stay in sight.
+    let free = state.layout().areas().map_or(window.rows, |areas| areas.notice.y).saturating_sub(2);
+    // So many rows whatever the filter lets through: the border stands still while it is typed.
+    let rows = state.loras.known().map_or(0, |(known, _)| known) + state.loras.drafted().all().len();
+    let needed = u16::try_from(rows).unwrap_or(u16::MAX).saturating_add(DETAIL + 3).max(LEAST);
+    let height = free.min(needed);
+    let area = Rect { x: (window.columns - width) / 2, y: 1, width, height };
+    let inside = padded(area);
+    let detail = DETAIL.min(inside.height / 2);
+    let list = Rect { height: inside.height.saturating_sub(detail + 1), ..inside };
+    Places { area, list, detail: Rect { y: list.bottom() + 1, height: detail, ..inside } }
+}
+
+/// Rows of the list that are in view.
+#[must_use]
+pub fn loras_page(state: &State) -> usize {
+    usize::from(places(state).list.height)
+}
+
+/// The row of the list at a cell.
+#[must_use]
+pub fn lora_at(state: &State, position: Position) -> Option<usize> {
+    let list = places(state).list;
+    let first = text::first_row(state.loras.chosen_row(), state.loras.len(), list.height);
+    list.contains(position).then(|| first + usize::from(position.y - list.y))
+}
+
+/// `ink 0.8 · soft 0.5 off`: what the draft has.
+pub(super) fn drafted(state: &State) -> Option<String> {
+    let drafted = state.loras.drafted().all();
+    let one = drafted.iter().map(|drafted| format!("{} {}", drafted.lora.name(), drafted.amount()));
+    let all = one.collect::<Vec<_>>().join(&format!(" {} ", state.look.glyphs.dot));
+    (!drafted.is_empty()).then_some(all)
+}
+
+pub(super) fn draw(state: &State, buffer: &mut Buffer) {
+    let Places { area, list, detail } = places(state);
+    Clear.render(area, buffer);
+    buffer.set_style(area, state.style(Role::Screen));
+    let title = match state.loras.filter() {
+        "" => "LoRAs".to_owned(),
+        filter => format!("LoRAs: {filter}"),
+    };
+    frame::draw(state, area, None, &title, buffer);
+    frame::foot(state, area, &drafted(state).unwrap_or_default(), buffer);
+    frame::highlight(state, area, buffer);
+    let ellipsis = state.look.glyphs.ellipsis;
+    let Some(chosen) = state.loras.chosen() else {
+        for (row, line) in (0..).zip(text::wrap(none(state), list.width, 3, ellipsis)) {
+            text::put(buffer, text::row(list, row), &[(&line, state.style(Role::Dim))]);
+        }
+        return;
+    };
+    let at = state.loras.chosen_row();
+    let first = text::first_row(at, state.loras.len(), list.height);
+    for (row, lora) in (0..list.height).zip(state.loras.rows(first)) {
+        draw_row(state, text::row(list, row), &lora, first + usize::from(row) == at, buffer);
+    }
+    let mut row = 0;
+    for (line, role) in details(state, &chosen) {
+        let left = usize::from(detail.height.saturating_sub(row));
+        for line in text::wrap(&line, detail.width, left, ellipsis) {
+            text::put(buffer, text::row(detail, row), &[(&line, state.style(role))]);
+            row += 1;
+        }
+    }
+}
+
+/// Why there is no row.
+fn none(state: &State) -> &'static str {
+    match state.loras.known() {
+        None => "looking for LoRAs",
+        Some((0, _)) => {
+            "there is no LoRA here: put safetensors files into ~/.local/share/flux-tui/loras, or name their folders with \
+             lora_folders in models.toml"
+        }
+        Some(_) => "no LoRA has these words; Backspace takes letters back",
+    }
+}
+
+fn draw_row(state: &State, row: Rect, lora: &Row<'_>, chosen: bool, buffer: &mut Buffer) {
+    let glyphs = &state.look.glyphs;
+    let over = |role| {
+        let style = state.style(role);
+        if chosen { style.patch(state.style(Role::Selection)) } else { style }
+    };
+    if chosen {
+        buffer.set_style(row, state.style(Role::Selection));
+    }
+    let sign = match lora.drafted {
+        Some(drafted) if drafted.on => glyphs.active,
+        Some(_) => glyphs.idle,
+        None => " ",
+    };
+    let (words, role) = standing(state, lora);
+    let taken = text::put_right(buffer, row, &words, over(role));
+    let left = Rect { width: row.width.saturating_sub(taken + 2), ..row };
+    let title = lora.info.and_then(|info| info.facts.as_ref().ok()?.title.as_deref()).unwrap_or_default();
+    let room = if title.is_empty() { left.width.saturating_sub(2) } else { NAME.min(left.width / 2) };
+    let name = text::clip(lora.name(), room, glyphs.ellipsis);
+    text::put(buffer, left, &[(sign, over(Role::Accent)), (" ", Style::new()), (&name, over(Role::Text))]);
+    let beside = Rect { x: left.x + 2 + NAME, width: left.width.saturating_sub(2 + NAME), ..left };
+    let title = text::clip(title, beside.width, glyphs.ellipsis);
+    text::put(buffer, beside, &[(&title, over(Role::Dim))]);
+}
+
+/// How much of it the draft has, or else what it is, in a few words.
+fn standing(state: &State, lora: &Row<'_>) -> (String, Role) {
+    match (lora.drafted, lora.info.map(|info| (&info.facts, info.bytes))) {
+        (_, Some((Err(_), _))) => ("cannot be used".to_owned(), Role::Warning),
+        (Some(drafted), None) if state.loras.known().is_some() => {
+            (format!("{}, not in the folders", drafted.amount()), Role::Warning)
+        }
+        (Some(drafted), _) => (drafted.amount(), if drafted.on { Role::Accent } else { Role::Dim }),
+        (None, Some((_, bytes))) => (text::decimal(bytes), Role::Dim),
+        (None, None) => (String::new(), Role::Dim),
+    }
+}
+
+/// What there is to say of the chosen LoRA, each with its role.
+fn details(state: &State, lora: &Row<'_>) -> Vec<(String, Role)> {
+    let dot = state.look.glyphs.dot;
+    let Some(info) = lora.info else {
+        let file = lora.drafted.map(|drafted| drafted.lora.file()).unwrap_or_default();
+        return vec![(file.to_owned(), Role::Dim)];
+    };
+    let path = (state.marked(&info.path), Role::Dim);
+    let facts = match &info.facts {
+        Ok(facts) => facts,
+        Err(reason) => return vec![(reason.clone(), Role::Warning), path],
+    };
+    let mut said = vec![(format!("{} {dot} {}", facts.what(), text::decimal(info.bytes)), Role::Text)];
+    let words: Vec<_> = lora.words().collect();
+    if !words.is_empty() {
+        said.push((format!("words: {}", words.join(", ")), Role::Accent));
+    }
+    let beside = info.picture.as_ref().and_then(|picture| picture.rsplit('/').next());
+    let beside = beside.map_or_else(String::new, |picture| format!(" {dot} a picture: {picture}"));
+    said.push((path.0 + &beside, path.1));
+    let more = state.loras.known().map_or(0, |(_, left_out)| left_out);
+    if more > 0 {
+        said.push((format!("{more} more are in the folders than are listed"), Role::Warning));
+    }
+    said
+}
