@@ -24,7 +24,9 @@ pub use lora::{LORAS_MAX, LoraChoice, LoraHash, STRENGTH_MAX, Tagged, Unapplied,
 pub use picture::{
     MarkChange, Marks, Origin, Picture, PictureChange, RATING_MAX, Rating, TAG_BYTES, TAGS_MAX, Tag,
 };
-pub use query::{PictureQuery, SEARCH_BYTES, SEARCH_WORDS, SearchText, TriedSeed};
+pub use query::{
+    DrawnPrompt, LastDrawn, PictureQuery, PromptQuery, SEARCH_BYTES, SEARCH_WORDS, SearchText, TriedSeed,
+};
 pub use span::Span;
 
 /// The longest prompt accepted, in bytes. The encoders read a few hundred tokens of it.

@@ -289,6 +289,8 @@ pub struct Tagged {
     pub text: String,
     /// What the tags ask for, in order.
     pub loras: Vec<LoraChoice>,
+    /// The tags as they are written.
+    pub tags: Vec<String>,
     /// Where in the text something was taken out, and how many bytes.
     gaps: Vec<(usize, usize)>,
 }
@@ -309,6 +311,7 @@ impl Tagged {
                 Some(error) => error,
                 None => wrong("it is <lora:NAME>, <lora:NAME:STRENGTH> or <lora:NAME:STRENGTH@FROM-TO%>"),
             })?);
+            tagged.tags.push(format!("{BEGIN}{inside}>"));
             tagged.text += before;
             // Of the blanks on both sides one is enough, and at an end none.
             let spaced = tagged.text.is_empty() || tagged.text.ends_with(char::is_whitespace);

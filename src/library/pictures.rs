@@ -19,7 +19,7 @@ use crate::model::ModelName;
 /// The most pictures of one page.
 pub const PAGE_MAX: u32 = 500;
 /// The most bytes of prompts of one page: there is always at least one picture.
-const PAGE_PROMPTS: usize = 8 << 20;
+pub(super) const PAGE_PROMPTS: usize = 8 << 20;
 
 const COLUMNS: &str = "pictures.id, job, idx, pictures.seed, pictures.precision, cuts, load, encode, denoise, \
                        decode, path, finished_at, prompt, model, width, height, steps, guidance, \

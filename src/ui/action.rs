@@ -11,6 +11,12 @@ pub enum Action {
     DrawAgain,
     /// Draw it with the seed that was drawn last.
     DrawSameSeed,
+    /// Draw it with the seed after that.
+    DrawNextSeed,
+    /// Show the prompts of the library.
+    Prompts,
+    /// Take back a letter of what the open list is filtered by.
+    Unfilter,
     /// Close what is open, dismiss an error, or cancel the running job: the first that applies.
     Escape,
     /// Keys go to the next pane.
@@ -73,8 +79,12 @@ pub enum Action {
     PauseQueue,
     /// Take prompt and parameters of the chosen picture.
     RestoreAll,
+    /// Take only its words.
+    RestorePrompt,
     /// Take only its seed.
     RestoreSeed,
+    /// Take only model, size, steps, guidance and LoRAs.
+    RestoreSettings,
     /// Say how good the chosen picture is, 0 to 5.
     Rate(u8),
     /// Make the chosen picture a favourite, or none any more.

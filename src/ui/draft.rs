@@ -13,6 +13,8 @@ pub enum SeedWish {
     New,
     /// The one that was drawn last.
     Last,
+    /// This one.
+    This(u64),
 }
 
 /// What was asked for.
@@ -73,6 +75,7 @@ impl Draft {
         let seed = match (self.seed, self.parameters.last_seed) {
             (SeedWish::AsSet, _) => settings.seed,
             (SeedWish::New, _) => Seed::Random,
+            (SeedWish::This(seed), _) => Seed::Fixed(seed),
             (SeedWish::Last, Some(last)) => Seed::Fixed(last),
             (SeedWish::Last, None) => {
                 let message = "nothing has been drawn yet, so there is no last seed; Enter draws".to_owned();

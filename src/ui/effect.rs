@@ -1,7 +1,7 @@
 //! Everything that [`super::update`] can want done. Plain data: tests compare it.
 
 use super::picture::Order;
-use crate::job::{Job, JobId, PictureChange, PictureId};
+use crate::job::{Job, JobId, PictureChange, PictureId, PromptQuery};
 use crate::model::ModelName;
 use crate::wire::library::LibraryRequest;
 use crate::wire::message::{CountTokens, HistoryPage, Request};
@@ -52,6 +52,13 @@ pub enum Question {
     Older(HistoryPage),
     /// Say something of a picture.
     Mark(PictureChange),
+    /// A page of prompts.
+    Prompts {
+        /// Which.
+        query: PromptQuery,
+        /// At most so many.
+        limit: u32,
+    },
     /// Every model that is known, and what there is of it.
     Models,
     /// Fetch what is missing of a model.
@@ -82,6 +89,7 @@ impl Question {
             Self::Fetch(picture) => Request::Fetch(picture),
             Self::Older(page) => Request::History(page),
             Self::Mark(change) => Request::Library(LibraryRequest::Change(change)),
+            Self::Prompts { query, limit } => Request::Library(LibraryRequest::Prompts { query, limit }),
             Self::Models => Request::Models,
             Self::FetchModel(model) => Request::FetchModel(model),
             Self::CancelFetch(model) => Request::CancelFetch(model),

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::input::Input;
 use super::picture::Encoded;
-use crate::job::{JobId, Picture, PictureId, TokenCount};
+use crate::job::{DrawnPrompt, JobId, Picture, PictureId, PromptQuery, TokenCount};
 use crate::model::ModelName;
 use crate::wire::message::{self, JobStatus, ModelDetails, ModelFetch, ModelState, RemovalPlan, Snapshot};
 
@@ -101,6 +101,13 @@ pub enum Answer {
     Marked(Result<(), String>),
     /// Older pictures.
     Older(Result<Vec<Picture>, String>),
+    /// A page of prompts.
+    Prompts {
+        /// Which were asked for.
+        query: PromptQuery,
+        /// Those that there are.
+        result: Result<Vec<DrawnPrompt>, String>,
+    },
     /// Every model that is known, and what there is of it.
     Models(Result<Vec<ModelState>, String>),
     /// A model is being fetched, or waits for it.

@@ -13,8 +13,11 @@ use crate::client::{ClientError, Events};
 use crate::config::JobDefaults;
 use crate::device::Device;
 use crate::gpu::{Host, Readings};
-use crate::job::{Encoder, Job, JobId, Picture, PictureId, Recipe, Seed, Size, Times, TokenCount};
+use crate::job::{
+    DrawnPrompt, Encoder, Job, JobId, LastDrawn, Picture, PictureId, Recipe, Seed, Size, Times, TokenCount,
+};
 use crate::model::{Defaults, ModelInfo, ModelName, TextLimits};
+use crate::wire::library::{LibraryRequest, LibraryResponse};
 use crate::wire::message::{
     CheckProgress, CheckState, EngineStatus, Event, FetchProgress, FetchState, FileCheck, FileFacts, Gate,
     GoingFile, JobState, JobStatus, Lacks, MemoryNeed, ModelCheck, ModelDetails, ModelFetch, ModelState,
@@ -74,6 +77,15 @@ impl FakeWorker {
             checks: Vec::new(),
             rebuilt: None,
         })
+    }
+
+    /// The pictures, as if each had a prompt of its own.
+    fn prompts(&self) -> Vec<DrawnPrompt> {
+        let prompt = |(picture, _): &(Picture, Bytes)| {
+            let last = LastDrawn { at: picture.finished_at, picture: picture.id };
+            DrawnPrompt { best: picture.clone(), pictures: 1, last }
+        };
+        self.shared(|shared| shared.pictures.iter().rev().map(prompt).collect())
     }
 
     async fn submit(&self, job: Job) -> Response {
@@ -177,6 +189,10 @@ impl Ask for FakeWorker {
             }
             Request::CountTokens(count) => Response::Tokens(tokens(&count.text)),
             Request::History(_) => Response::History(Vec::new()),
+            Request::Library(LibraryRequest::Prompts { query, .. }) => {
+                let page = if query.before.is_none() { self.prompts() } else { Vec::new() };
+                Response::Library(LibraryResponse::Prompts(page))
+            }
             Request::Models => Response::Models(models()),
             Request::Fetch(id) => {
                 let found = self.shared(|shared| {

@@ -15,6 +15,8 @@ pub enum Context {
     Help,
     /// While the models are open.
     Models,
+    /// While the prompts of the library are open.
+    Prompts,
     /// The prompt.
     Prompt,
     /// The parameters.
@@ -33,7 +35,7 @@ pub enum Context {
 
 impl Context {
     /// Every context, in the order in which the help lists them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Everywhere,
         Self::Prompt,
         Self::Parameters,
@@ -42,6 +44,7 @@ impl Context {
         Self::OutsidePrompt,
         Self::Disconnected,
         Self::Models,
+        Self::Prompts,
         Self::Help,
     ];
 
@@ -51,6 +54,7 @@ impl Context {
         match self {
             Self::Help => "In this help",
             Self::Models => "In the models",
+            Self::Prompts => "In the prompts of the library",
             Self::Prompt => "In the prompt",
             Self::Parameters => "In the parameters",
             Self::Queue => "In the queue",
@@ -164,8 +168,10 @@ const fn field(keys: &'static [Chord], action: FieldAction, help: &'static str) 
 pub const KEYMAP: &[Binding] = &[
     bind(Context::Prompt, &[plain(Enter)], Action::Draw, "draw"),
     bind(Context::Parameters, &[plain(Enter)], Action::Draw, "draw"),
-    bind(Context::Everywhere, &[ctrl('r')], Action::DrawAgain, "draw again with a new seed"),
+    bind(Context::Everywhere, &[ctrl('g')], Action::DrawAgain, "draw again with a new seed"),
     bind(Context::Everywhere, &[ctrl('s')], Action::DrawSameSeed, "draw with the last seed"),
+    bind(Context::Everywhere, &[ctrl('t')], Action::DrawNextSeed, "draw with the seed after the last"),
+    bind(Context::Everywhere, &[ctrl('r')], Action::Prompts, "look for a prompt that was drawn"),
     bind(Context::Everywhere, &[plain(Esc)], Action::Escape, "close, dismiss, or cancel the running job"),
     bind(Context::Everywhere, &[plain(Tab)], Action::NextPane, "next pane"),
     bind(Context::Everywhere, &[plain(KeyCode::BackTab), shift(Tab)], Action::PreviousPane, "pane before"),
@@ -232,7 +238,9 @@ pub const KEYMAP: &[Binding] = &[
     bind(Context::Queue, &[letter('p')], Action::PauseQueue, "pause the queue, or go on"),
 
     bind(Context::History, &[plain(Enter)], Action::RestoreAll, "restore prompt and parameters"),
+    bind(Context::History, &[letter('p')], Action::RestorePrompt, "restore only the prompt"),
     bind(Context::History, &[letter('s')], Action::RestoreSeed, "restore only the seed"),
+    bind(Context::History, &[letter('o')], Action::RestoreSettings, "restore only model, size, steps, guidance, LoRAs"),
     bind(Context::History, &[letter('f')], Action::Favourite, "make it a favourite, or none"),
     bind(Context::History, &[letter('5')], Action::Rate(5), "rate it 5, the best"),
     bind(Context::History, &[letter('4')], Action::Rate(4), "rate it 4"),
@@ -260,6 +268,18 @@ pub const KEYMAP: &[Binding] = &[
     bind(Context::Models, &[plain(PageDown)], Action::List(ListMove::PageDown), "a page down"),
     bind(Context::Models, &[plain(Home)], Action::List(ListMove::First), "first"),
     bind(Context::Models, &[plain(End)], Action::List(ListMove::Last), "last"),
+
+    bind(Context::Prompts, &[plain(Enter)], Action::RestoreAll, "take prompt and parameters of its best picture"),
+    bind(Context::Prompts, &[ctrl('p')], Action::RestorePrompt, "take only the prompt"),
+    bind(Context::Prompts, &[ctrl('s')], Action::RestoreSeed, "take only the seed"),
+    bind(Context::Prompts, &[ctrl('o')], Action::RestoreSettings, "take only model, size, steps, guidance, LoRAs"),
+    bind(Context::Prompts, &[plain(Backspace)], Action::Unfilter, "take back a letter; letters search"),
+    bind(Context::Prompts, &[plain(Up)], Action::List(ListMove::Up), "prompt above"),
+    bind(Context::Prompts, &[plain(Down), ctrl('r'), ctrl('n')], Action::List(ListMove::Down), "prompt below"),
+    bind(Context::Prompts, &[plain(PageUp)], Action::List(ListMove::PageUp), "a page up"),
+    bind(Context::Prompts, &[plain(PageDown)], Action::List(ListMove::PageDown), "a page down"),
+    bind(Context::Prompts, &[plain(Home)], Action::List(ListMove::First), "first"),
+    bind(Context::Prompts, &[plain(End)], Action::List(ListMove::Last), "last"),
 
     bind(Context::Help, &[letter('q')], Action::Escape, "close"),
     bind(Context::Help, &[plain(Up), letter('k')], Action::List(ListMove::Up), "up"),

@@ -20,6 +20,7 @@ pub mod effect;
 pub mod event;
 #[cfg(test)]
 mod fake;
+pub mod fuzzy;
 pub mod glyphs;
 pub mod input;
 #[cfg(test)]

@@ -13,9 +13,11 @@ use super::pane::editing::Editing;
 use super::pane::history::HistoryPane;
 use super::pane::memory::MemoryPane;
 use super::pane::models::ModelsPane;
+use super::pane::overlay::Overlay;
 use super::pane::parameters::ParametersPane;
 use super::pane::preview::PreviewPane;
 use super::pane::prompt::PromptPane;
+use super::pane::prompts::PromptList;
 use super::pane::queue::QueuePane;
 use super::terminal::facts::Facts;
 use super::theme::Theme;
@@ -41,6 +43,8 @@ pub struct State {
     pub history: HistoryPane,
     /// Which models there are, and which are being fetched.
     pub models: ModelsPane,
+    /// A list that lies over the panes.
+    pub overlay: Overlay,
     /// The connection, and who is at its other end.
     pub worker: Worker,
     /// What the person has to be told.
@@ -120,6 +124,7 @@ impl State {
             queue: QueuePane::default(),
             history: HistoryPane::default(),
             models: ModelsPane::default(),
+            overlay: Overlay::None,
             worker: Worker::default(),
             notices: Notices::default(),
             view: ViewState::default(),
@@ -145,8 +150,15 @@ impl State {
             _ => None,
         };
         // What is due already was seen to by the last update; only what is to come needs a tick.
-        let all = [counts, self.preview.deadline(), self.countdown()];
+        let prompts = self.overlay.prompts().and_then(PromptList::due);
+        let all = [counts, self.preview.deadline(), self.countdown(), prompts];
         all.into_iter().flatten().filter(|due| *due > self.now).min()
+    }
+
+    /// Whether something lies over the panes and has the keys.
+    #[must_use]
+    pub fn is_covered(&self) -> bool {
+        self.view.help.is_some() || self.models.is_open() || self.overlay.is_open()
     }
 
     /// A path of the worker's for a person, marked with its machine as `scp` writes it.

@@ -25,7 +25,7 @@ use crate::wire::queue::QueueChange;
 pub use crate::wire::refusal::Refusal;
 
 /// The version of these messages. Peers of different versions say so and part.
-pub const PROTOCOL: u32 = 8;
+pub const PROTOCOL: u32 = 9;
 
 /// From a client: a request and the number its reply will carry.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -1,13 +1,16 @@
 //! What each pane knows, one file a pane. Plain data: no I/O, no drawing.
 
 pub mod editing;
+pub mod filter;
 pub mod history;
 pub mod memory;
 pub mod model_page;
 pub mod models;
+pub mod overlay;
 pub mod parameters;
 pub mod preview;
 pub mod prompt;
+pub mod prompts;
 pub mod queue;
 
 /// The panes that take keys, in the order that Tab goes.

@@ -332,12 +332,17 @@ impl ParametersPane {
 
     /// Everything of a picture's but its prompt.
     pub fn restore(&mut self, recipe: &Recipe) {
+        self.restore_settings(recipe);
+        self.fix_seed(recipe.seed);
+    }
+
+    /// The same without its seed.
+    pub fn restore_settings(&mut self, recipe: &Recipe) {
         self.type_in(FieldName::Model, recipe.model.to_string());
         self.type_in(FieldName::Width, recipe.size.width().to_string());
         self.type_in(FieldName::Height, recipe.size.height().to_string());
         self.type_in(FieldName::Steps, recipe.steps.to_string());
         self.type_in(FieldName::Guidance, shown(recipe.guidance));
-        self.fix_seed(recipe.seed);
     }
 
     /// Everything of a job's but its prompt.

@@ -23,6 +23,17 @@ pub struct PromptPane {
     pub counts: Counts,
     /// The picture of the history that it was last taken from, or whose seed was, until it is emptied.
     pub parent: Option<PictureId>,
+    /// That it is drawn with one seed after the other.
+    pub tried: Option<Tried>,
+}
+
+/// A prompt that is drawn with one seed after the other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tried {
+    /// Its text.
+    pub prompt: String,
+    /// The seed that is next.
+    pub next: u64,
 }
 
 /// How the prompt fits, as far as is known. One question at a time is on its way; the latest

@@ -2,7 +2,8 @@
 
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
-use super::{focus, models};
+use super::restore::{Part, restore};
+use super::{focus, models, overlay, seeds};
 use crate::ui::action::{Action, Edit, FieldAction, ListMove};
 use crate::ui::draft::{Draft, SeedWish};
 use crate::ui::effect::{Effect, Question};
@@ -33,7 +34,7 @@ pub(super) fn take_key(state: &mut State, key: &KeyEvent) -> Vec<Effect> {
 /// In the seed field a minus is the beginning of -1 and not "less".
 fn begins_seed(state: &State, key: &KeyEvent) -> bool {
     let in_seed = state.view.focus == Pane::Parameters && state.parameters.chosen() == FieldName::Seed;
-    in_seed && state.view.help.is_none() && !state.models.is_open() && key.code == KeyCode::Char('-')
+    in_seed && !state.is_covered() && key.code == KeyCode::Char('-')
 }
 
 /// Where the person is, the nearest first.
@@ -43,6 +44,9 @@ pub(crate) fn contexts(state: &State) -> Vec<Context> {
     }
     if state.models.is_open() {
         return vec![Context::Models, Context::Everywhere];
+    }
+    if let Some(context) = state.overlay.context() {
+        return vec![context, Context::Everywhere];
     }
     let pane = match state.view.focus {
         Pane::Prompt => return vec![Context::Prompt, Context::Everywhere],
@@ -66,6 +70,9 @@ fn type_character(state: &mut State, key: &KeyEvent) {
     if state.models.is_open() {
         return state.models.type_character(typed);
     }
+    if state.overlay.is_open() {
+        return state.overlay.type_character(typed, state.now);
+    }
     match state.view.focus {
         Pane::Prompt => insert(state, typed.encode_utf8(&mut [0; 4]), 0),
         Pane::Parameters => drop(state.parameters.type_character(typed)),
@@ -77,6 +84,9 @@ pub(super) fn paste(state: &mut State, text: &str, dropped: usize) {
     match state.view.focus {
         _ if state.view.help.is_some() => {}
         _ if state.models.is_open() => text.chars().for_each(|typed| state.models.type_character(typed)),
+        _ if state.overlay.is_open() => {
+            text.chars().for_each(|typed| state.overlay.type_character(typed, state.now));
+        }
         Pane::Parameters => state.parameters.paste(text),
         // A list has no use for text; the prompt does.
         _ => {
@@ -100,6 +110,12 @@ fn act(state: &mut State, action: Action) -> Vec<Effect> {
     match action {
         Action::Draw => return draw(state, SeedWish::AsSet),
         Action::DrawAgain => return draw(state, SeedWish::New),
+        Action::DrawNextSeed => {
+            let wish = seeds::next(state);
+            return draw(state, wish);
+        }
+        Action::Prompts => overlay::open_prompts(state),
+        Action::Unfilter => state.overlay.backspace(state.now),
         Action::DrawSameSeed => return draw(state, SeedWish::Last),
         Action::Escape => return escape(state),
         Action::NextPane => next_pane(state, true),
@@ -141,8 +157,10 @@ fn act(state: &mut State, action: Action) -> Vec<Effect> {
         Action::PauseQueue => return super::queue::pause(state),
         Action::Rate(rating) => return super::marks::rate(state, rating),
         Action::Favourite => return super::marks::favourite(state),
-        Action::RestoreAll => restore(state, true),
-        Action::RestoreSeed => restore(state, false),
+        Action::RestoreAll => restore(state, Part::All),
+        Action::RestorePrompt => restore(state, Part::Prompt),
+        Action::RestoreSeed => restore(state, Part::Seed),
+        Action::RestoreSettings => restore(state, Part::Settings),
     }
     Vec::new()
 }
@@ -179,6 +197,7 @@ fn draw(state: &mut State, seed: SeedWish) -> Vec<Effect> {
     match job {
         Ok(Some(job)) => {
             state.preview.follows = true;
+            seeds::asked(state, seed, job.count());
             vec![Effect::Ask(Question::Submit(job))]
         }
         Ok(None) => {
@@ -198,7 +217,11 @@ fn draw(state: &mut State, seed: SeedWish) -> Vec<Effect> {
 }
 
 fn escape(state: &mut State) -> Vec<Effect> {
-    if state.view.help.take().is_some() || state.models.escape() || state.notices.dismiss() {
+    if state.view.help.take().is_some()
+        || state.models.escape()
+        || state.overlay.close()
+        || state.notices.dismiss()
+    {
         return Vec::new();
     }
     if state.view.focus == Pane::Parameters && state.parameters.is_editing() {
@@ -262,6 +285,9 @@ pub(super) fn move_in_list(state: &mut State, by: ListMove) {
         }
         return state.models.choose(by, page);
     }
+    if state.overlay.is_open() {
+        return overlay::choose(state, by);
+    }
     match state.view.focus {
         Pane::Queue => state.queue.choose(by, page(Pane::Queue)),
         Pane::History => {
@@ -288,18 +314,4 @@ fn drop_job(state: &mut State) -> Vec<Effect> {
         return Vec::new();
     }
     vec![Effect::Ask(Question::Cancel(id))]
-}
-
-fn restore(state: &mut State, all: bool) {
-    let Some(picture) = state.history.chosen_picture() else { return };
-    let recipe = &picture.recipe;
-    state.prompt.parent = Some(picture.id);
-    if all {
-        state.prompt.editor.set_text(&recipe.tagged_prompt());
-        state.parameters.restore(recipe);
-    } else {
-        state.parameters.fix_seed(recipe.seed);
-    }
-    state.preview.look_at(picture.id);
-    focus(state, Pane::Prompt);
 }

@@ -8,7 +8,10 @@ mod keys;
 mod marks;
 mod models;
 mod mouse;
+mod overlay;
 mod queue;
+mod restore;
+mod seeds;
 mod worker;
 
 pub(crate) use keys::contexts;
@@ -108,7 +111,8 @@ fn settle(state: &mut State, effects: &mut Vec<Effect>) {
         let fetch = state.preview.question().map(Question::Fetch);
         let older = state.history.wants().map(Question::Older);
         let models = state.models.wants().then_some(Question::Models);
-        effects.extend([count, fetch, older, models].into_iter().flatten().map(Effect::Ask));
+        let prompts = overlay::question(state);
+        effects.extend([count, fetch, older, models, prompts].into_iter().flatten().map(Effect::Ask));
     }
     let room = picture_room(&layout);
     let means = state.terminal.means(state.view.window);

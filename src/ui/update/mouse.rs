@@ -3,7 +3,7 @@
 use crossterm::event::{MouseButton, MouseEvent, MouseEventKind};
 use ratatui::layout::Position;
 
-use super::{focus, keys};
+use super::{focus, keys, overlay};
 use crate::ui::action::ListMove;
 use crate::ui::effect::Effect;
 use crate::ui::layout::{inside, padded, prompt_text};
@@ -26,7 +26,7 @@ fn pane_at(state: &State, position: Position) -> Option<Pane> {
 }
 
 fn wheel(state: &mut State, event: &MouseEvent, by: ListMove) {
-    if state.view.help.is_some() || state.models.is_open() {
+    if state.is_covered() {
         return keys::move_in_list(state, by);
     }
     match pane_at(state, Position::new(event.column, event.row)) {
@@ -50,6 +50,9 @@ fn click(state: &mut State, position: Position) {
             None => drop(state.models.close()),
         }
         return;
+    }
+    if state.overlay.is_open() {
+        return overlay::click(state, position);
     }
     let Some(pane) = pane_at(state, position) else { return };
     let Some(areas) = state.layout().areas().copied() else { return };

@@ -62,6 +62,7 @@ fn lose(state: &mut State) {
     state.prompt.counts.forget();
     state.preview.unanswered();
     state.history.older(None);
+    state.overlay.unanswered();
 }
 
 fn take_event(state: &mut State, event: Event) {
@@ -150,6 +151,7 @@ pub(super) fn take_answer(state: &mut State, answer: Answer) {
                 .map_err(|reason| state.notices.warn(format!("older pictures could not be had: {reason}")));
             state.history.older(page.ok());
         }
+        Answer::Prompts { query, result } => super::overlay::prompts_answered(state, &query, result),
         Answer::Models(result) => models::listed(state, result),
         // The worker has told all of it.
         Answer::FetchingModel { result: Ok(_), .. } | Answer::FetchCancelled { result: Ok(()), .. } => {}

@@ -7,6 +7,7 @@ use super::text;
 use crate::ui::action::{Action, Edit, FieldAction, ListMove};
 use crate::ui::keymap::{Context, key_name};
 use crate::ui::pane::Pane;
+use crate::ui::pane::overlay::Overlay;
 use crate::ui::state::{Link, State};
 use crate::ui::theme::Role;
 use crate::ui::update::contexts;
@@ -57,7 +58,7 @@ fn escape(state: &State) -> Option<&'static str> {
         Some("do not")
     } else if state.models.page().is_some() {
         Some("back")
-    } else if state.models.is_open() {
+    } else if state.models.is_open() || state.overlay.is_open() {
         Some("close")
     } else if state.notices.current().is_some() {
         Some("dismiss")
@@ -105,11 +106,15 @@ fn actions(state: &State) -> Vec<(Action, &'static str)> {
         actions.extend([(Action::Help, "help"), (Action::UnfilterModels, "letters filter")]);
         return actions;
     }
+    if state.overlay.is_open() {
+        return overlay(state);
+    }
     let mut actions = match state.view.focus {
         Pane::Prompt => vec![
             (Action::Draw, "draw"),
             (Action::DrawAgain, "new seed"),
             (Action::DrawSameSeed, "same seed"),
+            (Action::Prompts, "prompts"),
             (Action::NextPane, "pane"),
         ],
         Pane::Parameters => vec![
@@ -127,7 +132,9 @@ fn actions(state: &State) -> Vec<(Action, &'static str)> {
         ],
         Pane::History => vec![
             (Action::RestoreAll, "restore"),
-            (Action::RestoreSeed, "its seed"),
+            (Action::RestorePrompt, "prompt"),
+            (Action::RestoreSeed, "seed"),
+            (Action::RestoreSettings, "settings"),
             (Action::Favourite, "favourite"),
             (Action::Rate(5), "rate (0 to 5)"),
             (Action::List(ListMove::Down), "older"),
@@ -141,6 +148,21 @@ fn actions(state: &State) -> Vec<(Action, &'static str)> {
     if state.view.focus == Pane::Prompt {
         actions.push((Action::Edit(Edit::Newline), "new line"));
     }
+    actions
+}
+
+/// What can be done in the list over the panes.
+fn overlay(state: &State) -> Vec<(Action, &'static str)> {
+    let mut actions = match &state.overlay {
+        Overlay::Prompts(list) if list.chosen().is_some() => vec![
+            (Action::RestoreAll, "take all"),
+            (Action::RestorePrompt, "prompt"),
+            (Action::RestoreSeed, "seed"),
+            (Action::RestoreSettings, "settings"),
+        ],
+        Overlay::Prompts(_) | Overlay::None => Vec::new(),
+    };
+    actions.extend([(Action::Help, "help"), (Action::Unfilter, "letters search")]);
     actions
 }
 

@@ -54,7 +54,7 @@ pub(super) fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
 }
 
 /// What is said of a picture, and that its file is not there: nothing of most.
-fn marks(state: &State, picture: &Picture) -> String {
+pub(super) fn marks(state: &State, picture: &Picture) -> String {
     let (rating, glyphs) = (picture.marks.rating.get(), &state.look.glyphs);
     let mut marks = String::new();
     if rating > 0 {

@@ -11,15 +11,18 @@ mod memory;
 mod model_page;
 mod models;
 mod notice;
+mod overlay;
 mod parameters;
 mod preview;
 mod prompt;
+mod prompts;
 mod queue;
 mod status;
 pub(super) mod text;
 
 pub use help::help_rows;
 pub use models::{model_at, models_lines, models_page};
+pub use overlay::{overlay_at, overlay_page};
 pub use parameters::field_at;
 pub(in crate::ui) use text::decimal;
 pub use text::first_row;
@@ -56,7 +59,7 @@ impl State {
 
     /// Whether a pane has the keys.
     fn has_keys(&self, pane: Pane) -> bool {
-        self.view.focus == pane && self.view.help.is_none() && !self.models.is_open()
+        self.view.focus == pane && !self.is_covered()
     }
 }
 
@@ -74,12 +77,16 @@ fn panes(state: &State, areas: &Areas, drawn: &mut Frame) {
     if hidden != Some(Pane::History) {
         history::draw(state, areas.history, buffer);
     }
-    if state.view.help.is_none() && !state.models.is_open() {
+    if !state.is_covered() {
         frame::highlight(state, areas.of(state.view.focus), buffer);
     }
     drawn.pixels = preview::draw(state, areas.preview, buffer);
     if state.models.is_open() {
         models::draw(state, buffer);
+        drawn.cursor = None;
+    }
+    if state.overlay.is_open() {
+        overlay::draw(state, buffer);
         drawn.cursor = None;
     }
     notice::draw(state, areas.notice, buffer);

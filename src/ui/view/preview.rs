@@ -29,8 +29,8 @@ pub(super) fn draw(state: &State, area: Rect, buffer: &mut Buffer) -> Option<Pix
     let place = drawable.place(room)?;
     frame::foot(state, area, &caption(state, shown.subject), buffer);
     let outlives = drawable.protocol().leaves_pixels();
-    // The help and the models lie over the picture; graphics would shine through or be torn by it.
-    let covered = state.view.help.is_some() || state.models.is_open();
+    // What lies over the picture would be torn by graphics, or they would shine through.
+    let covered = state.is_covered();
     let blocks = drawable.protocol() == crate::ui::picture::Protocol::HalfBlocks;
     if covered && !blocks {
         return None;

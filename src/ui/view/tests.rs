@@ -1,6 +1,7 @@
 //! Layouts by snapshot, and every size with a busy state.
 
 mod picker;
+mod prompts;
 
 use std::time::{Duration, Instant};
 
@@ -349,7 +350,7 @@ fn no_size_panics_or_hides_the_cursor() {
             if let Some(cursor) = frame.cursor {
                 assert!(frame.buffer.area.contains(cursor), "{columns}x{rows}: {cursor:?}");
             }
-            let over = state.view.help.is_some() || state.models.is_open();
+            let over = state.is_covered();
             let wants_cursor = state.view.focus == Pane::Prompt && !over;
             assert_eq!(
                 frame.cursor.is_some(),
