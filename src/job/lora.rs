@@ -9,7 +9,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Job, JobError, Recipe, Span};
+use super::{Job, JobError, Prompt, Recipe, Span};
 
 /// The most LoRAs of one job.
 pub const LORAS_MAX: usize = 64;
@@ -236,7 +236,8 @@ impl Job {
     /// Bytes of text in it that a person gives: what bounds how much of jobs is held and sent.
     #[must_use]
     pub fn text_len(&self) -> usize {
-        self.prompt.as_str().len() + self.loras().iter().map(|lora| lora.file.len()).sum::<usize>()
+        let loras = self.loras().iter().map(|lora| lora.file.len()).sum::<usize>();
+        self.prompt.as_str().len() + loras + self.wildcards().text_len()
     }
 }
 
@@ -247,13 +248,26 @@ impl Recipe {
         let lora = |lora: &UsedLora| {
             lora.file.len() + lora.unapplied.examples.iter().map(String::len).sum::<usize>()
         };
-        self.prompt.as_str().len() + self.loras.iter().map(lora).sum::<usize>()
+        let template = self.template.as_ref().map_or(0, |template| template.as_str().len());
+        self.prompt.as_str().len() + template + self.loras.iter().map(lora).sum::<usize>()
+    }
+
+    /// The prompt as it was written.
+    #[must_use]
+    pub fn written(&self) -> &Prompt {
+        self.template.as_ref().unwrap_or(&self.prompt)
+    }
+
+    /// The words that it was drawn from, where those are not what was written.
+    #[must_use]
+    pub fn drawn(&self) -> Option<&str> {
+        self.template.as_ref().map(|_| self.prompt.as_str())
     }
 
     /// The prompt with a tag for each LoRA that it has none of: what is typed to draw the same again.
     #[must_use]
     pub fn tagged_prompt(&self) -> String {
-        let mut prompt = self.prompt.as_str().to_owned();
+        let mut prompt = self.written().as_str().to_owned();
         for lora in self.loras.iter().filter(|lora| !lora.tagged) {
             // Of a path that a tag cannot hold, the name.
             let file = if lora.file.contains([':', '>']) { lora.name() } else { &lora.file };

@@ -126,13 +126,18 @@ impl Wanted {
     /// All of these words: by the index as far as it knows them, and otherwise by looking at every prompt.
     pub fn text<'w>(&mut self, words: impl Iterator<Item = &'w str>) {
         let (long, short): (Vec<_>, Vec<_>) = words.partition(|word| word.chars().count() >= INDEXED);
-        if !long.is_empty() {
-            let phrases: Vec<_> = long.into_iter().map(phrase).collect();
-            let found = "jobs.id IN (SELECT rowid FROM prompts WHERE prompts MATCH ?)";
-            self.with(found, [phrases.join(" ").into()]);
+        // What choices in a prompt became is in no index: most pictures have none.
+        let found =
+            r"(jobs.id IN (SELECT rowid FROM prompts WHERE prompts MATCH ?) OR drawn LIKE ? ESCAPE '\')";
+        for word in long {
+            self.with(found, [phrase(word).into(), pattern(word).into()]);
         }
         for word in short {
-            self.with(r"jobs.prompt LIKE ? ESCAPE '\'", [pattern(word).into()]);
+            let pattern = pattern(word);
+            self.with(
+                r"(jobs.prompt LIKE ? ESCAPE '\' OR drawn LIKE ? ESCAPE '\')",
+                [pattern.clone().into(), pattern.into()],
+            );
         }
     }
 }

@@ -15,6 +15,16 @@ pub enum Action {
     DrawNextSeed,
     /// Show the prompts of the library.
     Prompts,
+    /// Show the seeds that were tried for the prompt.
+    Seeds,
+    /// Draw with the chosen seed.
+    TakeSeed,
+    /// Show the snippets.
+    Snippets,
+    /// Put the chosen snippet into the prompt.
+    TakeSnippet,
+    /// Change the prompt in the person's own editor.
+    EditElsewhere,
     /// Take back a letter of what the open list is filtered by.
     Unfilter,
     /// Close what is open, dismiss an error, or cancel the running job: the first that applies.
@@ -125,6 +135,8 @@ pub enum FieldAction {
     Backspace,
     /// A random seed.
     RandomSeed,
+    /// The seed goes up after each job, or stays.
+    CountSeed,
 }
 
 /// A move in a list.

@@ -2,7 +2,8 @@
 //! that a job asked for before the worker answers is the one that was on the screen.
 
 use super::pane::parameters::{FieldName, ParametersPane};
-use crate::job::{Job, PictureId, Prompt, Seed, check_tags};
+use crate::job::template::Template;
+use crate::job::{Job, JobError, PictureId, Prompt, Seed, Wildcards, check_tags};
 
 /// Which seed a job is to have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,12 +19,13 @@ pub enum SeedWish {
 }
 
 /// What was asked for.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Draft {
     prompt: String,
     parameters: ParametersPane,
     seed: SeedWish,
     parent: Option<PictureId>,
+    wildcards: Wildcards,
 }
 
 /// Why a draft is no job.
@@ -39,7 +41,32 @@ impl Draft {
     /// Of what is on the screen, iterated from a picture or not.
     #[must_use]
     pub fn new(prompt: &str, parameters: &ParametersPane, seed: SeedWish, parent: Option<PictureId>) -> Self {
-        Self { prompt: prompt.to_owned(), parameters: parameters.clone(), seed, parent }
+        let wildcards = Wildcards::default();
+        Self { prompt: prompt.to_owned(), parameters: parameters.clone(), seed, parent, wildcards }
+    }
+
+    /// The same with the lines of its wildcards.
+    #[must_use]
+    pub fn with_wildcards(self, wildcards: Wildcards) -> Self {
+        Self { wildcards, ..self }
+    }
+
+    /// Its prompt.
+    #[must_use]
+    pub fn prompt(&self) -> &str {
+        &self.prompt
+    }
+
+    /// Which seed it is to have.
+    #[must_use]
+    pub fn seed(&self) -> SeedWish {
+        self.seed
+    }
+
+    /// Whether its prompt names wildcards.
+    #[must_use]
+    pub fn names_wildcards(&self) -> bool {
+        Template::parse(&self.prompt).is_ok_and(|template| !template.wildcards().is_empty())
     }
 
     /// The worker has said which models there are: untouched fields follow them.
@@ -55,7 +82,11 @@ impl Draft {
     /// What is wrong with it.
     pub fn check_prompt(&self) -> Result<Prompt, Wrong> {
         let prompt = Prompt::new(self.prompt.as_str());
-        let checked = prompt.and_then(|prompt| check_tags(&prompt).map(|()| prompt));
+        let checked = prompt.and_then(|prompt| {
+            check_tags(&prompt)?;
+            Template::parse(prompt.as_str())?;
+            Ok(prompt)
+        });
         checked.map_err(|error| Wrong { message: error.to_string(), field: None })
     }
 
@@ -94,5 +125,14 @@ impl Draft {
         )
         .map(|job| job.placed(settings.device, settings.load).iterated_from(self.parent))
         .map_err(|error| field(FieldName::Steps)(error.to_string()))
+        .and_then(|job| {
+            self.with_words(job).map_err(|error| Wrong { message: error.to_string(), field: None })
+        })
+    }
+
+    fn with_words(&self, job: Job) -> Result<Job, JobError> {
+        let job = job.with_wildcards(self.wildcards.clone());
+        job.check_words()?;
+        Ok(job)
     }
 }

@@ -1,7 +1,8 @@
 //! Everything that [`super::update`] can want done. Plain data: tests compare it.
 
+use super::draft::Draft;
 use super::picture::Order;
-use crate::job::{Job, JobId, PictureChange, PictureId, PromptQuery};
+use crate::job::{Job, JobId, PictureChange, PictureId, Prompt, PromptQuery};
 use crate::model::ModelName;
 use crate::wire::library::LibraryRequest;
 use crate::wire::message::{CountTokens, HistoryPage, Request};
@@ -14,6 +15,10 @@ pub enum Effect {
     Ask(Question),
     /// Try now to connect to the worker.
     Hurry,
+    /// Read the person's snippets; they come as an event.
+    ReadSnippets,
+    /// Read the files of the wildcards that a prompt names; their lines come as an event.
+    Gather(Gather),
     /// Make a picture ready to be drawn, on the picture thread. A later order replaces one that waits.
     Encode(Order),
     /// Clear the screen and draw it whole.
@@ -22,10 +27,21 @@ pub enum Effect {
     Probe,
     /// Take the terminal again: modes, screen, everything.
     Reenter,
+    /// Give the terminal to the person's editor, over this text; what it leaves comes as an event.
+    EditElsewhere(String),
     /// Give the terminal back and stop, as Ctrl-Z does.
     Suspend,
     /// Give the terminal back and end. The worker goes on.
     Quit,
+}
+
+/// Wildcards that are needed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Gather {
+    /// The prompt that names them.
+    pub prompt: String,
+    /// What is drawn with them; `None` when they are only counted.
+    pub draft: Option<Box<Draft>>,
 }
 
 /// A question to the worker.
@@ -59,6 +75,8 @@ pub enum Question {
         /// At most so many.
         limit: u32,
     },
+    /// The seeds that were tried for a prompt.
+    Seeds(Prompt),
     /// Every model that is known, and what there is of it.
     Models,
     /// Fetch what is missing of a model.
@@ -90,6 +108,7 @@ impl Question {
             Self::Older(page) => Request::History(page),
             Self::Mark(change) => Request::Library(LibraryRequest::Change(change)),
             Self::Prompts { query, limit } => Request::Library(LibraryRequest::Prompts { query, limit }),
+            Self::Seeds(prompt) => Request::Library(LibraryRequest::Seeds(prompt)),
             Self::Models => Request::Models,
             Self::FetchModel(model) => Request::FetchModel(model),
             Self::CancelFetch(model) => Request::CancelFetch(model),

@@ -4,9 +4,14 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use super::effect::Gather;
 use super::input::Input;
 use super::picture::Encoded;
-use crate::job::{DrawnPrompt, JobId, Picture, PictureId, PromptQuery, TokenCount};
+use super::terminal::editor::Edited;
+use crate::config::snippets::Snippet;
+use crate::job::{
+    DrawnPrompt, JobId, Picture, PictureId, Prompt, PromptQuery, TokenCount, TriedSeed, Wildcards,
+};
 use crate::model::ModelName;
 use crate::wire::message::{self, JobStatus, ModelDetails, ModelFetch, ModelState, RemovalPlan, Snapshot};
 
@@ -27,6 +32,12 @@ pub enum Event {
     Answer(Answer),
     /// A picture is ready to be drawn.
     Encoded(Encoded),
+    /// Wildcards were read, or why they cannot be.
+    Gathered(Gather, Result<Wildcards, String>),
+    /// Snippets were read, and what is wrong with their file.
+    Snippets(Vec<Snippet>, Vec<String>),
+    /// The person's editor has ended, and this is what it left, or why there is nothing.
+    Edited(Result<Edited, String>),
     /// A moment that [`super::state::State::deadline`] asked for has come.
     Tick,
 }
@@ -107,6 +118,13 @@ pub enum Answer {
         query: PromptQuery,
         /// Those that there are.
         result: Result<Vec<DrawnPrompt>, String>,
+    },
+    /// The seeds that were tried for a prompt.
+    Seeds {
+        /// Which.
+        prompt: Prompt,
+        /// The seeds, the best first.
+        result: Result<Vec<TriedSeed>, String>,
     },
     /// Every model that is known, and what there is of it.
     Models(Result<Vec<ModelState>, String>),

@@ -382,6 +382,7 @@ pub(crate) fn readings(step: u32) -> Readings {
 pub(crate) fn picture(id: i64, status: &JobStatus, index: u32, seed: u64) -> Picture {
     let job = &status.job;
     let recipe = Recipe {
+        template: None,
         prompt: job.prompt.clone(),
         model: job.model.clone(),
         size: job.size,

@@ -193,6 +193,13 @@ fn answer(question: &Question, result: Result<Response, ClientError>) -> Answer 
                 _ => Err(unexpected()),
             }),
         },
+        Question::Seeds(prompt) => Answer::Seeds {
+            prompt: prompt.clone(),
+            result: result.and_then(|response| match response {
+                Response::Library(LibraryResponse::Seeds(seeds)) => Ok(seeds),
+                _ => Err(unexpected()),
+            }),
+        },
         Question::Models => Answer::Models(result.and_then(|response| match response {
             Response::Models(states) => Ok(states),
             _ => Err(unexpected()),

@@ -20,11 +20,13 @@ pub mod effect;
 pub mod event;
 #[cfg(test)]
 mod fake;
+mod files;
 pub mod fuzzy;
 pub mod glyphs;
 pub mod input;
 #[cfg(test)]
 mod journeys;
+mod keyboard;
 pub mod keymap;
 pub mod layout;
 pub mod link;
@@ -95,7 +97,7 @@ pub async fn run<C: Connect>(source: C, options: StudioOptions) -> Result<(), St
     // Colours are the themes' concern, NO_COLOR included: a theme without any writes none, and the
     // picture keeps its own.
     crossterm::style::force_color_output(true);
-    run::run(source, first_state(&options, Environment::read())).await
+    run::run(source, options.paths.config.clone(), first_state(&options, Environment::read())).await
 }
 
 /// The state before anything has happened: configuration, theme, environment.

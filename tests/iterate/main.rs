@@ -1,10 +1,13 @@
 //! Iterating on prompts in the real program, in a real terminal, by keys alone.
 
+mod editor;
 #[path = "../home/mod.rs"]
 mod home;
 mod prompts;
+mod seeds;
 #[path = "../terminal/mod.rs"]
 mod terminal;
+mod wildcards;
 
 use home::Home;
 use portable_pty::CommandBuilder;

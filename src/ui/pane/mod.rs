@@ -7,11 +7,15 @@ pub mod memory;
 pub mod model_page;
 pub mod models;
 pub mod overlay;
+mod parameter_seeds;
 pub mod parameters;
 pub mod preview;
 pub mod prompt;
 pub mod prompts;
 pub mod queue;
+pub mod seeds;
+pub mod snippets;
+pub mod words;
 
 /// The panes that take keys, in the order that Tab goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]

@@ -3,6 +3,8 @@
 use std::time::Instant;
 
 use super::prompts::PromptList;
+use super::seeds::SeedList;
+use super::snippets::SnippetList;
 use crate::ui::action::ListMove;
 use crate::ui::keymap::Context;
 
@@ -14,6 +16,10 @@ pub enum Overlay {
     None,
     /// The prompts of the library.
     Prompts(Box<PromptList>),
+    /// The seeds that were tried for the prompt.
+    Seeds(Box<SeedList>),
+    /// What can be put into the prompt.
+    Snippets(Box<SnippetList>),
 }
 
 impl Overlay {
@@ -34,6 +40,8 @@ impl Overlay {
         match self {
             Self::None => None,
             Self::Prompts(_) => Some(Context::Prompts),
+            Self::Seeds(_) => Some(Context::Seeds),
+            Self::Snippets(_) => Some(Context::Snippets),
         }
     }
 
@@ -42,7 +50,7 @@ impl Overlay {
     pub fn prompts(&self) -> Option<&PromptList> {
         match self {
             Self::Prompts(list) => Some(list),
-            Self::None => None,
+            _ => None,
         }
     }
 
@@ -50,39 +58,47 @@ impl Overlay {
     pub fn prompts_mut(&mut self) -> Option<&mut PromptList> {
         match self {
             Self::Prompts(list) => Some(list),
-            Self::None => None,
+            _ => None,
         }
     }
 
     /// Filters by one letter more.
     pub fn type_character(&mut self, typed: char, now: Instant) {
         match self {
-            Self::Prompts(list) => list.type_character(typed, now),
             Self::None => {}
+            Self::Prompts(list) => list.type_character(typed, now),
+            Self::Seeds(list) => list.type_character(typed),
+            Self::Snippets(list) => list.type_character(typed),
         }
     }
 
     /// Filters by one letter less.
     pub fn backspace(&mut self, now: Instant) {
         match self {
-            Self::Prompts(list) => list.backspace(now),
             Self::None => {}
+            Self::Prompts(list) => list.backspace(now),
+            Self::Seeds(list) => list.backspace(),
+            Self::Snippets(list) => list.backspace(),
         }
     }
 
     /// Chooses another row; `page` is the rows in view.
     pub fn choose(&mut self, by: ListMove, page: usize) {
         match self {
-            Self::Prompts(list) => list.choose(by, page),
             Self::None => {}
+            Self::Prompts(list) => list.choose(by, page),
+            Self::Seeds(list) => list.choose(by, page),
+            Self::Snippets(list) => list.choose(by, page),
         }
     }
 
     /// Chooses a row.
     pub fn choose_row(&mut self, row: usize) {
         match self {
-            Self::Prompts(list) => list.choose_row(row),
             Self::None => {}
+            Self::Prompts(list) => list.choose_row(row),
+            Self::Seeds(list) => list.choose_row(row),
+            Self::Snippets(list) => list.choose_row(row),
         }
     }
 
@@ -90,8 +106,10 @@ impl Overlay {
     #[must_use]
     pub fn rows(&self) -> (usize, usize) {
         match self {
-            Self::Prompts(list) => (list.chosen_row(), list.count()),
             Self::None => (0, 0),
+            Self::Prompts(list) => (list.chosen_row(), list.count()),
+            Self::Seeds(list) => (list.chosen_row(), list.rows().len()),
+            Self::Snippets(list) => (list.chosen_row(), list.rows().len()),
         }
     }
 
@@ -99,7 +117,9 @@ impl Overlay {
     pub fn unanswered(&mut self) {
         match self {
             Self::Prompts(list) => list.unanswered(),
-            Self::None => {}
+            // Nobody would say that there are none.
+            Self::Seeds(_) => drop(self.close()),
+            Self::Snippets(_) | Self::None => {}
         }
     }
 }

@@ -75,7 +75,7 @@ impl PromptList {
 
     /// A picture that is known, the newest of its prompt so far.
     fn note_picture(&mut self, picture: &Picture) {
-        let key = prompt_key(picture.recipe.prompt.as_str());
+        let key = prompt_key(picture.recipe.written().as_str());
         let last = LastDrawn { at: picture.finished_at, picture: picture.id };
         let better = |known: &Picture| {
             let worth = |it: &Picture| (it.marks.favourite, it.marks.rating);
@@ -102,13 +102,13 @@ impl PromptList {
     /// In order, and filtered.
     fn arrange(&mut self) {
         self.entries.sort_by_key(|entry| std::cmp::Reverse(entry.last));
-        let keys = self.entries.iter().map(|entry| prompt_key(entry.best.recipe.prompt.as_str()));
+        let keys = self.entries.iter().map(|entry| prompt_key(entry.best.recipe.written().as_str()));
         self.places = keys.zip(0..).collect();
         self.look();
     }
 
     fn look(&mut self) {
-        self.filter.apply(self.entries.iter().map(|entry| entry.best.recipe.prompt.as_str()));
+        self.filter.apply(self.entries.iter().map(|entry| entry.best.recipe.written().as_str()));
     }
 
     /// What is filtered by.
@@ -162,7 +162,7 @@ impl PromptList {
     /// Chooses a row.
     pub fn choose_row(&mut self, row: usize) {
         if let Some(index) = self.filter.found().get(row) {
-            self.chosen = Some(prompt_key(self.entries[*index].best.recipe.prompt.as_str()));
+            self.chosen = Some(prompt_key(self.entries[*index].best.recipe.written().as_str()));
         }
     }
 
@@ -236,7 +236,7 @@ impl PromptList {
         let pages = [&mut self.all, &mut self.with_words];
         pages.into_iter().filter(|it| it.query() == *query).for_each(|it| it.answered(&page));
         for prompt in page {
-            let key = prompt_key(prompt.best.recipe.prompt.as_str());
+            let key = prompt_key(prompt.best.recipe.written().as_str());
             match self.places.get(&key) {
                 // One that was drawn since the worker looked is newer here.
                 Some(at) if self.entries[*at].last > prompt.last => {}

@@ -3,10 +3,10 @@
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 use super::restore::{Part, restore};
-use super::{focus, models, overlay, seeds};
+use super::{elsewhere, focus, models, overlay, seeds};
 use crate::ui::action::{Action, Edit, FieldAction, ListMove};
 use crate::ui::draft::{Draft, SeedWish};
-use crate::ui::effect::{Effect, Question};
+use crate::ui::effect::{Effect, Gather, Question};
 use crate::ui::keymap::{Context, lookup};
 use crate::ui::layout::inside;
 use crate::ui::pane::Pane;
@@ -96,7 +96,13 @@ pub(super) fn paste(state: &mut State, text: &str, dropped: usize) {
     }
 }
 
-fn insert(state: &mut State, text: &str, dropped: usize) {
+/// Takes the prompt's place.
+pub(super) fn insert_whole(state: &mut State, text: &str, dropped: usize) {
+    state.prompt.editor.set_text(text);
+    insert(state, "", dropped);
+}
+
+pub(super) fn insert(state: &mut State, text: &str, dropped: usize) {
     let left_out = state.prompt.editor.insert(text).bytes + dropped;
     if left_out > 0 {
         state.notices.warn(format!(
@@ -115,6 +121,11 @@ fn act(state: &mut State, action: Action) -> Vec<Effect> {
             return draw(state, wish);
         }
         Action::Prompts => overlay::open_prompts(state),
+        Action::Seeds => return overlay::open_seeds(state),
+        Action::TakeSeed => overlay::take_seed(state),
+        Action::Snippets => return overlay::open_snippets(state),
+        Action::TakeSnippet => overlay::take_snippet(state),
+        Action::EditElsewhere => return elsewhere::begin(state),
         Action::Unfilter => state.overlay.backspace(state.now),
         Action::DrawSameSeed => return draw(state, SeedWish::Last),
         Action::Escape => return escape(state),
@@ -185,6 +196,16 @@ fn reconnect(state: &State) -> Vec<Effect> {
 fn draw(state: &mut State, seed: SeedWish) -> Vec<Effect> {
     state.parameters.commit();
     let draft = Draft::new(state.prompt.editor.text(), &state.parameters, seed, state.prompt.parent);
+    if draft.names_wildcards() {
+        let prompt = draft.prompt().to_owned();
+        return vec![Effect::Gather(Gather { prompt, draft: Some(Box::new(draft)) })];
+    }
+    ask_for(state, draft)
+}
+
+/// Asks for what was drafted, its wildcards being there.
+pub(super) fn ask_for(state: &mut State, draft: Draft) -> Vec<Effect> {
+    let seed = draft.seed();
     let connected = state.worker.link == Link::Up;
     if state.editing.is_some() && seed == SeedWish::AsSet {
         if connected {
@@ -202,6 +223,8 @@ fn draw(state: &mut State, seed: SeedWish) -> Vec<Effect> {
         }
         Ok(None) => {
             state.preview.follows = true;
+            let count = state.parameters.settings().map_or(1, |settings| settings.count);
+            seeds::asked(state, seed, count);
             state.worker.unsent.push(draft);
             Vec::new()
         }
@@ -265,6 +288,7 @@ fn change_field(state: &mut State, change: FieldAction) {
         FieldAction::MuchMore => parameters.change(MUCH),
         FieldAction::Backspace => parameters.backspace(),
         FieldAction::RandomSeed => parameters.random_seed(),
+        FieldAction::CountSeed => parameters.toggle_count(),
     }
 }
 

@@ -4,6 +4,7 @@
 //! be replayed in a test.
 
 mod editing;
+mod elsewhere;
 mod keys;
 mod marks;
 mod models;
@@ -12,6 +13,7 @@ mod overlay;
 mod queue;
 mod restore;
 mod seeds;
+mod words;
 mod worker;
 
 pub(crate) use keys::contexts;
@@ -47,6 +49,15 @@ pub fn update(state: &mut State, event: Event, now: Instant) -> Vec<Effect> {
         }
         Event::Encoded(encoded) => {
             state.preview.encoded(encoded);
+            Vec::new()
+        }
+        Event::Gathered(gather, result) => words::gathered(state, gather, result),
+        Event::Edited(result) => {
+            elsewhere::ended(state, result);
+            Vec::new()
+        }
+        Event::Snippets(snippets, problems) => {
+            overlay::snippets_read(state, snippets, problems);
             Vec::new()
         }
         Event::Tick => Vec::new(),
@@ -107,7 +118,8 @@ fn settle(state: &mut State, effects: &mut Vec<Effect>) {
     }
     if state.worker.link == Link::Up {
         let (model, now) = (state.parameters.model(), state.now);
-        let count = state.prompt.counts.question(&state.prompt.editor, &model, now);
+        let count = state.prompt.question(&model, now);
+        effects.extend(state.prompt.gather().map(Effect::Gather));
         let fetch = state.preview.question().map(Question::Fetch);
         let older = state.history.wants().map(Question::Older);
         let models = state.models.wants().then_some(Question::Models);

@@ -38,7 +38,7 @@ fn take(state: &mut State, picture: &Picture, part: Part) {
             state.parameters.restore(recipe);
         }
         Part::Prompt => {
-            let text = with_tags(recipe.prompt.as_str(), &tags(&words));
+            let text = with_tags(recipe.written().as_str(), &tags(&words));
             state.prompt.editor.set_text(&text);
         }
         Part::Seed => state.parameters.fix_seed(recipe.seed),

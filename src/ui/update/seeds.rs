@@ -14,6 +14,9 @@ pub(super) fn next(state: &mut State) -> SeedWish {
 
 /// A job with this wish was asked for, of so many pictures.
 pub(super) fn asked(state: &mut State, wish: SeedWish, count: u32) {
+    if wish == SeedWish::AsSet {
+        state.parameters.seed_taken(count);
+    }
     state.prompt.tried = match wish {
         SeedWish::This(seed) => Some(Tried {
             prompt: state.prompt.editor.text().to_owned(),

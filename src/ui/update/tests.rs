@@ -2,8 +2,10 @@
 
 mod connection;
 mod history;
+mod overlays;
 mod picker;
 mod prompts;
+mod words;
 
 use std::time::Duration;
 

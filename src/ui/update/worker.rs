@@ -139,7 +139,7 @@ pub(super) fn take_answer(state: &mut State, answer: Answer) {
         Answer::Counted { version, result } => {
             let counts =
                 result.map_err(|reason| state.notices.warn(format!("the prompt was not counted: {reason}")));
-            state.prompt.counts.answered(version, counts.ok());
+            state.prompt.counted(version, counts.ok());
         }
         Answer::Fetched { picture, result } => state.preview.fetched(picture, result),
         Answer::Marked(Ok(())) => {}
@@ -152,6 +152,7 @@ pub(super) fn take_answer(state: &mut State, answer: Answer) {
             state.history.older(page.ok());
         }
         Answer::Prompts { query, result } => super::overlay::prompts_answered(state, &query, result),
+        Answer::Seeds { prompt, result } => super::overlay::seeds_answered(state, &prompt, result),
         Answer::Models(result) => models::listed(state, result),
         // The worker has told all of it.
         Answer::FetchingModel { result: Ok(_), .. } | Answer::FetchCancelled { result: Ok(()), .. } => {}

@@ -122,6 +122,7 @@ fn actions(state: &State) -> Vec<(Action, &'static str)> {
             (Action::Field(FieldAction::Down), "field"),
             (Action::Field(FieldAction::Less), "less"),
             (Action::Field(FieldAction::More), "more"),
+            (Action::Seeds, "seeds"),
             (Action::Models, "models"),
             (Action::NextPane, "pane"),
         ],
@@ -146,7 +147,11 @@ fn actions(state: &State) -> Vec<(Action, &'static str)> {
     }
     actions.extend([(Action::Help, "help"), (Action::Quit, "leave")]);
     if state.view.focus == Pane::Prompt {
-        actions.push((Action::Edit(Edit::Newline), "new line"));
+        actions.extend([
+            (Action::Edit(Edit::Newline), "new line"),
+            (Action::Snippets, "snippets"),
+            (Action::EditElsewhere, "editor"),
+        ]);
     }
     actions
 }
@@ -160,7 +165,9 @@ fn overlay(state: &State) -> Vec<(Action, &'static str)> {
             (Action::RestoreSeed, "seed"),
             (Action::RestoreSettings, "settings"),
         ],
-        Overlay::Prompts(_) | Overlay::None => Vec::new(),
+        Overlay::Seeds(list) if list.chosen().is_some() => vec![(Action::TakeSeed, "draw with it")],
+        Overlay::Snippets(list) if list.chosen().is_some() => vec![(Action::TakeSnippet, "insert it")],
+        _ => Vec::new(),
     };
     actions.extend([(Action::Help, "help"), (Action::Unfilter, "letters search")]);
     actions

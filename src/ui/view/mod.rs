@@ -17,6 +17,8 @@ mod preview;
 mod prompt;
 mod prompts;
 mod queue;
+mod seeds;
+mod snippets;
 mod status;
 pub(super) mod text;
 

@@ -6,7 +6,7 @@ use ratatui::layout::{Position, Rect};
 use ratatui::style::Style;
 use ratatui::widgets::{Clear, Widget};
 
-use super::{frame, prompts, text};
+use super::{frame, prompts, seeds, snippets, text};
 use crate::ui::layout::padded;
 use crate::ui::pane::overlay::Overlay;
 use crate::ui::state::State;
@@ -73,7 +73,9 @@ pub(super) fn draw(state: &State, buffer: &mut Buffer) {
     let visible = first..count.min(first + usize::from(list.height));
     let content = match &state.overlay {
         Overlay::None => return,
-        Overlay::Prompts(prompts) => prompts::content(state, prompts, visible),
+        Overlay::Prompts(list) => prompts::content(state, list, visible),
+        Overlay::Seeds(list) => seeds::content(state, list, visible),
+        Overlay::Snippets(list) => snippets::content(state, list, visible),
     };
     Clear.render(area, buffer);
     buffer.set_style(area, state.style(Role::Screen));

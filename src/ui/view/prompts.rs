@@ -32,7 +32,7 @@ fn row(state: &State, prompt: &DrawnPrompt, column: usize) -> Row {
     let DrawnPrompt { best, pictures, .. } = prompt;
     let marks = history::marks(state, best);
     // No more of a long one than a row can show.
-    let words = text::clip(best.recipe.prompt.as_str(), u16::MAX / 64, "");
+    let words = text::clip(best.recipe.written().as_str(), u16::MAX / 64, "");
     let left = vec![
         (format!("{:>column$}  ", best.recipe.seed), Role::Dim),
         (marks, if best.missing { Role::Error } else { Role::Accent }),
@@ -45,7 +45,7 @@ fn row(state: &State, prompt: &DrawnPrompt, column: usize) -> Row {
 /// The whole prompt, and what it was drawn with.
 fn details(state: &State, prompt: &DrawnPrompt) -> Vec<(String, Role)> {
     let (recipe, glyphs) = (&prompt.best.recipe, &state.look.glyphs);
-    let words = text::clip(recipe.prompt.as_str(), u16::MAX / 64, glyphs.ellipsis);
+    let words = text::clip(recipe.written().as_str(), u16::MAX / 64, glyphs.ellipsis);
     let (width, height) = (recipe.size.width(), recipe.size.height());
     let facts = [
         recipe.model.to_string(),

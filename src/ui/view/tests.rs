@@ -1,5 +1,6 @@
 //! Layouts by snapshot, and every size with a busy state.
 
+mod overlays;
 mod picker;
 mod prompts;
 
