@@ -5,7 +5,8 @@ use super::{Home, open_with};
 /// Takes a line from the keyboard and puts it behind the prompt; `fail` makes it fail.
 const EDITOR: &str = "#!/bin/sh
 stat -c '%a %F' \"$1\" \"$(dirname \"$1\")\" > \"$HOME/modes\"
-echo EDITOR HERE
+echo . >> \"$HOME/times\"
+echo \"EDITOR $(wc -l < \"$HOME/times\")\"
 read -r line
 test \"$line\" = fail && exit 3
 printf '%s, %s\\n' \"$(cat \"$1\")\" \"$line\" > \"$1\"
@@ -28,7 +29,7 @@ fn the_editor_has_the_terminal_until_it_ends() {
     studio.type_keys("a red fox");
     studio.see("a red fox");
     studio.type_keys("\x1bOS");
-    studio.see("EDITOR HERE");
+    studio.see("EDITOR 1");
     studio.type_keys("in snow\r");
     studio.see("a red fox, in snow");
     studio.see("Nothing to set up");
@@ -36,9 +37,9 @@ fn the_editor_has_the_terminal_until_it_ends() {
     assert_eq!(modes, "600 regular file\n700 directory\n");
 
     // One that fails, and one that is interrupted: the prompt stays, and so does the studio.
-    for (keys, told) in [("fail\r", "exit status: 3"), ("\x03", "signal: 2")] {
+    for (times, keys, told) in [(2, "fail\r", "exit status: 3"), (3, "\x03", "signal: 2")] {
         studio.type_keys("\x1bOS");
-        studio.see("EDITOR HERE");
+        studio.see(&format!("EDITOR {times}"));
         studio.type_keys(keys);
         studio.see(told);
         studio.type_keys("\x1b");

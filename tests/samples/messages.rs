@@ -27,7 +27,8 @@ fn loras() -> Vec<LoraChoice> {
 
 fn wildcards() -> Wildcards {
     let lines = vec!["狐狸".to_owned(), "2::a {red|blue} fox".to_owned()];
-    Wildcards::try_from(std::collections::BTreeMap::from([("动物/animal".to_owned(), lines)])).expect("they are few")
+    Wildcards::try_from(std::collections::BTreeMap::from([("动物/animal".to_owned(), lines)]))
+        .expect("they are few")
 }
 
 fn status(state: JobState) -> JobStatus {

@@ -89,7 +89,7 @@ fn draw_counts(state: &State, area: Rect, buffer: &mut Buffer) {
     }
     if state.prompt.words.has_choices() {
         let rest = Rect { x, width: area.right().saturating_sub(x), ..area };
-        let told = format!("{separator}longest choices");
+        let told = format!("{separator}at most");
         if text::width(&told) <= rest.width {
             text::put(buffer, rest, &[(&told, state.style(Role::Dim))]);
         }
