@@ -125,8 +125,7 @@ mod tests {
 
     #[test]
     fn bad_lines_are_told_and_the_others_are_kept() {
-        let long = format!("a = \"words\"\nb = 3\nc = \" \"\n[d]\nx = \"1\"\n");
-        let (snippets, problems) = told(&long);
+        let (snippets, problems) = told("a = \"words\"\nb = 3\nc = \" \"\n[d]\nx = \"1\"\n");
         assert_eq!(snippets.len(), 1);
         for (line, what) in [("line 2", "b is integer"), ("line 3", "c is empty"), ("line 4", "d is table")] {
             assert!(problems.iter().any(|it| it.contains(line) && it.contains(what)), "{line}: {problems:?}");

@@ -146,7 +146,9 @@ fn what_choices_became_is_kept_and_found_beside_what_was_written() {
     let mut job = samples::job("a {red|blue} __animal__");
     job.seed = Seed::Fixed(3);
     let lines = [("animal".to_owned(), vec!["fox".to_owned(), "狐狸".to_owned()])];
-    let job = job.with_wildcards(crate::job::Wildcards::try_from(lines.into_iter().collect()).expect("few"));
+    let job = job.with_wildcards(
+        crate::job::Wildcards::try_from(std::collections::BTreeMap::from(lines)).expect("few"),
+    );
     let id = place.library.accept(&job, 3, 0).expect("there is room").id;
     let mut recipe = samples::recipe(&job.at_seed(3).expect("it has words"), 3);
     recipe.prompt = crate::job::Prompt::new("a blue 狐狸").expect("text");

@@ -66,12 +66,12 @@ fn the_longest_words_are_counted_and_what_is_cut_is_marked_where_it_was_written(
     let effects = desk.later(60);
     let wanted = gathers(&effects);
     assert_eq!((wanted.len(), wanted[0].draft.is_none()), (1, true));
-    assert_eq!(counted(&effects), [prompt.clone()], "its lines are not known yet");
+    assert_eq!(counted(&effects), [&*prompt], "its lines are not known yet");
     let version = desk.state.prompt.editor.version();
     desk.event(Event::Answer(Answer::Counted { version, result: Ok(fake::tokens(&prompt)) }));
     let effects = desk.event(Event::Gathered(wanted[0].clone(), Ok(lines("animal", &["fox", "a red fox"]))));
     let words = format!("{} a red fox end", "word ".repeat(29).trim_end());
-    assert_eq!(counted(&effects), [words.clone()]);
+    assert_eq!(counted(&effects), [&*words]);
     desk.event(Event::Answer(Answer::Counted { version, result: Ok(fake::tokens(&words)) }));
     let cut = desk.state.prompt.counts.cut_at(version).expect("T5 reads 30 words");
     assert!(prompt[cut..].starts_with("__animal__"), "{}", &prompt[cut..]);
