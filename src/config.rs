@@ -33,6 +33,9 @@
 mod host;
 mod worker;
 
+pub mod snippets;
+pub mod wildcards;
+
 use std::fmt;
 use std::path::{Path, PathBuf};
 

@@ -11,6 +11,9 @@ mod lora_facts;
 mod picture;
 mod query;
 mod span;
+pub mod template;
+mod tokens;
+mod wildcards;
 
 use std::fmt;
 
@@ -26,8 +29,12 @@ pub use lora_facts::LoraFacts;
 pub use picture::{
     MarkChange, Marks, Origin, Picture, PictureChange, RATING_MAX, Rating, TAG_BYTES, TAGS_MAX, Tag,
 };
-pub use query::{PictureQuery, SEARCH_BYTES, SEARCH_WORDS, SearchText, TriedSeed};
+pub use query::{
+    DrawnPrompt, LastDrawn, PictureQuery, PromptQuery, SEARCH_BYTES, SEARCH_WORDS, SearchText, TriedSeed,
+};
 pub use span::Span;
+pub use tokens::{Encoder, TokenCount};
+pub use wildcards::{WILDCARDS_BYTES, WILDCARDS_MAX, Wildcards};
 
 /// The longest prompt accepted, in bytes. The encoders read a few hundred tokens of it.
 pub const PROMPT_BYTES: usize = 1 << 20;
@@ -197,6 +204,7 @@ pub struct Job {
     /// From a model that is loaded so.
     pub load: LoadOptions,
     loras: Vec<LoraChoice>,
+    wildcards: Wildcards,
     /// The picture that it is iterated from, if it is from one.
     pub parent: Option<PictureId>,
 }
@@ -218,6 +226,8 @@ struct RawJob {
     #[serde(default)]
     loras: Vec<LoraChoice>,
     #[serde(default)]
+    wildcards: Wildcards,
+    #[serde(default)]
     parent: Option<PictureId>,
 }
 
@@ -225,7 +235,8 @@ impl TryFrom<RawJob> for Job {
     type Error = JobError;
     fn try_from(raw: RawJob) -> Result<Self, JobError> {
         let job = Self::new(raw.prompt, raw.model, raw.size, raw.steps, raw.guidance, raw.seed, raw.count)?;
-        job.placed(raw.device, raw.load).iterated_from(raw.parent).with_loras(raw.loras)
+        let job = job.placed(raw.device, raw.load).iterated_from(raw.parent).with_wildcards(raw.wildcards);
+        job.with_loras(raw.loras)
     }
 }
 
@@ -248,7 +259,8 @@ impl Job {
         check_count(count)?;
         check_tags(&prompt)?;
         let (device, load, loras) = (DeviceChoice::default(), LoadOptions::default(), Vec::new());
-        Ok(Self { prompt, model, size, steps, guidance, seed, count, device, load, loras, parent: None })
+        let (wildcards, parent) = (Wildcards::default(), None);
+        Ok(Self { prompt, model, size, steps, guidance, seed, count, device, load, loras, wildcards, parent })
     }
 
     /// The same with these LoRAs beside those that the prompt's tags name.
@@ -264,6 +276,18 @@ impl Job {
     #[must_use]
     pub fn loras(&self) -> &[LoraChoice] {
         &self.loras
+    }
+
+    /// The same with the lines of its prompt's wildcards.
+    #[must_use]
+    pub fn with_wildcards(self, wildcards: Wildcards) -> Self {
+        Self { wildcards, ..self }
+    }
+
+    /// The lines of its prompt's wildcards.
+    #[must_use]
+    pub fn wildcards(&self) -> &Wildcards {
+        &self.wildcards
     }
 
     /// The prompt with its tags taken out, and the LoRAs that they name.
@@ -396,47 +420,6 @@ impl JobState {
     }
 }
 
-/// One of the two text encoders of FLUX.1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum Encoder {
-    /// The sequence that the transformer attends to.
-    T5,
-    /// The pooled vector that modulates every block.
-    Clip,
-}
-
-impl fmt::Display for Encoder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::T5 => "T5",
-            Self::Clip => "CLIP",
-        })
-    }
-}
-
-/// How a prompt fits one encoder.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TokenCount {
-    /// Which encoder.
-    pub encoder: Encoder,
-    /// Tokens the whole prompt has, special tokens included.
-    pub tokens: usize,
-    /// Tokens the encoder reads, special tokens included.
-    pub limit: usize,
-    /// Where in the prompt the first unread token begins, in bytes; `None` when all of it is read.
-    pub cut_at: Option<usize>,
-    /// Tokens that the encoder's vocabulary does not know.
-    pub unknown: usize,
-}
-
-impl TokenCount {
-    /// The part of `prompt` that this encoder does not read, empty when it reads all.
-    #[must_use]
-    pub fn cut<'p>(&self, prompt: &'p str) -> &'p str {
-        self.cut_at.and_then(|at| prompt.get(at..)).unwrap_or("")
-    }
-}
-
 /// Where the time of one picture went, in seconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Times {
@@ -453,8 +436,11 @@ pub struct Times {
 /// All that is needed to draw one picture again, and what drawing it took.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Recipe {
-    /// The whole prompt.
+    /// The whole prompt that it was drawn from.
     pub prompt: Prompt,
+    /// The prompt as it was written, where that has choices.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<Prompt>,
     /// The model's name.
     pub model: ModelName,
     /// Width and height.

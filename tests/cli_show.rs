@@ -13,6 +13,7 @@ const PROMPT: &str = "红苹果 🍎\u{1b}[2J, a red apple";
 
 fn recipe() -> Recipe {
     Recipe {
+        template: None,
         prompt: Prompt::new(PROMPT).expect("text"),
         model: ModelName::new("nano"),
         size: Size::new(48, 32).expect("on the grid"),

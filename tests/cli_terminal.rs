@@ -51,6 +51,7 @@ fn screen(bytes: &[u8]) -> String {
 fn home_with_picture() -> Home {
     let home = Home::new();
     let recipe = Recipe {
+        template: None,
         prompt: Prompt::new("a red apple").expect("text"),
         model: ModelName::new("nano"),
         size: Size::new(32, 32).expect("on the grid"),

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use super::generate::TargetError;
 use super::text;
 use crate::client::ClientError;
+use crate::config::wildcards::WildcardError;
 use crate::device::NoDevice;
 use crate::engine::EngineError;
 use crate::engine::converted::ConvertError;
@@ -26,6 +27,8 @@ pub(super) enum Failure {
     /// A value that cannot be drawn.
     #[error(transparent)]
     Job(#[from] JobError),
+    #[error(transparent)]
+    Wildcard(#[from] WildcardError),
     /// No such model, or a file that is none.
     #[error(transparent)]
     Model(#[from] NoModel),
@@ -184,7 +187,12 @@ impl Failure {
     /// reader of our output has left, 1 otherwise.
     pub(super) fn code(&self) -> u8 {
         match self {
-            Self::Job(_) | Self::Model(_) | Self::Lora(_) | Self::StdinNotText { .. } | Self::Target(_) => 2,
+            Self::Job(_)
+            | Self::Wildcard(_)
+            | Self::Model(_)
+            | Self::Lora(_)
+            | Self::StdinNotText { .. }
+            | Self::Target(_) => 2,
             #[cfg(not(feature = "cuda"))]
             Self::WithoutCuda(_) => 2,
             #[cfg(feature = "cuda")]

@@ -135,6 +135,9 @@ pub(super) fn recipe_rows(recipe: &Recipe) -> Vec<(&'static str, String)> {
             ),
         ),
     ];
+    if let Some(template) = &recipe.template {
+        rows.insert(1, ("template", template.as_str().to_owned()));
+    }
     for lora in &recipe.loras {
         let (file, hash) = (text::one_line(&lora.file, 80), lora.hash.short());
         let steps =

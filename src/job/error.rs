@@ -1,8 +1,9 @@
 //! Why a job cannot be: the field, the value, and what would work.
 
+use super::template::{CHOICES_MAX, DEPTH_MAX};
 use super::{
     COUNT_MAX, GUIDANCE_MAX, LORAS_MAX, PROMPT_BYTES, RATING_MAX, SEARCH_BYTES, SEARCH_WORDS, SIZE_MAX,
-    SIZE_MULTIPLE, STEPS_MAX, STRENGTH_MAX, TAG_BYTES, TAGS_MAX,
+    SIZE_MULTIPLE, STEPS_MAX, STRENGTH_MAX, TAG_BYTES, TAGS_MAX, WILDCARDS_BYTES, WILDCARDS_MAX,
 };
 
 /// Why a value cannot be part of a job: the field, the value, and what would work.
@@ -93,6 +94,40 @@ pub enum JobError {
         bytes: usize,
         /// Its words.
         words: usize,
+    },
+    /// More choices within choices than are followed.
+    #[error(
+        "the prompt's choices lie deeper than {DEPTH_MAX} in one another: {{a|b}} within {{a|b}} and so on"
+    )]
+    DeepTemplate,
+    /// Too many choices for one picture.
+    #[error("the prompt has more than {CHOICES_MAX} choices for one picture")]
+    ManyChoices,
+    /// Choices that may leave nothing.
+    #[error("some choice in the prompt leaves nothing to draw: {{a|}} alone may be empty")]
+    BlankTemplate,
+    /// A wildcard whose lines did not come along.
+    #[error(
+        "the lines of the wildcard __{0}__ are not known to this job: ask for it again where its file is"
+    )]
+    NoWildcard(String),
+    /// A wildcard without lines.
+    #[error(
+        "the wildcard __{0}__ has no lines: each line of its file is one, but for those that begin with #"
+    )]
+    EmptyWildcard(String),
+    /// Wildcards that name one another in a ring.
+    #[error("the lines of the wildcard __{0}__ lead back to itself")]
+    WildcardRing(String),
+    /// Too many wildcards, or too much in them.
+    #[error(
+        "{count} wildcards with {bytes} bytes are more than go along with a job: {WILDCARDS_MAX} with {WILDCARDS_BYTES}"
+    )]
+    Wildcards {
+        /// How many.
+        count: usize,
+        /// Bytes of their lines.
+        bytes: usize,
     },
     /// Not SHA-256 in hexadecimal.
     #[error("{0:?} is not the hash of a file: 64 hexadecimal digits")]

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Job, JobError, Recipe, Span};
+use super::{Job, JobError, Prompt, Recipe, Span};
 
 /// The most LoRAs of one job.
 pub const LORAS_MAX: usize = 64;
@@ -250,7 +250,8 @@ impl Job {
     /// Bytes of text in it that a person gives: what bounds how much of jobs is held and sent.
     #[must_use]
     pub fn text_len(&self) -> usize {
-        self.prompt.as_str().len() + self.loras().iter().map(|lora| lora.file.len()).sum::<usize>()
+        let loras = self.loras().iter().map(|lora| lora.file.len()).sum::<usize>();
+        self.prompt.as_str().len() + loras + self.wildcards().text_len()
     }
 }
 
@@ -261,13 +262,26 @@ impl Recipe {
         let lora = |lora: &UsedLora| {
             lora.file.len() + lora.unapplied.examples.iter().map(String::len).sum::<usize>()
         };
-        self.prompt.as_str().len() + self.loras.iter().map(lora).sum::<usize>()
+        let template = self.template.as_ref().map_or(0, |template| template.as_str().len());
+        self.prompt.as_str().len() + template + self.loras.iter().map(lora).sum::<usize>()
+    }
+
+    /// The prompt as it was written.
+    #[must_use]
+    pub fn written(&self) -> &Prompt {
+        self.template.as_ref().unwrap_or(&self.prompt)
+    }
+
+    /// The words that it was drawn from, where those are not what was written.
+    #[must_use]
+    pub fn drawn(&self) -> Option<&str> {
+        self.template.as_ref().map(|_| self.prompt.as_str())
     }
 
     /// The prompt with a tag for each LoRA that it has none of: what is typed to draw the same again.
     #[must_use]
     pub fn tagged_prompt(&self) -> String {
-        let mut prompt = self.prompt.as_str().to_owned();
+        let mut prompt = self.written().as_str().to_owned();
         for lora in self.loras.iter().filter(|lora| !lora.tagged) {
             // Of a path that a tag cannot hold, the name.
             let file = if lora.file.contains([':', '>']) { lora.name() } else { &lora.file };
@@ -303,6 +317,8 @@ pub struct Tagged {
     pub text: String,
     /// What the tags ask for, in order.
     pub loras: Vec<LoraChoice>,
+    /// The tags as they are written.
+    pub tags: Vec<String>,
     /// Where in the text something was taken out, and how many bytes.
     gaps: Vec<(usize, usize)>,
 }
@@ -323,6 +339,7 @@ impl Tagged {
                 Some(error) => error,
                 None => wrong("it is <lora:NAME>, <lora:NAME:STRENGTH> or <lora:NAME:STRENGTH@FROM-TO%>"),
             })?);
+            tagged.tags.push(format!("{BEGIN}{inside}>"));
             tagged.text += before;
             // Of the blanks on both sides one is enough, and at an end none.
             let spaced = tagged.text.is_empty() || tagged.text.ends_with(char::is_whitespace);

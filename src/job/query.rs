@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{JobError, PictureId, Rating, Size, Tag};
+use super::{JobError, Picture, PictureId, Rating, Size, Tag};
 use crate::model::ModelName;
 
 /// The longest text that is searched for, in bytes.
@@ -78,6 +78,36 @@ pub struct PictureQuery {
     pub trashed: bool,
     /// Only pictures older than this one: the last of the page before.
     pub before: Option<PictureId>,
+}
+
+/// Which prompts, the last drawn first.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PromptQuery {
+    /// What they have.
+    pub text: SearchText,
+    /// Only prompts that were drawn last before this: the last of the page before.
+    pub before: Option<LastDrawn>,
+}
+
+/// When a prompt was drawn last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct LastDrawn {
+    /// When its newest picture was finished, in milliseconds since 1970 (UTC).
+    pub at: i64,
+    /// That picture.
+    pub picture: PictureId,
+}
+
+/// A prompt that there are pictures of, whatever its white space.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DrawnPrompt {
+    /// The best of its pictures: a favourite, or else the best rated, or else the latest.
+    pub best: Picture,
+    /// How many there are, those in the trash aside.
+    pub pictures: u64,
+    /// When it was drawn last.
+    pub last: LastDrawn,
 }
 
 /// A seed that was tried for a prompt.

@@ -145,7 +145,8 @@ impl Adopter<'_> {
     fn same_drawing(&self, recipe: &Recipe) -> rusqlite::Result<Option<PictureId>> {
         let same = "SELECT pictures.id FROM pictures JOIN jobs ON jobs.id = job WHERE pictures.seed = ?1 AND \
                     prompt = ?2 AND model = ?3 AND width = ?4 AND height = ?5 AND steps = ?6 AND origin = 'flux-tui'";
-        let Recipe { prompt, model, size, steps, seed, .. } = recipe;
+        let Recipe { model, size, steps, seed, .. } = recipe;
+        let prompt = recipe.written();
         let values =
             params![seed.cast_signed(), prompt.as_str(), model.as_str(), size.width(), size.height(), steps];
         let mut ids = Vec::new();
@@ -208,7 +209,8 @@ impl Adopter<'_> {
         let loras = serde_json::to_string(&recipe.loras).unwrap_or_default();
         self.change.execute(
             "INSERT INTO pictures (job, idx, seed, precision, cuts, load, encode, denoise, decode, path, finished_at, \
-             loras, bytes, sha256, origin) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+             loras, bytes, sha256, origin, drawn) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
             params![
                 job.0,
                 index,
@@ -225,6 +227,7 @@ impl Adopter<'_> {
                 bytes,
                 sha256,
                 origin.name(),
+                recipe.drawn(),
             ],
         )?;
         let id = PictureId(self.change.last_insert_rowid());
@@ -257,7 +260,8 @@ impl Adopter<'_> {
     fn fits(&self, job: JobId, index: u32, recipe: &Recipe) -> rusqlite::Result<Option<bool>> {
         let fits = "SELECT prompt = ?3 AND model = ?4 AND width = ?5 AND height = ?6 AND steps = ?7 AND \
                     NOT EXISTS (SELECT 1 FROM pictures WHERE job = ?1 AND idx = ?2) FROM jobs WHERE id = ?1";
-        let Recipe { prompt, model, size, steps, .. } = recipe;
+        let Recipe { model, size, steps, .. } = recipe;
+        let prompt = recipe.written();
         let values =
             params![job.0, index, prompt.as_str(), model.as_str(), size.width(), size.height(), steps];
         self.change.query_row(fits, values, |row| row.get(0)).optional()
@@ -280,8 +284,8 @@ pub(super) fn insert_job(
     let row = columns_of(&job, found.recipe.seed);
     change.execute(
         "INSERT INTO jobs (prompt, model, width, height, steps, guidance, seed, first_seed, count, device, precision, \
-         vram_budget, t5, loras, parent, prompt_key, state, accepted_at, ended_at, id, rank) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, 'done', ?17, ?17, ?18, \
+         vram_budget, t5, loras, parent, prompt_key, wildcards, state, accepted_at, ended_at, id, rank) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, 'done', ?18, ?18, ?19, \
          (SELECT COALESCE(MAX(rank), 0) + 1 FROM jobs))",
         params_from_iter(row.into_iter().chain([found.written_at.into(), id.map(|id| id.0).into()])),
     )?;

@@ -14,7 +14,7 @@ use crate::model::ModelName;
 const COLUMNS: &str = "id, prompt, model, width, height, steps, guidance, seed, first_seed, count, \
                        state, reason, accepted_at, \
                        (SELECT COUNT(*) FROM pictures WHERE job = jobs.id), device, precision, \
-                       vram_budget, t5, loras, parent";
+                       vram_budget, t5, loras, parent, wildcards";
 
 /// A row that does not hold a job: written by hand, or damaged in a way that SQLite cannot see.
 #[derive(Debug, thiserror::Error)]
@@ -31,8 +31,8 @@ pub(super) enum RowError {
     /// No such state.
     #[error("a job cannot be {0:?}")]
     State(String),
-    /// The encoders' cuts, or LoRAs, are not what they should be.
-    #[error("cuts or LoRAs cannot be read: {0}")]
+    /// The encoders' cuts, LoRAs or wildcards are not what they should be.
+    #[error("cuts, LoRAs or wildcards cannot be read: {0}")]
     Json(#[from] serde_json::Error),
 }
 
@@ -45,8 +45,8 @@ impl Library {
         let row = columns_of(job, first_seed);
         self.write(
             "INSERT INTO jobs (prompt, model, width, height, steps, guidance, seed, first_seed, count, device, precision, \
-             vram_budget, t5, loras, parent, prompt_key, state, accepted_at, rank) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, 'queued', ?17, \
+             vram_budget, t5, loras, parent, prompt_key, wildcards, state, accepted_at, rank) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, 'queued', ?18, \
              (SELECT COALESCE(MAX(rank), 0) + 1 FROM jobs))",
             row.into_iter().chain([now.into()]),
         )
@@ -161,8 +161,8 @@ impl Library {
     }
 }
 
-/// What a job asks for, in the order of the columns from `prompt` to `count`, then from `device` to `prompt_key`.
-pub(super) fn columns_of(job: &Job, first_seed: u64) -> [Value; 16] {
+/// What a job asks for, in the order of the columns from `prompt` to `count`, then from `device` to `wildcards`.
+pub(super) fn columns_of(job: &Job, first_seed: u64) -> [Value; 17] {
     let seed = match job.seed {
         Seed::Random => None,
         Seed::Fixed(seed) => Some(seed.cast_signed()),
@@ -185,6 +185,7 @@ pub(super) fn columns_of(job: &Job, first_seed: u64) -> [Value; 16] {
         serde_json::to_string(job.loras()).unwrap_or_default().into(),
         job.parent.map(|parent| parent.0).into(),
         prompt_key(job.prompt.as_str()).to_vec().into(),
+        serde_json::to_string(job.wildcards()).unwrap_or_default().into(),
     ]
 }
 
@@ -218,7 +219,9 @@ fn job(row: &Row<'_>) -> Result<Job, RowError> {
         t5: row.get::<_, String>(17)?.parse()?,
     };
     let parent = row.get::<_, Option<i64>>(19)?.map(PictureId);
-    let job = job.placed(row.get::<_, String>(14)?.parse()?, load).iterated_from(parent);
+    let wildcards = serde_json::from_str(&row.get::<_, String>(20)?)?;
+    let job =
+        job.placed(row.get::<_, String>(14)?.parse()?, load).iterated_from(parent).with_wildcards(wildcards);
     Ok(job.with_loras(serde_json::from_str(&row.get::<_, String>(18)?)?)?)
 }
 

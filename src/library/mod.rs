@@ -24,6 +24,7 @@ mod marks;
 mod order;
 mod pictures;
 pub mod png;
+mod prompts;
 mod rebuild;
 #[cfg(test)]
 mod samples;

@@ -19,15 +19,15 @@ use crate::model::ModelName;
 /// The most pictures of one page.
 pub const PAGE_MAX: u32 = 500;
 /// The most bytes of prompts of one page: there is always at least one picture.
-const PAGE_PROMPTS: usize = 8 << 20;
+pub(super) const PAGE_PROMPTS: usize = 8 << 20;
 
 const COLUMNS: &str = "pictures.id, job, idx, pictures.seed, pictures.precision, cuts, load, encode, denoise, \
                        decode, path, finished_at, prompt, model, width, height, steps, guidance, \
                        pictures.loras, rating, favourite, trashed_at, origin, jobs.parent, \
                        (SELECT json_group_array(tag) FROM \
-                       (SELECT tag FROM tags WHERE picture = pictures.id ORDER BY tag))";
+                       (SELECT tag FROM tags WHERE picture = pictures.id ORDER BY tag)), drawn";
 const MOVED: &str = "job, idx, seed, precision, cuts, load, encode, denoise, decode, path, finished_at, loras, \
-                     bytes, sha256";
+                     bytes, sha256, drawn";
 
 /// What [`Library::recover`] found.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -73,10 +73,11 @@ impl Library {
             loras,
             content.bytes.cast_signed(),
             content.sha256,
+            recipe.drawn(),
         ];
         let insert = format!(
             "INSERT OR REPLACE INTO writing ({MOVED}) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)"
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)"
         );
         self.db.execute(&insert, row).map_err(self.fault("noting a picture"))?;
         Ok(path)
@@ -220,8 +221,14 @@ impl Library {
     fn read(&self, row: &Row<'_>) -> Result<Picture, RowError> {
         #[expect(clippy::cast_possible_truncation, reason = "it was an f32 when it was written")]
         let guidance = row.get::<_, f64>(17)? as f32;
+        let written = Prompt::new(row.get::<_, String>(12)?)?;
+        let (prompt, template) = match row.get::<_, Option<String>>(25)? {
+            Some(drawn) => (Prompt::new(drawn)?, Some(written)),
+            None => (written, None),
+        };
         let recipe = Recipe {
-            prompt: Prompt::new(row.get::<_, String>(12)?)?,
+            prompt,
+            template,
             model: ModelName(row.get(13)?),
             size: Size::new(row.get(14)?, row.get(15)?)?,
             steps: row.get(16)?,

@@ -190,7 +190,7 @@ pub fn parameters(recipe: &Recipe) -> String {
     let prompt = recipe.prompt.as_str().replace('\0', "\u{fffd}") + &tags(recipe);
     format!(
         "{prompt}\nSteps: {}, Sampler: Euler, Schedule type: Simple, CFG scale: 1, \
-         Distilled CFG Scale: {}, Seed: {}, Size: {}x{}, Model: {}{}, Version: {}",
+         Distilled CFG Scale: {}, Seed: {}, Size: {}x{}, Model: {}{}{}, Version: {}",
         recipe.steps,
         recipe.guidance,
         recipe.seed,
@@ -198,6 +198,7 @@ pub fn parameters(recipe: &Recipe) -> String {
         recipe.size.height(),
         quoted(recipe.model.as_str()),
         hashes(&recipe.loras),
+        template(recipe),
         program(),
     )
 }
@@ -206,6 +207,12 @@ pub fn parameters(recipe: &Recipe) -> String {
 fn tags(recipe: &Recipe) -> String {
     let missing = recipe.loras.iter().filter(|lora| !lora.tagged);
     missing.map(|lora| format!(" <lora:{}:{}>", lora.name().replace('\0', ""), lora.strength)).collect()
+}
+
+/// The prompt as it was written, where that has choices.
+fn template(recipe: &Recipe) -> String {
+    let written = recipe.template.as_ref().map(|it| it.as_str().replace('\0', "\u{fffd}"));
+    written.map_or_else(String::new, |it| format!(", Template: {}", serde_json::Value::from(it)))
 }
 
 fn hashes(loras: &[UsedLora]) -> String {

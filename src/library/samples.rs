@@ -90,6 +90,7 @@ pub(super) fn job(prompt: &str) -> Job {
 /// What a job's picture is drawn from.
 pub(super) fn recipe(job: &Job, seed: u64) -> Recipe {
     Recipe {
+        template: None,
         prompt: job.prompt.clone(),
         model: job.model.clone(),
         size: job.size,

@@ -170,6 +170,13 @@ const MIGRATIONS: &[&str] = &[
     END;
     INSERT INTO prompts (prompts) VALUES ('rebuild');
     ",
+    // 10: prompts with choices: of jobs the lines of the wildcards that they name, JSON by their names, and of pictures
+    // the words that they were drawn from, where those are not the job's prompt.
+    "
+    ALTER TABLE jobs ADD COLUMN wildcards TEXT NOT NULL DEFAULT '{}';
+    ALTER TABLE pictures ADD COLUMN drawn TEXT;
+    ALTER TABLE writing ADD COLUMN drawn TEXT;
+    ",
 ];
 
 /// The version that this program writes.

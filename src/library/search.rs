@@ -108,31 +108,36 @@ impl Library {
 
 /// Conditions and the values of their parameters, in order.
 #[derive(Default)]
-struct Wanted {
-    conditions: Vec<&'static str>,
-    values: Vec<Value>,
+pub(super) struct Wanted {
+    pub conditions: Vec<&'static str>,
+    pub values: Vec<Value>,
 }
 
 impl Wanted {
-    fn plain(&mut self, condition: &'static str) {
+    pub fn plain(&mut self, condition: &'static str) {
         self.conditions.push(condition);
     }
 
-    fn with(&mut self, condition: &'static str, values: impl IntoIterator<Item = Value>) {
+    pub fn with(&mut self, condition: &'static str, values: impl IntoIterator<Item = Value>) {
         self.conditions.push(condition);
         self.values.extend(values);
     }
 
     /// All of these words: by the index as far as it knows them, and otherwise by looking at every prompt.
-    fn text<'w>(&mut self, words: impl Iterator<Item = &'w str>) {
+    pub fn text<'w>(&mut self, words: impl Iterator<Item = &'w str>) {
         let (long, short): (Vec<_>, Vec<_>) = words.partition(|word| word.chars().count() >= INDEXED);
-        if !long.is_empty() {
-            let phrases: Vec<_> = long.into_iter().map(phrase).collect();
-            let found = "jobs.id IN (SELECT rowid FROM prompts WHERE prompts MATCH ?)";
-            self.with(found, [phrases.join(" ").into()]);
+        // What choices in a prompt became is in no index: most pictures have none.
+        let found =
+            r"(jobs.id IN (SELECT rowid FROM prompts WHERE prompts MATCH ?) OR drawn LIKE ? ESCAPE '\')";
+        for word in long {
+            self.with(found, [phrase(word).into(), pattern(word).into()]);
         }
         for word in short {
-            self.with(r"jobs.prompt LIKE ? ESCAPE '\'", [pattern(word).into()]);
+            let pattern = pattern(word);
+            self.with(
+                r"(jobs.prompt LIKE ? ESCAPE '\' OR drawn LIKE ? ESCAPE '\')",
+                [pattern.clone().into(), pattern.into()],
+            );
         }
     }
 }

@@ -12,6 +12,22 @@ pub enum Action {
     DrawAgain,
     /// Draw it with the seed that was drawn last.
     DrawSameSeed,
+    /// Draw it with the seed after that.
+    DrawNextSeed,
+    /// Show the prompts of the library.
+    Prompts,
+    /// Show the seeds that were tried for the prompt.
+    Seeds,
+    /// Draw with the chosen seed.
+    TakeSeed,
+    /// Show the snippets.
+    Snippets,
+    /// Put the chosen snippet into the prompt.
+    TakeSnippet,
+    /// Change the prompt in the person's own editor.
+    EditElsewhere,
+    /// Take back a letter of what the open list is filtered by.
+    Unfilter,
     /// Close what is open, dismiss an error, or cancel the running job: the first that applies.
     Escape,
     /// Keys go to the next pane.
@@ -86,8 +102,12 @@ pub enum Action {
     PauseQueue,
     /// Take prompt and parameters of the chosen picture.
     RestoreAll,
+    /// Take only its words.
+    RestorePrompt,
     /// Take only its seed.
     RestoreSeed,
+    /// Take only model, size, steps, guidance and LoRAs.
+    RestoreSettings,
     /// Say how good the chosen picture is, 0 to 5.
     Rate(u8),
     /// Make the chosen picture a favourite, or none any more.
@@ -153,6 +173,8 @@ pub enum FieldAction {
     Backspace,
     /// A random seed.
     RandomSeed,
+    /// The seed goes up after each job, or stays.
+    CountSeed,
 }
 
 /// A move in a list.

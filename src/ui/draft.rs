@@ -2,7 +2,8 @@
 //! that a job asked for before the worker answers is the one that was on the screen.
 
 use super::pane::parameters::{FieldName, ParametersPane};
-use crate::job::{Job, LoraChoice, PictureId, Prompt, Seed, check_tags};
+use crate::job::template::Template;
+use crate::job::{Job, JobError, LoraChoice, PictureId, Prompt, Seed, Wildcards, check_tags};
 
 /// Which seed a job is to have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,16 +14,19 @@ pub enum SeedWish {
     New,
     /// The one that was drawn last.
     Last,
+    /// This one.
+    This(u64),
 }
 
 /// What was asked for.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Draft {
     prompt: String,
     parameters: ParametersPane,
     seed: SeedWish,
     parent: Option<PictureId>,
     loras: Vec<LoraChoice>,
+    wildcards: Wildcards,
 }
 
 /// Why a draft is no job.
@@ -38,13 +42,38 @@ impl Draft {
     /// Of what is on the screen, iterated from a picture or not.
     #[must_use]
     pub fn new(prompt: &str, parameters: &ParametersPane, seed: SeedWish, parent: Option<PictureId>) -> Self {
-        Self { prompt: prompt.to_owned(), parameters: parameters.clone(), seed, parent, loras: Vec::new() }
+        let (loras, wildcards) = (Vec::new(), Wildcards::default());
+        Self { prompt: prompt.to_owned(), parameters: parameters.clone(), seed, parent, loras, wildcards }
     }
 
     /// The same with these LoRAs beside those of the prompt's tags.
     #[must_use]
     pub fn with_loras(self, loras: Vec<LoraChoice>) -> Self {
         Self { loras, ..self }
+    }
+
+    /// The same with the lines of its wildcards.
+    #[must_use]
+    pub fn with_wildcards(self, wildcards: Wildcards) -> Self {
+        Self { wildcards, ..self }
+    }
+
+    /// Its prompt.
+    #[must_use]
+    pub fn prompt(&self) -> &str {
+        &self.prompt
+    }
+
+    /// Which seed it is to have.
+    #[must_use]
+    pub fn seed(&self) -> SeedWish {
+        self.seed
+    }
+
+    /// Whether its prompt names wildcards.
+    #[must_use]
+    pub fn names_wildcards(&self) -> bool {
+        Template::parse(&self.prompt).is_ok_and(|template| !template.wildcards().is_empty())
     }
 
     /// The worker has said which models there are: untouched fields follow them.
@@ -60,7 +89,11 @@ impl Draft {
     /// What is wrong with it.
     pub fn check_prompt(&self) -> Result<Prompt, Wrong> {
         let prompt = Prompt::new(self.prompt.as_str());
-        let checked = prompt.and_then(|prompt| check_tags(&prompt).map(|()| prompt));
+        let checked = prompt.and_then(|prompt| {
+            check_tags(&prompt)?;
+            Template::parse(prompt.as_str())?;
+            Ok(prompt)
+        });
         checked.map_err(|error| Wrong { message: error.to_string(), field: None })
     }
 
@@ -80,6 +113,7 @@ impl Draft {
         let seed = match (self.seed, self.parameters.last_seed) {
             (SeedWish::AsSet, _) => settings.seed,
             (SeedWish::New, _) => Seed::Random,
+            (SeedWish::This(seed), _) => Seed::Fixed(seed),
             (SeedWish::Last, Some(last)) => Seed::Fixed(last),
             (SeedWish::Last, None) => {
                 let message = "nothing has been drawn yet, so there is no last seed; Enter draws".to_owned();
@@ -96,8 +130,14 @@ impl Draft {
             seed,
             settings.count,
         )
+        .map(|job| job.placed(settings.device, settings.load).iterated_from(self.parent))
         .map_err(|error| field(Some(FieldName::Steps))(error.to_string()))?;
-        let job = job.placed(settings.device, settings.load).iterated_from(self.parent);
-        job.with_loras(self.loras.clone()).map_err(|error| field(None)(error.to_string()))
+        self.with_words(job).map_err(|error| field(None)(error.to_string()))
+    }
+
+    fn with_words(&self, job: Job) -> Result<Job, JobError> {
+        let job = job.with_loras(self.loras.clone())?.with_wildcards(self.wildcards.clone());
+        job.check_words()?;
+        Ok(job)
     }
 }

@@ -1,8 +1,9 @@
 //! Everything that [`super::update`] can want done. Plain data: tests compare it.
 
+use super::draft::Draft;
 use super::files::Keep;
 use super::picture::Order;
-use crate::job::{Job, JobId, PictureChange, PictureId};
+use crate::job::{Job, JobId, PictureChange, PictureId, Prompt, PromptQuery};
 use crate::model::ModelName;
 use crate::wire::library::LibraryRequest;
 use crate::wire::loras::LoraRequest;
@@ -16,6 +17,10 @@ pub enum Effect {
     Ask(Question),
     /// Try now to connect to the worker.
     Hurry,
+    /// Read the person's snippets; they come as an event.
+    ReadSnippets,
+    /// Read the files of the wildcards that a prompt names; their lines come as an event.
+    Gather(Gather),
     /// Make a picture ready to be drawn, on the picture thread. A later order replaces one that waits.
     Encode(Order),
     /// Write something into a person's files.
@@ -26,10 +31,21 @@ pub enum Effect {
     Probe,
     /// Take the terminal again: modes, screen, everything.
     Reenter,
+    /// Give the terminal to the person's editor, over this text; what it leaves comes as an event.
+    EditElsewhere(String),
     /// Give the terminal back and stop, as Ctrl-Z does.
     Suspend,
     /// Give the terminal back and end. The worker goes on.
     Quit,
+}
+
+/// Wildcards that are needed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Gather {
+    /// The prompt that names them.
+    pub prompt: String,
+    /// What is drawn with them; `None` when they are only counted.
+    pub draft: Option<Box<Draft>>,
 }
 
 /// A question to the worker.
@@ -56,6 +72,15 @@ pub enum Question {
     Older(HistoryPage),
     /// Say something of a picture.
     Mark(PictureChange),
+    /// A page of prompts.
+    Prompts {
+        /// Which.
+        query: PromptQuery,
+        /// At most so many.
+        limit: u32,
+    },
+    /// The seeds that were tried for a prompt.
+    Seeds(Prompt),
     /// Every model that is known, and what there is of it.
     Models,
     /// Which LoRAs there are.
@@ -88,6 +113,8 @@ impl Question {
             Self::Fetch(picture) => Request::Fetch(picture),
             Self::Older(page) => Request::History(page),
             Self::Mark(change) => Request::Library(LibraryRequest::Change(change)),
+            Self::Prompts { query, limit } => Request::Library(LibraryRequest::Prompts { query, limit }),
+            Self::Seeds(prompt) => Request::Library(LibraryRequest::Seeds(prompt)),
             Self::Models => Request::Models,
             Self::Loras => Request::Loras(LoraRequest::List),
             Self::FetchModel(model) => Request::FetchModel(model),

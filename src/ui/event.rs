@@ -4,10 +4,15 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use super::effect::Gather;
 use super::habits::Habits;
 use super::input::Input;
 use super::picture::Encoded;
-use crate::job::{JobId, Picture, PictureId, TokenCount};
+use super::terminal::editor::Edited;
+use crate::config::snippets::Snippet;
+use crate::job::{
+    DrawnPrompt, JobId, Picture, PictureId, Prompt, PromptQuery, TokenCount, TriedSeed, Wildcards,
+};
 use crate::model::ModelName;
 use crate::wire::loras::LoraList;
 use crate::wire::message::{self, JobStatus, ModelDetails, ModelFetch, ModelState, RemovalPlan, Snapshot};
@@ -33,6 +38,12 @@ pub enum Event {
     Habits(Box<Habits>),
     /// Something could not be kept: why, for a person.
     Complaint(String),
+    /// Wildcards were read, or why they cannot be.
+    Gathered(Gather, Result<Wildcards, String>),
+    /// Snippets were read, and what is wrong with their file.
+    Snippets(Vec<Snippet>, Vec<String>),
+    /// The person's editor has ended, and this is what it left, or why there is nothing.
+    Edited(Result<Edited, String>),
     /// A moment that [`super::state::State::deadline`] asked for has come.
     Tick,
 }
@@ -107,6 +118,20 @@ pub enum Answer {
     Marked(Result<(), String>),
     /// Older pictures.
     Older(Result<Vec<Picture>, String>),
+    /// A page of prompts.
+    Prompts {
+        /// Which were asked for.
+        query: PromptQuery,
+        /// Those that there are.
+        result: Result<Vec<DrawnPrompt>, String>,
+    },
+    /// The seeds that were tried for a prompt.
+    Seeds {
+        /// Which.
+        prompt: Prompt,
+        /// The seeds, the best first.
+        result: Result<Vec<TriedSeed>, String>,
+    },
     /// Every model that is known, and what there is of it.
     Models(Result<Vec<ModelState>, String>),
     /// The LoRAs in the worker's folders.

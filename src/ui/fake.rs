@@ -17,8 +17,11 @@ use crate::client::{ClientError, Events};
 use crate::config::JobDefaults;
 use crate::device::Device;
 use crate::gpu::{Host, Readings};
-use crate::job::{Encoder, Job, JobId, Picture, PictureId, Recipe, Seed, Size, Times, TokenCount};
+use crate::job::{
+    DrawnPrompt, Encoder, Job, JobId, LastDrawn, Picture, PictureId, Recipe, Seed, Size, Times, TokenCount,
+};
 use crate::model::{Defaults, ModelInfo, ModelName, TextLimits};
+use crate::wire::library::{LibraryRequest, LibraryResponse};
 use crate::wire::loras::LoraResponse;
 use crate::wire::message::{
     CheckProgress, CheckState, EngineStatus, Event, FetchProgress, FetchState, FileCheck, FileFacts, Gate,
@@ -79,6 +82,15 @@ impl FakeWorker {
             checks: Vec::new(),
             rebuilt: None,
         })
+    }
+
+    /// The pictures, as if each had a prompt of its own.
+    fn prompts(&self) -> Vec<DrawnPrompt> {
+        let prompt = |(picture, _): &(Picture, Bytes)| {
+            let last = LastDrawn { at: picture.finished_at, picture: picture.id };
+            DrawnPrompt { best: picture.clone(), pictures: 1, last }
+        };
+        self.shared(|shared| shared.pictures.iter().rev().map(prompt).collect())
     }
 
     async fn submit(&self, job: Job) -> Response {
@@ -182,6 +194,10 @@ impl Ask for FakeWorker {
             }
             Request::CountTokens(count) => Response::Tokens(tokens(&count.text)),
             Request::History(_) => Response::History(Vec::new()),
+            Request::Library(LibraryRequest::Prompts { query, .. }) => {
+                let page = if query.before.is_none() { self.prompts() } else { Vec::new() };
+                Response::Library(LibraryResponse::Prompts(page))
+            }
             Request::Models => Response::Models(models()),
             Request::Loras(_) => Response::Loras(LoraResponse::List(loras())),
             Request::Fetch(id) => {
@@ -374,6 +390,7 @@ pub(crate) fn readings(step: u32) -> Readings {
 pub(crate) fn picture(id: i64, status: &JobStatus, index: u32, seed: u64) -> Picture {
     let job = &status.job;
     let recipe = Recipe {
+        template: None,
         prompt: job.prompt.clone(),
         model: job.model.clone(),
         size: job.size,

@@ -30,6 +30,12 @@ pub enum Context {
     Models,
     /// While the LoRAs are open.
     Loras,
+    /// While the prompts of the library are open.
+    Prompts,
+    /// While the seeds of the prompt are open.
+    Seeds,
+    /// While the snippets are open.
+    Snippets,
     /// The prompt.
     Prompt,
     /// The parameters.
@@ -70,7 +76,7 @@ impl Context {
     }
 
     /// Every context, in the order in which the help lists them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 16] = [
         Self::Everywhere,
         Self::Prompt,
         Self::Parameters,
@@ -80,6 +86,9 @@ impl Context {
         Self::Disconnected,
         Self::Models,
         Self::Loras,
+        Self::Prompts,
+        Self::Seeds,
+        Self::Snippets,
         Self::Help,
         Self::Palette,
         Self::Themes,
@@ -93,6 +102,9 @@ impl Context {
             Self::Help => "In this help",
             Self::Models => "In the models",
             Self::Loras => "In the LoRAs",
+            Self::Prompts => "In the prompts of the library",
+            Self::Seeds => "In the seeds of the prompt",
+            Self::Snippets => "In the snippets",
             Self::Prompt => "In the prompt",
             Self::Parameters => "In the parameters",
             Self::Queue => "In the queue",
@@ -160,8 +172,11 @@ const fn field(keys: &'static [Chord], action: FieldAction, help: &'static str) 
 pub const KEYMAP: &[Binding] = &[
     bind(Context::Prompt, &[plain(Enter)], Action::Draw, "draw"),
     bind(Context::Parameters, &[plain(Enter)], Action::Draw, "draw"),
-    bind(Context::Everywhere, &[ctrl('r')], Action::DrawAgain, "draw again with a new seed"),
+    bind(Context::Everywhere, &[ctrl('g')], Action::DrawAgain, "draw again with a new seed"),
     bind(Context::Everywhere, &[ctrl('s')], Action::DrawSameSeed, "draw with the last seed"),
+    bind(Context::Everywhere, &[ctrl('t')], Action::DrawNextSeed, "draw with the seed after the last"),
+    bind(Context::Everywhere, &[ctrl('r')], Action::Prompts, "look for a prompt that was drawn"),
+    bind(Context::Everywhere, &[plain(KeyCode::F(4))], Action::EditElsewhere, "change the prompt in $VISUAL or $EDITOR"),
     bind(Context::Everywhere, &[plain(Esc)], Action::Escape, "close, dismiss, or cancel the running job"),
     bind(Context::Everywhere, &[plain(Tab)], Action::NextPane, "next pane"),
     bind(Context::Everywhere, &[plain(KeyCode::BackTab), shift(Tab)], Action::PreviousPane, "pane before"),
@@ -201,6 +216,7 @@ pub const KEYMAP: &[Binding] = &[
     deletes(&[alt(KeyCode::Char('d')), ctrl_code(Delete)], Motion::WordRight, "delete the word right"),
     deletes(&[ctrl('k')], Motion::LineEnd, "delete to the end of the line"),
     deletes(&[ctrl('u')], Motion::LineStart, "delete to the beginning of the line"),
+    bind(Context::Prompt, &[alt(KeyCode::Char('s'))], Action::Snippets, "insert a snippet, or words of quality"),
     bind(Context::Prompt, &[ctrl('_'), ctrl('/'), alt(KeyCode::Char('u'))], Action::Edit(Edit::Undo), "undo (also ^/)"),
     bind(Context::Prompt, &[ctrl('y'), alt(KeyCode::Char('y'))], Action::Edit(Edit::Redo), "redo"),
 
@@ -212,6 +228,8 @@ pub const KEYMAP: &[Binding] = &[
     field(&[shift(Right), plain(PageUp)], FieldAction::MuchMore, "much more"),
     field(&[plain(Backspace), plain(Delete)], FieldAction::Backspace, "take back a digit"),
     field(&[letter('r')], FieldAction::RandomSeed, "a random seed"),
+    field(&[letter('i')], FieldAction::CountSeed, "the seed goes up after each job, or stays"),
+    bind(Context::Parameters, &[letter('s')], Action::Seeds, "the seeds that were tried for this prompt"),
 
     bind(Context::Queue, &[plain(Up), letter('k')], Action::List(ListMove::Up), "job before"),
     bind(Context::Queue, &[plain(Down), letter('j')], Action::List(ListMove::Down), "next job"),
@@ -230,7 +248,9 @@ pub const KEYMAP: &[Binding] = &[
     bind(Context::Queue, &[letter('p')], Action::PauseQueue, "pause the queue, or go on"),
 
     bind(Context::History, &[plain(Enter)], Action::RestoreAll, "restore prompt and parameters"),
+    bind(Context::History, &[letter('p')], Action::RestorePrompt, "restore only the prompt"),
     bind(Context::History, &[letter('s')], Action::RestoreSeed, "restore only the seed"),
+    bind(Context::History, &[letter('o')], Action::RestoreSettings, "restore only model, size, steps, guidance, LoRAs"),
     bind(Context::History, &[letter('f')], Action::Favourite, "make it a favourite, or none"),
     bind(Context::History, &[letter('5')], Action::Rate(5), "rate it 5, the best"),
     bind(Context::History, &[letter('4')], Action::Rate(4), "rate it 4"),
@@ -273,6 +293,36 @@ pub const KEYMAP: &[Binding] = &[
     bind(Context::Loras, &[plain(PageDown)], Action::List(ListMove::PageDown), "a page down"),
     bind(Context::Loras, &[plain(Home)], Action::List(ListMove::First), "first"),
     bind(Context::Loras, &[plain(End)], Action::List(ListMove::Last), "last"),
+
+    bind(Context::Prompts, &[plain(Enter)], Action::RestoreAll, "take prompt and parameters of its best picture"),
+    bind(Context::Prompts, &[ctrl('p')], Action::RestorePrompt, "take only the prompt"),
+    bind(Context::Prompts, &[ctrl('s')], Action::RestoreSeed, "take only the seed"),
+    bind(Context::Prompts, &[ctrl('o')], Action::RestoreSettings, "take only model, size, steps, guidance, LoRAs"),
+    bind(Context::Prompts, &[plain(Backspace)], Action::Unfilter, "take back a letter; letters search"),
+    bind(Context::Prompts, &[plain(Up)], Action::List(ListMove::Up), "prompt above"),
+    bind(Context::Prompts, &[plain(Down), ctrl('r'), ctrl('n')], Action::List(ListMove::Down), "prompt below"),
+    bind(Context::Prompts, &[plain(PageUp)], Action::List(ListMove::PageUp), "a page up"),
+    bind(Context::Prompts, &[plain(PageDown)], Action::List(ListMove::PageDown), "a page down"),
+    bind(Context::Prompts, &[plain(Home)], Action::List(ListMove::First), "first"),
+    bind(Context::Prompts, &[plain(End)], Action::List(ListMove::Last), "last"),
+
+    bind(Context::Seeds, &[plain(Enter)], Action::TakeSeed, "draw with this seed"),
+    bind(Context::Seeds, &[plain(Backspace)], Action::Unfilter, "take back a letter; letters search"),
+    bind(Context::Seeds, &[plain(Up), ctrl('p')], Action::List(ListMove::Up), "seed above"),
+    bind(Context::Seeds, &[plain(Down), ctrl('n')], Action::List(ListMove::Down), "seed below"),
+    bind(Context::Seeds, &[plain(PageUp)], Action::List(ListMove::PageUp), "a page up"),
+    bind(Context::Seeds, &[plain(PageDown)], Action::List(ListMove::PageDown), "a page down"),
+    bind(Context::Seeds, &[plain(Home)], Action::List(ListMove::First), "first"),
+    bind(Context::Seeds, &[plain(End)], Action::List(ListMove::Last), "last"),
+
+    bind(Context::Snippets, &[plain(Enter)], Action::TakeSnippet, "insert it at the cursor"),
+    bind(Context::Snippets, &[plain(Backspace)], Action::Unfilter, "take back a letter; letters search"),
+    bind(Context::Snippets, &[plain(Up), ctrl('p')], Action::List(ListMove::Up), "snippet above"),
+    bind(Context::Snippets, &[plain(Down), ctrl('n')], Action::List(ListMove::Down), "snippet below"),
+    bind(Context::Snippets, &[plain(PageUp)], Action::List(ListMove::PageUp), "a page up"),
+    bind(Context::Snippets, &[plain(PageDown)], Action::List(ListMove::PageDown), "a page down"),
+    bind(Context::Snippets, &[plain(Home)], Action::List(ListMove::First), "first"),
+    bind(Context::Snippets, &[plain(End)], Action::List(ListMove::Last), "last"),
 
     bind(Context::Help, &[letter('q')], Action::Escape, "close"),
     bind(Context::Help, &[plain(Up), letter('k')], Action::List(ListMove::Up), "up"),

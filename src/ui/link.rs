@@ -187,6 +187,20 @@ fn answer(question: &Question, result: Result<Response, ClientError>) -> Answer 
             Response::History(pictures) => Ok(pictures),
             _ => Err(unexpected()),
         })),
+        Question::Prompts { query, .. } => Answer::Prompts {
+            query: query.clone(),
+            result: result.and_then(|response| match response {
+                Response::Library(LibraryResponse::Prompts(prompts)) => Ok(prompts),
+                _ => Err(unexpected()),
+            }),
+        },
+        Question::Seeds(prompt) => Answer::Seeds {
+            prompt: prompt.clone(),
+            result: result.and_then(|response| match response {
+                Response::Library(LibraryResponse::Seeds(seeds)) => Ok(seeds),
+                _ => Err(unexpected()),
+            }),
+        },
         Question::Models => Answer::Models(result.and_then(|response| match response {
             Response::Models(states) => Ok(states),
             _ => Err(unexpected()),

@@ -23,12 +23,14 @@ pub mod event;
 #[cfg(test)]
 mod fake;
 pub mod files;
-pub(crate) mod fuzzy;
+pub mod fuzzy;
+mod gatherer;
 pub mod glyphs;
 pub mod habits;
 pub mod input;
 #[cfg(test)]
 mod journeys;
+mod keyboard;
 pub mod keymap;
 pub mod layout;
 pub mod link;

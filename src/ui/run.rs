@@ -2,6 +2,8 @@
 
 use std::io::{self, IsTerminal};
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -11,11 +13,14 @@ use tokio::task::JoinHandle;
 use super::effect::Effect;
 use super::event::{Event, Signal, Window};
 use super::files::Files;
+use super::gatherer::Gatherer;
 use super::habits::Habits;
-use super::input::{EscapeWait, read_terminal};
+use super::input::EscapeWait;
+use super::keyboard::Keyboard;
 use super::link::{self, Ask, Connect, Link};
 use super::picture::{PictureThread, Protocol};
 use super::state::State;
+use super::terminal::editor::PromptEditor;
 use super::terminal::facts::QUESTIONS;
 use super::terminal::guard::{TerminalGuard, has_panicked, note_kitty_pictures};
 use super::terminal::output::Output;
@@ -50,16 +55,31 @@ pub(super) async fn run<C: Connect>(
 
     let wait = EscapeWait::over_ssh(state.terminal.environment.ssh);
     let signals = Signals::watch().map_err(StudioError::Terminal)?;
-    let tasks =
-        [tokio::spawn(read(terminal, wait, sender.clone())), tokio::spawn(signals.pass_on(sender.clone()))];
+    let elsewhere = Arc::clone(&signals.elsewhere);
+    let task = tokio::spawn(signals.pass_on(sender.clone()));
+    let keyboard = Keyboard::start(terminal, wait, sender.clone()).map_err(StudioError::Terminal)?;
     let pictures = PictureThread::start(sender.clone()).map_err(StudioError::Terminal)?;
+    let gatherer = Gatherer::new(files.0.config.clone(), sender.clone());
     let files = Files::start(files, sender.clone());
     let (link, connection) = link::start(source, sender);
-    let mut running =
-        Running { state, screen, output, guard, pictures, link, files, events, unsent: Vec::new() };
+    let unsent = Vec::new();
+    let mut running = Running {
+        state,
+        screen,
+        output,
+        guard,
+        pictures,
+        link,
+        files,
+        gatherer,
+        keyboard,
+        elsewhere,
+        events,
+        unsent,
+    };
     running.probe();
     let result = running.until_left().await;
-    tasks.iter().chain([&connection]).for_each(JoinHandle::abort);
+    [&task, &connection].into_iter().for_each(JoinHandle::abort);
     // A line that takes nothing more must not keep the person from leaving.
     let _ = tokio::time::timeout(LAST_FRAME, running.output.idle()).await;
     // Nor must a disk that does not answer.
@@ -79,6 +99,10 @@ struct Running<A> {
     pictures: PictureThread,
     link: Link<A>,
     files: Files,
+    gatherer: Gatherer,
+    keyboard: Keyboard,
+    /// Whether another program has the terminal: then Ctrl-C is its key.
+    elsewhere: Arc<AtomicBool>,
     events: mpsc::Receiver<Event>,
     /// Bytes that go out with the next frame.
     unsent: Vec<u8>,
@@ -136,6 +160,7 @@ impl<A: Ask> Running<A> {
         match effect {
             Effect::Reenter => self.reenter()?,
             Effect::Suspend => self.suspend().await?,
+            Effect::EditElsewhere(text) => return self.edit_elsewhere(&text).await,
             Effect::Quit => return Ok(Flow::Leave),
             quick => self.perform_quick(quick),
         }
@@ -147,6 +172,8 @@ impl<A: Ask> Running<A> {
         match effect {
             Effect::Ask(question) => self.link.ask(question),
             Effect::Hurry => self.link.hurry(),
+            Effect::Gather(gather) => self.gatherer.gather(gather),
+            Effect::ReadSnippets => self.gatherer.read_snippets(),
             Effect::Encode(order) => {
                 if order.means.protocol == Protocol::Kitty {
                     note_kitty_pictures();
@@ -156,7 +183,7 @@ impl<A: Ask> Running<A> {
             Effect::Keep(what) => self.files.keep(what),
             Effect::Repaint => self.screen.forget(),
             Effect::Probe => self.probe(),
-            Effect::Reenter | Effect::Suspend | Effect::Quit => {}
+            Effect::Reenter | Effect::Suspend | Effect::EditElsewhere(_) | Effect::Quit => {}
         }
     }
 
@@ -200,6 +227,42 @@ impl<A: Ask> Running<A> {
     }
 }
 
+impl<A: Ask> Running<A> {
+    /// Gives terminal and keys to the person's editor until it ends. What happens meanwhile is taken, and not drawn.
+    async fn edit_elsewhere(&mut self, text: &str) -> Result<Flow, StudioError> {
+        let _ = tokio::time::timeout(LAST_FRAME, self.output.idle()).await;
+        let keys = self.keyboard.release().await.map_err(StudioError::Terminal)?;
+        self.guard.release();
+        self.elsewhere.store(true, Ordering::SeqCst);
+        let mut flow = Flow::Stay;
+        let edited = match PromptEditor::start(text, keys) {
+            Err(reason) => Err(reason),
+            Ok(mut editor) => loop {
+                tokio::select! {
+                    ended = editor.ended() => break editor.finish(ended),
+                    event = self.events.recv() => {
+                        let effects = event.map_or_else(|| vec![Effect::Quit], |event| {
+                            update(&mut self.state, event, Instant::now())
+                        });
+                        if effects.contains(&Effect::Quit) {
+                            flow = Flow::Leave;
+                            break Err("the studio was told to end".to_owned());
+                        }
+                        effects.into_iter().for_each(|effect| self.perform_quick(effect));
+                    }
+                }
+            },
+        };
+        self.elsewhere.store(false, Ordering::SeqCst);
+        self.keyboard.retake().map_err(StudioError::Terminal)?;
+        self.reenter()?;
+        for effect in update(&mut self.state, Event::Edited(edited), Instant::now()) {
+            self.perform_quick(effect);
+        }
+        Ok(flow)
+    }
+}
+
 /// Whether the loop goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Flow {
@@ -218,13 +281,6 @@ fn controlling_terminal() -> Result<OwnedFd, StudioError> {
     }
     let terminal = std::fs::File::open("/dev/tty").map_err(|_| StudioError::NotATerminal)?;
     Ok(terminal.into())
-}
-
-async fn read(terminal: OwnedFd, wait: EscapeWait, events: mpsc::Sender<Event>) {
-    if read_terminal(terminal, wait, events.clone()).await.is_err() {
-        // Without keys there is no way to leave; ending is the only honest thing.
-        let _ = events.send(Event::TerminalGone).await;
-    }
 }
 
 /// The window as it is now; 80x24 where nobody knows.
@@ -249,6 +305,8 @@ struct Signals {
     interrupt: tokio::signal::unix::Signal,
     resized: tokio::signal::unix::Signal,
     continued: tokio::signal::unix::Signal,
+    /// Whether another program has the terminal.
+    elsewhere: Arc<AtomicBool>,
 }
 
 impl Signals {
@@ -259,6 +317,7 @@ impl Signals {
             interrupt: signal(SignalKind::interrupt())?,
             resized: signal(SignalKind::window_change())?,
             continued: signal(SignalKind::from_raw(rustix::process::Signal::CONT.as_raw()))?,
+            elsewhere: Arc::default(),
         })
     }
 
@@ -267,9 +326,15 @@ impl Signals {
             let event = tokio::select! {
                 _ = self.terminate.recv() => Event::Signal(Signal::End),
                 _ = self.hang_up.recv() => Event::Signal(Signal::End),
-                _ = self.interrupt.recv() => Event::Signal(Signal::End),
+                _ = self.interrupt.recv() => match self.elsewhere.load(Ordering::SeqCst) {
+                    true => continue,
+                    false => Event::Signal(Signal::End),
+                },
                 _ = self.resized.recv() => Event::Resized(window()),
-                _ = self.continued.recv() => Event::Signal(Signal::Continued),
+                _ = self.continued.recv() => match self.elsewhere.load(Ordering::SeqCst) {
+                    true => continue,
+                    false => Event::Signal(Signal::Continued),
+                },
             };
             if events.send(event).await.is_err() {
                 return;

@@ -17,10 +17,12 @@ use super::pane::log::LogPane;
 use super::pane::loras::LorasPane;
 use super::pane::memory::MemoryPane;
 use super::pane::models::ModelsPane;
+use super::pane::overlay::Overlay;
 use super::pane::palette::PalettePane;
 use super::pane::parameters::ParametersPane;
 use super::pane::preview::PreviewPane;
 use super::pane::prompt::PromptPane;
+use super::pane::prompts::PromptList;
 use super::pane::queue::QueuePane;
 use super::pane::themes::ThemesPane;
 use super::terminal::facts::Facts;
@@ -49,6 +51,8 @@ pub struct State {
     pub models: ModelsPane,
     /// Which LoRAs there are, and which the draft has.
     pub loras: LorasPane,
+    /// A list that lies over the panes.
+    pub overlay: Overlay,
     /// The connection, and who is at its other end.
     pub worker: Worker,
     /// What the person has to be told.
@@ -143,6 +147,7 @@ impl State {
             history: HistoryPane::default(),
             models: ModelsPane::default(),
             loras: LorasPane::default(),
+            overlay: Overlay::None,
             worker: Worker::default(),
             notices: Notices::default(),
             view: ViewState::default(),
@@ -160,7 +165,10 @@ impl State {
     #[must_use]
     pub fn is_covered(&self) -> bool {
         let mine = self.palette.is_open() || self.themes.is_open() || self.log.scrolled().is_some();
-        mine || self.view.help.is_some() || self.models.is_open() || self.loras.is_open()
+        mine || self.view.help.is_some()
+            || self.models.is_open()
+            || self.loras.is_open()
+            || self.overlay.is_open()
     }
 
     /// Where everything is.
@@ -182,7 +190,8 @@ impl State {
             _ => None,
         };
         // What is due already was seen to by the last update; only what is to come needs a tick.
-        let all = [counts, self.preview.deadline(), self.countdown()];
+        let prompts = self.overlay.prompts().and_then(PromptList::due);
+        let all = [counts, self.preview.deadline(), self.countdown(), prompts];
         all.into_iter().flatten().filter(|due| *due > self.now).min()
     }
 

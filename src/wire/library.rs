@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::job::{
-    Adoption, Content, Disorder, FileRecord, FoundPicture, Picture, PictureChange, PictureId, PictureQuery,
-    Prompt, Purpose, TriedSeed,
+    Adoption, Content, Disorder, DrawnPrompt, FileRecord, FoundPicture, Picture, PictureChange, PictureId,
+    PictureQuery, Prompt, PromptQuery, Purpose, TriedSeed,
 };
 use crate::usage::Compared;
 
@@ -32,6 +32,13 @@ pub enum LibraryRequest {
     },
     /// The seeds that were tried for a prompt.
     Seeds(Prompt),
+    /// A page of different prompts, the last drawn first.
+    Prompts {
+        /// Which.
+        query: PromptQuery,
+        /// As of `Search`.
+        limit: u32,
+    },
     /// Where the files of pictures should be, in the order of their numbers.
     Files {
         /// Only pictures of greater numbers.
@@ -68,6 +75,8 @@ pub enum LibraryResponse {
     Found(Option<PictureId>),
     /// To `Seeds`, favourites first, then the best rated, then the latest.
     Seeds(Vec<TriedSeed>),
+    /// To `Prompts`.
+    Prompts(Vec<DrawnPrompt>),
     /// To `Files`.
     Files(Vec<FileRecord>),
     /// To `Adopt`: what became of each, in their order.

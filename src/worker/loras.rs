@@ -184,7 +184,12 @@ fn file(models: &dyn Models, hashes: &Hashes, lora: &LoraChoice) -> Result<LoraF
 }
 
 /// What a picture's record says of its LoRAs; what was not used of them is in the log as well.
-pub(super) fn used(work: &Work, files: &[LoraFile], unapplied: Vec<Unapplied>) -> Vec<UsedLora> {
+pub(super) fn used(
+    work: &Work,
+    at_seed: &Job,
+    files: &[LoraFile],
+    unapplied: Vec<Unapplied>,
+) -> Vec<UsedLora> {
     for (lora, Unapplied { count, of, examples }) in files.iter().zip(&unapplied) {
         if *count > 0 {
             let (job, lora) = (work.id.0, lora.path.display());
@@ -192,7 +197,7 @@ pub(super) fn used(work: &Work, files: &[LoraFile], unapplied: Vec<Unapplied>) -
         }
     }
     let unapplied = unapplied.into_iter().chain(std::iter::repeat(Unapplied::default()));
-    let all = asked(&work.job).into_iter().zip(files).zip(unapplied);
+    let all = asked(at_seed).into_iter().zip(files).zip(unapplied);
     all.map(|(((lora, tagged), file), unapplied)| UsedLora {
         file: lora.file().to_owned(),
         hash: file.hash.clone(),

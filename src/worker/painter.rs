@@ -27,7 +27,7 @@ use super::{Models, WorkerError, memory};
 use crate::catalog::embedded_files;
 use crate::device::{Device, LoadOptions};
 use crate::engine::{Brief, Draw, Drawn, EngineError, Placement, Planned};
-use crate::job::{Content, Job, JobId, JobState, Picture, Prompt, Recipe, Times};
+use crate::job::{Content, Job, JobError, JobId, JobState, Picture, Prompt, Recipe, Times};
 use crate::library::{Folder, Library, LibraryError, png};
 use crate::model::ModelName;
 use crate::wire::message::{EngineStatus, Preview, Stage};
@@ -136,6 +136,12 @@ const DEVICE_FAILURES: u32 = 3;
 
 impl From<LibraryError> for Failure {
     fn from(error: LibraryError) -> Self {
+        Self::Reason(error.to_string())
+    }
+}
+
+impl From<JobError> for Failure {
+    fn from(error: JobError) -> Self {
         Self::Reason(error.to_string())
     }
 }
@@ -272,10 +278,11 @@ impl Painter {
         self.supplies.folder.prepare(&Zoned::now(), work.job.size)?;
         let mut watcher = Watcher { painter: self, work, stop, told: None, keeper: None, begun: 0 };
         // Found before anything is loaded.
-        let loras = loras::ready(self.supplies.models.as_ref(), &self.hashes, &work.job)?;
-        let tagged = work.job.tagged();
+        let job = work.job.at_seed(work.seed)?;
+        let loras = loras::ready(self.supplies.models.as_ref(), &self.hashes, &job)?;
+        let tagged = job.tagged();
         let brief = Brief {
-            prompt: Prompt::new(tagged.text.as_str()).map_err(|error| Failure::Reason(error.to_string()))?,
+            prompt: Prompt::new(tagged.text.as_str())?,
             size: work.job.size,
             steps: work.job.steps(),
             guidance: work.job.guidance(),
@@ -291,7 +298,7 @@ impl Painter {
         self.tell_loras(engine);
         let precision = format!("{}, {}", engine.precision(), self.about());
         let usage = drawn.usage;
-        let (picture, state) = self.save(work, &brief, drawn, precision, engine.took)?;
+        let (picture, state) = self.save(work, &job, &brief, drawn, precision, engine.took)?;
         engine.took = 0.0;
         if let Some(usage) = usage {
             self.ledger.keep(picture.id, usage, engine.used_before);
@@ -413,6 +420,7 @@ impl Painter {
     fn save(
         &self,
         work: &Work,
+        at_seed: &Job,
         brief: &Brief,
         drawn: Drawn,
         precision: String,
@@ -420,7 +428,8 @@ impl Painter {
     ) -> Result<(Picture, JobState), Failure> {
         let (job, index) = (work.id, work.index);
         let recipe = Recipe {
-            prompt: work.job.prompt.clone(),
+            prompt: at_seed.prompt.clone(),
+            template: (at_seed.prompt != work.job.prompt).then(|| work.job.prompt.clone()),
             model: work.job.model.clone(),
             size: work.job.size,
             steps: work.job.steps(),
@@ -429,7 +438,7 @@ impl Painter {
             precision,
             cuts: drawn.cuts,
             times: Times { load: load + drawn.times.load, ..drawn.times },
-            loras: loras::used(work, &brief.loras, drawn.unapplied),
+            loras: loras::used(work, at_seed, &brief.loras, drawn.unapplied),
         };
         let png = png::encode(&drawn.rgb, &recipe).map_err(LibraryError::from)?;
         let (at, content) = (Zoned::now(), Content::of(&png));

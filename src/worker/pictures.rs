@@ -52,6 +52,9 @@ pub fn answer(
         LibraryRequest::Seeds(prompt) => {
             unchanged(LibraryResponse::Seeds(library.seeds(prompt.as_str()).map_err(failed)?))
         }
+        LibraryRequest::Prompts { query, limit } => {
+            unchanged(LibraryResponse::Prompts(library.prompts(&query, limit).map_err(failed)?))
+        }
         LibraryRequest::Files { after, limit } => {
             unchanged(LibraryResponse::Files(library.files(after, limit).map_err(failed)?))
         }

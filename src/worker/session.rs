@@ -275,7 +275,9 @@ fn weight(request: &Request) -> u32 {
     match request {
         Request::Subscribe | Request::History(_) | Request::Fetch(_) | Request::Models => ROOM / 2,
         Request::Loras(_) => ROOM / 2,
-        Request::Library(LibraryRequest::Search { .. } | LibraryRequest::Seeds(_)) => ROOM / 2,
+        Request::Library(
+            LibraryRequest::Search { .. } | LibraryRequest::Prompts { .. } | LibraryRequest::Seeds(_),
+        ) => ROOM / 2,
         Request::Library(LibraryRequest::Files { .. } | LibraryRequest::Adopt { .. }) => ROOM / 2,
         _ => 1,
     }

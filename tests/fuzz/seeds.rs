@@ -227,6 +227,7 @@ pub fn index() -> Seeds {
 
 pub fn png() -> Seeds {
     let recipe = |prompt: &str| Recipe {
+        template: None,
         prompt: Prompt::new(prompt).expect("it is not empty"),
         model: ModelName::new("nano"),
         size: Size::new(16, 16).expect("on the grid"),

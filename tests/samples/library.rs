@@ -36,6 +36,8 @@ pub fn requests(picture: &Picture) -> Vec<LibraryRequest> {
         before: Some(PictureId(9)),
     };
     let prompt = Prompt::new("a fox").expect("it is not empty");
+    let last = LastDrawn { at: i64::MIN, picture: PictureId(i64::MAX) };
+    let prompts = PromptQuery { text: query.text.clone(), before: Some(last) };
     let found = FoundPicture {
         path: "/测试/c.png".into(),
         content: Some(content()),
@@ -50,6 +52,7 @@ pub fn requests(picture: &Picture) -> Vec<LibraryRequest> {
         LibraryRequest::Details(PictureId(-1)),
         LibraryRequest::Find { path: "/测试/a.png".into(), content: Some(content()) },
         LibraryRequest::Seeds(prompt),
+        LibraryRequest::Prompts { query: prompts, limit: 100 },
         LibraryRequest::Files { after: Some(PictureId(i64::MAX)), limit: u32::MAX },
         LibraryRequest::Adopt { found: vec![found], purpose: Purpose::Repair, dry: true },
         LibraryRequest::PutInOrder { dry: false },
@@ -71,6 +74,8 @@ pub fn responses(picture: &Picture) -> Vec<LibraryResponse> {
         size: Size::new(16, 2048).expect("it is on the grid"),
         finished_at: -5,
     };
+    let last = LastDrawn { at: -5, picture: PictureId(3) };
+    let prompt = DrawnPrompt { best: picture.clone(), pictures: u64::MAX, last };
     let record = FileRecord { picture: PictureId(3), path: "/测试/a.png".into(), content: Some(content()) };
     let foreseen = Foreseen { peak: 1, context: 2, step: 0.5 };
     let usage = Some(Compared { foreseen, peak: Some(u64::MAX), step: None });
@@ -82,6 +87,7 @@ pub fn responses(picture: &Picture) -> Vec<LibraryResponse> {
         LibraryResponse::Found(Some(PictureId(3))),
         LibraryResponse::Found(None),
         LibraryResponse::Seeds(vec![seed]),
+        LibraryResponse::Prompts(vec![prompt]),
         LibraryResponse::Files(vec![record]),
         LibraryResponse::Adopted(vec![
             Adoption::Taken(PictureId(1)),

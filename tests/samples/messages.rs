@@ -27,6 +27,12 @@ fn loras() -> Vec<LoraChoice> {
     vec![used_lora().again().expect("it is one"), lora("styles/ink", 100.0)]
 }
 
+fn wildcards() -> Wildcards {
+    let lines = vec!["狐狸".to_owned(), "2::a {red|blue} fox".to_owned()];
+    Wildcards::try_from(std::collections::BTreeMap::from([("动物/animal".to_owned(), lines)]))
+        .expect("they are few")
+}
+
 fn status(state: JobState) -> JobStatus {
     JobStatus {
         id: JobId(i64::MAX),
@@ -45,6 +51,7 @@ fn picture() -> Picture {
     let times = Times { load: 1.5, encode: 0.1, denoise: f64::MAX, decode: 0.0 };
     let precision = "fp32 from fp8 e4m3 weights, CPU".to_owned();
     let recipe = Recipe {
+        template: Some(Prompt::new("a {red|blue} __fox__").expect("text")),
         prompt,
         model,
         size,
@@ -155,6 +162,7 @@ pub fn requests() -> Vec<Request> {
         Request::Submit(job(Seed::Random).placed(DeviceChoice::CudaAt(1), PrecisionChoice::Fp8Storage)),
         Request::Submit(job(Seed::Random).with_loras(loras()).expect("they are two")),
         Request::Submit(job(Seed::Random).iterated_from(Some(PictureId(i64::MAX)))),
+        Request::Submit(job(Seed::Random).with_wildcards(wildcards())),
         Request::Cancel(JobId(3)),
         Request::Queue(QueueChange::Move { job: JobId(3), to: QueuePlace::Before(JobId(1)) }),
         Request::Queue(QueueChange::Edit { job: JobId(3), to: Box::new(job(Seed::Random)) }),

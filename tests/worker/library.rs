@@ -47,6 +47,7 @@ fn used_lora() -> UsedLora {
 
 fn recipe(job: &Job, seed: u64) -> Recipe {
     Recipe {
+        template: None,
         prompt: job.prompt.clone(),
         model: job.model.clone(),
         size: job.size,
@@ -117,7 +118,12 @@ fn pictures_may_come_in_any_order_and_the_last_to_come_ends_the_job() {
 }
 
 /// What takes a file back to each earlier version, and the version.
-const EARLIER: [(&str, i64); 7] = [
+const EARLIER: [(&str, i64); 8] = [
+    (
+        "ALTER TABLE jobs DROP COLUMN wildcards; ALTER TABLE pictures DROP COLUMN drawn; \
+         ALTER TABLE writing DROP COLUMN drawn;",
+        9,
+    ),
     (
         "DROP TRIGGER prompts_added; DROP TRIGGER prompts_changed; DROP TRIGGER prompts_removed; DROP TABLE prompts; \
          DROP VIEW searchable; DROP TABLE tags; DROP INDEX pictures_age; DROP INDEX pictures_sha256; \

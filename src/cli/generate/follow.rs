@@ -258,6 +258,7 @@ mod tests {
 
     fn picture(job: i64, index: u32) -> Picture {
         let recipe = Recipe {
+            template: None,
             prompt: Prompt::new("x").expect("text"),
             model: ModelName::new("nano"),
             size: Size::new(16, 16).expect("on the grid"),

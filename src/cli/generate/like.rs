@@ -33,7 +33,7 @@ fn known(path: &Path, bytes: &[u8], paths: &Paths) -> Option<PictureId> {
 /// # Errors
 /// When the recipe's values are none that can be asked for.
 pub(super) fn parts(recipe: &Recipe) -> Result<(Prompt, Vec<LoraChoice>), JobError> {
-    let text = Tagged::read(recipe.prompt.as_str())?.text;
+    let text = Tagged::read(recipe.written().as_str())?.text;
     let loras = recipe.loras.iter().map(UsedLora::again).collect::<Result<_, _>>()?;
     Ok((Prompt::new(text)?, loras))
 }

@@ -261,6 +261,7 @@ mod tests {
     fn drawn(index: u32) -> Picture {
         let cut = TokenCount { encoder: Encoder::T5, tokens: 40, limit: 32, cut_at: Some(2), unknown: 0 };
         let recipe = Recipe {
+            template: None,
             prompt: Prompt::new("a cat").expect("text"),
             model: ModelName::new("nano"),
             size: Size::new(128, 64).expect("on the grid"),

@@ -8,6 +8,7 @@ use crate::catalog::Catalog;
 use crate::cli::failure::Failure;
 use crate::cli::{load, text};
 use crate::client::HostName;
+use crate::config::wildcards;
 use crate::device::DeviceChoice;
 use crate::job::{self, Job, JobError, LoraChoice, PROMPT_BYTES, Prompt, SIZE_MULTIPLE, Seed, Size};
 use crate::model::{ModelInfo, ModelName};
@@ -81,9 +82,12 @@ pub(in crate::cli) fn job(args: Asked, paths: &Paths, models: Offered<'_>) -> Re
     if !args.loras.is_empty() {
         loras = Some(args.loras);
     }
+    let wildcards = wildcards::gather(&paths.config, prompt.as_str())?;
     let job = Job::new(prompt, model.name, size, steps, guidance, seed, args.count)?;
     let (device, options) = args.load.placed(args.device, paths);
-    Ok(job.placed(device, options).iterated_from(parent).with_loras(loras.unwrap_or_default())?)
+    let job = job.placed(device, options).iterated_from(parent).with_wildcards(wildcards);
+    job.check_words()?;
+    Ok(job.with_loras(loras.unwrap_or_default())?)
 }
 
 /// Which models there are to be asked for.

@@ -5,7 +5,9 @@ use crate::cli::block_on;
 use crate::cli::failure::Failure;
 use crate::cli::generate::{model_name, request};
 use crate::client::{Asking, ClientError, Endpoint};
-use crate::job::{Job, JobError, JobId, LoraChoice, Prompt, Seed, Size};
+use crate::config::wildcards;
+use crate::job::{Job, JobId, LoraChoice, Prompt, Seed, Size};
+use crate::paths::Paths;
 use crate::wire::message::{Refusal, Request};
 use crate::wire::queue::QueueChange;
 
@@ -50,24 +52,29 @@ pub(in crate::cli) struct Args {
     json: bool,
 }
 
-pub(super) fn run(at: &Endpoint, args: Args) -> Result<(), Failure> {
+pub(super) fn run(at: &Endpoint, paths: &Paths, args: Args) -> Result<(), Failure> {
     let (id, json) = (JobId(args.id), args.json);
     let job = block_on(async {
         let (client, _) = at.connect_or_start(Asking::Here).await?;
         let jobs = list::snapshot(&client).await?.jobs;
         let found = jobs.into_iter().find(|status| status.id == id && !status.state.is_over());
         let job = found.map(|status| status.job).ok_or(ClientError::Refused(Refusal::UnknownJob(id)))?;
-        let change = QueueChange::Edit { job: id, to: Box::new(changed(job, args)?) };
+        let change = QueueChange::Edit { job: id, to: Box::new(changed(job, args, paths)?) };
         change::call(&client, Request::Queue(change)).await
     })?;
     change::tell(job.as_ref(), "changed", json)
 }
 
-fn changed(job: Job, args: Args) -> Result<Job, JobError> {
+fn changed(job: Job, args: Args, paths: &Paths) -> Result<Job, Failure> {
     let size = Size::new(args.width.unwrap_or(job.size.width()), args.height.unwrap_or(job.size.height()))?;
     let (steps, guidance) = (args.steps.unwrap_or(job.steps()), args.guidance.unwrap_or(job.guidance()));
     let (seed, count) = (args.seed.unwrap_or(job.seed), args.count.unwrap_or(job.count()));
-    let prompt = args.prompt.map(Prompt::new).transpose()?.unwrap_or_else(|| job.prompt.clone());
+    let prompt = args.prompt.map(Prompt::new).transpose()?;
+    // The lines of a prompt that stays do too.
+    let lines =
+        prompt.as_ref().map(|prompt| wildcards::gather(&paths.config, prompt.as_str())).transpose()?;
+    let lines = lines.unwrap_or_else(|| job.wildcards().clone());
+    let prompt = prompt.unwrap_or_else(|| job.prompt.clone());
     let model = args.model.map_or_else(|| job.model.clone(), |name| model_name(&name));
     let loras = match &args.loras[..] {
         [] if args.no_loras => Vec::new(),
@@ -75,5 +82,8 @@ fn changed(job: Job, args: Args) -> Result<Job, JobError> {
         loras => loras.to_vec(),
     };
     let (device, load) = (job.device, job.load);
-    Job::new(prompt, model, size, steps, guidance, seed, count)?.placed(device, load).with_loras(loras)
+    let changed = Job::new(prompt, model, size, steps, guidance, seed, count)?.placed(device, load);
+    let changed = changed.with_wildcards(lines);
+    changed.check_words()?;
+    Ok(changed.with_loras(loras)?)
 }

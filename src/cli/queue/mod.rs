@@ -47,7 +47,7 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
         Command::List(args) => list::run(&at, &args),
         Command::Add(args) => add::run(&at, &paths, args),
         Command::Move(args) => change::shift(&at, &args),
-        Command::Edit(args) => edit::run(&at, args),
+        Command::Edit(args) => edit::run(&at, &paths, args),
         Command::Pause(told) => change::pause(&at, &told, true),
         Command::Resume(told) => change::pause(&at, &told, false),
         Command::Cancel(job) => change::cancel(&at, &job),

@@ -87,7 +87,8 @@ pub fn examine(bytes: &[u8]) -> Result<(Recipe, Origin), Unusable> {
 /// # Errors
 /// What cannot.
 pub(super) fn as_job(recipe: &Recipe) -> Result<Job, JobError> {
-    let Recipe { prompt, model, size, steps, guidance, seed, .. } = recipe.clone();
+    let Recipe { model, size, steps, guidance, seed, .. } = recipe.clone();
+    let prompt = recipe.written().clone();
     let untagged = recipe.loras.iter().filter(|lora| !lora.tagged);
     let loras = untagged.map(UsedLora::again).collect::<Result<_, _>>()?;
     Job::new(prompt, model, size, steps, guidance, Seed::Fixed(seed), 1)?.with_loras(loras)
@@ -100,6 +101,7 @@ impl Said {
         let drawn = self.size.and_then(|(width, height)| Size::new(width, height).ok());
         let size = Size::new(width, height).or_else(|error| drawn.ok_or(error))?;
         let recipe = Recipe {
+            template: None,
             prompt: Prompt::new(self.prompt)?,
             model: ModelName::new(self.model.as_deref().map_or("unknown", model_name)),
             size,

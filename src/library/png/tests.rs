@@ -12,6 +12,7 @@ use png::text_metadata::TEXtChunk;
 
 fn recipe(prompt: &str) -> Recipe {
     Recipe {
+        template: None,
         prompt: Prompt::new(prompt).expect("text"),
         model: ModelName::new("nano"),
         size: Size::new(32, 16).expect("on the grid"),
@@ -61,6 +62,18 @@ fn the_parameters_are_what_forge_writes_for_flux() {
     let odd = Recipe { model: ModelName::new("a, \"b\": c"), guidance: 3.5, ..recipe("x") };
     let text = parameters(&odd);
     assert!(text.contains(r#"Model: "a, \"b\": c", Version"#) && text.contains("Scale: 3.5,"), "{text}");
+}
+
+#[test]
+fn a_prompt_with_choices_is_there_as_it_was_written_and_as_it_was_drawn() {
+    let written = Prompt::new("a {red|blue} \"fox\",\n雪").expect("text");
+    let recipe = Recipe { template: Some(written.clone()), ..recipe("a red \"fox\",\n雪") };
+    let metadata = read(&png_of(&recipe)).expect("ours");
+    let read = metadata.recipe.expect("there is one").expect("ours");
+    assert_eq!((read.prompt, read.template), (recipe.prompt.clone(), Some(written)));
+    let text = metadata.parameters.expect("other tools read it");
+    assert!(text.starts_with("a red \"fox\",\n雪\n"), "{text}");
+    assert!(text.contains(r#", Template: "a {red|blue} \"fox\",\n雪", Version"#), "{text}");
 }
 
 #[test]
@@ -211,6 +224,7 @@ fn any_recipe() -> impl Strategy<Value = Recipe> {
     )
         .prop_map(|(prompt, width, height, steps, guidance, seed, [load, encode, denoise, decode])| {
             Recipe {
+                template: None,
                 prompt,
                 size: Size::new(width, height).expect("on the grid"),
                 steps,

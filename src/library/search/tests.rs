@@ -139,3 +139,29 @@ fn seeds_of_a_prompt_are_those_of_its_words_the_best_first() {
     assert!(place.library.seeds("a red fox").expect("it can be read")[0].missing);
     assert!(place.library.picture(PictureId(2)).expect("it can be read").expect("it is there").missing);
 }
+
+#[test]
+fn what_choices_became_is_kept_and_found_beside_what_was_written() {
+    let mut place = Place::new();
+    let mut job = samples::job("a {red|blue} __animal__");
+    job.seed = Seed::Fixed(3);
+    let lines = [("animal".to_owned(), vec!["fox".to_owned(), "狐狸".to_owned()])];
+    let job = job.with_wildcards(
+        crate::job::Wildcards::try_from(std::collections::BTreeMap::from(lines)).expect("few"),
+    );
+    let id = place.library.accept(&job, 3, 0).expect("there is room").id;
+    let mut recipe = samples::recipe(&job.at_seed(3).expect("it has words"), 3);
+    recipe.prompt = crate::job::Prompt::new("a blue 狐狸").expect("text");
+    recipe.template = Some(job.prompt.clone());
+    let picture = samples::write(&mut place.library, id, 0, &recipe);
+    assert_eq!((&picture.recipe.prompt, &picture.recipe.template), (&recipe.prompt, &recipe.template));
+    place.picture("a blue owl");
+    for (words, ids) in
+        [("blue", vec![2, 1]), ("狐狸", vec![1]), ("狐", vec![1]), ("animal", vec![1]), ("blue owl", vec![2])]
+    {
+        assert_eq!(found(&place.library, &text(words)), ids, "{words}");
+    }
+    assert_eq!(place.library.seeds(job.prompt.as_str()).expect("it can be read").len(), 1);
+    let open = place.reopen();
+    assert_eq!(open.job(id).expect("it can be read").map(|status| status.job), Some(job));
+}

@@ -2,18 +2,25 @@
 
 pub mod drafted;
 pub mod editing;
+pub mod filter;
 pub mod history;
 pub mod log;
 pub mod loras;
 pub mod memory;
 pub mod model_page;
 pub mod models;
+pub mod overlay;
 pub mod palette;
+mod parameter_seeds;
 pub mod parameters;
 pub mod preview;
 pub mod prompt;
+pub mod prompts;
 pub mod queue;
+pub mod seeds;
+pub mod snippets;
 pub mod themes;
+pub mod words;
 
 /// The panes that take keys, in the order that Tab goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]

@@ -35,12 +35,12 @@ impl FieldName {
 
 /// What one field holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Field {
-    text: String,
+pub(super) struct Field {
+    pub text: String,
     /// Being typed: not checked yet.
-    editing: bool,
+    pub editing: bool,
     /// Set by the person: no default replaces it.
-    touched: bool,
+    pub touched: bool,
 }
 
 /// What is wrong with a field, and the nearest value that works.
@@ -79,14 +79,16 @@ pub struct Settings {
 pub const BUDGETS: [u64; 15] = [80, 48, 32, 24, 16, 12, 11, 10, 9, 8, 7, 6, 5, 4, 2];
 
 /// The parameters pane.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ParametersPane {
-    fields: [Field; 7],
+    pub(super) fields: [Field; 7],
     chosen: FieldName,
     models: Vec<ModelInfo>,
     defaults: JobDefaults,
     /// The seed that was drawn last.
     pub last_seed: Option<u64>,
+    /// The seed goes up after each job, by its pictures.
+    pub(super) counts_up: bool,
 }
 
 impl ParametersPane {
@@ -99,6 +101,7 @@ impl ParametersPane {
             models: Vec::new(),
             defaults,
             last_seed: None,
+            counts_up: false,
         };
         pane.set(
             FieldName::Model,
@@ -320,24 +323,19 @@ impl ParametersPane {
         self.follow_model();
     }
 
-    /// Seeds are drawn at random again.
-    pub fn random_seed(&mut self) {
-        self.fields[FieldName::Seed as usize] = Field { text: Seed::Random.to_string(), ..Field::default() };
-    }
-
-    /// Only this seed from now on.
-    pub fn fix_seed(&mut self, seed: u64) {
-        self.type_in(FieldName::Seed, seed.to_string());
-    }
-
     /// Everything of a picture's but its prompt.
     pub fn restore(&mut self, recipe: &Recipe) {
+        self.restore_settings(recipe);
+        self.fix_seed(recipe.seed);
+    }
+
+    /// The same without its seed.
+    pub fn restore_settings(&mut self, recipe: &Recipe) {
         self.type_in(FieldName::Model, recipe.model.to_string());
         self.type_in(FieldName::Width, recipe.size.width().to_string());
         self.type_in(FieldName::Height, recipe.size.height().to_string());
         self.type_in(FieldName::Steps, recipe.steps.to_string());
         self.type_in(FieldName::Guidance, shown(recipe.guidance));
-        self.fix_seed(recipe.seed);
     }
 
     /// Everything of a job's but its prompt.

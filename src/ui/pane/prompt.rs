@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use crate::job::{Encoder, PictureId, TokenCount};
+use super::words::Words;
+use crate::job::{Encoder, PictureId, TokenCount, Wildcards};
 use crate::model::ModelName;
 use crate::ui::editor::Editor;
-use crate::ui::effect::Question;
+use crate::ui::effect::{Gather, Question};
 
 /// Typing pauses this long before a prompt is counted.
 const PAUSE: Duration = Duration::from_millis(40);
@@ -23,6 +24,19 @@ pub struct PromptPane {
     pub counts: Counts,
     /// The picture of the history that it was last taken from, or whose seed was, until it is emptied.
     pub parent: Option<PictureId>,
+    /// That it is drawn with one seed after the other.
+    pub tried: Option<Tried>,
+    /// What becomes of its choices.
+    pub words: Words,
+}
+
+/// A prompt that is drawn with one seed after the other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tried {
+    /// Its text.
+    pub prompt: String,
+    /// The seed that is next.
+    pub next: u64,
 }
 
 /// How the prompt fits, as far as is known. One question at a time is on its way; the latest
@@ -94,11 +108,31 @@ impl Counts {
         }
     }
 
+    /// What was counted is not what it is now.
+    pub fn again(&mut self) {
+        self.asked = None;
+    }
+
     /// The connection is another: what was asked will not be answered.
     pub fn forget(&mut self) {
         self.in_flight = false;
         self.asked = None;
     }
+}
+
+/// Tokens of T5 beyond which what a prompt says has little weight: a subject and words of quality take fewer. schnell
+/// reads no more at all.
+const HEEDED: usize = 256;
+
+/// The first run of letters of a script that T5's vocabulary does not have: Chinese, Japanese or Korean.
+fn foreign_word(text: &str) -> Option<&str> {
+    let is_foreign = |letter: char| {
+        matches!(letter, '\u{2e80}'..='\u{9fff}' | '\u{ac00}'..='\u{d7af}' | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{3ffff}')
+            && letter.is_alphanumeric()
+    };
+    let begin = text.find(is_foreign)?;
+    let rest = &text[begin..];
+    Some(&rest[..rest.find(|letter| !is_foreign(letter)).unwrap_or(rest.len())])
 }
 
 /// Something to be said about the prompt, below it.
@@ -115,6 +149,20 @@ pub enum Remark<'t> {
         /// What it does not read.
         text: &'t str,
     },
+    /// A wildcard cannot be had.
+    Wildcard(&'t str),
+    /// T5, which reads the words one by one, does not know the script of some.
+    Script {
+        /// The first of them.
+        word: &'t str,
+        /// How many tokens it does not know.
+        tokens: usize,
+    },
+    /// All of it is read, but there is more than is heeded.
+    Long {
+        /// Tokens of T5.
+        tokens: usize,
+    },
     /// An encoder does not know some of it.
     Unknown {
         /// Which encoder.
@@ -125,6 +173,36 @@ pub enum Remark<'t> {
 }
 
 impl PromptPane {
+    /// What to have counted now, if anything: of a prompt with choices the longest words.
+    pub fn question(&mut self, model: &ModelName, now: Instant) -> Option<Question> {
+        let mut question = self.counts.question(&self.editor, model, now)?;
+        if let Question::Count { text, .. } = &mut question {
+            *text = self.words.longest(std::mem::take(text));
+        }
+        Some(question)
+    }
+
+    /// The wildcards to read now, if any.
+    pub fn gather(&mut self) -> Option<Gather> {
+        self.words.gather()
+    }
+
+    /// Wildcards were read, or cannot be: the prompt is counted with them.
+    pub fn gathered(&mut self, prompt: &str, result: Result<Wildcards, String>) {
+        if self.words.gathered(prompt, result) {
+            self.counts.again();
+        }
+    }
+
+    /// Takes an answer.
+    pub fn counted(&mut self, version: u64, counts: Option<Vec<TokenCount>>) {
+        let mut counts = counts;
+        for count in counts.iter_mut().flatten() {
+            count.cut_at = count.cut_at.map(|at| self.words.in_prompt(at));
+        }
+        self.counts.answered(version, counts);
+    }
+
     /// What is to be said about the prompt as it was last counted.
     #[must_use]
     pub fn remarks(&self) -> Vec<Remark<'_>> {
@@ -136,11 +214,23 @@ impl PromptPane {
             limit: count.limit,
             text: count.cut(text),
         });
-        let unknown = counts
-            .iter()
-            .filter(|count| count.unknown > 0)
-            .map(|count| Remark::Unknown { encoder: count.encoder, tokens: count.unknown });
-        cuts.chain(unknown).collect()
+        let foreign = foreign_word(text);
+        let unknown = counts.iter().filter(|count| count.unknown > 0).map(|count| match foreign {
+            Some(word) if count.encoder == Encoder::T5 => Remark::Script { word, tokens: count.unknown },
+            _ => Remark::Unknown { encoder: count.encoder, tokens: count.unknown },
+        });
+        let is_long = |count: &&TokenCount| {
+            count.encoder == Encoder::T5 && count.cut_at.is_none() && count.tokens > HEEDED
+        };
+        let long = counts.iter().find(is_long).map(|count| Remark::Long { tokens: count.tokens });
+        self.words
+            .problem()
+            .map(Remark::Wildcard)
+            .into_iter()
+            .chain(cuts)
+            .chain(unknown)
+            .chain(long)
+            .collect()
     }
 
     /// Lines below the text, in a pane with so many inside: the counts, and remarks as far as the

@@ -2,6 +2,7 @@
 //! onto it ([`screen`] makes bytes, [`output`] writes them).
 
 pub mod colours;
+pub mod editor;
 pub mod facts;
 pub mod guard;
 pub mod output;

@@ -2,11 +2,12 @@
 
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
-use super::{focus, loras, models, over};
+use super::restore::{Part, restore};
+use super::{elsewhere, focus, loras, models, over, overlay, seeds};
 use crate::ui::action::{Action, Edit, FieldAction, ListMove};
 use crate::ui::arrangement::Zoom;
 use crate::ui::draft::{Draft, SeedWish};
-use crate::ui::effect::{Effect, Question};
+use crate::ui::effect::{Effect, Gather, Question};
 use crate::ui::keymap::Context;
 use crate::ui::layout::inside;
 use crate::ui::pane::Pane;
@@ -62,6 +63,9 @@ pub(crate) fn contexts_below(state: &State) -> Vec<Context> {
     if state.loras.is_open() {
         return vec![Context::Loras, Context::Everywhere];
     }
+    if let Some(context) = state.overlay.context() {
+        return vec![context, Context::Everywhere];
+    }
     let pane = match state.view.focus {
         Pane::Prompt => return vec![Context::Prompt, Context::Everywhere],
         Pane::Parameters => Context::Parameters,
@@ -90,6 +94,9 @@ fn type_character(state: &mut State, key: &KeyEvent) {
     if state.loras.is_open() {
         return state.loras.type_character(typed);
     }
+    if state.overlay.is_open() {
+        return state.overlay.type_character(typed, state.now);
+    }
     match state.view.focus {
         Pane::Prompt => insert(state, typed.encode_utf8(&mut [0; 4]), 0),
         Pane::Parameters => drop(state.parameters.type_character(typed)),
@@ -105,6 +112,9 @@ pub(super) fn paste(state: &mut State, text: &str, dropped: usize) {
         _ if state.view.help.is_some() => {}
         _ if state.models.is_open() => text.chars().for_each(|typed| state.models.type_character(typed)),
         _ if state.loras.is_open() => text.chars().for_each(|typed| state.loras.type_character(typed)),
+        _ if state.overlay.is_open() => {
+            text.chars().for_each(|typed| state.overlay.type_character(typed, state.now));
+        }
         Pane::Parameters => state.parameters.paste(text),
         // A list has no use for text; the prompt does.
         _ => {
@@ -114,7 +124,13 @@ pub(super) fn paste(state: &mut State, text: &str, dropped: usize) {
     }
 }
 
-fn insert(state: &mut State, text: &str, dropped: usize) {
+/// Takes the prompt's place.
+pub(super) fn insert_whole(state: &mut State, text: &str, dropped: usize) {
+    state.prompt.editor.set_text(text);
+    insert(state, "", dropped);
+}
+
+pub(super) fn insert(state: &mut State, text: &str, dropped: usize) {
     let left_out = state.prompt.editor.insert(text).bytes + dropped;
     if left_out > 0 {
         state.notices.warn(format!(
@@ -128,6 +144,17 @@ pub(super) fn act(state: &mut State, action: Action) -> Vec<Effect> {
     match action {
         Action::Draw => return draw(state, SeedWish::AsSet),
         Action::DrawAgain => return draw(state, SeedWish::New),
+        Action::DrawNextSeed => {
+            let wish = seeds::next(state);
+            return draw(state, wish);
+        }
+        Action::Prompts => overlay::open_prompts(state),
+        Action::Seeds => return overlay::open_seeds(state),
+        Action::TakeSeed => overlay::take_seed(state),
+        Action::Snippets => return overlay::open_snippets(state),
+        Action::TakeSnippet => overlay::take_snippet(state),
+        Action::EditElsewhere => return elsewhere::begin(state),
+        Action::Unfilter => state.overlay.backspace(state.now),
         Action::DrawSameSeed => return draw(state, SeedWish::Last),
         Action::Escape => return escape(state),
         Action::NextPane => next_pane(state, true),
@@ -175,8 +202,10 @@ pub(super) fn act(state: &mut State, action: Action) -> Vec<Effect> {
         Action::PauseQueue => return super::queue::pause(state),
         Action::Rate(rating) => return super::marks::rate(state, rating),
         Action::Favourite => return super::marks::favourite(state),
-        Action::RestoreAll => restore(state, true),
-        Action::RestoreSeed => restore(state, false),
+        Action::RestoreAll => restore(state, Part::All),
+        Action::RestorePrompt => restore(state, Part::Prompt),
+        Action::RestoreSeed => restore(state, Part::Seed),
+        Action::RestoreSettings => restore(state, Part::Settings),
 
         Action::Focus(pane) => focus(state, pane),
         Action::Palette => state.palette.toggle(),
@@ -215,6 +244,16 @@ fn draw(state: &mut State, seed: SeedWish) -> Vec<Effect> {
     state.parameters.commit();
     let draft = Draft::new(state.prompt.editor.text(), &state.parameters, seed, state.prompt.parent)
         .with_loras(state.loras.drafted().on());
+    if draft.names_wildcards() {
+        let prompt = draft.prompt().to_owned();
+        return vec![Effect::Gather(Gather { prompt, draft: Some(Box::new(draft)) })];
+    }
+    ask_for(state, draft)
+}
+
+/// Asks for what was drafted, its wildcards being there.
+pub(super) fn ask_for(state: &mut State, draft: Draft) -> Vec<Effect> {
+    let seed = draft.seed();
     let connected = state.worker.link == Link::Up;
     if state.editing.is_some() && seed == SeedWish::AsSet {
         if connected {
@@ -227,10 +266,13 @@ fn draw(state: &mut State, seed: SeedWish) -> Vec<Effect> {
     match job {
         Ok(Some(job)) => {
             state.preview.follows = true;
+            seeds::asked(state, seed, job.count());
             vec![Effect::Ask(Question::Submit(job))]
         }
         Ok(None) => {
             state.preview.follows = true;
+            let count = state.parameters.settings().map_or(1, |settings| settings.count);
+            seeds::asked(state, seed, count);
             state.worker.unsent.push(draft);
             Vec::new()
         }
@@ -252,6 +294,7 @@ fn escape(state: &mut State) -> Vec<Effect> {
     if state.view.help.take().is_some()
         || state.models.escape()
         || state.loras.close()
+        || state.overlay.close()
         || state.notices.dismiss()
     {
         return Vec::new();
@@ -300,6 +343,7 @@ fn change_field(state: &mut State, change: FieldAction) {
         FieldAction::MuchMore => parameters.change(MUCH),
         FieldAction::Backspace => parameters.backspace(),
         FieldAction::RandomSeed => parameters.random_seed(),
+        FieldAction::CountSeed => parameters.toggle_count(),
     }
 }
 
@@ -327,6 +371,9 @@ pub(super) fn move_in_list(state: &mut State, by: ListMove) {
         let page = crate::ui::view::loras_page(state);
         return state.loras.choose(by, page);
     }
+    if state.overlay.is_open() {
+        return overlay::choose(state, by);
+    }
     match state.view.focus {
         Pane::Queue => state.queue.choose(by, page(Pane::Queue)),
         Pane::History => {
@@ -353,19 +400,4 @@ fn drop_job(state: &mut State) -> Vec<Effect> {
         return Vec::new();
     }
     vec![Effect::Ask(Question::Cancel(id))]
-}
-
-fn restore(state: &mut State, all: bool) {
-    let Some(picture) = state.history.chosen_picture() else { return };
-    let (id, recipe) = (picture.id, picture.recipe.clone());
-    state.prompt.parent = Some(id);
-    if all {
-        state.prompt.editor.set_text(recipe.prompt.as_str());
-        state.parameters.restore(&recipe);
-        loras::restore(state, &recipe);
-    } else {
-        state.parameters.fix_seed(recipe.seed);
-    }
-    state.preview.look_at(id);
-    focus(state, Pane::Prompt);
 }

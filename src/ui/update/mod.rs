@@ -4,6 +4,7 @@
 //! be replayed in a test.
 
 mod editing;
+mod elsewhere;
 mod keys;
 mod log;
 mod looks;
@@ -12,8 +13,12 @@ mod marks;
 mod models;
 mod mouse;
 mod over;
+mod overlay;
 mod palette;
 mod queue;
+mod restore;
+mod seeds;
+mod words;
 mod worker;
 
 pub(crate) use keys::{contexts, contexts_below};
@@ -58,6 +63,15 @@ pub fn update(state: &mut State, event: Event, now: Instant) -> Vec<Effect> {
         }
         Event::Complaint(why) => {
             state.notices.warn(why);
+            Vec::new()
+        }
+        Event::Gathered(gather, result) => words::gathered(state, gather, result),
+        Event::Edited(result) => {
+            elsewhere::ended(state, result);
+            Vec::new()
+        }
+        Event::Snippets(snippets, problems) => {
+            overlay::snippets_read(state, snippets, problems);
             Vec::new()
         }
         Event::Tick => Vec::new(),
@@ -117,12 +131,14 @@ fn settle(state: &mut State, effects: &mut Vec<Effect>) {
     }
     if state.worker.link == Link::Up {
         let (model, now) = (state.parameters.model(), state.now);
-        let count = state.prompt.counts.question(&state.prompt.editor, &model, now);
+        let count = state.prompt.question(&model, now);
+        effects.extend(state.prompt.gather().map(Effect::Gather));
         let fetch = state.preview.question().map(Question::Fetch);
         let older = state.history.wants().map(Question::Older);
         let models = state.models.wants().then_some(Question::Models);
         let loras = state.loras.wants().then_some(Question::Loras);
-        effects.extend([count, fetch, older, models, loras].into_iter().flatten().map(Effect::Ask));
+        let prompts = overlay::question(state);
+        effects.extend([count, fetch, older, models, loras, prompts].into_iter().flatten().map(Effect::Ask));
     }
     let room = picture_room(&layout);
     let means = state.terminal.means(state.view.window);

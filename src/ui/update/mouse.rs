@@ -3,7 +3,7 @@
 use crossterm::event::{MouseButton, MouseEvent, MouseEventKind};
 use ratatui::layout::Position;
 
-use super::{focus, keys, over};
+use super::{focus, keys, over, overlay};
 use crate::ui::action::ListMove;
 use crate::ui::effect::Effect;
 use crate::ui::layout::{inside, padded, prompt_text};
@@ -60,6 +60,9 @@ fn click(state: &mut State, position: Position) {
             None => drop(state.loras.close()),
         }
         return;
+    }
+    if state.overlay.is_open() {
+        return overlay::click(state, position);
     }
     let Some(pane) = pane_at(state, position) else { return };
     let Some(areas) = state.layout().areas().copied() else { return };

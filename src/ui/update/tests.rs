@@ -6,8 +6,11 @@ mod keymap;
 mod layouts;
 mod looks;
 mod loras;
+mod overlays;
 mod palette;
 mod picker;
+mod prompts;
+mod words;
 
 use std::time::Duration;
 
@@ -184,7 +187,7 @@ fn seeds_random_last_and_fixed() {
     desk.state.parameters.choose(FieldName::Seed);
     desk.type_text("42");
     assert_eq!(submitted(&desk.key(KeyCode::Enter)).seed, Seed::Fixed(42));
-    assert_eq!(submitted(&desk.control('r')).seed, Seed::Random, "again means a new seed");
+    assert_eq!(submitted(&desk.control('g')).seed, Seed::Random, "again means a new seed");
     desk.type_text("-1");
     assert_eq!(submitted(&desk.key(KeyCode::Enter)).seed, Seed::Random);
 }

@@ -63,6 +63,7 @@ fn lose(state: &mut State) {
     state.preview.unanswered();
     state.history.older(None);
     state.loras.forget();
+    state.overlay.unanswered();
 }
 
 fn take_event(state: &mut State, event: Event) {
@@ -139,7 +140,7 @@ pub(super) fn take_answer(state: &mut State, answer: Answer) {
         Answer::Counted { version, result } => {
             let counts =
                 result.map_err(|reason| state.notices.warn(format!("the prompt was not counted: {reason}")));
-            state.prompt.counts.answered(version, counts.ok());
+            state.prompt.counted(version, counts.ok());
         }
         Answer::Fetched { picture, result } => state.preview.fetched(picture, result),
         Answer::Marked(Ok(())) => {}
@@ -151,6 +152,8 @@ pub(super) fn take_answer(state: &mut State, answer: Answer) {
                 .map_err(|reason| state.notices.warn(format!("older pictures could not be had: {reason}")));
             state.history.older(page.ok());
         }
+        Answer::Prompts { query, result } => super::overlay::prompts_answered(state, &query, result),
+        Answer::Seeds { prompt, result } => super::overlay::seeds_answered(state, &prompt, result),
         Answer::Models(result) => models::listed(state, result),
         Answer::Loras(result) => loras::listed(state, result),
         // The worker has told all of it.

@@ -7,6 +7,7 @@ use super::{over, text};
 use crate::ui::action::{Action, Edit, FieldAction, ListMove};
 use crate::ui::keymap::Context;
 use crate::ui::pane::Pane;
+use crate::ui::pane::overlay::Overlay;
 use crate::ui::state::{Link, State};
 use crate::ui::theme::Role;
 use crate::ui::update::contexts;
@@ -116,11 +117,15 @@ fn actions(state: &State) -> Vec<(Action, &'static str)> {
     if state.loras.is_open() {
         return loras(state);
     }
+    if state.overlay.is_open() {
+        return overlay(state);
+    }
     let mut actions = match state.view.focus {
         Pane::Prompt => vec![
             (Action::Draw, "draw"),
             (Action::DrawAgain, "new seed"),
             (Action::DrawSameSeed, "same seed"),
+            (Action::Prompts, "prompts"),
             (Action::NextPane, "pane"),
         ],
         Pane::Parameters => vec![
@@ -128,6 +133,7 @@ fn actions(state: &State) -> Vec<(Action, &'static str)> {
             (Action::Field(FieldAction::Down), "field"),
             (Action::Field(FieldAction::Less), "less"),
             (Action::Field(FieldAction::More), "more"),
+            (Action::Seeds, "seeds"),
             (Action::Models, "models"),
             (Action::NextPane, "pane"),
         ],
@@ -138,7 +144,9 @@ fn actions(state: &State) -> Vec<(Action, &'static str)> {
         ],
         Pane::History => vec![
             (Action::RestoreAll, "restore"),
-            (Action::RestoreSeed, "its seed"),
+            (Action::RestorePrompt, "prompt"),
+            (Action::RestoreSeed, "seed"),
+            (Action::RestoreSettings, "settings"),
             (Action::Favourite, "favourite"),
             (Action::Rate(5), "rate (0 to 5)"),
             (Action::List(ListMove::Down), "older"),
@@ -150,7 +158,11 @@ fn actions(state: &State) -> Vec<(Action, &'static str)> {
     }
     actions.extend([(Action::Help, "help"), (Action::Quit, "leave")]);
     if state.view.focus == Pane::Prompt {
-        actions.push((Action::Edit(Edit::Newline), "new line"));
+        actions.extend([
+            (Action::Edit(Edit::Newline), "new line"),
+            (Action::Snippets, "snippets"),
+            (Action::EditElsewhere, "editor"),
+        ]);
     }
     if state.view.focus == Pane::Parameters {
         actions.push((Action::Loras, "LoRAs"));
@@ -173,6 +185,23 @@ fn loras(state: &State) -> Vec<(Action, &'static str)> {
     let words = chosen.is_some_and(|row| row.next_words(state.prompt.editor.text()).is_some());
     actions.extend(words.then_some((Action::LoraWords, "words")));
     actions.extend([(Action::Help, "help"), (Action::UnfilterLoras, "letters filter")]);
+    actions
+}
+
+/// What can be done in the list over the panes.
+fn overlay(state: &State) -> Vec<(Action, &'static str)> {
+    let mut actions = match &state.overlay {
+        Overlay::Prompts(list) if list.chosen().is_some() => vec![
+            (Action::RestoreAll, "take all"),
+            (Action::RestorePrompt, "prompt"),
+            (Action::RestoreSeed, "seed"),
+            (Action::RestoreSettings, "settings"),
+        ],
+        Overlay::Seeds(list) if list.chosen().is_some() => vec![(Action::TakeSeed, "draw with it")],
+        Overlay::Snippets(list) if list.chosen().is_some() => vec![(Action::TakeSnippet, "insert it")],
+        _ => Vec::new(),
+    };
+    actions.extend([(Action::Help, "help"), (Action::Unfilter, "letters search")]);
     actions
 }
 

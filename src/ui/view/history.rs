@@ -4,7 +4,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use super::{frame, text};
-use crate::job::Picture;
+use crate::job::{Picture, Rating};
 use crate::ui::layout::{inside, padded};
 use crate::ui::pane::Pane;
 use crate::ui::state::State;
@@ -54,16 +54,20 @@ pub(super) fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
 }
 
 /// What is said of a picture, and that its file is not there: nothing of most.
-fn marks(state: &State, picture: &Picture) -> String {
-    let (rating, glyphs) = (picture.marks.rating.get(), &state.look.glyphs);
+pub(super) fn marks(state: &State, picture: &Picture) -> String {
+    marks_of(state, picture.marks.rating, picture.marks.favourite, picture.missing)
+}
+
+pub(super) fn marks_of(state: &State, rating: Rating, favourite: bool, missing: bool) -> String {
+    let glyphs = &state.look.glyphs;
     let mut marks = String::new();
-    if rating > 0 {
-        marks += &format!("{rating}{} ", glyphs.star);
+    if rating.get() > 0 {
+        marks += &format!("{}{} ", rating.get(), glyphs.star);
     }
-    if picture.marks.favourite {
+    if favourite {
         marks += &format!("{} ", glyphs.favourite);
     }
-    if picture.missing {
+    if missing {
         marks += "missing ";
     }
     marks

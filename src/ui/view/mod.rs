@@ -15,11 +15,15 @@ mod model_page;
 mod models;
 mod notice;
 mod over;
+mod overlay;
 mod palette;
 mod parameters;
 mod preview;
 mod prompt;
+mod prompts;
 mod queue;
+mod seeds;
+mod snippets;
 mod status;
 pub(super) mod text;
 mod themes;
@@ -28,6 +32,7 @@ pub use help::help_rows;
 pub use log::{log_page, log_rows};
 pub use loras::{lora_at, loras_page};
 pub use models::{model_at, models_lines, models_page};
+pub use overlay::{overlay_at, overlay_page};
 pub use palette::{palette_at, palette_page};
 pub use parameters::field_at;
 pub(in crate::ui) use text::decimal;
@@ -103,6 +108,9 @@ fn panes(state: &State, areas: &Areas, drawn: &mut Frame) {
     }
     if state.loras.is_open() {
         loras::draw(state, buffer);
+    }
+    if state.overlay.is_open() {
+        overlay::draw(state, buffer);
         drawn.cursor = None;
     }
     notice::draw(state, areas.notice, buffer);

@@ -176,6 +176,8 @@ fn shown(state: &State, name: FieldName) -> String {
     let chosen = state.parameters.chosen() == name && state.parameters.is_editing();
     match (name, state.parameters.text(name)) {
         (Seed, "-1") if !chosen => "random".to_owned(),
+        // The one that comes next, and that others follow.
+        (Seed, seed) if !chosen && state.parameters.counts_up() => format!("{seed}+"),
         (_, "") if !chosen => state.look.glyphs.ellipsis.to_owned(),
         (_, text) => text.to_owned(),
     }

@@ -87,6 +87,13 @@ fn draw_counts(state: &State, area: Rect, buffer: &mut Buffer) {
         let rest = Rect { x, width: area.right().saturating_sub(x), ..area };
         x = text::put(buffer, rest, &[(&name, state.style(Role::Dim)), (&numbers, state.style(role))]);
     }
+    if state.prompt.words.has_choices() {
+        let rest = Rect { x, width: area.right().saturating_sub(x), ..area };
+        let told = format!("{separator}at most");
+        if text::width(&told) <= rest.width {
+            text::put(buffer, rest, &[(&told, state.style(Role::Dim))]);
+        }
+    }
 }
 
 fn remark_text(state: &State, remark: Remark<'_>) -> String {
@@ -95,6 +102,15 @@ fn remark_text(state: &State, remark: Remark<'_>) -> String {
         Remark::Cut { encoder, limit, text: unread, .. } => {
             let unread = text::clip(unread.trim_start(), 200, glyphs.ellipsis);
             format!("{} {encoder} limit {limit}, cut: {unread}", glyphs.warning)
+        }
+        Remark::Wildcard(why) => format!("{} {why}", glyphs.warning),
+        Remark::Script { word, tokens } => {
+            let word = text::clip(word, 12, glyphs.ellipsis);
+            let s = if tokens == 1 { "" } else { "s" };
+            format!("{} T5 cannot read {word} ({tokens} token{s}): say it in English", glyphs.warning)
+        }
+        Remark::Long { tokens } => {
+            format!("{} {tokens} tokens are long: core words first, quality words last", glyphs.warning)
         }
         Remark::Unknown { encoder, tokens } => {
             let s = if tokens == 1 { "" } else { "s" };

@@ -2,7 +2,9 @@
 
 mod loras;
 mod over;
+mod overlays;
 mod picker;
+mod prompts;
 
 use std::time::{Duration, Instant};
 
@@ -351,7 +353,7 @@ fn no_size_panics_or_hides_the_cursor() {
             if let Some(cursor) = frame.cursor {
                 assert!(frame.buffer.area.contains(cursor), "{columns}x{rows}: {cursor:?}");
             }
-            let over = state.view.help.is_some() || state.models.is_open();
+            let over = state.is_covered();
             let wants_cursor = state.view.focus == Pane::Prompt && !over;
             assert_eq!(
                 frame.cursor.is_some(),

@@ -26,7 +26,7 @@ fn looking_at_the_history_is_not_disturbed_by_what_is_drawn() {
     assert_eq!(desk.state.preview.wanted(), Some(Subject::Picture(PictureId(2))));
     desk.worker(message::Event::Preview(preview(9, 1)));
     assert_eq!(desk.state.preview.wanted(), Some(Subject::Picture(PictureId(2))));
-    desk.control('r');
+    desk.control('g');
     assert!(
         matches!(desk.state.preview.wanted(), Some(Subject::Preview { .. })),
         "drawing follows what is drawn"
