@@ -12,7 +12,7 @@ use super::effect::Effect;
 use super::event::{Event, Signal, Window};
 use super::input::{EscapeWait, read_terminal};
 use super::link::{self, Ask, Connect, Link};
-use super::picture::{PictureThread, Protocol};
+use super::picture::PictureThread;
 use super::state::State;
 use super::terminal::facts::QUESTIONS;
 use super::terminal::guard::{TerminalGuard, has_panicked, note_kitty_pictures};
@@ -133,7 +133,7 @@ impl<A: Ask> Running<A> {
             Effect::Ask(question) => self.link.ask(question),
             Effect::Hurry => self.link.hurry(),
             Effect::Encode(order) => {
-                if order.means.protocol == Protocol::Kitty {
+                if order.means.protocol.is_kittys() {
                     note_kitty_pictures();
                 }
                 self.pictures.order(order);
