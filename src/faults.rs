@@ -1,8 +1,8 @@
 //! Faults that tests ask for: they are compiled only into builds with debug assertions, and happen only where the
 //! environment says so.
 //!
-//! `FLUX_TUI_FAULTS` lists them, with commas between: `memory@K` (the card's memory runs out at step K), `device@K` (the
-//! device fails for good at step K), `panic@decode` (the engine breaks down while it decodes), `kill@write:N` and
+//! `FLUX_TUI_FAULTS` lists them, with commas between: `memory@K` (the card's memory runs out behind step K), `device@K` (the
+//! device fails for good behind step K), `panic@decode` (the engine breaks down while it decodes), `kill@write:N` and
 //! `kill@written:N` (the process is killed before or after the library's Nth change since it was opened is on disk). Each
 //! happens once in a process; one that is listed twice happens twice.
 

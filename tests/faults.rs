@@ -53,14 +53,19 @@ fn undisturbed() -> Vec<u8> {
 fn settled(home: &Home) -> Option<Value> {
     let until = Instant::now() + WITHIN;
     loop {
-        let status = home.run(&STATUS).json();
-        if status["worker"].is_null() {
-            return None;
+        let listed = home.run(&["queue", "list", "--json"]);
+        assert!(Instant::now() < until, "not within {WITHIN:?}: {listed:?}");
+        if listed.code != 0 {
+            // It is killed while it is asked.
+            continue;
         }
-        if status["queued"] == 0 && status["running"].as_array().is_some_and(Vec::is_empty) {
-            return Some(status);
+        let listed = listed.json();
+        let jobs = listed["jobs"].as_array()?;
+        let is_open = |job: &Value| matches!(job["state"].as_str(), Some("Queued" | "Running"));
+        if !jobs.iter().any(is_open) {
+            let status = home.run(&STATUS).json();
+            return (!status["worker"].is_null()).then_some(status);
         }
-        assert!(Instant::now() < until, "not within {WITHIN:?}: {status}");
     }
 }
 
@@ -90,7 +95,7 @@ fn memory_that_runs_out_is_planned_again_once_and_the_picture_is_the_same() {
     let said = log(&once);
     assert!(said.contains("planning again") && said.contains("going on from a checkpoint"), "{said}");
     let twice = home();
-    generate(&twice, "memory@3,memory@3").ended_with(1, &["a test has asked for it at step 3"]);
+    generate(&twice, "memory@3,memory@4").ended_with(1, &["a test has asked for it at step 4"]);
     // The worker goes on.
     let drawn = generate(&twice, "");
     drawn.done();
@@ -102,20 +107,41 @@ fn a_device_that_fails_ends_the_worker_and_the_next_goes_on() {
     let expected = undisturbed();
     let home = home();
     run(&home, "device@2", &[&["queue", "add"][..], &PICTURE].concat()).done();
+    // The worker starts the next before it ends; that one goes on behind the step at which the device failed.
+    let drawn = one_file(&home);
+    let picture = image::open(&drawn).expect("a picture").to_rgb8().into_raw();
+    assert!(picture == expected, "{} differs", drawn.display());
+    let said = log(&home);
+    assert!(said.contains("the device failed") && said.contains("going on from a checkpoint"), "{said}");
+}
+
+/// Waits for the only picture.
+fn one_file(home: &Home) -> PathBuf {
     let until = Instant::now() + WITHIN;
-    while !home.run(&STATUS).json()["worker"].is_null() {
-        assert!(Instant::now() < until, "the worker goes on");
+    loop {
+        let whole = |path: &PathBuf| path.extension().is_some_and(|is| is == "png");
+        if let Some(path) = files(home).into_iter().find(whole) {
+            return path;
+        }
+        assert!(Instant::now() < until, "no picture within {WITHIN:?}: {}", log(home));
     }
-    // Whoever comes next starts a worker, which goes on with what was left.
-    generate(&home, "").done();
-    settled(&home);
-    let drawn: Vec<_> = files(&home);
-    assert_eq!(drawn.len(), 2, "{drawn:?}");
-    for path in &drawn {
-        let picture = image::open(path).expect("a picture").to_rgb8().into_raw();
-        assert!(picture == expected, "{} differs", path.display());
-    }
-    assert!(log(&home).contains("going on from a checkpoint"), "{}", log(&home));
+}
+
+#[test]
+fn a_device_that_fails_again_and_again_fails_the_job_and_says_why() {
+    // Nothing is kept on the way, so each worker comes to the step at which the device fails.
+    let home = Home::new();
+    run(&home, "device@2", &[&["queue", "add"][..], &PICTURE].concat()).done();
+    let until = Instant::now() + WITHIN;
+    let reason = loop {
+        let listed = home.run(&["queue", "list", "--json"]).json();
+        if let Some(reason) = listed["jobs"][0]["state"]["Failed"]["reason"].as_str() {
+            break reason.to_owned();
+        }
+        assert!(Instant::now() < until, "not within {WITHIN:?}: {listed}");
+    };
+    assert!(reason.contains("the device failed 3 times in a row"), "{reason}");
+    assert_eq!(files(&home), [] as [PathBuf; 0]);
 }
 
 #[test]

@@ -18,7 +18,7 @@ use super::habits::Habits;
 use super::input::EscapeWait;
 use super::keyboard::Keyboard;
 use super::link::{self, Ask, Connect, Link};
-use super::picture::{PictureThread, Protocol};
+use super::picture::PictureThread;
 use super::state::State;
 use super::terminal::editor::PromptEditor;
 use super::terminal::facts::QUESTIONS;
@@ -175,7 +175,7 @@ impl<A: Ask> Running<A> {
             Effect::Gather(gather) => self.gatherer.gather(gather),
             Effect::ReadSnippets => self.gatherer.read_snippets(),
             Effect::Encode(order) => {
-                if order.means.protocol == Protocol::Kitty {
+                if order.means.protocol.is_kittys() {
                     note_kitty_pictures();
                 }
                 self.pictures.order(order);

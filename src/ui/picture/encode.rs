@@ -5,9 +5,9 @@ use std::io::Cursor;
 use image::codecs::png::PngDecoder;
 use image::imageops::{self, FilterType};
 use image::{DynamicImage, ImageDecoder, Limits, RgbImage, RgbaImage};
-use ratatui_image::protocol::{Protocol as Image, iterm2::Iterm2, kitty::Kitty, sixel::Sixel};
+use ratatui_image::protocol::{Protocol as Image, sixel::Sixel};
 
-use super::{Drawable, Fit, HalfBlocks, Order, Protocol, Source, fit};
+use super::{Drawable, Fit, HalfBlocks, Inline, Order, Protocol, Source, fit};
 
 /// The largest side that is decoded; the engine draws at most 2048.
 const SIDE_MAX: u32 = 8192;
@@ -36,7 +36,11 @@ pub(super) fn encode(order: &Order) -> Result<Drawable, String> {
         }
         protocol => {
             let fitted = fit(pixels.dimensions(), order.room, (width, height));
-            graphics(&pixels, fitted, (width, height), protocol, order.number, exact)
+            match protocol {
+                Protocol::Sixel => sixel(&pixels, fitted, (width, height), exact),
+                _ => Inline::new(&pixels, fitted, (width, height), (protocol, order.number))
+                    .map(Drawable::Inline),
+            }
         }
     }
 }
@@ -65,40 +69,15 @@ fn scale(pixels: &RgbImage, (width, height): (u32, u32), exact: bool) -> RgbImag
     imageops::resize(pixels, width.max(1), height.max(1), filter)
 }
 
-fn graphics(
-    pixels: &RgbImage,
-    fitted: Fit,
-    cell: (u32, u32),
-    protocol: Protocol,
-    number: u64,
-    exact: bool,
-) -> Result<Drawable, String> {
+fn sixel(pixels: &RgbImage, fitted: Fit, cell: (u32, u32), exact: bool) -> Result<Drawable, String> {
     let scaled = DynamicImage::from(scale(pixels, fitted.pixels, exact)).to_rgba8();
     // What is left of the last cells stays clear, so that the picture keeps its shape.
     let mut whole =
         RgbaImage::new(u32::from(fitted.cells.width) * cell.0, u32::from(fitted.cells.height) * cell.1);
     imageops::replace(&mut whole, &scaled, 0, 0);
-    let (whole, size) = (DynamicImage::from(whole), fitted.cells);
-    let image = match protocol {
-        // Two ids in turn: kitty replaces the data of an id that comes again, so no more than two
-        // pictures are ever held, and the one on the screen is not replaced while it is seen.
-        Protocol::Kitty => Kitty::new(whole, size, kitty_id(number), false, false).map(Image::Kitty),
-        Protocol::Iterm2 => Iterm2::new(whole, size, false).map(Image::ITerm2),
-        _ => Sixel::new(whole, size, false).map(Image::Sixel),
-    };
-    let image = image.map_err(|error| format!("the picture could not be encoded: {error}"))?;
-    Ok(Drawable::Graphics { protocol, image: Box::new(image) })
-}
-
-/// One of two ids of this process. The low three bytes become a colour of the placeholders.
-pub(super) fn kitty_id(number: u64) -> u32 {
-    0x0010_0000 | (std::process::id() & 0x0007_ffff) << 1 | (number & 1) as u32
-}
-
-/// Deletes what kitty holds of ours, on leaving.
-#[must_use]
-pub fn kitty_delete_all() -> String {
-    (0..2).map(|number| format!("\x1b_Ga=d,d=I,i={},q=2\x1b\\", kitty_id(number))).collect()
+    let image = Sixel::new(DynamicImage::from(whole), fitted.cells, false)
+        .map_err(|error| format!("the picture could not be encoded: {error}"))?;
+    Ok(Drawable::Sixel(Box::new(Image::Sixel(image))))
 }
 
 #[cfg(test)]

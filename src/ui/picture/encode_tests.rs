@@ -44,7 +44,7 @@ fn a_tiny_preview_fills_the_room() {
 
 #[test]
 fn every_protocol_covers_the_same_cells() {
-    for protocol in [Protocol::Kitty, Protocol::Iterm2, Protocol::Sixel] {
+    for protocol in [Protocol::Kitty, Protocol::KittyPlaced, Protocol::Iterm2, Protocol::Sixel] {
         let drawn = encode(&order(png(96, 64), Size::new(30, 30), protocol, (8, 16))).expect("encodes");
         assert_eq!((drawn.protocol(), drawn.size()), (protocol, Size::new(30, 10)));
     }

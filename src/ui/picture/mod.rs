@@ -7,11 +7,13 @@
 mod encode;
 mod fit;
 mod halfblocks;
+mod inline;
+mod rows;
 mod thread;
 
-pub use encode::kitty_delete_all;
 pub use fit::{Fit, fit};
 pub use halfblocks::HalfBlocks;
+pub use inline::Inline;
 pub use thread::PictureThread;
 
 use bytes::Bytes;
@@ -74,8 +76,10 @@ pub struct Means {
 pub enum Protocol {
     /// Two pixels a cell, in any terminal with colours.
     HalfBlocks,
-    /// kitty's, with unicode placeholders.
+    /// kitty's, with unicode placeholders: they move and go with the cells.
     Kitty,
+    /// kitty's, where there are none: the picture lies over the cells.
+    KittyPlaced,
     /// iTerm2's.
     Iterm2,
     /// DEC's.
@@ -87,7 +91,13 @@ impl Protocol {
     /// be cleared before a picture moves or goes.
     #[must_use]
     pub fn leaves_pixels(self) -> bool {
-        matches!(self, Self::Sixel | Self::Iterm2)
+        matches!(self, Self::Sixel | Self::Iterm2 | Self::KittyPlaced)
+    }
+
+    /// Whether the terminal keeps what it was sent until it is told to drop it.
+    #[must_use]
+    pub fn is_kittys(self) -> bool {
+        matches!(self, Self::Kitty | Self::KittyPlaced)
     }
 }
 
@@ -125,13 +135,22 @@ pub struct Encoded {
 pub enum Drawable {
     /// Coloured cells.
     HalfBlocks(HalfBlocks),
-    /// A sequence for the terminal.
-    Graphics {
-        /// By which protocol.
-        protocol: Protocol,
-        /// ratatui-image's form of it.
-        image: Box<ratatui_image::protocol::Protocol>,
-    },
+    /// A PNG for the terminal.
+    Inline(Inline),
+    /// Sixels, in ratatui-image's form.
+    Sixel(Box<ratatui_image::protocol::Protocol>),
+}
+
+/// One of two ids of this process, in turn: no more than two pictures are ever held, and the one on the screen is not
+/// replaced while it is seen. The low three bytes become a colour of the placeholders.
+fn kitty_id(number: u64) -> u32 {
+    0x0010_0000 | (std::process::id() & 0x0007_ffff) << 1 | (number & 1) as u32
+}
+
+/// Deletes what kitty holds of ours, on leaving.
+#[must_use]
+pub fn kitty_delete_all() -> String {
+    (0..2).map(|number| format!("\x1b_Ga=d,d=I,i={},q=2\x1b\\", kitty_id(number))).collect()
 }
 
 impl std::fmt::Debug for Drawable {
@@ -146,7 +165,8 @@ impl Drawable {
     pub fn protocol(&self) -> Protocol {
         match self {
             Self::HalfBlocks(_) => Protocol::HalfBlocks,
-            Self::Graphics { protocol, .. } => *protocol,
+            Self::Inline(inline) => inline.protocol(),
+            Self::Sixel(_) => Protocol::Sixel,
         }
     }
 
@@ -155,7 +175,8 @@ impl Drawable {
     pub fn size(&self) -> Size {
         match self {
             Self::HalfBlocks(blocks) => blocks.size(),
-            Self::Graphics { image, .. } => image.size(),
+            Self::Inline(inline) => inline.size(),
+            Self::Sixel(image) => image.size(),
         }
     }
 
@@ -178,7 +199,8 @@ impl Drawable {
     pub fn draw(&self, area: Rect, buffer: &mut Buffer) {
         match self {
             Self::HalfBlocks(blocks) => blocks.draw(area, buffer),
-            Self::Graphics { image, .. } => ratatui_image::Image::new(image).render(area, buffer),
+            Self::Inline(inline) => inline.draw(area, buffer),
+            Self::Sixel(image) => ratatui_image::Image::new(image).render(area, buffer),
         }
     }
 }

@@ -129,7 +129,9 @@ impl Facts {
         let cell = self.cell(window);
         let protocol = match (self.protocol(), cell) {
             // A graphics protocol without a cell's size would draw over its neighbours.
-            (Protocol::Kitty | Protocol::Iterm2 | Protocol::Sixel, None) if self.wanted == Graphics::Auto => {
+            (Protocol::Kitty | Protocol::KittyPlaced | Protocol::Iterm2 | Protocol::Sixel, None)
+                if self.wanted == Graphics::Auto =>
+            {
                 Protocol::HalfBlocks
             }
             (protocol, _) => protocol,
@@ -140,7 +142,10 @@ impl Facts {
     fn protocol(&self) -> Protocol {
         let name = self.name.as_deref().unwrap_or("");
         let is = |known: &str| name.get(..known.len()).is_some_and(|start| start.eq_ignore_ascii_case(known));
+        // Others answer kitty's query too, but do not know placeholders.
+        let placeholders = is("ghostty") || (is("kitty") && version(name) >= (0, 28));
         match self.wanted {
+            Graphics::Kitty if is("kitty") && !placeholders => return Protocol::KittyPlaced,
             Graphics::Kitty => return Protocol::Kitty,
             Graphics::Iterm2 => return Protocol::Iterm2,
             Graphics::Sixel => return Protocol::Sixel,
@@ -150,10 +155,11 @@ impl Facts {
         if self.environment.multiplexer || is("tmux") || is("screen") || is("zellij") {
             return Protocol::HalfBlocks;
         }
-        // Others answer kitty's query too, but do not know placeholders.
-        let placeholders = is("ghostty") || (is("kitty") && version(name) >= (0, 28));
         if self.kitty_graphics && placeholders {
             return Protocol::Kitty;
+        }
+        if self.kitty_graphics && is("kitty") {
+            return Protocol::KittyPlaced;
         }
         if ["iTerm2", "WezTerm", "mintty", "Konsole", "rio"].into_iter().any(is) {
             return Protocol::Iterm2;
@@ -202,7 +208,8 @@ mod tests {
         let here = Environment::default();
         for (name, kitty, sixel, expected) in [
             ("kitty(0.35.2)", true, false, Protocol::Kitty),
-            ("kitty(0.26.5)", true, false, Protocol::HalfBlocks),
+            ("kitty(0.26.5)", true, false, Protocol::KittyPlaced),
+            ("kitty(0.26.5)", false, false, Protocol::HalfBlocks),
             ("ghostty 1.1.0", true, false, Protocol::Kitty),
             ("WezTerm 20240203-110809", true, true, Protocol::Iterm2),
             ("iTerm2 3.5.0", true, true, Protocol::Iterm2),

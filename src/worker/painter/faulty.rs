@@ -10,6 +10,8 @@ pub struct Faulty(pub Box<dyn Draw>);
 /// Follows a picture to the step at which something goes wrong.
 struct Until<'o> {
     observer: &'o mut dyn Observer,
+    /// Where the picture begins or is gone on with has been told: what is told from then on are steps.
+    begun: bool,
     fault: Option<EngineError>,
 }
 
@@ -22,7 +24,7 @@ impl Observer for Until<'_> {
         let decodes = matches!(report, Report::Decoding);
         self.observer.report(report);
         assert!(!(decodes && take(Fault::Decode)), "a test has asked for a panic while decoding");
-        let Some(step) = reached else { return };
+        let Some(step) = reached.filter(|_| std::mem::replace(&mut self.begun, true)) else { return };
         let reason = || format!("a test has asked for it at step {step}");
         if take(Fault::Memory(step)) {
             self.fault = Some(EngineError::OutOfMemory { stage: "drawing", reason: reason() });
@@ -43,7 +45,7 @@ impl Draw for Faulty {
         begun: Option<&StepLatent>,
         observer: &mut dyn Observer,
     ) -> Result<Drawn, EngineError> {
-        let mut until = Until { observer, fault: None };
+        let mut until = Until { observer, begun: false, fault: None };
         let drawn = self.0.draw_from(brief, begun, &mut until);
         match until.fault {
             Some(fault) => Err(fault),
