@@ -58,8 +58,14 @@ pub enum Action {
     TakeLora,
     /// Switch the chosen LoRA of the draft off, or on again.
     SwitchLora,
-    /// Change its strength by so many steps.
-    ChangeLora(i8),
+    /// A bit less of the chosen LoRA.
+    LessLora,
+    /// A bit more of it.
+    MoreLora,
+    /// Much less.
+    MuchLessLora,
+    /// Much more.
+    MuchMoreLora,
     /// Put its trigger words into the prompt.
     LoraWords,
     /// Take back a letter of what the LoRAs are filtered by.

@@ -24,7 +24,7 @@ fn a_line_replaces_the_keys_of_an_action() {
     assert_eq!(problems, [] as [String; 0]);
     assert_eq!(means(&keymap, Context::Everywhere, "F12"), Some(Action::DrawAgain));
     assert_eq!(means(&keymap, Context::Everywhere, "Alt-r"), Some(Action::DrawAgain));
-    assert_eq!(means(&keymap, Context::Everywhere, "Ctrl-r"), None);
+    assert_eq!(means(&keymap, Context::Everywhere, "Ctrl-g"), None);
     assert_eq!(means(&keymap, Context::Everywhere, "Ctrl-z"), None);
     assert_eq!(means(&keymap, Context::Queue, "u"), Some(Action::MoveJobUp));
     assert_eq!(means(&keymap, Context::Queue, "K"), None);
@@ -44,11 +44,11 @@ fn a_key_is_taken_from_who_had_it_and_its_last_one_is_told_of() {
     assert_eq!(means(&keymap, Context::Queue, "d"), Some(Action::RetryJob));
     assert_eq!(means(&keymap, Context::Queue, "Delete"), Some(Action::DropJob));
 
-    let (_, problems) = parse("\n[everywhere]\nhelp = \"Ctrl-r\"\n");
+    let (_, problems) = parse("\n[everywhere]\nhelp = \"Ctrl-g\"\n");
     let [problem] = &problems[..] else { panic!("{problems:?}") };
     assert!(problem.starts_with("keymap.toml, line 3: help takes the last key of draw-again"), "{problem}");
     assert!(problem.contains("draw-again = []"), "{problem}");
-    assert_eq!(parse("[everywhere]\nhelp = \"Ctrl-r\"\ndraw-again = []").1, [] as [String; 0]);
+    assert_eq!(parse("[everywhere]\nhelp = \"Ctrl-g\"\ndraw-again = []").1, [] as [String; 0]);
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn what_is_written_out_is_read_back_the_same() {
             }
         }
     }
-    let taken = KeyEvent::new(crossterm::event::KeyCode::Char('r'), KeyModifiers::CONTROL);
+    let taken = KeyEvent::new(crossterm::event::KeyCode::Char('g'), KeyModifiers::CONTROL);
     let (changed, _) = parse("[everywhere]\ndraw-again = []\n");
     let (read, problems) = parse(&changed.written());
     assert_eq!((read.lookup(&[Context::Everywhere], &taken), problems.len()), (None, 0));

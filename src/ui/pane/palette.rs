@@ -142,7 +142,7 @@ pub fn rows(text: &str, keymap: &Keymap, contexts: &[Context]) -> Vec<Row> {
         };
         return vec![Row { choice, label, name, key: None }];
     }
-    let rows: Vec<Row> = actions(keymap, contexts).chain(FORMS.into_iter().map(of_form)).collect();
+    let rows: Vec<Row> = FORMS.into_iter().map(of_form).chain(actions(keymap, contexts)).collect();
     let texts: Vec<String> = rows.iter().map(|row| format!("{} {}", row.label, row.name)).collect();
     find(text, texts.iter().map(String::as_str)).into_iter().map(|at| rows[at].clone()).collect()
 }
@@ -202,7 +202,7 @@ mod tests {
     #[test]
     fn actions_are_found_by_what_they_say_and_by_their_names() {
         let again = first("draw again", &QUEUE);
-        assert_eq!((again.choice, again.key.as_deref()), (Choice::Act(Action::DrawAgain), Some("^R")));
+        assert_eq!((again.choice, again.key.as_deref()), (Choice::Act(Action::DrawAgain), Some("^G")));
         assert_eq!(first("drop-job", &QUEUE).choice, Choice::Act(Action::DropJob));
         assert_eq!(first("repaint", &QUEUE).choice, Choice::Act(Action::Repaint));
         assert_eq!(first("favou", &QUEUE).choice, Choice::Act(Action::Favourite), "of another pane");

@@ -18,6 +18,8 @@ use crate::wire::queue::QueuePlace;
 
 /// Steps that the "much" keys take at once.
 const MUCH: i64 = 10;
+/// Steps of a LoRA's strength that are much.
+const MUCH_LORA: i8 = 10;
 
 pub(super) fn take_key(state: &mut State, key: &KeyEvent) -> Vec<Effect> {
     if key.kind == KeyEventKind::Release {
@@ -171,7 +173,10 @@ pub(super) fn act(state: &mut State, action: Action) -> Vec<Effect> {
         Action::Loras => loras::toggle(state),
         Action::TakeLora => loras::take(state),
         Action::SwitchLora => state.loras.switch(),
-        Action::ChangeLora(by) => state.loras.change(by),
+        Action::LessLora => state.loras.change(-1),
+        Action::MoreLora => state.loras.change(1),
+        Action::MuchLessLora => state.loras.change(-MUCH_LORA),
+        Action::MuchMoreLora => state.loras.change(MUCH_LORA),
         Action::LoraWords => loras::insert_words(state),
         Action::UnfilterLoras => state.loras.backspace(),
         Action::Reconnect => return reconnect(state),

@@ -10,6 +10,7 @@ use crate::wire::loras::LoraList;
 pub(super) fn toggle(state: &mut State) {
     if !state.loras.close() {
         state.models.close();
+        state.overlay.close();
         state.parameters.commit();
         state.loras.open();
     }

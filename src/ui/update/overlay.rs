@@ -17,6 +17,7 @@ use crate::ui::view;
 pub(super) fn open_prompts(state: &mut State) {
     state.parameters.commit();
     state.models.close();
+    state.loras.close();
     state.overlay = Overlay::Prompts(Box::new(PromptList::new(state.history.pictures())));
 }
 

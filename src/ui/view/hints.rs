@@ -175,8 +175,8 @@ fn loras(state: &State) -> Vec<(Action, &'static str)> {
     let mut actions = match chosen.as_ref().map(|row| row.drafted) {
         Some(Some(drafted)) => vec![
             (Action::TakeLora, "without it"),
-            (Action::ChangeLora(-1), "less"),
-            (Action::ChangeLora(1), "more"),
+            (Action::LessLora, "less"),
+            (Action::MoreLora, "more"),
             (Action::SwitchLora, if drafted.on { "off" } else { "on" }),
         ],
         Some(None) if chosen.is_some_and(|row| row.is_usable()) => vec![(Action::TakeLora, "draw with it")],

@@ -13,16 +13,21 @@ fn ways() -> Vec<Chord> {
     open.concat().iter().filter_map(|line| line.keys.first().copied()).collect()
 }
 
-/// Desks from which a place is sought: with a worker, and with none.
+/// Desks from which a place is sought, with something in the prompt: with a worker, and with none.
 fn desks() -> [fn() -> Desk; 2] {
-    fn without() -> Desk {
+    fn with() -> Desk {
         let mut desk = Desk::connected();
+        desk.type_text("a fox");
+        desk
+    }
+    fn without() -> Desk {
+        let mut desk = with();
         let retry_at = desk.now + Duration::from_secs(30);
         desk.event(Event::News(News::Down { reason: "the line broke".into(), retry_at }));
         desk.state.notices.connection(None);
         desk
     }
-    [Desk::connected, without]
+    [with, without]
 }
 
 /// What may be pressed next, after so many keys at most from the prompt: contexts that were seen.

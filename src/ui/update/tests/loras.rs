@@ -66,7 +66,7 @@ fn a_lora_is_found_added_changed_switched_off_and_drawn_with() {
     desk.key(KeyCode::F(3));
     desk.key(KeyCode::Down);
     desk.control('t');
-    assert_eq!(carried(&submitted(&desk.control('r'))), ["ink:0.8", "水墨 画:0.5"], "its strength was kept");
+    assert_eq!(carried(&submitted(&desk.control('g'))), ["ink:0.8", "水墨 画:0.5"], "its strength was kept");
     desk.key(KeyCode::Enter);
     assert_eq!(drafted(&desk), ["ink 0.8"], "taken out again");
     assert!(desk.state.loras.is_open(), "several may be chosen");
@@ -224,7 +224,7 @@ fn a_picture_that_is_restored_brings_the_loras_that_no_tag_asks_for() {
     list(&mut desk, fake::loras());
     assert_eq!(rows(&desk)[0], "风格/水墨 画", "what is drawn with is first");
     desk.key(KeyCode::Right);
-    let job = submitted(&desk.control('r'));
+    let job = submitted(&desk.control('g'));
     assert_eq!(carried(&job), ["水墨 画:0.85@0-50%"]);
     assert_eq!(job.loras()[0].hash, Some(LoraHash::new([7; 32])), "that content and no other");
 }
