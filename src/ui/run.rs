@@ -2,8 +2,8 @@
 
 use std::io::{self, IsTerminal};
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -36,6 +36,8 @@ const EVENTS_A_FRAME: usize = 1024;
 const QUEUE: usize = 1024;
 /// How long a stop may take to come; see [`Running::suspend`].
 const STOP_WAIT: Duration = Duration::from_millis(200);
+/// How long after another program had the terminal its Ctrl-C may still reach us.
+const LATE: Duration = Duration::from_secs(1);
 /// How long leaving waits for a slow line to take the last frame.
 const LAST_FRAME: Duration = Duration::from_secs(2);
 
@@ -102,7 +104,7 @@ struct Running<A> {
     gatherer: Gatherer,
     keyboard: Keyboard,
     /// Whether another program has the terminal: then Ctrl-C is its key.
-    elsewhere: Arc<AtomicBool>,
+    elsewhere: Arc<Elsewhere>,
     events: mpsc::Receiver<Event>,
     /// Bytes that go out with the next frame.
     unsent: Vec<u8>,
@@ -233,7 +235,7 @@ impl<A: Ask> Running<A> {
         let _ = tokio::time::timeout(LAST_FRAME, self.output.idle()).await;
         let keys = self.keyboard.release().await.map_err(StudioError::Terminal)?;
         self.guard.release();
-        self.elsewhere.store(true, Ordering::SeqCst);
+        self.elsewhere.begins();
         let mut flow = Flow::Stay;
         let edited = match PromptEditor::start(text, keys) {
             Err(reason) => Err(reason),
@@ -253,7 +255,7 @@ impl<A: Ask> Running<A> {
                 }
             },
         };
-        self.elsewhere.store(false, Ordering::SeqCst);
+        self.elsewhere.ends();
         self.keyboard.retake().map_err(StudioError::Terminal)?;
         self.reenter()?;
         for effect in update(&mut self.state, Event::Edited(edited), Instant::now()) {
@@ -305,8 +307,35 @@ struct Signals {
     interrupt: tokio::signal::unix::Signal,
     resized: tokio::signal::unix::Signal,
     continued: tokio::signal::unix::Signal,
-    /// Whether another program has the terminal.
-    elsewhere: Arc<AtomicBool>,
+    elsewhere: Arc<Elsewhere>,
+}
+
+/// Whether another program has the terminal.
+#[derive(Debug, Default)]
+struct Elsewhere {
+    has_terminal: AtomicBool,
+    ended: Mutex<Option<Instant>>,
+}
+
+impl Elsewhere {
+    fn begins(&self) {
+        self.has_terminal.store(true, Ordering::SeqCst);
+    }
+
+    fn ends(&self) {
+        *self.ended.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        self.has_terminal.store(false, Ordering::SeqCst);
+    }
+
+    fn has_terminal(&self) -> bool {
+        self.has_terminal.load(Ordering::SeqCst)
+    }
+
+    /// Ctrl-C goes to the whole group of processes: what ended the other program may be heard of after its end.
+    fn has_interrupts(&self) -> bool {
+        let ended = *self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        self.has_terminal() || ended.is_some_and(|ended| ended.elapsed() < LATE)
+    }
 }
 
 impl Signals {
@@ -326,12 +355,12 @@ impl Signals {
             let event = tokio::select! {
                 _ = self.terminate.recv() => Event::Signal(Signal::End),
                 _ = self.hang_up.recv() => Event::Signal(Signal::End),
-                _ = self.interrupt.recv() => match self.elsewhere.load(Ordering::SeqCst) {
+                _ = self.interrupt.recv() => match self.elsewhere.has_interrupts() {
                     true => continue,
                     false => Event::Signal(Signal::End),
                 },
                 _ = self.resized.recv() => Event::Resized(window()),
-                _ = self.continued.recv() => match self.elsewhere.load(Ordering::SeqCst) {
+                _ = self.continued.recv() => match self.elsewhere.has_terminal() {
                     true => continue,
                     false => Event::Signal(Signal::Continued),
                 },

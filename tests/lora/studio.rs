@@ -86,7 +86,7 @@ fn find_add_weaken_draw_and_take_it_back_from_the_history() {
     studio.type_keys("\x1b[Z"); // Shift-Tab: from the prompt to the history
     studio.type_keys("j\r");
     studio.see("LoRAs 水墨 0.85");
-    studio.type_keys("\x12"); // Ctrl-R
+    studio.type_keys("\x07"); // Ctrl-R
     studio.see("History 3");
     let pictures = drawn(&home);
     assert_eq!(pictures[0][0].hash, pictures[2][0].hash);

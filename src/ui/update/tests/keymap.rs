@@ -5,12 +5,11 @@ use std::path::Path;
 use super::*;
 use crate::ui::keymap::{Chord, Context, Keymap};
 
-/// Keys that lead from one place to another, with where the table has them.
-fn ways() -> Vec<Chord> {
+/// Keys that mean something here: each may lead to another place.
+fn ways(here: &[Context]) -> Vec<Chord> {
     let keymap = Keymap::default();
-    let open =
-        [Context::Everywhere, Context::OutsidePrompt].map(|context| keymap.of(context).collect::<Vec<_>>());
-    open.concat().iter().filter_map(|line| line.keys.first().copied()).collect()
+    let open = here.iter().flat_map(|context| keymap.of(*context));
+    open.filter_map(|line| line.keys.first().copied()).collect()
 }
 
 /// Desks from which a place is sought, with something in the prompt: with a worker, and with none.
@@ -45,8 +44,8 @@ fn reached(depth: usize) -> Vec<Vec<Context>> {
                 if seen.contains(&here) && !path.is_empty() {
                     continue;
                 }
+                next.extend(ways(&here).into_iter().map(|way| [path.clone(), vec![way]].concat()));
                 seen.push(here);
-                next.extend(ways().into_iter().map(|way| [path.clone(), vec![way]].concat()));
             }
             before = next;
         }
