@@ -60,6 +60,7 @@ fn the_lists_are_whole() {
             | Request::Status
             | Request::Queue(_)
             | Request::Library(_)
+            | Request::Free
             | Request::Stop => {}
             Request::Models | Request::FetchModel(_) | Request::CancelFetch(_) => {}
             Request::ModelDetails(_) | Request::VerifyModel(_) | Request::CancelCheck(_) => {}

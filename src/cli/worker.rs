@@ -35,6 +35,11 @@ enum Command {
         #[command(flatten)]
         host: host::Flag,
     },
+    /// Give the memory of loaded models back now, of those that nothing is drawn with. The next job loads its own again.
+    Free {
+        #[command(flatten)]
+        host: host::Flag,
+    },
     /// End the worker. Unfinished jobs stay queued for the next one.
     Stop {
         #[command(flatten)]
@@ -68,6 +73,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
             let endpoint = host.endpoint(&paths);
             report(&endpoint, block_on(status(&endpoint))?.as_ref(), *json)
         }
+        Some(Command::Free { host }) => stdout::line(block_on(free(&host.endpoint(&paths)))?),
         Some(Command::Stop { host }) => stdout::line(&block_on(stop(&host.endpoint(&paths)))?),
         Some(Command::Stdio { no_start }) => bridge::run(&paths, !no_start),
         Some(Command::Run) => worker_run::run(&paths),
@@ -97,6 +103,19 @@ async fn ask_status(endpoint: &Endpoint) -> Result<WorkerStatus, ClientError> {
     match client.call(Request::Status).await? {
         Response::Status(status) => Ok(*status),
         _ => Err(ClientError::Unexpected),
+    }
+}
+
+/// Has the worker let go of what is loaded, and says what happened.
+async fn free(endpoint: &Endpoint) -> Result<&'static str, Failure> {
+    let (client, _) = match endpoint.connect(Asking::Here).await {
+        Ok(connection) => connection,
+        Err(ClientError::NoWorker) => return Ok("no worker is running"),
+        Err(error) => return Err(error.into()),
+    };
+    match client.call(Request::Free).await? {
+        Response::Changed => Ok("what nothing is drawn with is let go; the next job loads its model again"),
+        _ => Err(ClientError::Unexpected.into()),
     }
 }
 

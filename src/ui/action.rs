@@ -88,6 +88,8 @@ pub enum Action {
     LessMemory,
     /// Let them hold more.
     MoreMemory,
+    /// Let go of the models that nothing is drawn with.
+    FreeMemory,
     /// Cancel the chosen job.
     DropJob,
     /// Draw the chosen job before the one before it.

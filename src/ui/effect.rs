@@ -57,6 +57,8 @@ pub enum Question {
     Cancel(JobId),
     /// Change the queue.
     Queue(QueueChange),
+    /// Let go of the models that nothing is drawn with.
+    Free,
     /// How a prompt fits.
     Count {
         /// The prompt's version; the answer carries it.
@@ -109,6 +111,7 @@ impl Question {
             Self::Submit(job) => Request::Submit(job),
             Self::Cancel(job) => Request::Cancel(job),
             Self::Queue(change) => Request::Queue(change),
+            Self::Free => Request::Free,
             Self::Count { model, text, .. } => Request::CountTokens(CountTokens { model, text }),
             Self::Fetch(picture) => Request::Fetch(picture),
             Self::Older(page) => Request::History(page),

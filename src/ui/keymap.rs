@@ -192,6 +192,7 @@ pub const KEYMAP: &[Binding] = &[
     bind(Context::OutsidePrompt, &[letter('l')], Action::Loras, "choose LoRAs and their strengths"),
     bind(Context::OutsidePrompt, &[letter('v')], Action::LessMemory, "less of the card's memory for new jobs"),
     bind(Context::OutsidePrompt, &[letter('V')], Action::MoreMemory, "more of it; at the end all that is free"),
+    bind(Context::OutsidePrompt, &[letter('u')], Action::FreeMemory, "give the memory of loaded models back"),
     bind(Context::OutsidePrompt, &[letter('q')], Action::Quit, "leave; the worker goes on drawing"),
     bind(Context::Disconnected, &[letter('r')], Action::Reconnect, "connect now"),
 

@@ -165,6 +165,10 @@ fn answer(question: &Question, result: Result<Response, ClientError>) -> Answer 
             Response::Changed | Response::Accepted(_) => Ok(()),
             _ => Err(unexpected()),
         })),
+        Question::Free => Answer::Freed(result.and_then(|response| match response {
+            Response::Changed => Ok(()),
+            _ => Err(unexpected()),
+        })),
         Question::Count { version, .. } => Answer::Counted {
             version: *version,
             result: result.and_then(|response| match response {

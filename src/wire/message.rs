@@ -93,6 +93,8 @@ pub enum Request {
     Loras(LoraRequest),
     /// Who the worker is and what it is doing.
     Status,
+    /// Let go of every model that nothing is drawn with just now: the next job loads its own again.
+    Free,
     /// End now; unfinished jobs stay queued for the next worker.
     Stop,
 }
@@ -136,7 +138,7 @@ pub enum Response {
     Accepted(Box<JobStatus>),
     /// To `Cancel`, `CancelFetch` and `CancelCheck`.
     Cancelled,
-    /// To the other changes of the queue.
+    /// To the other changes of the queue, and to `Free`.
     Changed,
     /// To `CountTokens`.
     Tokens(Vec<TokenCount>),

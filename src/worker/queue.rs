@@ -234,6 +234,12 @@ impl Queue {
         self.jobs().find(|status| status.id == id)
     }
 
+    /// Whether a device draws something.
+    #[must_use]
+    pub fn is_busy(&self, device: Device) -> bool {
+        self.drawing.contains_key(&device)
+    }
+
     /// Whether nothing is being drawn.
     #[must_use]
     pub fn is_still(&self) -> bool {

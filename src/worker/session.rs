@@ -179,6 +179,11 @@ impl Session {
                 self.reply(pending, Ok(Response::Snapshot(Box::new(snapshot))));
             }
             Request::Status => self.reply(pending, Ok(Response::Status(Box::new(shared.hub.status())))),
+            Request::Free => {
+                tracing::info!(by = %self.peer, "asked to let go of what is loaded");
+                shared.hub.free_what_rests();
+                self.reply(pending, Ok(Response::Changed));
+            }
             Request::Stop => {
                 tracing::info!(by = %self.peer, "told to end by a client");
                 let queued = shared.hub.stop();

@@ -183,6 +183,7 @@ pub fn requests() -> Vec<Request> {
         Request::PlanRemoval(ModelName::new("mine")),
         Request::RemoveModel(ModelName::new("mine")),
         Request::Status,
+        Request::Free,
         Request::Stop,
     ];
     let of_library = library::requests(&picture()).into_iter().map(Request::Library);

@@ -297,3 +297,32 @@ async fn a_load_is_told_what_earlier_pictures_of_the_card_took() {
     let all = Learned { short: 100, step: seen(0.25), decode: seen(0.125), ..of_the_card };
     assert_eq!(place.models.learned(), [Learned::default(), of_the_card, all, all, Learned::default()]);
 }
+
+#[tokio::test]
+async fn models_that_rest_are_let_go_when_somebody_asks_and_those_in_use_stay() {
+    let place = Place::started_on(&CARDS).await;
+    let mut watch = place.watch().await;
+    let rests = watch.submit(on(DeviceChoice::CudaAt(0), job("a"))).await.id;
+    watch.over(rests).await;
+    let drawn = watch.submit(on(DeviceChoice::CudaAt(1), job("slow"))).await.id;
+    watch
+        .until("a step on the other card", |event| match event {
+            Event::Progress(it) if it.job == drawn && matches!(it.stage, Stage::Drawing { .. }) => Some(()),
+            _ => None,
+        })
+        .await;
+    let answered = watch.client.call(Request::Free).await;
+    assert!(matches!(answered, Ok(Response::Changed)), "{answered:?}");
+    let freed = watch
+        .until("a card without a model", |event| match event {
+            Event::Engine(engine) if engine.loaded.is_none() => Some(engine.device),
+            _ => None,
+        })
+        .await;
+    assert_eq!(freed, FIRST);
+    assert_eq!(watch.over(drawn).await.state, JobState::Done);
+    let second = watch.shown.engines.iter().find(|engine| engine.device == SECOND).expect("it is there");
+    assert!(second.loaded.is_some(), "it was in use: {second:?}");
+    let again = watch.submit(on(DeviceChoice::CudaAt(0), job("b"))).await.id;
+    assert_eq!(watch.over(again).await.state, JobState::Done, "it is loaded again");
+}

@@ -196,6 +196,8 @@ pub(super) fn act(state: &mut State, action: Action) -> Vec<Effect> {
         Action::List(by) => move_in_list(state, by),
         Action::LessMemory => change_budget(state, false),
         Action::MoreMemory => change_budget(state, true),
+        Action::FreeMemory if state.worker.link == Link::Up => return vec![Effect::Ask(Question::Free)],
+        Action::FreeMemory => state.notices.warn("there is no worker whose memory could be freed".to_owned()),
         Action::DropJob => return drop_job(state),
         Action::MoveJobUp => return super::queue::shift(state, QueuePlace::Up),
         Action::MoveJobDown => return super::queue::shift(state, QueuePlace::Down),

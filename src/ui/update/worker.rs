@@ -132,6 +132,10 @@ pub(super) fn take_answer(state: &mut State, answer: Answer) {
         Answer::Cancelled { job, result: Err(reason) } => {
             state.notices.error(format!("job {job} was not cancelled: {reason}"));
         }
+        Answer::Freed(Ok(())) => {}
+        Answer::Freed(Err(reason)) => {
+            state.notices.error(format!("what is loaded could not be let go of: {reason}"));
+        }
         Answer::QueueChanged(Ok(())) => super::editing::answered(state, true),
         Answer::QueueChanged(Err(reason)) => {
             super::editing::answered(state, false);

@@ -41,6 +41,15 @@ impl Hub {
         Ok(())
     }
 
+    /// Lets go of every model that nothing is drawn with: somebody wants the memory. The engines' threads say when they
+    /// have.
+    pub fn free_what_rests(&self) {
+        let state = self.state.borrow();
+        for device in state.loaded.keys().filter(|device| !state.queue.is_busy(**device)) {
+            self.lines.engines.order(*device, Order::Free);
+        }
+    }
+
     /// It is removed, or could not be; these can be drawn with now.
     pub fn end_removal(&self, model: &ModelName, ready: Vec<ModelInfo>) {
         let mut state = self.state.borrow_mut();

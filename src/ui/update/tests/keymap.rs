@@ -89,3 +89,13 @@ fn a_persons_own_keys_act_are_hinted_at_and_stand_in_the_help() {
     desk.key(KeyCode::F(1));
     assert!(shown(&desk).contains("F12") && !shown(&desk).contains("F2 "), "{}", shown(&desk));
 }
+
+#[test]
+fn the_memory_of_models_is_given_back_on_a_key() {
+    let mut desk = Desk::connected();
+    desk.key(KeyCode::Tab);
+    assert_eq!(desk.key(KeyCode::Char('u')), [Effect::Ask(Question::Free)]);
+    desk.event(Event::Answer(Answer::Freed(Err("the line broke".into()))));
+    let said = loras::notice(&desk);
+    assert!(said.contains("could not be let go of: the line broke"), "{said}");
+}

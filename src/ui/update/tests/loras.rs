@@ -35,7 +35,7 @@ fn carried(job: &Job) -> Vec<String> {
     job.loras().iter().map(ToString::to_string).collect()
 }
 
-fn notice(desk: &Desk) -> String {
+pub(super) fn notice(desk: &Desk) -> String {
     desk.state.notices.current().map(|(notice, _)| notice.text.clone()).unwrap_or_default()
 }
 
