@@ -61,6 +61,7 @@ fn the_lists_are_whole() {
             | Request::Queue(_)
             | Request::Library(_)
             | Request::Free
+            | Request::Replace
             | Request::Stop => {}
             Request::Models | Request::FetchModel(_) | Request::CancelFetch(_) => {}
             Request::ModelDetails(_) | Request::VerifyModel(_) | Request::CancelCheck(_) => {}
@@ -69,6 +70,7 @@ fn the_lists_are_whole() {
     }
     for response in responses() {
         match response {
+            Response::Replacing { .. } => {}
             Response::Welcome(_) | Response::Snapshot(_) | Response::Accepted(_) | Response::Cancelled => {}
             Response::Tokens(_) | Response::History(_) | Response::Png(_) => {}
             Response::Changed | Response::Status(_) | Response::Stopping { .. } => {}

@@ -10,8 +10,8 @@ use crate::client::{Asking, ClientError, Endpoint};
 use crate::gpu::{Gpu, Host};
 use crate::paths::Paths;
 use crate::wire::message::{
-    CheckState, Drawing, EngineStatus, FetchProgress, FetchState, ModelCheck, ModelFetch, Progress, Request,
-    Response, Soundness, Stage, WorkerStatus,
+    CheckState, Drawing, EngineStatus, FetchProgress, FetchState, ModelCheck, ModelFetch, Progress, Refusal,
+    Request, Response, Soundness, Stage, WorkerStatus,
 };
 
 /// The background worker: what it is doing, and ending it.
@@ -40,6 +40,9 @@ enum Command {
         #[command(flatten)]
         host: host::Flag,
     },
+    /// Have a worker of another version finish the jobs that it has begun and end, wait for that, and start one of this
+    /// version for what is left.
+    Replace,
     /// End the worker. Unfinished jobs stay queued for the next one.
     Stop {
         #[command(flatten)]
@@ -73,6 +76,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
             let endpoint = host.endpoint(&paths);
             report(&endpoint, block_on(status(&endpoint))?.as_ref(), *json)
         }
+        Some(Command::Replace) => block_on(replace(&Endpoint::Here(paths))),
         Some(Command::Free { host }) => stdout::line(block_on(free(&host.endpoint(&paths)))?),
         Some(Command::Stop { host }) => stdout::line(&block_on(stop(&host.endpoint(&paths)))?),
         Some(Command::Stdio { no_start }) => bridge::run(&paths, !no_start),
@@ -104,6 +108,39 @@ async fn ask_status(endpoint: &Endpoint) -> Result<WorkerStatus, ClientError> {
         Response::Status(status) => Ok(*status),
         _ => Err(ClientError::Unexpected),
     }
+}
+
+/// Between two looks whether a worker has ended.
+const ENDED_EVERY: Duration = Duration::from_millis(200);
+
+/// Replaces a worker of another version; says what it waits for.
+async fn replace(endpoint: &Endpoint) -> Result<(), Failure> {
+    match endpoint.connect(Asking::Here).await {
+        Ok(_) => return stdout::line("the worker is of this version already"),
+        Err(ClientError::NoWorker) => return stdout::line("no worker is running"),
+        Err(ClientError::Refused(Refusal::Version { .. })) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let begun = endpoint.replace().await?;
+    if begun > 0 {
+        let (jobs, are) = (text::count(begun, "job"), if begun == 1 { "is" } else { "are" });
+        text::complain(
+            "note",
+            &format!("it ends when {jobs} that it has begun {are} done; what waits is the next one's"),
+        );
+    }
+    loop {
+        match endpoint.connect(Asking::Here).await {
+            // Still the other one.
+            Err(ClientError::Refused(Refusal::Version { .. }) | ClientError::Lost | ClientError::Ended) => {
+                tokio::time::sleep(ENDED_EVERY).await;
+            }
+            Ok(_) | Err(ClientError::NoWorker) => break,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let (client, _) = endpoint.connect_or_start(Asking::Here).await?;
+    stdout::line(&format!("a worker of this version runs now (process {})", client.worker().pid))
 }
 
 /// Has the worker let go of what is loaded, and says what happened.

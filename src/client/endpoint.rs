@@ -37,6 +37,21 @@ impl Endpoint {
         }
     }
 
+    /// As [`Client::replace`].
+    ///
+    /// # Errors
+    /// As there; on another machine it has to be asked there.
+    pub async fn replace(&self) -> Result<usize, ClientError> {
+        match self {
+            Self::Here(paths) => Client::replace(paths).await,
+            Self::There(remote) => Err(ClientError::NoLine {
+                host: remote.host.to_string(),
+                reason: "a worker is replaced from its own machine: run `flux-tui worker replace` there"
+                    .to_owned(),
+            }),
+        }
+    }
+
     /// The other machine.
     #[must_use]
     pub fn host(&self) -> Option<&HostName> {

@@ -147,6 +147,25 @@ impl Client {
         }
     }
 
+    /// Asks the running worker, of whatever version, to finish the jobs that it has begun and to end then. How many those
+    /// are.
+    ///
+    /// # Errors
+    /// [`ClientError::NoWorker`] when none runs; [`ClientError::Refused`] when it is from before workers could be asked.
+    pub async fn replace(paths: &Paths) -> Result<usize, ClientError> {
+        let (reader, writer) = open(&paths.socket()).await?.into_split();
+        let (link, _events) = Link::start(reader, writer, None);
+        let answer = timeout(GREETING, link.call(Request::Replace)).await;
+        let late = |_| ClientError::Io {
+            what: "waiting for the worker's answer".to_owned(),
+            source: io::ErrorKind::TimedOut.into(),
+        };
+        match answer.map_err(late)?? {
+            Response::Replacing { begun } => Ok(begun),
+            _ => Err(ClientError::Unexpected),
+        }
+    }
+
     /// Connects to the running worker, or starts one and waits until it answers.
     ///
     /// # Errors

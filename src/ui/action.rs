@@ -72,6 +72,8 @@ pub enum Action {
     UnfilterLoras,
     /// Connect to the worker now, while it is waited for the next try.
     Reconnect,
+    /// Have a worker of another version finish what it has begun, and end.
+    ReplaceWorker,
     /// Leave; the worker goes on.
     Quit,
     /// Back to the shell for now.

@@ -17,6 +17,8 @@ pub enum Effect {
     Ask(Question),
     /// Try now to connect to the worker.
     Hurry,
+    /// Ask a worker of another version to make room.
+    Replace,
     /// Read the person's snippets; they come as an event.
     ReadSnippets,
     /// Read the files of the wildcards that a prompt names; their lines come as an event.

@@ -100,6 +100,8 @@ pub enum Answer {
     },
     /// The queue was changed; what came of it is told as an event.
     QueueChanged(Result<(), String>),
+    /// A worker of another version finishes so many jobs and ends, or why it does not.
+    Replaced(Result<usize, String>),
     /// Models are let go of; which is told as an event.
     Freed(Result<(), String>),
     /// A prompt was counted.

@@ -195,6 +195,7 @@ pub const KEYMAP: &[Binding] = &[
     bind(Context::OutsidePrompt, &[letter('u')], Action::FreeMemory, "give the memory of loaded models back"),
     bind(Context::OutsidePrompt, &[letter('q')], Action::Quit, "leave; the worker goes on drawing"),
     bind(Context::Disconnected, &[letter('r')], Action::Reconnect, "connect now"),
+    bind(Context::Disconnected, &[letter('x')], Action::ReplaceWorker, "have a worker of another version finish and end"),
 
     bind(Context::Prompt, &[alt(Enter), ctrl('j'), shift(Enter)], Action::Edit(Edit::Newline), "new line"),
     moves(&[plain(Left), ctrl('b')], Motion::Left, "left"),

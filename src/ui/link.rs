@@ -41,6 +41,10 @@ pub trait Connect: Send + Sync + 'static {
     type Connection: Ask;
     /// Finds a worker, or starts one.
     fn connect(&self) -> impl Future<Output = Result<(Self::Connection, Events), ClientError>> + Send;
+    /// Asks a worker of another version to finish what it has begun and to end; how many jobs that are.
+    fn replace(&self) -> impl Future<Output = Result<usize, ClientError>> + Send {
+        async { Err(ClientError::NoWorker) }
+    }
 }
 
 impl Ask for Client {
@@ -58,6 +62,7 @@ impl Ask for Client {
 pub struct Link<A> {
     connection: Arc<Mutex<Option<A>>>,
     hurry: Arc<Notify>,
+    replace: Arc<Notify>,
     events: mpsc::Sender<Event>,
 }
 
@@ -65,6 +70,11 @@ impl<A: Ask> Link<A> {
     /// Tries again now, if it is being waited for that.
     pub fn hurry(&self) {
         self.hurry.notify_waiters();
+    }
+
+    /// Asks a worker that cannot be connected to, because it is of another version, to make room.
+    pub fn replace(&self) {
+        self.replace.notify_waiters();
     }
 
     /// Asks; the answer comes as an event.
@@ -87,7 +97,7 @@ pub fn start<C: Connect>(
     source: C,
     events: mpsc::Sender<Event>,
 ) -> (Link<C::Connection>, tokio::task::JoinHandle<()>) {
-    let link = Link { connection: Arc::default(), hurry: Arc::default(), events };
+    let link = Link { connection: Arc::default(), hurry: Arc::default(), replace: Arc::default(), events };
     let of_task = link.clone();
     (link, tokio::spawn(async move { stay_connected(&source, &of_task).await }))
 }
@@ -110,8 +120,18 @@ async fn stay_connected<C: Connect>(source: &C, link: &Link<C::Connection>) {
         if link.events.send(Event::News(down)).await.is_err() {
             return;
         }
+        let waited = async {
+            tokio::select! {
+                () = &mut hurried => {}
+                () = link.replace.notified() => {
+                    failures = 0;
+                    let result = source.replace().await.map_err(|error| error.to_string());
+                    let _ = link.events.send(Event::Answer(Answer::Replaced(result))).await;
+                }
+            }
+        };
         // Only the waiting is cut short.
-        let _ = tokio::time::timeout(wait, hurried).await;
+        let _ = tokio::time::timeout(wait, waited).await;
     }
 }
 
@@ -321,7 +341,8 @@ mod tests {
     #[tokio::test]
     async fn a_question_without_a_worker_is_answered_with_the_reason() {
         let (events, mut answers) = mpsc::channel(4);
-        let link: Link<FakeWorker> = Link { connection: Arc::default(), hurry: Arc::default(), events };
+        let link: Link<FakeWorker> =
+            Link { connection: Arc::default(), hurry: Arc::default(), replace: Arc::default(), events };
         link.ask(Question::Cancel(crate::job::JobId(1)));
         let answer = answers.recv().await.expect("an answer");
         let Event::Answer(Answer::Cancelled { result: Err(reason), .. }) = answer else {

@@ -174,6 +174,7 @@ impl<A: Ask> Running<A> {
         match effect {
             Effect::Ask(question) => self.link.ask(question),
             Effect::Hurry => self.link.hurry(),
+            Effect::Replace => self.link.replace(),
             Effect::Gather(gather) => self.gatherer.gather(gather),
             Effect::ReadSnippets => self.gatherer.read_snippets(),
             Effect::Encode(order) => {

@@ -42,4 +42,8 @@ impl Connect for Source {
             None => self.endpoint.connect_or_start(Asking::Never).await,
         }
     }
+
+    async fn replace(&self) -> Result<usize, ClientError> {
+        self.endpoint.replace().await
+    }
 }

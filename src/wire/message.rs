@@ -95,6 +95,9 @@ pub enum Request {
     Status,
     /// Let go of every model that nothing is drawn with just now: the next job loads its own again.
     Free,
+    /// Finish the jobs that have been begun, begin no others, and end: another version is to take over. Asked without a
+    /// greeting, because versions that differ cannot greet.
+    Replace,
     /// End now; unfinished jobs stay queued for the next worker.
     Stop,
 }
@@ -132,6 +135,11 @@ pub struct HistoryPage {
 pub enum Response {
     /// To `Hello`.
     Welcome(WorkerInfo),
+    /// To `Replace`: jobs that are finished first.
+    Replacing {
+        /// How many.
+        begun: usize,
+    },
     /// To `Subscribe`.
     Snapshot(Box<Snapshot>),
     /// To `Submit`, and to the changes of the queue that make or change a job: how it stands in the library.

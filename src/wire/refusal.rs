@@ -117,9 +117,10 @@ pub enum Refusal {
 /// Which side is the older, and what to do.
 fn advice(client: u32, worker: u32) -> &'static str {
     if client < worker {
-        "this one is the older; use the worker's version here, or end it with `flux-tui worker stop` of its version"
+        "this one is the older; use the worker's version here"
     } else {
-        "the worker is the older; end it with `flux-tui worker stop` of its version, and the next is of the installed one"
+        "the worker is the older; `flux-tui worker replace` (x in the studio, outside the prompt) has it finish the jobs that \
+         it has begun, and the next is of this version"
     }
 }
 

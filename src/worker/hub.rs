@@ -337,12 +337,24 @@ impl Hub {
     /// Begins to end: nothing new is begun and what is being drawn is stopped. How many jobs stay.
     pub fn stop(&self) -> usize {
         let mut state = self.state.borrow_mut();
+        self.begin_to_end(&mut state);
+        state.queue.len()
+    }
+
+    fn begin_to_end(&self, state: &mut State) {
         state.stopping = true;
         state.stops.values().for_each(|stop| stop.store(true, Ordering::Relaxed));
         state.fetches.stop();
         state.checks.stop();
         self.changed.notify_one();
-        state.queue.len()
+    }
+
+    /// Begins no other job, and ends when those that have been begun are done. How many those are.
+    pub fn retire(&self) -> usize {
+        let mut state = self.state.borrow_mut();
+        let begun = state.queue.begin_no_more();
+        self.settle(&mut state);
+        begun
     }
 
     /// Whether the worker is ending.
@@ -422,6 +434,10 @@ impl Hub {
             if let Some(status) = begun {
                 self.tell(state, Event::Job(status));
             }
+        }
+        if state.queue.is_done() && !state.stopping {
+            tracing::info!("another version takes over: what was begun is done");
+            self.begin_to_end(state);
         }
         let watched = state.members.values().any(|member| member.subscribed);
         self.lines.watched.store(watched, Ordering::Relaxed);

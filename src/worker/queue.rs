@@ -75,13 +75,15 @@ pub struct Queue {
     drawing: BTreeMap<Device, (JobId, u32)>,
     /// Nothing is begun.
     paused: bool,
+    /// Only jobs that have been begun are gone on with.
+    last: bool,
 }
 
 impl Queue {
     /// A queue for these devices, the best first.
     #[must_use]
     pub fn new(devices: Vec<Device>) -> Self {
-        Self { devices, entries: VecDeque::new(), drawing: BTreeMap::new(), paused: false }
+        Self { devices, entries: VecDeque::new(), drawing: BTreeMap::new(), paused: false, last: false }
     }
 
     /// The same with what the library has as unfinished, in this order, all of it waiting.
@@ -120,10 +122,12 @@ impl Queue {
         if self.paused || self.drawing.len() == self.devices.len() {
             return None;
         }
-        let next = self.entries.iter().enumerate().find_map(|(place, entry)| {
-            let device = self.device_for(&entry.status.job, loaded)?;
-            Some((place, self.next_picture(entry)?, device))
-        });
+        let wanted = |entry: &Entry| !self.last || entry.status.state == JobState::Running;
+        let next =
+            self.entries.iter().enumerate().filter(|(_, entry)| wanted(entry)).find_map(|(place, entry)| {
+                let device = self.device_for(&entry.status.job, loaded)?;
+                Some((place, self.next_picture(entry)?, device))
+            });
         let (place, index, device) = next?;
         let status = &mut self.entries[place].status;
         let begun = status.state != JobState::Running;
@@ -232,6 +236,23 @@ impl Queue {
     #[must_use]
     pub fn job(&self, id: JobId) -> Option<&JobStatus> {
         self.jobs().find(|status| status.id == id)
+    }
+
+    /// Begins no other jobs from now on. How many have been begun.
+    pub fn begin_no_more(&mut self) -> usize {
+        self.last = true;
+        self.begun()
+    }
+
+    /// Jobs that have been begun and are not over.
+    fn begun(&self) -> usize {
+        self.jobs().filter(|status| status.state == JobState::Running).count()
+    }
+
+    /// Whether nothing more is to be begun, and all that was is done.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.last && self.drawing.is_empty() && (self.begun() == 0 || self.paused)
     }
 
     /// Whether a device draws something.

@@ -154,6 +154,10 @@ impl Session {
     }
 
     fn greet(self: &Rc<Self>, request: Request, pending: Pending) -> After {
+        if request == Request::Replace {
+            self.reply(pending, Ok(self.replace()));
+            return After::Close;
+        }
         let Request::Hello(Hello { protocol, version }) = request else {
             self.reply(pending, Err(Refusal::NoHello));
             return After::Close;
@@ -170,6 +174,12 @@ impl Session {
         After::Close
     }
 
+    /// Somebody of another version asks the worker to make room.
+    fn replace(&self) -> Response {
+        tracing::info!(by = %self.peer, "to be replaced once what was begun is done");
+        Response::Replacing { begun: self.shared.hub.retire() }
+    }
+
     fn answer(self: &Rc<Self>, request: Request, pending: Pending) -> After {
         let shared = &self.shared;
         match request {
@@ -179,6 +189,7 @@ impl Session {
                 self.reply(pending, Ok(Response::Snapshot(Box::new(snapshot))));
             }
             Request::Status => self.reply(pending, Ok(Response::Status(Box::new(shared.hub.status())))),
+            Request::Replace => self.reply(pending, Ok(self.replace())),
             Request::Free => {
                 tracing::info!(by = %self.peer, "asked to let go of what is loaded");
                 shared.hub.free_what_rests();

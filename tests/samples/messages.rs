@@ -184,6 +184,7 @@ pub fn requests() -> Vec<Request> {
         Request::RemoveModel(ModelName::new("mine")),
         Request::Status,
         Request::Free,
+        Request::Replace,
         Request::Stop,
     ];
     let of_library = library::requests(&picture()).into_iter().map(Request::Library);
@@ -245,6 +246,7 @@ pub fn responses() -> Vec<Response> {
     };
     let responses = vec![
         Response::Welcome(worker()),
+        Response::Replacing { begun: 2 },
         Response::Snapshot(Box::new(snapshot())),
         Response::Accepted(Box::new(status(JobState::Queued))),
         Response::Cancelled,

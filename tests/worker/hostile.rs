@@ -97,6 +97,40 @@ async fn the_first_message_must_be_a_greeting_of_the_same_version() {
 }
 
 #[tokio::test]
+async fn a_worker_of_another_version_finishes_what_it_has_begun_and_leaves_the_rest() {
+    let mut place = Place::started().await;
+    let mut watch = place.watch().await;
+    let begun = watch.submit(job_of("alpha", "slow", Seed::Random, 2)).await.id;
+    watch
+        .until("a step", |event| match event {
+            Event::Progress(it) if it.job == begun && matches!(it.stage, Stage::Drawing { .. }) => Some(()),
+            _ => None,
+        })
+        .await;
+    let waits = watch.submit(job("b")).await.id;
+    // Nobody of another version can greet.
+    let mut raw = place.raw().await;
+    let asked = raw.send(Request::Replace).await;
+    assert_eq!(raw.answer(asked).await.1, Ok(Response::Replacing { begun: 1 }));
+    assert_eq!(raw.receive().await, None);
+    let after = watch.submit(job("c")).await.id;
+    assert_eq!(watch.over(begun).await.state, JobState::Done, "with both of its pictures");
+    place.ended().await;
+    place.start().await;
+    let mut watch = place.watch().await;
+    for id in [waits, after] {
+        assert_eq!(watch.over(id).await.state, JobState::Done, "the next draws it");
+    }
+    assert_eq!(place.files().len(), 4);
+
+    // One that draws nothing ends at once.
+    let mut raw = place.raw().await;
+    let asked = raw.send(Request::Replace).await;
+    assert_eq!(raw.answer(asked).await.1, Ok(Response::Replacing { begun: 0 }));
+    place.ended().await;
+}
+
+#[tokio::test]
 async fn a_connection_that_does_not_greet_is_closed() {
     let mut place = Place::new();
     place.settings.greet_within = Duration::from_millis(30);

@@ -180,6 +180,7 @@ pub(super) fn act(state: &mut State, action: Action) -> Vec<Effect> {
         Action::LoraWords => loras::insert_words(state),
         Action::UnfilterLoras => state.loras.backspace(),
         Action::Reconnect => return reconnect(state),
+        Action::ReplaceWorker => return vec![Effect::Replace],
         Action::Quit => return vec![Effect::Quit],
         Action::Suspend => {
             // Giving the terminal back drops its pictures.

@@ -133,6 +133,16 @@ pub(super) fn take_answer(state: &mut State, answer: Answer) {
             state.notices.error(format!("job {job} was not cancelled: {reason}"));
         }
         Answer::Freed(Ok(())) => {}
+        Answer::Replaced(Ok(0)) => {
+            state.notices.warn("the other worker ends; the next is of this version".to_owned())
+        }
+        Answer::Replaced(Ok(begun)) => state.notices.warn(format!(
+            "the other worker finishes {begun} {}, then the next is of this version",
+            if begun == 1 { "job" } else { "jobs" }
+        )),
+        Answer::Replaced(Err(reason)) => {
+            state.notices.error(format!("the other worker does not make room: {reason}"));
+        }
         Answer::Freed(Err(reason)) => {
             state.notices.error(format!("what is loaded could not be let go of: {reason}"));
         }

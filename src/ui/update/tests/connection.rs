@@ -40,3 +40,15 @@ fn while_it_is_waited_for_a_key_tries_at_once_and_in_the_prompt_r_stays_a_letter
     assert_eq!(desk.state.worker.link, Link::Connecting);
     assert_eq!(desk.key(KeyCode::F(5)), [], "it is being tried");
 }
+
+#[test]
+fn a_worker_of_another_version_is_asked_to_make_room_on_a_key() {
+    let mut desk = Desk::connected();
+    let retry_at = desk.now + Duration::from_secs(30);
+    desk.event(Event::News(News::Down { reason: "the worker is the older".into(), retry_at }));
+    desk.key(KeyCode::Tab);
+    assert_eq!(desk.key(KeyCode::Char('x')), [Effect::Replace]);
+    desk.event(Event::Answer(Answer::Replaced(Ok(1))));
+    let said = loras::notice(&desk);
+    assert!(said.contains("finishes 1 job, then the next is of this version"), "{said}");
+}
