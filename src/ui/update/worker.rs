@@ -134,7 +134,7 @@ pub(super) fn take_answer(state: &mut State, answer: Answer) {
         }
         Answer::Freed(Ok(())) => {}
         Answer::Replaced(Ok(0)) => {
-            state.notices.warn("the other worker ends; the next is of this version".to_owned())
+            state.notices.warn("the other worker ends; the next is of this version".to_owned());
         }
         Answer::Replaced(Ok(begun)) => state.notices.warn(format!(
             "the other worker finishes {begun} {}, then the next is of this version",
