@@ -10,6 +10,7 @@ use flux_tui::client::{Client, ClientError, Events, Launch};
 use flux_tui::job::{JobId, JobState, Seed};
 use flux_tui::paths::Paths;
 use flux_tui::wire::message::*;
+use flux_tui::wire::queue::QueueChange;
 use flux_tui::worker::{Settings, run};
 use rustix::process::{Pid, Signal, getsid, kill_process, test_kill_process};
 
@@ -111,6 +112,15 @@ async fn submit(client: &Client, prompt: &str, count: u32) -> JobId {
         Ok(Response::Accepted(status)) => status.id,
         other => panic!("it should be accepted, not {other:?}"),
     }
+}
+
+/// Both are accepted before the first is begun: what it does to the worker must not take the second with it.
+async fn submit_both(client: &Client, first: &str, second: &str) -> (JobId, JobId) {
+    client.call(Request::Queue(QueueChange::Pause)).await.expect("it runs");
+    let both = (submit(client, first, 1).await, submit(client, second, 1).await);
+    // The worker may end before its answer is read.
+    let _ = client.call(Request::Queue(QueueChange::Resume)).await;
+    both
 }
 
 async fn snapshot(client: &Client) -> Snapshot {
@@ -285,7 +295,7 @@ async fn over(place: &Place, id: JobId) -> (JobState, usize) {
 async fn a_device_that_failed_ends_the_process_and_the_next_goes_on() {
     let place = Place::new();
     let (client, _events) = place.connected().await;
-    let (cracked, after) = (submit(&client, "crack", 1).await, submit(&client, "b", 1).await);
+    let (cracked, after) = submit_both(&client, "crack", "b").await;
     let (state, workers) = over(&place, cracked).await;
     assert_eq!(state, JobState::Done);
     assert!(workers >= 1);
@@ -302,7 +312,7 @@ async fn a_device_that_failed_ends_the_process_and_the_next_goes_on() {
 async fn a_job_that_breaks_the_device_three_times_fails_and_the_queue_goes_on() {
     let place = Place::new();
     let (client, _events) = place.connected().await;
-    let (bad, after) = (submit(&client, "shatter", 1).await, submit(&client, "b", 1).await);
+    let (bad, after) = submit_both(&client, "shatter", "b").await;
     let (state, _) = over(&place, bad).await;
     let JobState::Failed { reason } = &state else { panic!("it should fail, not be {state:?}") };
     assert!(reason.contains("failed 3 times in a row") && reason.contains("illegal address"), "{reason}");
