@@ -54,7 +54,8 @@
 //! [`engine`] draws on the CPU with candle, in fp32. With the feature `cuda` it also draws on NVIDIA cards, by
 //! `engine::cuda`: kernels of our own and cublasLt over buffers that are laid out before a step. They share names,
 //! schedule, noise and files, not code: what is fused on a card crosses the borders of the blocks. `engine::placement` is
-//! the one door to both. LoRAs (`engine::lora`) are added beside weights that stay untouched.
+//! the one door to both. A transformer arrives on a card while the prompt is read and the first step begins: each block is
+//! waited for where it is first read. LoRAs (`engine::lora`) are added beside weights that stay untouched.
 
 pub mod catalog;
 pub mod cli;

@@ -135,6 +135,16 @@ print({name: round(value, 3) for name, value in seconds.items()}, "first preview
             "$program" worker stop >/dev/null
         done
     done
+    echo "one worker that runs; another model before each"
+    for turn in 0 1 2 3 4 5; do
+        for held in "" "--vram-budget 8GB" "--vram-budget 6GB"; do
+            "$program" generate "turn $turn of $held" --model full --seed 1 --steps 1 --json --no-display $held | python3 -c '
+import json, sys
+seconds = json.load(sys.stdin)["seconds"]
+print(sys.argv[1], {name: round(value, 3) for name, value in seconds.items()}, "first preview", round(seconds["load"] + seconds["encode"] + seconds["denoise"], 3))' "${held:-all on the card}"
+        done
+    done
+    "$program" worker stop >/dev/null
     grep -h "read part" "$HOME"/.local/state/flux-tui/*.log | cut -c1-220
     for held in "" "--vram-budget 8GB"; do "$program" bench --model full --device cuda --repeat 3 $held; done
 }
