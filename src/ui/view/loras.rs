@@ -6,42 +6,22 @@ use ratatui::layout::{Position, Rect};
 use ratatui::style::Style;
 use ratatui::widgets::{Clear, Widget};
 
+use super::listing::{self, DETAIL, Places};
 use super::{frame, text};
-use crate::ui::layout::padded;
 use crate::ui::pane::loras::Row;
 use crate::ui::state::State;
 use crate::ui::theme::Role;
 
-/// The widest that the picker becomes.
-const WIDTH: u16 = 112;
-/// Rows below the list, for the chosen LoRA.
-const DETAIL: u16 = 5;
 /// The least rows that the picker has where there is room for them.
 const LEAST: u16 = 12;
 /// Cells for the name.
 const NAME: u16 = 34;
 
-/// Where the picker is: its border, its list, and what is said of the chosen LoRA.
-struct Places {
-    area: Rect,
-    list: Rect,
-    detail: Rect,
-}
-
 fn places(state: &State) -> Places {
-    let window = state.view.window;
-    let width = window.columns.saturating_sub(4).min(WIDTH);
-    // The first line, the notice and the hints stay in sight.
-    let free = state.layout().areas().map_or(window.rows, |areas| areas.notice.y).saturating_sub(2);
     // So many rows whatever the filter lets through: the border stands still while it is typed.
     let rows = state.loras.known().map_or(0, |(known, _)| known) + state.loras.drafted().all().len();
     let needed = u16::try_from(rows).unwrap_or(u16::MAX).saturating_add(DETAIL + 3).max(LEAST);
-    let height = free.min(needed);
-    let area = Rect { x: (window.columns - width) / 2, y: 1, width, height };
-    let inside = padded(area);
-    let detail = DETAIL.min(inside.height / 2);
-    let list = Rect { height: inside.height.saturating_sub(detail + 1), ..inside };
-    Places { area, list, detail: Rect { y: list.bottom() + 1, height: detail, ..inside } }
+    listing::places(state, needed)
 }
 
 /// Rows of the list that are in view.

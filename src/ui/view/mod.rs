@@ -7,6 +7,7 @@ mod frame;
 mod help;
 mod hints;
 mod history;
+mod listing;
 mod log;
 mod loras;
 mod memory;

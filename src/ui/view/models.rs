@@ -5,6 +5,7 @@ use ratatui::layout::{Position, Rect};
 use ratatui::style::Style;
 use ratatui::widgets::{Clear, Widget};
 
+use super::listing::{self, DETAIL, Places};
 use super::{frame, model_page, text};
 use crate::ui::layout::padded;
 use crate::ui::pane::model_page::Page;
@@ -16,10 +17,6 @@ use crate::wire::message::{
     Soundness, Standing, ToFetch,
 };
 
-/// The widest that the picker becomes.
-const WIDTH: u16 = 112;
-/// Rows below the list, for the chosen model.
-const DETAIL: u16 = 5;
 /// Cells for the name and for the licence.
 const NAME: u16 = 26;
 const LICENCE: u16 = 26;
@@ -28,26 +25,10 @@ const STANDING: u16 = 30;
 /// From so many cells on the licence has a column.
 const WITH_LICENCE: u16 = 96;
 
-/// Where the picker is: its border, its list, and what is said of the chosen model.
-struct Places {
-    area: Rect,
-    list: Rect,
-    detail: Rect,
-}
-
 fn places(state: &State) -> Places {
-    let window = state.view.window;
-    let width = window.columns.saturating_sub(4).min(WIDTH);
-    // The first line, the notice and the hints stay in sight.
-    let free = state.layout().areas().map_or(window.rows, |areas| areas.notice.y).saturating_sub(2);
     let needed = u16::try_from(state.models.known()).unwrap_or(u16::MAX).saturating_add(DETAIL + 3);
     // A page has more to say than the list.
-    let height = if state.models.page().is_some() { free } else { free.min(needed) };
-    let area = Rect { x: (window.columns - width) / 2, y: 1, width, height };
-    let inside = padded(area);
-    let detail = DETAIL.min(inside.height / 2);
-    let list = Rect { height: inside.height.saturating_sub(detail + 1), ..inside };
-    Places { area, list, detail: Rect { y: list.bottom() + 1, height: detail, ..inside } }
+    listing::places(state, if state.models.page().is_some() { u16::MAX } else { needed })
 }
 
 /// Rows of the list, or of the page in its place, that are in view.

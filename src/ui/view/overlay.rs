@@ -6,34 +6,14 @@ use ratatui::layout::{Position, Rect};
 use ratatui::style::Style;
 use ratatui::widgets::{Clear, Widget};
 
+use super::listing::{self, Places};
 use super::{frame, prompts, seeds, snippets, text};
-use crate::ui::layout::padded;
 use crate::ui::pane::overlay::Overlay;
 use crate::ui::state::State;
 use crate::ui::theme::Role;
 
-/// The widest that it becomes.
-const WIDTH: u16 = 112;
-/// Rows below the list, for the chosen entry.
-const DETAIL: u16 = 5;
-
-/// Where it is: its border, its list, and what is said of the chosen entry.
-struct Places {
-    area: Rect,
-    list: Rect,
-    detail: Rect,
-}
-
 fn places(state: &State) -> Places {
-    let window = state.view.window;
-    let width = window.columns.saturating_sub(4).min(WIDTH);
-    // The first line, the notice and the hints stay in sight.
-    let height = state.layout().areas().map_or(window.rows, |areas| areas.notice.y).saturating_sub(2);
-    let area = Rect { x: (window.columns - width) / 2, y: 1, width, height };
-    let inside = padded(area);
-    let detail = DETAIL.min(inside.height / 2);
-    let list = Rect { height: inside.height.saturating_sub(detail + 1), ..inside };
-    Places { area, list, detail: Rect { y: list.bottom() + 1, height: detail, ..inside } }
+    listing::places(state, u16::MAX)
 }
 
 /// Rows of the list that are in view.
