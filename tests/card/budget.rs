@@ -92,7 +92,9 @@ fn tables_that_were_kept_are_those_that_were_made() {
         let conditions = held.flux.condition(text, pooled, GRID, &TIMES, guidance).expect("the shapes fit");
         let rows =
             (0..TIMES.len()).map(|step| gpu.download(conditions.tables.step(step)).expect("it is there"));
-        rows.collect::<Vec<_>>()
+        let rows = rows.collect::<Vec<_>>();
+        held.flux.keep_tables(&conditions).expect("they are there");
+        rows
     };
     // Made, kept, made for another guidance and another prompt, made again.
     let asked = [(3.0, "a"), (3.0, "a"), (4.0, "a"), (3.0, "b"), (3.0, "a"), (3.0, "a")];

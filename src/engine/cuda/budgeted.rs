@@ -158,6 +158,7 @@ impl Budgeted {
             gpu.euler_step(workspace.latent(), velocity, (pair[0], pair[1]), workspace.estimate(), input)?;
             gpu.wait()?;
             each();
+            flux.keep_tables(conditions)?;
         }
         let alone = Buffer::of::<f32>(gpu, image, config.in_channels, "the latent")?;
         gpu.copy(alone.matrix(0, image, config.in_channels), workspace.latent())?;

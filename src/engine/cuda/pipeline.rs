@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::thread;
 use std::time::Instant;
 
 use half::bf16;
@@ -186,14 +187,15 @@ impl Pipeline {
     /// Draws; the finished latent is in the workspace. Gives the seconds of each step too.
     fn denoise(
         &mut self,
-        (brief, begun): (&Brief, Option<&StepLatent>),
+        (brief, first): (&Brief, First),
         encoded: &Encoded,
         observer: &mut dyn Observer,
     ) -> std::result::Result<(Workspace, Vec<f64>), EngineError> {
         let failed = drawing(&self.from);
         let grid = latent::grid(brief.size);
         let sigmas = self.sigmas(brief);
-        let (workspace, done) = self.begin((brief, begun), encoded.tokens).map_err(&failed)?;
+        let done = first.done;
+        let workspace = self.begin((brief, first), encoded.tokens).map_err(&failed)?;
         let observer = RefCell::new(observer);
         self.tell((brief, &workspace, &observer), done, sigmas[done]);
         let (mut counting, mut conditions) = (During::default(), None);
@@ -215,29 +217,22 @@ impl Pipeline {
             self.step((&workspace, conditions), step, (pair[0], pair[1]), &mut watch).map_err(&failed)?;
             took.push(begun.elapsed().as_secs_f64());
             self.tell((brief, &workspace, &observer), step + 1, pair[1]);
+            self.flux.keep_tables(conditions).map_err(&failed)?;
         }
         Ok((workspace, took))
     }
 
-    /// What a picture begins with, in a workspace of its size, and the steps that are done.
-    fn begin(
-        &self,
-        (brief, begun): (&Brief, Option<&StepLatent>),
-        text: usize,
-    ) -> Result<(Workspace, usize)> {
+    /// What a picture begins with, in a workspace of its size.
+    fn begin(&self, (brief, First { values: first, .. }): (&Brief, First), text: usize) -> Result<Workspace> {
         let (gpu, config) = (&self.gpu, &self.flux.config);
-        let (grid, image) = (latent::grid(brief.size), brief.size.image_tokens());
+        let image = brief.size.image_tokens();
         let workspace = Workspace::new(gpu, config, self.flux.precision, text, image)?;
-        let (done, first) = match begun {
-            Some(begun) => (begun.step as usize, begun.values.clone()),
-            None => (0, latent::packed(&noise::randn(brief.seed, image * config.in_channels), grid)),
-        };
         gpu.upload(workspace.latent(), &first)?;
         gpu.upload(workspace.estimate(), &first)?;
         // Narrowed as a step narrows it.
         let input: Vec<bf16> = first.into_iter().map(bf16::from_f32).collect();
         gpu.upload(workspace.input().slice_rows(0, image), &input)?;
-        Ok((workspace, done))
+        Ok(workspace)
     }
 
     /// One step from a noise level to the next, to its end.
@@ -350,13 +345,21 @@ impl Draw for Pipeline {
         self.gpu.forget_peak();
         let held = self.gpu.held();
         observer.report(Report::Encoding);
+        let channels = self.flux.config.in_channels;
         let (gpu, prompts) = (&self.gpu, &mut self.prompts);
-        let (encoded, anew) =
-            on_the_pool(gpu, "reading the prompt", move || prompts.read(gpu, brief.prompt.as_str()))?;
+        let read =
+            || on_the_pool(gpu, "reading the prompt", move || prompts.read(gpu, brief.prompt.as_str()));
+        let (first, read) = thread::scope(|scope| {
+            // Noise is made by one thread, in a tenth of the time that an unknown prompt takes.
+            let first = scope.spawn(|| First::of(brief, begun, channels));
+            let read = read();
+            (first.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), read)
+        });
+        let (encoded, anew) = read?;
         let foreseen = self.foresight.of(&self.flux.config, picture, anew, held, stages);
         let encode = seconds();
         check(observer)?;
-        let (workspace, steps) = self.denoise((brief, begun), &encoded, observer)?;
+        let (workspace, steps) = self.denoise((brief, first), &encoded, observer)?;
         let latent = self.latent(workspace).map_err(during("drawing"))?;
         // What the first picture waited for belongs to the load.
         let load = self.flux.take_waited().as_secs_f64();
@@ -405,6 +408,24 @@ impl Draw for Pipeline {
 
     fn lora_bytes(&self) -> u64 {
         self.flux.sides().map_or(0, |sides| sides.bytes() as u64)
+    }
+}
+
+/// What a picture goes on from.
+struct First {
+    /// Steps that are done.
+    done: usize,
+    /// The latent, `[tokens, channels]`.
+    values: Vec<f32>,
+}
+
+impl First {
+    fn of(brief: &Brief, begun: Option<&StepLatent>, channels: usize) -> Self {
+        if let Some(begun) = begun {
+            return Self { done: begun.step as usize, values: begun.values.clone() };
+        }
+        let noise = noise::randn(brief.seed, brief.size.image_tokens() * channels);
+        Self { done: 0, values: latent::packed(&noise, latent::grid(brief.size)) }
     }
 }
 

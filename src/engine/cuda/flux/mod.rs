@@ -273,6 +273,15 @@ impl Flux {
         Ok(Conditions { memory, rotations, text: text_tokens, image, hidden, dim, tables })
     }
 
+    /// Keeps the tables of these conditions for another picture of the same prompt; to be called when the first step is
+    /// done. Nothing is done where the layers that make them stay on the card.
+    ///
+    /// # Errors
+    /// What the driver says.
+    pub fn keep_tables(&self, conditions: &Conditions) -> Result<()> {
+        self.tables.keep(&self.gpu, &conditions.tables)
+    }
+
     /// Whether attention runs by the kernel for every card although this one has a better one: for tests.
     ///
     /// # Errors

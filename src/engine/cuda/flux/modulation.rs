@@ -81,6 +81,8 @@ pub struct Tables {
     memory: Buffer,
     rows: usize,
     columns: Columns,
+    /// What they are kept by, where they were made and may be.
+    unkept: Option<kept::Key>,
 }
 
 impl Embedders {
@@ -325,7 +327,7 @@ impl Modulator {
                 }
             }
         }
-        Ok(Tables { memory, rows: times.len(), columns: self.columns.clone() })
+        Ok(Tables { memory, rows: times.len(), columns: self.columns.clone(), unkept: None })
     }
 
     /// silu(time + guidance + pooled text), a row for each step, then rows of no meaning up to a whole [`CHUNK`].

@@ -23,7 +23,7 @@ struct Last {
 
 /// All that tables depend on, as bits.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Key {
+pub(super) struct Key {
     times: Vec<u32>,
     guidance: u32,
     pooled: Vec<u16>,
@@ -38,8 +38,8 @@ impl std::fmt::Debug for Last {
 }
 
 impl Kept {
-    /// As [`Modulator::prepare`]; where its layers would have to be brought and the last tables were these, they are
-    /// brought instead: a fortieth of the bytes.
+    /// As [`Modulator::prepare`]; where its layers would have to be brought and the tables that were kept last are these,
+    /// they are brought instead: a fortieth of the bytes.
     ///
     /// # Errors
     /// As [`Modulator::prepare`].
@@ -68,9 +68,23 @@ impl Kept {
         // Not two of them at a time.
         *last = None;
         let tables = modulator.prepare(gpu, (times, guidance), pooled, sides, scratch)?;
+        Ok(Tables { unkept: Some(of), ..tables })
+    }
+
+    /// Keeps tables that were made and are not kept yet; waits for them. Later than they are made: the first step need not
+    /// wait for 34 MB on their way back.
+    ///
+    /// # Errors
+    /// What the driver says.
+    pub fn keep(&self, gpu: &Gpu, tables: &Tables) -> Result<()> {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(of) = &tables.unkept else { return Ok(()) };
+        if last.as_ref().is_some_and(|last| last.of == *of) {
+            return Ok(());
+        }
         let values = gpu.download(tables.memory.matrix::<u8>(0, 1, tables.memory.bytes()))?;
-        *last = Some(Last { of, values });
-        Ok(tables)
+        *last = Some(Last { of: of.clone(), values });
+        Ok(())
     }
 }
 
@@ -80,6 +94,6 @@ impl Modulator {
         let rows = steps.max(1).next_multiple_of(CHUNK);
         let memory = Buffer::of::<bf16>(gpu, rows, self.columns.width(), "the modulation tables")?;
         gpu.upload_bytes(memory.matrix(0, 1, memory.bytes()), values)?;
-        Ok(Tables { memory, rows: steps, columns: self.columns.clone() })
+        Ok(Tables { memory, rows: steps, columns: self.columns.clone(), unkept: None })
     }
 }
