@@ -27,6 +27,8 @@ pub enum Effect {
     Encode(Order),
     /// Write something into a person's files.
     Keep(Keep),
+    /// Have the terminal call the person, with this.
+    Call(String),
     /// Clear the screen and draw it whole.
     Repaint,
     /// Ask the terminal what it is.

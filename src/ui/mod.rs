@@ -40,6 +40,7 @@ pub mod picture;
 mod run;
 mod source;
 pub mod state;
+pub mod telling;
 pub mod terminal;
 pub mod theme;
 mod update;
@@ -57,6 +58,7 @@ use arrangement::Kept;
 use glyphs::Glyphs;
 use habits::Habits;
 use state::{Look, State};
+use telling::Messages;
 use terminal::facts::{Environment, Facts};
 use theme::Theme;
 
@@ -119,6 +121,7 @@ fn first_state(options: &StudioOptions, environment: Environment, habits: Habits
     let mut state = State::new(look, facts, defaults, now);
     state.worker.host.clone_from(&options.host);
     state.log.set_clock(now, jiff::Zoned::now());
+    state.messages = Messages::new(config.terminal);
     state.view.kept = Kept::load(&options.paths);
     state.view.tour = !state.view.kept.toured;
     state.themes.fixed = options.theme.is_some();

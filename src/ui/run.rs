@@ -25,7 +25,8 @@ use super::terminal::facts::QUESTIONS;
 use super::terminal::guard::{TerminalGuard, has_panicked, note_kitty_pictures};
 use super::terminal::output::Output;
 use super::terminal::screen::Screen;
-use super::{StudioError, update, view};
+use super::terminal::tell::{self, Surroundings};
+use super::{StudioError, telling, update, view};
 use crate::paths::Paths;
 
 /// Between two frames: a key that comes right behind a frame is still on the screen within 16 ms.
@@ -68,6 +69,7 @@ pub(super) async fn run<C: Connect>(
     let mut running = Running {
         state,
         screen,
+        around: Surroundings::default(),
         output,
         guard,
         pictures,
@@ -96,6 +98,7 @@ pub(super) async fn run<C: Connect>(
 struct Running<A> {
     state: State,
     screen: Screen,
+    around: Surroundings,
     output: Output,
     guard: TerminalGuard,
     pictures: PictureThread,
@@ -184,6 +187,10 @@ impl<A: Ask> Running<A> {
                 self.pictures.order(order);
             }
             Effect::Keep(what) => self.files.keep(what),
+            Effect::Call(why) => {
+                let bytes = tell::message(&why, &self.state.messages.wanted(), &self.state.terminal);
+                self.unsent.extend_from_slice(bytes.as_bytes());
+            }
             Effect::Repaint => self.screen.forget(),
             Effect::Probe => self.probe(),
             Effect::Reenter | Effect::Suspend | Effect::EditElsewhere(_) | Effect::Quit => {}
@@ -192,6 +199,9 @@ impl<A: Ask> Running<A> {
 
     fn draw(&mut self) -> Result<(), StudioError> {
         let mut bytes = self.screen.bytes(view::draw(&self.state)).map_err(StudioError::Terminal)?;
+        let around = telling::around(&self.state);
+        let told = self.around.bytes(around, &self.state.messages.wanted(), &self.state.terminal);
+        bytes.extend_from_slice(told.as_bytes());
         bytes.append(&mut self.unsent);
         self.output.write(bytes);
         Ok(())
@@ -206,6 +216,7 @@ impl<A: Ask> Running<A> {
     fn reenter(&mut self) -> Result<(), StudioError> {
         self.guard.retake().map_err(StudioError::Terminal)?;
         self.screen.forget();
+        self.around.forget();
         // The window may be another by now.
         for effect in update(&mut self.state, Event::Resized(window()), Instant::now()) {
             self.perform_quick(effect);

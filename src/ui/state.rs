@@ -25,6 +25,7 @@ use super::pane::prompt::PromptPane;
 use super::pane::prompts::PromptList;
 use super::pane::queue::QueuePane;
 use super::pane::themes::ThemesPane;
+use super::telling::Messages;
 use super::terminal::facts::Facts;
 use super::theme::Theme;
 use crate::config::JobDefaults;
@@ -71,6 +72,8 @@ pub struct State {
     pub log: LogPane,
     /// What is known of the terminal.
     pub terminal: Facts,
+    /// What a person who looks elsewhere has to be told.
+    pub messages: Messages,
     /// The moment of the last event.
     pub now: Instant,
 }
@@ -157,6 +160,7 @@ impl State {
             themes: ThemesPane::default(),
             log: LogPane::default(),
             terminal,
+            messages: Messages::default(),
             now,
         }
     }

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::tell::{NO_PROGRESS, TITLE_BACK, TITLE_KEPT};
 use crate::ui::picture::kitty_delete_all;
 
 /// Alternate screen, bracketed paste, mouse (buttons and wheel, SGR form), focus reports, a bar
@@ -16,6 +17,10 @@ const LEAVE: &str =
 static TAKEN: AtomicBool = AtomicBool::new(false);
 /// Whether kitty was sent pictures that it should drop.
 static HOLDS_PICTURES: AtomicBool = AtomicBool::new(false);
+/// Whether the title is ours, and the one before is kept by the terminal.
+static HOLDS_TITLE: AtomicBool = AtomicBool::new(false);
+/// Whether the terminal shows a progress.
+static HOLDS_PROGRESS: AtomicBool = AtomicBool::new(false);
 /// A thread or task of this process panicked, and its message is on the terminal.
 static PANICKED: AtomicBool = AtomicBool::new(false);
 static HOOK: Once = Once::new();
@@ -79,6 +84,17 @@ pub fn note_kitty_pictures() {
     HOLDS_PICTURES.store(true, Ordering::Relaxed);
 }
 
+/// The title will be ours: what keeps the one before, the first time. It comes back on leaving.
+#[must_use]
+pub fn keep_title() -> &'static str {
+    if HOLDS_TITLE.swap(true, Ordering::SeqCst) { "" } else { TITLE_KEPT }
+}
+
+/// The terminal shows a progress: none on leaving.
+pub fn note_progress() {
+    HOLDS_PROGRESS.store(true, Ordering::SeqCst);
+}
+
 /// Does nothing when the terminal is not taken, so it may be called from anywhere. A terminal that
 /// is gone cannot be restored; that is no error here.
 fn give_back() {
@@ -90,6 +106,12 @@ fn give_back() {
         leave.push_str(&kitty_delete_all());
     }
     leave.push_str(LEAVE);
+    if HOLDS_TITLE.swap(false, Ordering::SeqCst) {
+        leave.push_str(TITLE_BACK);
+    }
+    if HOLDS_PROGRESS.swap(false, Ordering::SeqCst) {
+        leave.push_str(NO_PROGRESS);
+    }
     // Not through the lock of `stdout`: the thread that panicked may hold it.
     let mut rest = leave.as_bytes();
     while !rest.is_empty() {

@@ -40,6 +40,7 @@ use super::state::{Link, State};
 pub fn update(state: &mut State, event: Event, now: Instant) -> Vec<Effect> {
     state.now = now;
     log::note(state, &event);
+    state.messages.note(&event, now);
     let mut effects = match event {
         Event::Input(input) => take_input(state, input),
         Event::Resized(window) => resized(state, window),
@@ -143,6 +144,7 @@ fn settle(state: &mut State, effects: &mut Vec<Effect>) {
     let room = picture_room(&layout);
     let means = state.terminal.means(state.view.window);
     effects.extend(state.preview.order(room, means, state.now).map(Effect::Encode));
+    effects.extend(state.messages.take().into_iter().map(Effect::Call));
 }
 
 /// The cells there are for a picture.

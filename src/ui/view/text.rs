@@ -13,7 +13,7 @@ pub(super) fn width(text: &str) -> u16 {
 
 /// As much of a text as fits, on one line, with `ellipsis` (one cell) where something is missing.
 /// Reads no more of the text than it needs.
-pub(super) fn clip(text: &str, width: u16, ellipsis: &str) -> String {
+pub(in crate::ui) fn clip(text: &str, width: u16, ellipsis: &str) -> String {
     let width = usize::from(width);
     let mut clipped = String::new();
     let mut used = 0;
