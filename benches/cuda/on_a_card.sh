@@ -144,8 +144,15 @@ seconds = json.load(sys.stdin)["seconds"]
 print(sys.argv[1], {name: round(value, 3) for name, value in seconds.items()}, "first preview", round(seconds["load"] + seconds["encode"] + seconds["denoise"], 3))' "${held:-all on the card}"
         done
     done
+    echo "eight steps: streamed by the host first and pinned beside them, then pinned"
+    for turn in 1 2 3; do
+        "$program" generate "eight steps, $turn" --model full --seed 1 --steps 8 --json --no-display --vram-budget 6GB | python3 -c '
+import json, sys
+seconds = json.load(sys.stdin)["seconds"]
+print({name: round(value, 3) for name, value in seconds.items()})'
+    done
     "$program" worker stop >/dev/null
-    grep -h "read part" "$HOME"/.local/state/flux-tui/*.log | cut -c1-220
+    grep -hE "read part|tokenizer read|pinned" "$HOME"/.local/state/flux-tui/*.log | cut -c1-220
     for held in "" "--vram-budget 8GB"; do "$program" bench --model full --device cuda --repeat 3 $held; done
 }
 

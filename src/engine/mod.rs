@@ -27,7 +27,7 @@ pub mod weights;
 
 pub use placement::{Forecast, describe, devices, identity, load, plan, plan_published};
 pub use resume::{LatentValues, StepLatent};
-pub use text::tokenize::{Counter, TokenizeError};
+pub use text::tokenize::{Counter, TokenizeError, let_go as let_tokenizers_go};
 
 use std::path::PathBuf;
 

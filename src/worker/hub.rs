@@ -321,6 +321,7 @@ impl Hub {
         let mut state = self.state.borrow_mut();
         tracing::info!("no work for a while: freeing what is loaded");
         self.lines.engines.free();
+        crate::engine::let_tokenizers_go();
         // The threads say so again when they have; until then they are not to be asked twice.
         state.loaded.clear();
         let holding = state.engines.iter_mut().filter(|engine| engine.loaded.is_some());

@@ -153,7 +153,7 @@ fn streamed_weights_give_the_bits_of_resident_ones() {
             let [bytes, pinned, own] = held.flux.store().host_bytes();
             // What is streamed as the file has it is not kept a second time.
             if plan.source == Source::File && precision != Precision::Bf16 {
-                assert!(own < bytes / 4 && pinned == 0, "{what}: {own} of {bytes}, {pinned} pinned");
+                assert!(own < bytes / 4 && pinned <= own, "{what}: {own} of {bytes}, {pinned} pinned");
             }
             eprintln!(
                 "{}, {what}: {bytes} bytes streamed, {pinned} pinned, {own} beside the file",

@@ -92,7 +92,6 @@ pub struct Image {
     own: Option<Pages>,
     segments: Vec<Segment>,
     bytes: usize,
-    pinned: bool,
     // Segments that lie in files do so as long as this is kept.
     files: Option<Arc<InPlace>>,
 }
@@ -166,9 +165,7 @@ impl Image {
             gpu.wait()?;
         }
         let files = files.filter(|_| !spans.is_empty()).cloned();
-        let pinned =
-            own.as_ref().is_none_or(Pages::is_pinned) && files.as_ref().is_none_or(|files| files.is_pinned());
-        Ok(Self { own, segments, bytes, pinned, files })
+        Ok(Self { own, segments, bytes, files })
     }
 
     /// Its size on the card.
@@ -183,16 +180,27 @@ impl Image {
         self.own.as_ref().map_or(0, |own| own.map.len())
     }
 
-    /// Whether the card copies all of it by itself.
+    /// Bytes of it that the card copies by itself, by now.
     #[must_use]
-    pub fn is_pinned(&self) -> bool {
-        self.pinned
+    pub fn pinned_bytes(&self) -> usize {
+        let own = self.own.as_ref().is_some_and(Pages::is_pinned);
+        let pinned = |segment: &&Segment| match segment.from {
+            From::Own(_) => own,
+            From::File(_) => self.is_pinned(segment),
+        };
+        self.segments.iter().filter(pinned).map(|segment| segment.bytes).sum()
     }
 
-    /// Whether threads of the host copy it: whoever brings it waits for them.
+    /// Whether threads of the host still copy any of it: whoever brings it waits for them.
     #[must_use]
     pub fn is_copied_by_host(&self) -> bool {
-        self.files.as_ref().is_some_and(|files| !files.is_pinned())
+        let by_host = |segment: &Segment| matches!(segment.from, From::File(_)) && !self.is_pinned(segment);
+        self.segments.iter().any(by_host)
+    }
+
+    /// Whether a segment that lies in a file is pinned there.
+    fn is_pinned(&self, segment: &Segment) -> bool {
+        self.files.as_ref().is_some_and(|files| files.is_pinned(self.of(segment)))
     }
 
     /// Copies it to the begin of `to`, in that stream's order.
@@ -213,7 +221,7 @@ impl Image {
         let to = to.as_row();
         for segment in &self.segments {
             let (to, from) = (to.slice_columns(segment.to, segment.bytes), self.of(segment));
-            if self.is_copied_by_host() {
+            if matches!(segment.from, From::File(_)) && !self.is_pinned(segment) {
                 gpu.upload_made(to, stream, |at, made| made.copy_from_slice(&from[at..][..made.len()]))?;
             } else {
                 // SAFETY: the slot is long enough; the image lives on, by the caller's word.

@@ -1,99 +1,137 @@
-//! Weights that a file holds as the card wants them are not copied in host memory: the file's pages are registered where
-//! they are mapped, in pieces, by all threads. Where so much cannot be pinned, threads copy them from there.
+//! Weights that a file holds as the card wants them are not copied in host memory: the card reads the file's pages where
+//! they are mapped, once they are registered. That takes as long as to copy them twice, and holds up whoever else wants the
+//! driver; so the first step is brought by threads of the host, and pieces are pinned one by one while later steps run
+//! ([`super::pinning`]). Where so much may not be pinned, threads go on to copy them from there.
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use cudarc::driver::sys::{self, CUdevice_attribute};
-use rayon::prelude::*;
 
 use super::error::{Result, driver};
 use super::gpu::Gpu;
-use super::host::{LARGE_PAGE, PAGE, unregister};
+use super::host::{PAGE, unregister};
 use crate::engine::weights::Mapping;
 
-/// Bytes that are pinned at a time: several threads do it side by side.
-const PIECE: usize = 64 << 20;
+/// Bytes that are pinned at a time: the driver serves nobody else meanwhile, for half a millisecond.
+const PIECE: usize = 16 << 20;
+/// What others are let have the driver for, between two pieces, at most: one that had to be read from a slow disk says
+/// nothing of the driver.
+const LONGEST: Duration = Duration::from_millis(2);
 
-/// Parts of mapped files that the card reads where they are.
+/// Parts of mapped files that the card reads where they are, or that threads of the host copy from there.
 pub struct InPlace {
     gpu: Arc<Gpu>,
-    /// Addresses, in order, each of at most [`PIECE`] where they are pinned: a copy lies in one of them.
-    ranges: Vec<Range<usize>>,
-    pinned: bool,
+    /// Addresses, in order. What may be pinned is in pieces of at most [`PIECE`]: a copy lies in one of them.
+    pieces: Vec<Range<usize>>,
+    /// Of each piece; none goes back from it. Empty where nothing may be.
+    pinned: Vec<AtomicBool>,
     // The pages stay mapped until they are given back.
     _files: Mapping,
 }
 
 impl std::fmt::Debug for InPlace {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let bytes: usize = self.ranges.iter().map(Range::len).sum();
-        write!(f, "InPlace({bytes} bytes, {})", if self.pinned { "pinned" } else { "mapped" })
+        let bytes: usize = self.pieces.iter().map(Range::len).sum();
+        let pinned = self.pinned.iter().filter(|pinned| pinned.load(Ordering::Relaxed)).count();
+        write!(f, "InPlace({bytes} bytes, {pinned} of {} pieces pinned)", self.pieces.len())
     }
 }
 
 impl InPlace {
-    /// Registers the pages that these bytes of `files` lie on; what cannot be is left out, and said in the log.
+    /// The pages that these bytes of `files` lie on, to be pinned later: the first piece at once, to see whether that can
+    /// be done. Where it cannot, nothing is covered, and that is said in the log.
     ///
     /// # Errors
     /// What the driver says of the card.
-    pub fn pinned<'b>(gpu: &Arc<Gpu>, files: Mapping, bytes: impl Iterator<Item = &'b [u8]>) -> Result<Self> {
+    pub fn to_pin<'b>(gpu: &Arc<Gpu>, files: Mapping, bytes: impl Iterator<Item = &'b [u8]>) -> Result<Self> {
         gpu.bind()?;
         let can = CUdevice_attribute::CU_DEVICE_ATTRIBUTE_READ_ONLY_HOST_REGISTER_SUPPORTED;
         let can = gpu.context().attribute(can).map_err(driver("asking what the card can do"))? != 0;
-        let ranges = if can { pieces_of(pages_of(bytes)) } else { Vec::new() };
-        let pinned = |range: &Range<usize>| {
-            visit(range);
-            if gpu.bind().is_err() {
-                return false;
-            }
-            // SAFETY: the range lies within pages of mapped files, which are kept until it has been given back. The card
-            // only reads them.
-            let registered = unsafe {
-                sys::cuMemHostRegister_v2(
-                    range.start as *mut _,
-                    range.len(),
-                    sys::CU_MEMHOSTREGISTER_READ_ONLY,
-                )
-            };
-            let registered = registered.result().map_err(driver("pinning a part of a file"));
-            if let Err(error) = &registered {
-                tracing::info!(%error, bytes = range.len(), "a part of a file is copied to be streamed");
-            }
-            registered.is_ok()
-        };
-        let ranges = ranges.into_par_iter().filter(pinned).collect();
-        Ok(Self { gpu: Arc::clone(gpu), ranges, pinned: true, _files: files })
+        let pieces = if can { pieces_of(pages_of(bytes)) } else { Vec::new() };
+        let pinned = pieces.iter().map(|_| AtomicBool::new(false)).collect();
+        let mut all = Self { gpu: Arc::clone(gpu), pieces, pinned, _files: files };
+        if !all.pinned.is_empty() && !all.pin_piece(0) {
+            (all.pieces, all.pinned) = (Vec::new(), Vec::new());
+        }
+        Ok(all)
     }
 
-    /// Nothing is pinned: threads copy what is brought, and the system reads from the disk what it had to let go.
+    /// Nothing will be pinned: threads copy what is brought, and the system reads from the disk what it had to let go.
     pub fn mapped<'b>(gpu: &Arc<Gpu>, files: Mapping, bytes: impl Iterator<Item = &'b [u8]>) -> Self {
-        Self { gpu: Arc::clone(gpu), ranges: pages_of(bytes), pinned: false, _files: files }
+        Self { gpu: Arc::clone(gpu), pieces: pages_of(bytes), pinned: Vec::new(), _files: files }
+    }
+
+    /// Pins piece after piece, as long as that is `wanted`, and lets others have the driver for as long as each took. What
+    /// cannot be pinned goes on to be copied by the host, and that is said in the log. True when all of it is pinned.
+    ///
+    /// # Errors
+    /// What the driver says of the card.
+    pub fn pin(&self, wanted: &dyn Fn() -> bool) -> Result<bool> {
+        self.gpu.bind()?;
+        for piece in 0..self.pinned.len() {
+            if self.pinned[piece].load(Ordering::Relaxed) {
+                continue;
+            }
+            let begun = Instant::now();
+            if !wanted() || !self.pin_piece(piece) {
+                return Ok(false);
+            }
+            std::thread::sleep(begun.elapsed().min(LONGEST));
+        }
+        Ok(true)
+    }
+
+    /// Whether it could be.
+    fn pin_piece(&self, piece: usize) -> bool {
+        let range = &self.pieces[piece];
+        // SAFETY: the range lies within pages of mapped files, which are kept until it has been given back. The card only
+        // reads them.
+        let registered = unsafe {
+            sys::cuMemHostRegister_v2(range.start as *mut _, range.len(), sys::CU_MEMHOSTREGISTER_READ_ONLY)
+        };
+        let registered = registered.result().map_err(driver("pinning a part of a file"));
+        match registered {
+            // What follows may let the card read it.
+            Ok(()) => self.pinned[piece].store(true, Ordering::Release),
+            Err(error) => {
+                let bytes: usize = self.pieces[piece..].iter().map(Range::len).sum();
+                tracing::info!(%error, bytes, "parts of files are copied to be streamed");
+                return false;
+            }
+        }
+        true
     }
 
     /// Whether these bytes are among them.
     #[must_use]
     pub fn covers(&self, bytes: &[u8]) -> bool {
-        covered(&self.ranges, bytes)
+        covered(&self.pieces, bytes)
     }
 
     /// The parts of these bytes, which are covered, that each lie in one piece.
     #[must_use]
     pub fn cut<'b>(&self, bytes: &'b [u8]) -> Vec<&'b [u8]> {
-        cut(&self.ranges, bytes)
+        cut(&self.pieces, bytes)
     }
 
-    /// Whether the card reads them by itself.
+    /// Whether the card reads these bytes by itself, which lie in one piece. From then on it always does.
     #[must_use]
-    pub fn is_pinned(&self) -> bool {
-        self.pinned
+    pub fn is_pinned(&self, bytes: &[u8]) -> bool {
+        let after = self.pieces.partition_point(|piece| piece.start <= addresses(bytes).start);
+        let pinned = after.checked_sub(1).and_then(|piece| self.pinned.get(piece));
+        pinned.is_some_and(|pinned| pinned.load(Ordering::Acquire))
     }
 }
 
 impl Drop for InPlace {
     fn drop(&mut self) {
-        if self.pinned {
-            self.ranges.iter().for_each(|range| unregister(self.gpu.context(), range.start));
+        for (piece, pinned) in self.pieces.iter().zip(&self.pinned) {
+            if pinned.load(Ordering::Acquire) {
+                unregister(self.gpu.context(), piece.start);
+            }
         }
     }
 }
@@ -159,16 +197,6 @@ fn pieces_of(ranges: Vec<Range<usize>>) -> Vec<Range<usize>> {
         range.clone().step_by(PIECE).map(move |start| start..range.end.min(start + PIECE))
     };
     ranges.into_iter().flat_map(pieces).collect()
-}
-
-/// Has all threads look at every page: one after the other, the system would find them at 3 GB/s, or read a disk with one
-/// request at a time.
-fn visit(pages: &Range<usize>) {
-    // SAFETY: the caller keeps the file mapped; its last page ends with zeros.
-    let pages = unsafe { std::slice::from_raw_parts(pages.start as *const u8, pages.len()) };
-    pages.par_chunks(LARGE_PAGE).for_each(|part| {
-        std::hint::black_box(part.iter().step_by(PAGE).fold(0, |sum, byte| sum ^ byte));
-    });
 }
 
 #[cfg(test)]

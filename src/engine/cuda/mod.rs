@@ -53,6 +53,7 @@ pub mod loras;
 pub mod memory;
 pub mod narrow;
 pub mod ops;
+pub mod pinning;
 pub mod pipeline;
 pub mod plan;
 pub mod prepare;

@@ -115,15 +115,14 @@ impl Pipeline {
         let rounded = choice.precision.is_fp8() && Stored::of(&origin).dtype.is_wide();
         let (vae_bytes, t5_bytes, clip_bytes) = (vae.size(), t5.size(), clip.size());
         let arriving = Arriving { before: vae_bytes + t5_bytes + clip_bytes, bytes: transformer.size() };
+        // It comes by itself from here on, while the encoders are read.
+        let flux = Flux::begin(gpu, config, choice.precision, &origin, &plan.transformer)
+            .map_err(failed("the transformer", &parts.transformer))?;
+        took.lap("the transformer, begun", 0);
         let decoding = Decoding::load(gpu, vae, &parts.vae_config, on.cautious)
             .map_err(failed("the VAE", &parts.vae))?;
         progress.finish_bytes(vae_bytes)?;
         took.lap("the VAE", vae_bytes);
-        // It comes by itself from here on, while the encoders are read. Where files are pinned for it, nobody else gets
-        // much from the driver meanwhile.
-        let flux = Flux::begin(gpu, config, choice.precision, &origin, &plan.transformer)
-            .map_err(failed("the transformer", &parts.transformer))?;
-        took.lap("the transformer, begun", 0);
         let encoders = (t5.clone(), clip.clone());
         let loras = Loras::new(transformer, encoders.0.clone(), encoders.1.clone());
         let t5 = if t5_on_host {

@@ -3,6 +3,11 @@
 //! Both encoders read a fixed number of tokens: what is longer is cut before the end token, what is
 //! shorter is padded behind it (CLIP with its end token, T5 with id 0) and not masked.
 
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use sha2::{Digest, Sha256};
 use tokenizers::Tokenizer;
 
 use crate::job::{Encoder, TokenCount};
@@ -29,11 +34,45 @@ pub enum TokenizeError {
     },
 }
 
+/// Tokenizers that were read last, by their files' digests: FLUX.1's are those of every model of its kind, and to build
+/// them takes a twelfth of a second each. They stay until [`let_go`].
+static LAST: Last = Mutex::new(VecDeque::new());
+
+type Last = Mutex<VecDeque<([u8; 32], Arc<Tokenizer>)>>;
+
+/// Two models' may stay.
+const KEPT: usize = 4;
+
+/// Lets go of tokenizers that nobody uses any more.
+pub fn let_go() {
+    LAST.lock().unwrap_or_else(PoisonError::into_inner).clear();
+}
+
+/// The tokenizer that these bytes say, with neither truncation nor padding.
+fn built(last: &Last, bytes: &[u8]) -> tokenizers::Result<Arc<Tokenizer>> {
+    let digest: [u8; 32] = Sha256::digest(bytes).into();
+    // Nothing that can panic is done while it is held.
+    let last = || last.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((_, known)) = last().iter().find(|(known, _)| *known == digest) {
+        return Ok(Arc::clone(known));
+    }
+    let mut tokenizer = Tokenizer::from_bytes(bytes)?;
+    tokenizer.with_truncation(None)?;
+    tokenizer.with_padding(None);
+    let tokenizer = Arc::new(tokenizer);
+    let mut last = last();
+    // Another thread may have built the same meanwhile.
+    last.retain(|(known, _)| *known != digest);
+    last.push_front((digest, Arc::clone(&tokenizer)));
+    last.truncate(KEPT);
+    Ok(tokenizer)
+}
+
 /// One encoder's tokenizer.
 #[derive(Debug)]
 pub struct TextTokenizer {
     encoder: Encoder,
-    tokenizer: Tokenizer,
+    tokenizer: Arc<Tokenizer>,
     limit: usize,
     start: Option<u32>,
     end: u32,
@@ -57,10 +96,9 @@ impl TextTokenizer {
     /// [`TokenizeError::Load`] when the file is no tokenizer of this encoder.
     pub fn load(encoder: Encoder, source: &Source, limit: usize) -> Result<Self, TokenizeError> {
         let fail = |reason: String| TokenizeError::Load { from: source.to_string(), reason };
+        let begun = Instant::now();
         let bytes = source.read().map_err(|error| fail(error.to_string()))?;
-        let mut tokenizer = Tokenizer::from_bytes(bytes).map_err(|error| fail(error.to_string()))?;
-        tokenizer.with_truncation(None).map_err(|error| fail(error.to_string()))?;
-        tokenizer.with_padding(None);
+        let tokenizer = built(&LAST, &bytes).map_err(|error| fail(error.to_string()))?;
         let (start, end, pad) = match encoder {
             Encoder::Clip => (Some("<|startoftext|>"), "<|endoftext|>", "<|endoftext|>"),
             Encoder::T5 => (None, "</s>", "<pad>"),
@@ -74,6 +112,7 @@ impl TextTokenizer {
         }
         let (start, end, pad) = (start.map(&id).transpose()?, id(end)?, id(pad)?);
         let unknown = tokenizer.token_to_id("<unk>").filter(|_| encoder == Encoder::T5);
+        tracing::debug!(%encoder, seconds = begun.elapsed().as_secs_f64(), "tokenizer read");
         Ok(Self { encoder, tokenizer, limit, start, end, pad, unknown })
     }
 
@@ -121,14 +160,17 @@ pub struct Counter {
 }
 
 impl Counter {
-    /// T5's tokenizer and CLIP's.
+    /// T5's tokenizer and CLIP's, side by side: each takes a twelfth of a second.
     ///
     /// # Errors
     /// [`TokenizeError::Load`].
     pub fn load(t5: &Source, clip: &Source, limits: TextLimits) -> Result<Self, TokenizeError> {
-        Ok(Self {
-            t5: TextTokenizer::load(Encoder::T5, t5, limits.t5)?,
-            clip: TextTokenizer::load(Encoder::Clip, clip, limits.clip)?,
+        std::thread::scope(|scope| {
+            let clip = scope.spawn(|| TextTokenizer::load(Encoder::Clip, clip, limits.clip));
+            let t5 = TextTokenizer::load(Encoder::T5, t5, limits.t5);
+            // A panic of the library's is one of whoever asked for both.
+            let clip = clip.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            Ok(Self { t5: t5?, clip: clip? })
         })
     }
 
@@ -138,5 +180,26 @@ impl Counter {
     /// [`TokenizeError::Encode`].
     pub fn count(&self, text: &str) -> Result<Vec<TokenCount>, TokenizeError> {
         Ok(vec![self.t5.tokenize(text)?.count, self.clip.tokenize(text)?.count])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Parts;
+
+    #[test]
+    fn the_last_that_were_read_are_shared() {
+        let bytes = Parts::nano().t5_tokenizer.read().expect("nano's tokenizer");
+        let last = Last::default();
+        // A space behind it makes it another file.
+        let files: Vec<_> = (0..=KEPT).map(|spaces| [&bytes[..], &b" ".repeat(spaces)].concat()).collect();
+        let read = |file: usize| built(&last, &files[file]).expect("a tokenizer");
+        let first = read(0);
+        assert!(Arc::ptr_eq(&first, &read(0)));
+        (1..KEPT).for_each(|file| drop(read(file)));
+        assert!(Arc::ptr_eq(&first, &read(0)), "no more than were kept");
+        read(KEPT);
+        assert!(!Arc::ptr_eq(&first, &read(0)), "one more than are kept");
     }
 }

@@ -1,9 +1,10 @@
 //! How the transformer's weights come: by a thread, in a stream of its own, while the prompt is read and the first step
 //! begins.
 //!
-//! First what the tables of modulations are made with, then the blocks in the order of use. Where anything is streamed,
-//! its file is pinned while the blocks that stay are copied; slots are not used before all that goes through them is
-//! ready. A step waits before each block until the host has asked for its copy, and lets the card wait for the rest.
+//! First what the tables of modulations are made with, then what of the streamed blocks is not read where it lies (slots are
+//! not used before all that goes through them is ready), then the blocks that stay, in the order of use. A step waits before
+//! each block until the host has asked for its copy, and lets the card wait for the rest. The first step is streamed by the
+//! host; from the second on, more and more of it is pinned.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -151,42 +152,24 @@ impl Load {
                 bringing.brought(bytes)
             })
         };
-        let modulation = |files: Option<&Arc<InPlace>>, spare: Option<&Buffer>| {
-            self.modulator.fill(gpu, &filling, files, spare, |bytes| bringing.brought(bytes))?;
-            bringing.here(Part::Modulation.number(), Arc::new(gpu.mark(false)?));
-            Ok::<_, CudaError>(begun.elapsed().as_secs_f64())
-        };
-        let (pinned, tables);
-        if self.plan.modulation_stays && self.plan.streamed_blocks() == 0 {
-            (pinned, tables) = (0.0, modulation(None, None)?);
-            resident(&|_| true)?;
-        } else {
-            // To pin what lies in files takes as long as to copy what does not, and another part of the machine.
-            let (spare, kept) = self.places.spare().unzip();
-            let is_kept = |block: usize| kept == Some(Some(block));
-            let (files, copied) = rayon::join(
-                || {
-                    gpu.bind()?;
-                    in_place(gpu, &self.config, &forms, &self.plan, (&self.double, &self.single))
-                },
-                || {
-                    gpu.bind()?;
-                    resident(&|block| !is_kept(block))
-                },
-            );
-            let files = files?;
-            copied?;
-            pinned = begun.elapsed().as_secs_f64();
-            tables = modulation(files.as_ref(), spare)?;
-            let brought = |bytes| bringing.brought(bytes);
-            let streamed = self.places.bring_streamed(gpu, &blocks, files.as_ref(), brought)?;
-            let mark = Arc::new(gpu.mark(false)?);
-            let told = |block| bringing.here(Part::Block(block).number(), Arc::clone(&mark));
-            streamed.into_iter().for_each(told);
-            resident(&is_kept)?;
+        let files = in_place(gpu, &self.config, &forms, &self.plan, (&self.double, &self.single))?;
+        let (spare, kept) =
+            if self.plan.modulation_stays { (None, None) } else { self.places.spare().unzip() };
+        let is_kept = |block: usize| kept == Some(Some(block));
+        self.modulator.fill(gpu, &filling, files.as_ref(), spare, |bytes| bringing.brought(bytes))?;
+        bringing.here(Part::Modulation.number(), Arc::new(gpu.mark(false)?));
+        let tables = begun.elapsed().as_secs_f64();
+        let brought = |bytes| bringing.brought(bytes);
+        let streamed = self.places.bring_streamed(gpu, &blocks, files.as_ref(), brought)?;
+        let mark = Arc::new(gpu.mark(false)?);
+        streamed.into_iter().for_each(|block| bringing.here(Part::Block(block).number(), Arc::clone(&mark)));
+        resident(&|block| !is_kept(block))?;
+        resident(&is_kept)?;
+        if let Some(files) = files {
+            self.places.set_files(files);
         }
         let (seconds, gigabytes) = (begun.elapsed().as_secs_f64(), self.bytes() as f64 / 1e9);
-        tracing::info!(part = "the transformer", pinned, tables, seconds, gigabytes, "read");
+        tracing::info!(part = "the transformer", tables, seconds, gigabytes, "read");
         Ok(())
     }
 }
@@ -219,6 +202,15 @@ impl Flux {
         let blocks = self.double.len() + self.single.len();
         self.arrive(Part::Modulation, watch)?;
         (0..blocks).try_for_each(|block| self.arrive(Part::Block(block), watch))
+    }
+
+    /// Lets what is streamed be pinned beside the steps that follow the first.
+    pub(super) fn pin_from_the_second_step_on(&self) {
+        if self.begun.replace(true)
+            && let Some(files) = self.store.places().files()
+        {
+            self.pinning.begin(files);
+        }
     }
 
     /// How long weights that were on their way have been waited for since this was last asked.

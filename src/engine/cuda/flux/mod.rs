@@ -35,6 +35,7 @@ use super::error::{CudaError, Result};
 use super::gpu::Gpu;
 use super::in_place::InPlace;
 use super::memory::{Buffer, Layout, Matrix};
+use super::pinning::Pinning;
 use super::product::GRAIN;
 use crate::engine::budget::{Kind, Modulation, Residence, Source};
 use crate::engine::dit::config::Config;
@@ -75,6 +76,9 @@ pub struct Flux {
     double: Arc<[DoubleBlock]>,
     single: Arc<[SingleBlock]>,
     store: Store,
+    pinning: Pinning,
+    /// Whether a step has been begun.
+    begun: Cell<bool>,
     attention: Attention,
     scratch: Arc<Buffer>,
     /// What LoRAs add beside it.
@@ -180,6 +184,8 @@ impl Flux {
             double,
             single,
             store,
+            pinning: Pinning::default(),
+            begun: Cell::default(),
             attention,
             scratch,
             sides: None,
@@ -368,7 +374,7 @@ fn place(config: &Config, forms: &Forms<'_>) -> (Vec<DoubleBlock>, Vec<SingleBlo
     (double.collect(), single.collect())
 }
 
-/// What of the weights that are streamed lies in its file as the card wants it: pinned there, or to be copied by the host
+/// What of the weights that are streamed lies in its file as the card wants it: to be pinned there, or copied by the host
 /// where the plan says that so much cannot be.
 fn in_place(
     gpu: &Arc<Gpu>,
@@ -394,7 +400,7 @@ fn in_place(
     }
     let bytes = spans.iter().map(|span| span.1);
     let files = match plan.source {
-        Source::Pinned => InPlace::pinned(gpu, weights.mapping(), bytes)?,
+        Source::Pinned => InPlace::to_pin(gpu, weights.mapping(), bytes)?,
         Source::File => InPlace::mapped(gpu, weights.mapping(), bytes),
     };
     Ok(Some(Arc::new(files)))

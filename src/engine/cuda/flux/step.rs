@@ -57,6 +57,7 @@ impl Flux {
                 "the workspace is not laid out for {text} + {image} tokens"
             )));
         }
+        self.pin_from_the_second_step_on();
         let pass = Pass { flux: self, at: workspace, conditions, step };
         pass.begin()?;
         let doubles = self.config.double_blocks;

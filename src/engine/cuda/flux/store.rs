@@ -24,6 +24,8 @@ pub struct Places {
     blocks: Vec<Held>,
     bytes: Vec<usize>,
     images: OnceLock<Images>,
+    /// Where what is streamed lies as the card wants it.
+    files: OnceLock<Arc<InPlace>>,
     /// The first slot's, until images are there.
     slot: Option<Arc<Buffer>>,
 }
@@ -83,6 +85,7 @@ impl Store {
             blocks: blocks_held,
             bytes: blocks.iter().map(|(bytes, _)| *bytes).collect(),
             images: OnceLock::new(),
+            files: OnceLock::new(),
             slot: slots.as_ref().and_then(Slots::first),
         };
         Ok(Self { slots, places: Arc::new(places) })
@@ -122,17 +125,13 @@ impl Store {
         self.slots.as_ref().map_or(0, Slots::brought)
     }
 
-    /// Bytes of all images in host memory and in files; of them, those that the card copies by itself; of them, those
+    /// Bytes of all images in host memory and in files; of them, those that the card copies by itself by now; of them, those
     /// that take host memory beside the files. None before they have been brought.
     #[must_use]
     pub fn host_bytes(&self) -> [usize; 3] {
         let images = self.places.images.get().map_or(&[][..], Vec::as_slice);
         let of = |bytes: fn(&Image) -> usize| images.iter().map(bytes).sum();
-        [
-            of(Image::bytes),
-            of(|image| if image.is_pinned() { image.bytes() } else { 0 }),
-            of(Image::own_bytes),
-        ]
+        [of(Image::bytes), of(Image::pinned_bytes), of(Image::own_bytes)]
     }
 }
 
@@ -140,6 +139,18 @@ impl Places {
     fn images(&self) -> Result<&Images> {
         let missing = || CudaError::Shape("a streamed block is read before it was brought".to_owned());
         self.images.get().ok_or_else(missing)
+    }
+
+    /// Where what is streamed lies as the card wants it, once that is known.
+    #[must_use]
+    pub fn files(&self) -> Option<&Arc<InPlace>> {
+        self.files.get()
+    }
+
+    /// Says where that is, once.
+    pub fn set_files(&self, files: Arc<InPlace>) {
+        // Nobody else sets them.
+        let _ = self.files.set(files);
     }
 
     /// Bytes of all blocks on the card, were they all there.
