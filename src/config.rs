@@ -4,6 +4,7 @@
 //! theme    = "dark"    # auto, dark, light, lagoon, paper, high-contrast, ansi16, or a file in themes/
 //! graphics = "auto"    # auto, kitty, iterm2, sixel, halfblocks
 //! ascii    = false     # plain borders and signs
+//! language = "auto"    # auto, en, zh: what the studio speaks; auto is by LC_ALL, LC_MESSAGES, LANG
 //!
 //! [defaults]           # what new jobs begin with, instead of what suits the model
 //! model    = "nano"
@@ -31,6 +32,7 @@
 //! allowed, and only that value falls back to its default. What a theme holds is not here.
 
 mod host;
+mod language;
 mod worker;
 
 pub mod snippets;
@@ -43,6 +45,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 pub use host::HostConfig;
+pub use language::LanguageChoice;
 pub use worker::{Lapse, NoLapse, WorkerConfig};
 
 use crate::device::{DeviceChoice, LoadOptions, PrecisionChoice, T5Choice, VramBudget};
@@ -61,6 +64,8 @@ pub struct Config {
     pub graphics: Graphics,
     /// Only ASCII borders and signs.
     pub ascii: bool,
+    /// What the studio speaks.
+    pub language: LanguageChoice,
     /// What new jobs begin with.
     pub defaults: JobDefaults,
     /// How the worker behaves.
@@ -262,6 +267,7 @@ impl Reading<'_> {
                     string(key, value)?.parse().map_err(|error| format!("graphics {error}"))?;
             }
             ("", "ascii") => self.config.ascii = boolean(key, value)?,
+            ("", "language") => self.config.language = named(key, value)?,
             ("", "defaults" | "worker" | "host") => {
                 let section = value
                     .get_ref()
@@ -298,7 +304,7 @@ impl Reading<'_> {
             ("defaults", "t5") => defaults.t5 = Some(named(key, value)?),
             ("", _) => {
                 return Err(format!(
-                    "{key:?} is not known here; there are theme, graphics, ascii, [defaults], [worker], [host]"
+                    "{key:?} is not known here; there are theme, graphics, ascii, language, [defaults], [worker], [host]"
                 ));
             }
             (section, _) => {

@@ -19,6 +19,6 @@ pub(super) fn ended(state: &mut State, result: Result<Edited, String>) {
             super::focus(state, Pane::Prompt);
             insert_whole(state, &text, dropped);
         }
-        Err(reason) => state.notices.error(format!("{reason}; the prompt stays as it is")),
+        Err(reason) => state.notices.error(state.language.editor_failed(reason)),
     }
 }

@@ -6,6 +6,7 @@
 mod editing;
 mod elsewhere;
 mod keys;
+mod language;
 mod log;
 mod looks;
 mod loras;
