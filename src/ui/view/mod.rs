@@ -61,6 +61,9 @@ pub fn draw(state: &State) -> Frame {
         Layout::TooSmall => too_small(state, whole, &mut drawn.buffer),
         Layout::Panes(areas) => panes(state, &areas, &mut drawn),
     }
+    if state.is_covered() {
+        text::drop_halves(&mut drawn.buffer);
+    }
     state.terminal.depth().fit(&mut drawn.buffer);
     drawn
 }

@@ -71,6 +71,17 @@ pub(super) fn put_right(buffer: &mut Buffer, area: Rect, text: &str, style: Styl
     cells
 }
 
+/// Takes away each wide character whose second cell something else lies over: a terminal cannot show half of one.
+pub(super) fn drop_halves(buffer: &mut Buffer) {
+    for at in 1..buffer.content.len() {
+        let (before, after) = buffer.content.split_at_mut(at);
+        let (first, second) = (&mut before[at - 1], &after[0]);
+        if second.symbol() != " " && first.symbol().len() > 2 && first.symbol().width() > 1 {
+            first.set_symbol(" ");
+        }
+    }
+}
+
 /// One row of an area, empty when there is no such row.
 pub(super) fn row(area: Rect, index: u16) -> Rect {
     if index < area.height {

@@ -3,6 +3,8 @@
 use crossterm::event::KeyCode::{Char, Down, F, Tab};
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
+use unicode_width::UnicodeWidthStr;
+
 use super::*;
 
 /// What can be opened over the panes.
@@ -50,6 +52,24 @@ fn no_size_panics_in_chinese() {
                 let frame = draw(&state);
                 let inside = frame.cursor.is_none_or(|cursor| frame.buffer.area.contains(cursor));
                 assert!(inside, "{columns}x{rows}: {:?}", frame.cursor);
+            }
+        }
+    }
+}
+
+/// Where a list's border lies over the second half of a character, no half of it is left.
+#[test]
+fn no_character_is_split_by_what_lies_over_it() {
+    for open in OPEN {
+        for columns in 60..140 {
+            let mut state = chinese();
+            busy(&mut state, window(columns, 30));
+            paste(&mut state, "一只红色的苹果放在木桌上，窗外下着雨，电影感的低光，胶片颗粒，三十五毫米镜头");
+            open(&mut state);
+            let frame = draw(&state);
+            for cells in frame.buffer.content.windows(2) {
+                let wide = cells[0].symbol().width() > 1;
+                assert!(!wide || cells[1].symbol() == " ", "{columns}: {:?}", [&cells[0], &cells[1]]);
             }
         }
     }
