@@ -79,7 +79,8 @@ fn the_language_is_changed_by_a_key_and_remembered() {
     fs::write(&config, "language = \"zh\"\n").expect("there is room");
     again.see("提示词");
     fs::write(&config, "language = \"zn\"\n").expect("there is room");
-    again.see("language \"zn\" is not one of auto, en, zh");
+    again.see("config.toml, line 1: language");
+    again.see("\"zn\" is not one of auto, en, zh");
     leave(again);
 }
 
