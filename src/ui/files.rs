@@ -6,7 +6,7 @@ use tokio::task::JoinHandle;
 
 use super::arrangement::Kept;
 use super::event::Event;
-use super::habits::{Habits, Watch, keep};
+use super::habits::{Habits, NotKept, Watch, keep};
 use crate::config::LanguageChoice;
 use crate::paths::Paths;
 
@@ -103,7 +103,7 @@ async fn read(paths: &Paths) -> Option<Habits> {
 }
 
 /// Writes something; what a person should know of it.
-async fn written(paths: &Paths, what: Keep) -> Option<String> {
+async fn written(paths: &Paths, what: Keep) -> Option<NotKept> {
     let paths = paths.clone();
     let write = move || match what {
         Keep::Theme(name) => keep(&paths, "theme", &name).err(),

@@ -42,15 +42,25 @@ impl Habits {
 /// Writes a setting, `theme` or `language`, into `config.toml`; all else in it stays as it is, comments too.
 ///
 /// # Errors
-/// A sentence for a person, when the file cannot be read or written, or is no TOML.
-pub(super) fn keep(paths: &Paths, setting: &str, value: &str) -> Result<(), String> {
+/// When the file cannot be read or written, or is no TOML.
+pub(super) fn keep(paths: &Paths, setting: &'static str, value: &str) -> Result<(), NotKept> {
     let file = followed(paths.config.join("config.toml"));
-    let failed = |error: &dyn std::fmt::Display| {
-        format!("the {setting} is not kept: {}: {error}; it stays until you leave", file.display())
-    };
+    let failed =
+        |error: &dyn std::fmt::Display| NotKept { setting, file: file.clone(), error: error.to_string() };
     let text = read_small(&file).map_err(|error| failed(&error))?.unwrap_or_default();
     let new = with_setting(&text, setting, value).map_err(|error| failed(&error))?;
     write_whole(&file, new.as_bytes()).map_err(|error| failed(&error))
+}
+
+/// A setting that could not be written; it stays until the studio is left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotKept {
+    /// `theme` or `language`.
+    pub setting: &'static str,
+    /// The file.
+    pub file: PathBuf,
+    /// What is in the way.
+    pub error: String,
 }
 
 /// Where a link leads: people keep their configuration elsewhere and link to it.
@@ -143,6 +153,7 @@ impl Watch {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ui::language::Language;
 
     #[test]
     fn the_theme_is_written_and_all_else_stays() {
@@ -172,7 +183,9 @@ mod tests {
         assert_eq!(std::fs::read_to_string(&kept).expect("a file"), "theme = \"lagoon\"\n");
         std::fs::write(&kept, "theme = ").expect("a file can be written");
         let told = keep(&paths, "theme", "dark").expect_err("no TOML");
-        assert!(told.contains("the theme is not kept") && told.contains("dotfile"), "{told}");
+        assert!(told.setting == "theme" && told.file.ends_with("dotfile"), "{told:?}");
+        let said = Language::English.not_kept(&told);
+        assert!(said.contains("the theme is not kept") && said.contains("dotfile"), "{said}");
         assert_eq!(std::fs::read_to_string(&kept).expect("a file"), "theme = ");
     }
 

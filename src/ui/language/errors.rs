@@ -5,7 +5,9 @@ use crate::device::Owner;
 use crate::job::{
     COUNT_MAX, GUIDANCE_MAX, JobError, LORAS_MAX, PROMPT_BYTES, SIZE_MAX, SIZE_MULTIPLE, STEPS_MAX,
 };
+use crate::ui::habits::NotKept;
 use crate::ui::pane::parameters::FieldName;
+use crate::ui::terminal::editor::EditorError;
 
 impl Language {
     /// Why something cannot be part of a job. What only someone meets who writes tags and wildcards is as it comes.
@@ -24,6 +26,26 @@ impl Language {
             JobError::OnlyTags => self.job_only_tags().to_owned(),
             JobError::Loras(count) => self.job_loras(count, LORAS_MAX),
             other => other.to_string(),
+        }
+    }
+
+    /// Why nothing came from the person's editor.
+    pub(in crate::ui) fn editor_error(self, error: &EditorError) -> String {
+        match error {
+            EditorError::NoFile(error) => self.editor_no_file(error),
+            EditorError::NotStarted { name, error } => self.editor_not_started(name, error),
+            EditorError::Failed { name, status } => self.editor_ended(name, status),
+            EditorError::Lost { name, error } => self.editor_lost(name, error),
+            EditorError::Unreadable(error) => self.editor_unreadable(error),
+            EditorError::Ending => self.editor_ending().to_owned(),
+        }
+    }
+
+    /// Why a setting is not in its file.
+    pub(in crate::ui) fn not_kept(self, NotKept { setting, file, error }: &NotKept) -> String {
+        match *setting {
+            "theme" => self.theme_not_kept(file.display(), error),
+            _ => self.language_not_kept(file.display(), error),
         }
     }
 
@@ -90,6 +112,18 @@ mod tests {
         ];
         for error in errors {
             assert_eq!(Language::English.job_error(&error), error.to_string());
+        }
+        let (name, error) = (|| "vi".to_owned(), || "no such file".to_owned());
+        let editors = [
+            EditorError::NoFile(error()),
+            EditorError::NotStarted { name: name(), error: error() },
+            EditorError::Failed { name: name(), status: "exit status: 1".to_owned() },
+            EditorError::Lost { name: name(), error: error() },
+            EditorError::Unreadable(error()),
+            EditorError::Ending,
+        ];
+        for error in editors {
+            assert_eq!(Language::English.editor_error(&error), error.to_string());
         }
         for owner in Owner::ALL {
             assert_eq!(Language::English.owner(owner), owner.name());

@@ -19,9 +19,9 @@
 //! test says which are missing, and which are said no more.
 //!
 //! # What is not here
-//! What comes from the worker and the engines (why a job failed, what a model is), what is wrong with a line of a person's
-//! file, and the command line: they are as they come, in English. Notices and the log stay in the language that they were
-//! told in.
+//! What comes from the worker and the engines (why a job failed, what a model is), why there is no connection, why a picture
+//! could not be shown, what is wrong with a line of a person's file, and the command line: they are as they come, in English.
+//! Notices and the log stay in the language that they were told in.
 //!
 //! **Invariant:** the language is a part of the state, never of the process: tests draw in both at once.
 

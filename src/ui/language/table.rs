@@ -279,6 +279,14 @@ messages! {
     job_not_taken(reason);
     job_not_cancelled(job, reason);
     editor_failed(reason);
+    editor_no_file(error);
+    editor_not_started(name, error);
+    editor_ended(name, status);
+    editor_lost(name, error);
+    editor_unreadable(error);
+    editor_ending;
+    theme_not_kept(file, error);
+    language_not_kept(file, error);
     prompt_full(max);
     prompt_cut(max, bytes);
     no_last_seed;

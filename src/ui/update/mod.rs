@@ -62,8 +62,8 @@ pub fn update(state: &mut State, event: Event, now: Instant) -> Vec<Effect> {
             looks::changed(state, *habits);
             Vec::new()
         }
-        Event::Complaint(why) => {
-            state.notices.warn(why);
+        Event::Complaint(not_kept) => {
+            state.notices.warn(state.language.not_kept(&not_kept));
             Vec::new()
         }
         Event::Gathered(gather, result) => words::gathered(state, gather, result),

@@ -46,8 +46,8 @@ fn no_size_panics_in_chinese() {
             .notices
             .error("没有足够的显存：2048×2048 需要 9.1 GB，现有 8 GB，1024×1024 可以，或降低模型的精度");
         open(&mut state);
-        for columns in (0..220).step_by(3) {
-            for rows in (0..70).step_by(2) {
+        for columns in (0..220).step_by(7) {
+            for rows in (0..70).step_by(3) {
                 take(&mut state, Event::Resized(window(columns, rows)));
                 let frame = draw(&state);
                 let inside = frame.cursor.is_none_or(|cursor| frame.buffer.area.contains(cursor));
