@@ -378,7 +378,7 @@ mod tests {
     #[test]
     fn a_whole_file() {
         let (config, problems) = parse(
-            "theme = \"light\"\ngraphics = \"sixel\"\nascii = true\n\n[defaults]\nmodel = \"nano\"\n\
+            "theme = \"light\"\ngraphics = \"sixel\"\nascii = true\nlanguage = \"zh\"\n\n[defaults]\nmodel = \"nano\"\n\
              width = 256\nheight = 128\nsteps = 12\nguidance = 4\ndevice = \"cuda:1\"\n\
              precision = \"fp8-storage\"\nvram_budget = \"7.9GB\"\nt5 = \"cpu\"\n[worker]\nfree_after = \"5m\"\n\
              end_after = \"never\"\nkeep_converted = true\n[host]\ncommand = [\"ssh\", \"-J\", \"gate\"]\n\
@@ -387,6 +387,7 @@ mod tests {
         assert_eq!(problems, [] as [String; 0]);
         assert_eq!(config.theme.as_deref(), Some("light"));
         assert_eq!((config.graphics, config.ascii), (Graphics::Sixel, true));
+        assert_eq!(config.language, LanguageChoice::Chinese);
         assert_eq!((config.defaults.width, config.defaults.height), (Some(256), Some(128)));
         assert_eq!((config.defaults.steps, config.defaults.guidance), (Some(12), Some(4.0)));
         assert_eq!(config.defaults.device, Some(DeviceChoice::CudaAt(1)));

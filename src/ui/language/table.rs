@@ -256,7 +256,8 @@ messages! {
     page_yes;
     page_no(reason);
     page_memory;
-    page_weights(card, cpu);
+    page_weights(memory);
+    page_card_and_cpu(card, cpu);
     page_not_here;
     page_checked;
     page_file_found(file, found);

@@ -5,7 +5,7 @@ use crate::ui::language::Language;
 use crate::ui::pane::model_page::{Page, Subject};
 use crate::ui::state::State;
 use crate::ui::theme::Role;
-use crate::wire::message::{CheckState, FileFacts, ModelDetails, PartPlace, Soundness};
+use crate::wire::message::{CheckState, FileFacts, MemoryNeed, ModelDetails, PartPlace, Soundness};
 
 /// Cells of the words before the lines.
 const LABELS: usize = 12;
@@ -68,8 +68,8 @@ fn what(language: Language, details: &ModelDetails) -> Vec<Row> {
     };
     let mut rows = vec![draws];
     if details.memory.card > 0 {
-        let (card, cpu) = (text::decimal(details.memory.card), text::decimal(details.memory.cpu));
-        rows.push(row(language.page_memory(), language.page_weights(card, cpu), Role::Text));
+        let memory = memory(language, details.memory);
+        rows.push(row(language.page_memory(), language.page_weights(memory), Role::Text));
     }
     for facts in &details.files {
         rows.push(row("", "", Role::Text));
@@ -84,12 +84,20 @@ fn what(language: Language, details: &ModelDetails) -> Vec<Row> {
     rows
 }
 
+/// What weights take, by where they are.
+fn memory(language: Language, need: MemoryNeed) -> String {
+    language.page_card_and_cpu(text::decimal(need.card), text::decimal(need.cpu))
+}
+
 fn of_file(language: Language, facts: &FileFacts) -> Vec<Row> {
     let role = |label| if label == "file" { Role::Accent } else { Role::Text };
     let rows = facts.rows(text::decimal).into_iter();
     // What is not in a file is in another one of the model.
     rows.filter(|(label, _)| *label != "not in it")
-        .map(|(label, text)| row(language.fact(label), text, role(label)))
+        .map(|(label, text)| {
+            let text = if label == "weights" { memory(language, facts.memory) } else { text };
+            row(language.fact(label), text, role(label))
+        })
         .collect()
 }
 
