@@ -10,6 +10,7 @@ use flux_tui::model::ModelName;
 use flux_tui::ui::event::{Event, News, Window};
 use flux_tui::ui::glyphs::Glyphs;
 use flux_tui::ui::input::Input;
+use flux_tui::ui::language::Language;
 use flux_tui::ui::picture::{Drawable, Encoded, HalfBlocks};
 use flux_tui::ui::state::{Look, State};
 use flux_tui::ui::terminal::colours::Depth;
@@ -30,6 +31,8 @@ fn main() {
         met &= told(name, &mut measured(depth, key));
     }
     met &= told("with the palette", &mut measured(Depth::True, palette));
+    met &= told("in Chinese", &mut measured(Depth::True, |state, step| chinese(state, step, key)));
+    met &= told("its palette", &mut measured(Depth::True, |state, step| chinese(state, step, palette)));
     met &= told("the picture alone", &mut measured(Depth::True, previews));
     assert!(met, "a frame took more than {GOAL:?}");
 }
@@ -69,6 +72,12 @@ fn press(state: &mut State, key: crossterm::event::KeyEvent) {
 fn key(state: &mut State, step: usize) {
     let letter = char::from(b'a' + (step % 26) as u8);
     press(state, crossterm::event::KeyCode::Char(letter).into());
+}
+
+/// The same in Chinese.
+fn chinese(state: &mut State, step: usize, happens: fn(&mut State, usize)) {
+    state.language = Language::Chinese;
+    happens(state, step);
 }
 
 /// A letter into the palette, and back again.

@@ -4,6 +4,7 @@
 //! theme    = "dark"    # auto, dark, light, lagoon, paper, high-contrast, ansi16, or a file in themes/
 //! graphics = "auto"    # auto, kitty, iterm2, sixel, halfblocks
 //! ascii    = false     # plain borders and signs
+//! language = "auto"    # auto, en, zh: what the studio speaks; auto is by LC_ALL, LC_MESSAGES, LANG
 //!
 //! [defaults]           # what new jobs begin with, instead of what suits the model
 //! model    = "nano"
@@ -37,6 +38,7 @@
 //! allowed, and only that value falls back to its default. What a theme holds is not here.
 
 mod host;
+mod language;
 mod terminal;
 mod worker;
 
@@ -50,6 +52,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 pub use host::HostConfig;
+pub use language::LanguageChoice;
 pub use terminal::{Notify, ShowProgress, TerminalConfig};
 pub use worker::{Lapse, NoLapse, WorkerConfig};
 
@@ -69,6 +72,8 @@ pub struct Config {
     pub graphics: Graphics,
     /// Only ASCII borders and signs.
     pub ascii: bool,
+    /// What the studio speaks.
+    pub language: LanguageChoice,
     /// What new jobs begin with.
     pub defaults: JobDefaults,
     /// What the terminal is told.
@@ -272,6 +277,7 @@ impl Reading<'_> {
                     string(key, value)?.parse().map_err(|error| format!("graphics {error}"))?;
             }
             ("", "ascii") => self.config.ascii = boolean(key, value)?,
+            ("", "language") => self.config.language = named(key, value)?,
             ("", "defaults" | "terminal" | "worker" | "host") => {
                 let section = value
                     .get_ref()
@@ -317,8 +323,8 @@ impl Reading<'_> {
             ("defaults", "t5") => defaults.t5 = Some(named(key, value)?),
             ("", _) => {
                 return Err(format!(
-                    "{key:?} is not known here; there are theme, graphics, ascii, [defaults], [terminal], \
-                     [worker], [host]"
+                    "{key:?} is not known here; there are theme, graphics, ascii, language, [defaults], \
+                     [terminal], [worker], [host]"
                 ));
             }
             (section, _) => {
@@ -392,7 +398,7 @@ mod tests {
     #[test]
     fn a_whole_file() {
         let (config, problems) = parse(
-            "theme = \"light\"\ngraphics = \"sixel\"\nascii = true\n\n[defaults]\nmodel = \"nano\"\n\
+            "theme = \"light\"\ngraphics = \"sixel\"\nascii = true\nlanguage = \"zh\"\n\n[defaults]\nmodel = \"nano\"\n\
              width = 256\nheight = 128\nsteps = 12\nguidance = 4\ndevice = \"cuda:1\"\n\
              precision = \"fp8-storage\"\nvram_budget = \"7.9GB\"\nt5 = \"cpu\"\n[worker]\nfree_after = \"5m\"\n\
              end_after = \"never\"\nkeep_converted = true\n[terminal]\nnotify = \"osc99\"\n\
@@ -402,6 +408,7 @@ mod tests {
         assert_eq!(problems, [] as [String; 0]);
         assert_eq!(config.theme.as_deref(), Some("light"));
         assert_eq!((config.graphics, config.ascii), (Graphics::Sixel, true));
+        assert_eq!(config.language, LanguageChoice::Chinese);
         assert_eq!((config.defaults.width, config.defaults.height), (Some(256), Some(128)));
         assert_eq!((config.defaults.steps, config.defaults.guidance), (Some(12), Some(4.0)));
         assert_eq!(config.defaults.device, Some(DeviceChoice::CudaAt(1)));

@@ -182,7 +182,7 @@ fn whoever_looks_elsewhere_is_called_and_the_title_says_what_is_drawn() {
     studio.type_keys("\x1b[O");
     studio.type_keys("a red apple, 3d\r");
     studio.hear("\x1b]2;\u{25b8} a red apple, 3d \u{2013} flux-tui\x1b\\");
-    studio.hear("\x1b]9;drawn: a red apple, 3d\x1b\\");
+    studio.hear("\x1b]9;1 picture drawn: a red apple, 3d\x1b\\");
     studio.see("History 1");
     studio.hear("\x1b]9;4;0\x1b\\");
     leave_heard(studio, TITLE_BACK);

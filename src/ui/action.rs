@@ -147,6 +147,9 @@ pub enum Action {
     Arrange,
     /// Show or hide what was told in this session.
     Log,
+
+    /// Speak another language.
+    NextLanguage,
 }
 
 /// A change of the prompt, or of the cursor in it.

@@ -5,10 +5,10 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::effect::Gather;
-use super::habits::Habits;
+use super::habits::{Habits, NotKept};
 use super::input::Input;
 use super::picture::Encoded;
-use super::terminal::editor::Edited;
+use super::terminal::editor::{Edited, EditorError};
 use crate::config::snippets::Snippet;
 use crate::job::{
     DrawnPrompt, JobId, Picture, PictureId, Prompt, PromptQuery, TokenCount, TriedSeed, Wildcards,
@@ -36,14 +36,14 @@ pub enum Event {
     Encoded(Encoded),
     /// A person's files say something else than before.
     Habits(Box<Habits>),
-    /// Something could not be kept: why, for a person.
-    Complaint(String),
+    /// A setting could not be kept.
+    Complaint(NotKept),
     /// Wildcards were read, or why they cannot be.
     Gathered(Gather, Result<Wildcards, String>),
     /// Snippets were read, and what is wrong with their file.
     Snippets(Vec<Snippet>, Vec<String>),
     /// The person's editor has ended, and this is what it left, or why there is nothing.
-    Edited(Result<Edited, String>),
+    Edited(Result<Edited, EditorError>),
     /// A moment that [`super::state::State::deadline`] asked for has come.
     Tick,
 }

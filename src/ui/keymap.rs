@@ -346,6 +346,7 @@ pub const KEYMAP: &[Binding] = &[
     bind(Context::OutsidePrompt, &[letter('M')], Action::ZoomMemory, "memory and load alone, or all again"),
     bind(Context::OutsidePrompt, &[letter('T')], Action::Themes, "choose a theme"),
     bind(Context::OutsidePrompt, &[letter('i')], Action::Focus(Pane::Prompt), "to the prompt"),
+    bind(Context::OutsidePrompt, &[letter('L')], Action::NextLanguage, "other language: auto, en, zh"),
 
     bind(Context::Palette, &[plain(Enter)], Action::TakeCommand, "do it"),
     bind(Context::Palette, &[plain(Backspace)], Action::UnfilterPalette, "take back a letter"),

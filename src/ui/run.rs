@@ -20,7 +20,7 @@ use super::keyboard::Keyboard;
 use super::link::{self, Ask, Connect, Link};
 use super::picture::PictureThread;
 use super::state::State;
-use super::terminal::editor::PromptEditor;
+use super::terminal::editor::{EditorError, PromptEditor};
 use super::terminal::facts::QUESTIONS;
 use super::terminal::guard::{TerminalGuard, has_panicked, note_kitty_pictures};
 use super::terminal::output::Output;
@@ -260,7 +260,7 @@ impl<A: Ask> Running<A> {
                         });
                         if effects.contains(&Effect::Quit) {
                             flow = Flow::Leave;
-                            break Err("the studio was told to end".to_owned());
+                            break Err(EditorError::Ending);
                         }
                         effects.into_iter().for_each(|effect| self.perform_quick(effect));
                     }

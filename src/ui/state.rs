@@ -8,6 +8,7 @@ use super::arrangement::{Kept, Zoom};
 use super::event::Window;
 use super::glyphs::Glyphs;
 use super::keymap::Keymap;
+use super::language::{Language, Languages};
 use super::layout::Layout;
 use super::notice::Notices;
 use super::pane::Pane;
@@ -62,6 +63,10 @@ pub struct State {
     pub view: ViewState,
     /// Theme and signs.
     pub look: Look,
+    /// What everything is said in.
+    pub language: Language,
+    /// Why in that.
+    pub languages: Languages,
     /// What keys mean.
     pub keys: Keymap,
     /// Everything by its name.
@@ -155,6 +160,8 @@ impl State {
             notices: Notices::default(),
             view: ViewState::default(),
             look,
+            language: Language::default(),
+            languages: Languages::default(),
             keys: Keymap::default(),
             palette: PalettePane::default(),
             themes: ThemesPane::default(),
@@ -179,7 +186,7 @@ impl State {
     #[must_use]
     pub fn layout(&self) -> Layout {
         let window = self.view.window;
-        let notice = self.notices.lines(window.columns, self.look.glyphs.ellipsis);
+        let notice = self.notices.lines(window.columns, self.look.glyphs.ellipsis, self.language);
         let view = &self.view;
         let alone = view.zoom.map(|zoom| zoom.of(view.focus));
         let size = Size::new(window.columns, window.rows);

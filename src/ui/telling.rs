@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::event::{Event, News};
 use super::input::Input;
+use super::language::Language;
 use super::pane::queue::QueuePane;
 use super::state::State;
 use super::view::text::clip;
@@ -74,7 +75,7 @@ impl Messages {
     }
 
     /// Notes what an event means for it, before it is taken.
-    pub fn note(&mut self, event: &Event, now: Instant) {
+    pub fn note(&mut self, event: &Event, language: Language, now: Instant) {
         match event {
             Event::Input(Input::Focus(focused)) => self.focused = Some(*focused),
             Event::Input(Input::Key(_) | Input::Mouse(_) | Input::Paste { .. }) => self.key = Some(now),
@@ -83,12 +84,12 @@ impl Messages {
                 // Since when is not known: at least since now.
                 self.running = running.map(|job| (job.id, now)).collect();
             }
-            Event::News(News::Event(message::Event::Job(status))) => self.job(status, now),
+            Event::News(News::Event(message::Event::Job(status))) => self.job(status, language, now),
             _ => {}
         }
     }
 
-    fn job(&mut self, status: &JobStatus, now: Instant) {
+    fn job(&mut self, status: &JobStatus, language: Language, now: Instant) {
         let prompt = || shortened(status.job.prompt.as_str());
         let message = match &status.state {
             JobState::Running => {
@@ -96,11 +97,9 @@ impl Messages {
                 return;
             }
             JobState::Done if self.took(status.id, now) >= self.long() => {
-                let count =
-                    if status.done == 1 { String::new() } else { format!("{} pictures of ", status.done) };
-                Some(format!("drawn: {count}{}", prompt()))
+                Some(language.told_drawn(status.done, prompt()))
             }
-            JobState::Failed { reason } => Some(format!("failed: {}: {}", prompt(), shortened(reason))),
+            JobState::Failed { reason } => Some(language.told_failed(prompt(), shortened(reason))),
             _ => None,
         };
         self.running.remove(&status.id);
@@ -127,7 +126,7 @@ impl Messages {
 pub fn around(state: &State) -> Around {
     let (queue, host) = (&state.queue, state.worker.host.as_deref());
     let ascii = state.look.glyphs.ellipsis.is_ascii();
-    let title = state.messages.wanted.title.then(|| title(queue, host, ascii));
+    let title = state.messages.wanted.title.then(|| title(queue, host, (state.language, ascii)));
     Around { title, progress: progress(queue) }
 }
 
@@ -136,11 +135,12 @@ fn shortened(text: &str) -> String {
     clip(text.trim(), CELLS, "…")
 }
 
-fn title(queue: &QueuePane, host: Option<&str>, ascii: bool) -> String {
+fn title(queue: &QueuePane, host: Option<&str>, (language, ascii): (Language, bool)) -> String {
+    const PROGRAM: &str = "flux-tui";
     let program =
-        host.map_or_else(|| "flux-tui".to_owned(), |host| format!("flux-tui on {}", shortened(host)));
+        host.map_or_else(|| PROGRAM.to_owned(), |host| language.title_host(PROGRAM, shortened(host)));
     let Some(job) = queue.running() else {
-        return if queue.paused { format!("{program}, paused") } else { program };
+        return if queue.paused { language.title_paused(program) } else { program };
     };
     let sign = if ascii { '*' } else { '\u{25b8}' };
     let waiting = match queue.waiting() {
@@ -167,6 +167,7 @@ fn progress(queue: &QueuePane) -> Progress {
 
 #[cfg(test)]
 mod tests {
+    use super::Language::{Chinese, English};
     use super::*;
     use crate::config::Lapse;
     use crate::device::Device;
@@ -193,23 +194,33 @@ mod tests {
         let told = |focused: Option<bool>, key: Option<u64>, seconds, end: JobState, after: Option<&str>| {
             let notify_after = after.map(|after| after.parse::<Lapse>().expect("a time"));
             let mut messages = Messages::new(TerminalConfig { notify_after, ..TerminalConfig::default() });
-            messages.note(&job(JobState::Running), begin);
+            messages.note(&job(JobState::Running), English, begin);
             if let Some(focused) = focused {
-                messages.note(&Event::Input(Input::Focus(focused)), later(1));
+                messages.note(&Event::Input(Input::Focus(focused)), English, later(1));
             }
             if let Some(key) = key {
-                messages.note(&Event::Input(Input::Paste { text: String::new(), dropped: 0 }), later(key));
+                messages.note(
+                    &Event::Input(Input::Paste { text: String::new(), dropped: 0 }),
+                    English,
+                    later(key),
+                );
             }
-            messages.note(&job(JobState::Running), later(seconds - 1));
-            messages.note(&job(end), later(seconds));
+            messages.note(&job(JobState::Running), English, later(seconds - 1));
+            messages.note(&job(end), English, later(seconds));
             messages.take()
         };
         let failed = || JobState::Failed { reason: "no\nroom".to_owned() };
         let fox = "a fox 2;no  in snow";
-        assert_eq!(told(Some(false), None, 30, JobState::Done, None), [format!("drawn: {fox}")]);
-        assert_eq!(told(Some(false), Some(29), 30, JobState::Done, None), [format!("drawn: {fox}")]);
-        assert_eq!(told(None, Some(2), 30, JobState::Done, None), [format!("drawn: {fox}")]);
-        assert_eq!(told(Some(false), None, 6, JobState::Done, Some("5s")), [format!("drawn: {fox}")]);
+        assert_eq!(told(Some(false), None, 30, JobState::Done, None), [format!("1 picture drawn: {fox}")]);
+        assert_eq!(
+            told(Some(false), Some(29), 30, JobState::Done, None),
+            [format!("1 picture drawn: {fox}")]
+        );
+        assert_eq!(told(None, Some(2), 30, JobState::Done, None), [format!("1 picture drawn: {fox}")]);
+        assert_eq!(
+            told(Some(false), None, 6, JobState::Done, Some("5s")),
+            [format!("1 picture drawn: {fox}")]
+        );
         assert_eq!(told(Some(false), None, 3, failed(), None), [format!("failed: {fox}: no room")]);
         for (focused, key, seconds, end, after) in [
             (Some(true), None, 30, JobState::Done, None),
@@ -226,14 +237,15 @@ mod tests {
     #[test]
     fn title_and_progress_follow_the_queue() {
         let mut queue = QueuePane::default();
-        assert_eq!(title(&queue, None, false), "flux-tui");
-        assert_eq!(title(&queue, Some("gpu"), false), "flux-tui on gpu");
+        assert_eq!(title(&queue, None, (English, false)), "flux-tui");
+        assert_eq!(title(&queue, Some("gpu"), (English, false)), "flux-tui on gpu");
         assert_eq!(progress(&queue), Progress::None);
+        assert_eq!(title(&queue, Some("gpu"), (Chinese, false)), "flux-tui（gpu）");
         let two = status(1, "a fox\tin snow", 2, JobState::Running);
         queue.update(two.clone());
         queue.update(status(2, "an owl", 1, JobState::Queued));
-        assert_eq!(title(&queue, None, false), "\u{25b8} (+1) a fox in snow \u{2013} flux-tui");
-        assert_eq!(title(&queue, None, true), "* (+1) a fox in snow - flux-tui");
+        assert_eq!(title(&queue, None, (English, false)), "\u{25b8} (+1) a fox in snow \u{2013} flux-tui");
+        assert_eq!(title(&queue, None, (English, true)), "* (+1) a fox in snow - flux-tui");
         assert_eq!(progress(&queue), Progress::Busy);
         let at = |stage| Running {
             device: Device::Cpu,

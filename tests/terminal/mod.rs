@@ -29,7 +29,12 @@ pub struct Terminal {
 
 impl Terminal {
     /// Starts a program; what would tell it of another terminal is taken from its environment.
-    pub fn start(mut command: CommandBuilder) -> Self {
+    pub fn start(command: CommandBuilder) -> Self {
+        Self::start_in("C.UTF-8", command)
+    }
+
+    /// The same for a person of another locale.
+    pub fn start_in(locale: &str, mut command: CommandBuilder) -> Self {
         let size = PtySize { rows: 24, cols: 80, pixel_width: 0, pixel_height: 0 };
         let pair = native_pty_system().openpty(size).expect("a PTY");
         command.env("TERM", "xterm-256color");
@@ -37,6 +42,10 @@ impl Terminal {
         for name in ["TMUX", "STY", "ZELLIJ", "NO_COLOR", "SSH_CONNECTION", "INSTA_UPDATE"] {
             command.env_remove(name);
         }
+        for name in ["LC_ALL", "LC_MESSAGES", "LANGUAGE"] {
+            command.env_remove(name);
+        }
+        command.env("LANG", locale);
         let child = pair.slave.spawn_command(command).expect("it starts");
         let mut output = pair.master.try_clone_reader().expect("a reader");
         let terminal = Arc::new((Mutex::new(vt100::Parser::new(24, 80, 0)), Condvar::new()));

@@ -12,6 +12,7 @@ pub mod models;
 pub mod overlay;
 pub mod palette;
 mod parameter_seeds;
+mod parameter_wrong;
 pub mod parameters;
 pub mod preview;
 pub mod prompt;

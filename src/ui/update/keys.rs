@@ -135,10 +135,7 @@ pub(super) fn insert_whole(state: &mut State, text: &str, dropped: usize) {
 pub(super) fn insert(state: &mut State, text: &str, dropped: usize) {
     let left_out = state.prompt.editor.insert(text).bytes + dropped;
     if left_out > 0 {
-        state.notices.warn(format!(
-            "the prompt is full at {} bytes: {left_out} bytes were left out",
-            crate::job::PROMPT_BYTES
-        ));
+        state.notices.warn(state.language.prompt_cut(crate::job::PROMPT_BYTES, left_out));
     }
 }
 
@@ -198,7 +195,7 @@ pub(super) fn act(state: &mut State, action: Action) -> Vec<Effect> {
         Action::LessMemory => change_budget(state, false),
         Action::MoreMemory => change_budget(state, true),
         Action::FreeMemory if state.worker.link == Link::Up => return vec![Effect::Ask(Question::Free)],
-        Action::FreeMemory => state.notices.warn("there is no worker whose memory could be freed".to_owned()),
+        Action::FreeMemory => state.notices.warn(state.language.nothing_to_free()),
         Action::DropJob => return drop_job(state),
         Action::MoveJobUp => return super::queue::shift(state, QueuePlace::Up),
         Action::MoveJobDown => return super::queue::shift(state, QueuePlace::Down),
@@ -227,6 +224,8 @@ pub(super) fn act(state: &mut State, action: Action) -> Vec<Effect> {
         Action::ZoomMemory => over::zoom(state, Zoom::Memory),
         Action::Arrange => return over::arrange(state),
         Action::Log => state.log.toggle(),
+
+        Action::NextLanguage => return super::language::next(state),
     }
     Vec::new()
 }
@@ -236,7 +235,7 @@ fn change_budget(state: &mut State, more: bool) {
     let total = state.memory.readings().and_then(|readings| readings.gpus.first()).map(|gpu| gpu.total);
     match total {
         Some(total) => state.parameters.change_budget(more, total),
-        None => state.notices.warn("there is no card here whose memory could be held to a budget".to_owned()),
+        None => state.notices.warn(state.language.no_card()),
     }
 }
 
@@ -267,10 +266,14 @@ pub(super) fn ask_for(state: &mut State, draft: Draft) -> Vec<Effect> {
         if connected {
             return super::editing::finish(state, &draft);
         }
-        state.notices.warn("the queue is the worker's, and there is none just now".to_owned());
+        state.notices.warn(state.language.queue_elsewhere());
         return Vec::new();
     }
-    let job = if connected { draft.job().map(Some) } else { draft.check_prompt().map(|_| None) };
+    let job = if connected {
+        draft.job(state.language).map(Some)
+    } else {
+        draft.check_prompt(state.language).map(|_| None)
+    };
     match job {
         Ok(Some(job)) => {
             state.preview.follows = true;

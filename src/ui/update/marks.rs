@@ -19,7 +19,7 @@ pub(super) fn favourite(state: &mut State) -> Vec<Effect> {
 
 fn ask(state: &mut State, mark: MarkChange) -> Vec<Effect> {
     if state.worker.link != Link::Up {
-        state.notices.warn("the library is the worker's, and there is none just now".to_owned());
+        state.notices.warn(state.language.library_elsewhere());
         return Vec::new();
     }
     let picture = state.history.chosen_picture().map(|picture| picture.id);

@@ -6,6 +6,7 @@
 mod editing;
 mod elsewhere;
 mod keys;
+mod language;
 mod log;
 mod looks;
 mod loras;
@@ -40,7 +41,7 @@ use super::state::{Link, State};
 pub fn update(state: &mut State, event: Event, now: Instant) -> Vec<Effect> {
     state.now = now;
     log::note(state, &event);
-    state.messages.note(&event, now);
+    state.messages.note(&event, state.language, now);
     let mut effects = match event {
         Event::Input(input) => take_input(state, input),
         Event::Resized(window) => resized(state, window),
@@ -62,8 +63,8 @@ pub fn update(state: &mut State, event: Event, now: Instant) -> Vec<Effect> {
             looks::changed(state, *habits);
             Vec::new()
         }
-        Event::Complaint(why) => {
-            state.notices.warn(why);
+        Event::Complaint(not_kept) => {
+            state.notices.warn(state.language.not_kept(&not_kept));
             Vec::new()
         }
         Event::Gathered(gather, result) => words::gathered(state, gather, result),

@@ -3,6 +3,7 @@
 mod connection;
 mod history;
 mod keymap;
+mod language;
 mod layouts;
 mod looks;
 mod loras;

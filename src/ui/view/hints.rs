@@ -1,4 +1,5 @@
-//! The last line: the keys that apply now, taken from the keymap.
+//! The last line: the keys that apply now, taken from the keymap. What they do is said here in English, and shown in the
+//! language of the studio ([`crate::ui::language`], phrases).
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -15,7 +16,7 @@ use crate::ui::update::contexts;
 pub(super) fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
     let inner = Rect { x: area.x + 1, width: area.width.saturating_sub(2), ..area };
     let mut right = inner.right();
-    if let Some(what) = escape(state) {
+    if let Some(what) = escape(state).map(|what| state.language.phrase(what)) {
         let key = state.keys.key_name(&[Context::Everywhere], Action::Escape).unwrap_or_default();
         let width = text::width(&key) + 1 + text::width(what);
         if width < inner.width {
@@ -35,7 +36,7 @@ pub(super) fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
     }
     let mut x = inner.x;
     for (action, what) in actions(state) {
-        let key = name(state, action);
+        let (key, what) = (name(state, action), state.language.phrase(what));
         // A hint that does not fit whole is left out; the help has them all.
         if x + text::width(&key) + 1 + text::width(what) > right {
             break;

@@ -12,11 +12,11 @@ use crate::ui::theme::Role;
 
 pub(super) fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
     let history = &state.history;
-    frame::draw(state, area, Some(Pane::History), &format!("History {}", history.total()), buffer);
+    frame::draw(state, area, Some(Pane::History), &state.language.history_title(history.total()), buffer);
     let rows = inside(area);
     let pictures = history.pictures();
     if pictures.is_empty() {
-        let hint = text::clip("what you draw is listed here", padded(area).width, state.look.glyphs.ellipsis);
+        let hint = text::clip(state.language.history_hint(), padded(area).width, state.look.glyphs.ellipsis);
         text::put(buffer, padded(area), &[(&hint, state.style(Role::Dim))]);
         return;
     }
@@ -68,7 +68,7 @@ pub(super) fn marks_of(state: &State, rating: Rating, favourite: bool, missing: 
         marks += &format!("{} ", glyphs.favourite);
     }
     if missing {
-        marks += "missing ";
+        marks += &format!("{} ", state.language.history_missing());
     }
     marks
 }

@@ -61,6 +61,9 @@ pub fn draw(state: &State) -> Frame {
         Layout::TooSmall => too_small(state, whole, &mut drawn.buffer),
         Layout::Panes(areas) => panes(state, &areas, &mut drawn),
     }
+    if state.is_covered() {
+        text::drop_halves(&mut drawn.buffer);
+    }
     state.terminal.depth().fit(&mut drawn.buffer);
     drawn
 }
@@ -137,9 +140,9 @@ fn panes(state: &State, areas: &Areas, drawn: &mut Frame) {
 fn too_small(state: &State, area: Rect, buffer: &mut Buffer) {
     let (lying, upright) = LEAST;
     let lines = [
-        format!("flux-tui needs {}x{}", lying.width, lying.height),
-        format!("or {}x{} upright;", upright.width, upright.height),
-        format!("this is {}x{}", area.width, area.height),
+        state.language.small_needs(lying.width, lying.height),
+        state.language.small_upright(upright.width, upright.height),
+        state.language.small_this(area.width, area.height),
     ];
     let top = area.y + area.height.saturating_sub(lines.len() as u16) / 2;
     for (line, y) in lines.iter().zip(top..area.bottom()) {
