@@ -106,8 +106,9 @@ fn encode(state: &mut State, effects: Vec<Effect>, step: u32, now: Instant) {
         if let Effect::Encode(order) = effect {
             let side = u32::from(order.room.width.min(order.room.height * 2));
             let result = Ok(Drawable::HalfBlocks(HalfBlocks::new(&pixels(side, step))));
-            let (number, subject, room, means) = (order.number, order.subject, order.room, order.means);
-            update(state, Event::Encoded(Encoded { number, subject, room, means, result }), now);
+            let (number, slot, subject, room, means) =
+                (order.number, order.slot, order.subject, order.room, order.means);
+            update(state, Event::Encoded(Encoded { number, slot, subject, room, means, result }), now);
         }
     }
 }

@@ -8,6 +8,7 @@ use crate::config::Graphics;
 use crate::ui::event::Window;
 use crate::ui::input::Report;
 use crate::ui::picture::{Means, Protocol};
+use crate::ui::terminal::clipboard::Between;
 use crate::ui::terminal::colours::Depth;
 
 /// A cell's shape where the terminal does not say: twice as high as wide.
@@ -31,6 +32,8 @@ pub struct Environment {
     pub term: String,
     /// Inside tmux, screen or zellij, as far as the environment tells.
     pub multiplexer: bool,
+    /// What has to be passed through.
+    pub between: Between,
     /// `SSH_CONNECTION` is set.
     pub ssh: bool,
     /// `NO_COLOR` is set and not empty.
@@ -49,7 +52,8 @@ impl Environment {
             || term.starts_with("tmux")
             || term.starts_with("screen");
         let depth = Depth::of(&std::env::var("COLORTERM").unwrap_or_default(), &term);
-        Self { term, multiplexer, ssh: set("SSH_CONNECTION"), no_color: set("NO_COLOR"), depth }
+        let between = Between::read();
+        Self { term, multiplexer, between, ssh: set("SSH_CONNECTION"), no_color: set("NO_COLOR"), depth }
     }
 
     /// Whether the terminal understands questions. The Linux console and teletypes print them.

@@ -1,6 +1,7 @@
 //! The terminal: taking and giving it back ([`guard`]), what it is ([`facts`]), and getting frames
 //! onto it ([`screen`] makes bytes, [`output`] writes them).
 
+pub mod clipboard;
 pub mod colours;
 pub mod editor;
 pub mod facts;
