@@ -22,6 +22,8 @@ pub struct Terminal {
     terminal: Arc<(Mutex<vt100::Parser>, Condvar)>,
     /// How many bytes have come.
     written: Arc<AtomicUsize>,
+    /// All of them.
+    raw: Arc<Mutex<Vec<u8>>>,
     pub master: Box<dyn MasterPty + Send>,
 }
 
@@ -41,16 +43,19 @@ impl Terminal {
         let of_thread = Arc::clone(&terminal);
         let written = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&written);
+        let raw = Arc::new(Mutex::new(Vec::new()));
+        let kept = Arc::clone(&raw);
         std::thread::spawn(move || {
             let mut buffer = [0; 4096];
             while let Ok(count @ 1..) = output.read(&mut buffer) {
                 counted.fetch_add(count, Ordering::Relaxed);
+                kept.lock().expect("no reader panics").extend_from_slice(&buffer[..count]);
                 of_thread.0.lock().expect("no reader panics").process(&buffer[..count]);
                 of_thread.1.notify_all();
             }
         });
         let keys = pair.master.take_writer().expect("a writer");
-        Self { child, keys, terminal, written, master: pair.master }
+        Self { child, keys, terminal, written, raw, master: pair.master }
     }
 
     /// Types.
@@ -76,6 +81,15 @@ impl Terminal {
     /// Waits until `text` is on the screen.
     pub fn see(&self, text: &str) {
         self.until(text, |screen| screen.contents().contains(text).then_some(()));
+    }
+
+    /// Waits until the program has written these bytes, wherever a screen would not show them.
+    pub fn sent(&self, bytes: &str) {
+        let wanted = bytes.as_bytes();
+        self.until(&format!("{bytes:?}"), |_| {
+            let raw = self.raw.lock().expect("no reader panics");
+            raw.windows(wanted.len()).any(|found| found == wanted).then_some(())
+        });
     }
 
     /// The bytes that come within a while from now on, at the most: it waits for the first.
