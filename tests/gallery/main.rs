@@ -67,7 +67,7 @@ fn colours(screen: &vt100::Screen, row: u16, columns: std::ops::Range<u16>) -> u
 fn looked_through_and_rated() {
     let home = home();
     let mut studio = open(&home);
-    for (what, columns) in [("first", 1..15), ("second", 17..31), ("third", 33..47)] {
+    for (what, columns) in [("first", 3..25), ("second", 29..51), ("third", 55..77)] {
         studio.until(&format!("{what} small copy"), |screen| {
             (colours(screen, 6, columns.clone()) > 4).then_some(())
         });

@@ -7,6 +7,8 @@ use crate::ui::picture::Slot;
 
 /// The least small copy, in cells: about square where a cell is twice as high as wide.
 const LEAST: Size = Size::new(14, 7);
+/// The largest one, where there are few pictures.
+const MOST: Size = Size::new(28, 14);
 /// Lines below the grid or a whole picture: what it is.
 const FOOT: u16 = 2;
 /// Lines below two pictures: at least these, for how they differ.
@@ -39,7 +41,7 @@ impl Places {
     /// In the whole room of the gallery; `compared` of two pictures.
     #[must_use]
     pub fn of(room: Rect, compared: bool) -> Self {
-        let foot = if compared { (room.height / 4).max(FOOT_COMPARED) } else { FOOT };
+        let foot = if compared { (room.height / 7).max(FOOT_COMPARED) } else { FOOT };
         let foot = foot.min(room.height.saturating_sub(1) / 2);
         let head = Rect { height: room.height.min(1), ..room };
         let body = Rect {
@@ -60,22 +62,33 @@ impl Places {
 }
 
 impl Grid {
-    /// As many tiles as there are places for, larger ones where there would be more.
+    /// As many tiles as there are places for; larger ones where there would be more, or where so few pictures are known
+    /// that all are seen.
     #[must_use]
-    pub fn of(body: Rect) -> Self {
-        let mut room = LEAST;
+    pub fn of(body: Rect, known: usize) -> Self {
+        let mut grid = Self::with(body, LEAST);
         loop {
-            let columns = usize::from(body.width / (room.width + 2)).max(1);
-            let rows = usize::from(body.height / (room.height + 2)).max(1);
-            if columns * rows <= Slot::SMALL {
+            let next = Self::with(body, Size::new(grid.room.width + 2, grid.room.height + 1));
+            let all_are_seen = next.room.width <= MOST.width && next.is_inside() && next.count() >= known;
+            if grid.count() <= Slot::SMALL && !all_are_seen {
                 let room = Size::new(
-                    room.width.min(body.width.saturating_sub(2)),
-                    room.height.min(body.height.saturating_sub(2)),
+                    grid.room.width.min(body.width.saturating_sub(2)),
+                    grid.room.height.min(body.height.saturating_sub(2)),
                 );
-                return Self { columns, rows, room, area: body };
+                return Self { room, ..grid };
             }
-            room = Size::new(room.width + 2, room.height + 1);
+            grid = next;
         }
+    }
+
+    fn with(area: Rect, room: Size) -> Self {
+        let columns = usize::from(area.width / (room.width + 2)).max(1);
+        let rows = usize::from(area.height / (room.height + 2)).max(1);
+        Self { columns, rows, room, area }
+    }
+
+    fn is_inside(&self) -> bool {
+        self.room.width + 2 <= self.area.width && self.room.height + 2 <= self.area.height
     }
 
     /// Tiles of a page.
@@ -111,17 +124,25 @@ mod tests {
     #[test]
     fn every_window_has_a_tile_and_none_more_than_there_are_slots() {
         for (columns, rows) in [(40, 12), (60, 9), (80, 20), (120, 36), (200, 56), (500, 200)] {
-            let grid = Grid::of(Rect::new(0, 2, columns, rows));
-            assert!((1..=Slot::SMALL).contains(&grid.count()), "{columns}x{rows}: {grid:?}");
-            let last = grid.tile(grid.count() - 1);
-            assert_eq!((last.width, last.height), (grid.room.width + 2, grid.room.height + 2), "{grid:?}");
-            assert!(last.right() <= columns && last.bottom() <= 2 + rows, "{last:?}");
+            for known in [0, 1, 7, 30, 1000] {
+                let grid = Grid::of(Rect::new(0, 2, columns, rows), known);
+                assert!((1..=Slot::SMALL).contains(&grid.count()), "{columns}x{rows}: {grid:?}");
+                let last = grid.tile(grid.count() - 1);
+                assert_eq!(
+                    (last.width, last.height),
+                    (grid.room.width + 2, grid.room.height + 2),
+                    "{grid:?}"
+                );
+                assert!(last.right() <= columns && last.bottom() <= 2 + rows, "{last:?}");
+            }
         }
     }
 
     #[test]
     fn pages_follow_each_other() {
-        let grid = Grid::of(Rect::new(0, 0, 80, 18));
+        let few = Grid::of(Rect::new(0, 0, 80, 18), 3);
+        assert_eq!((few.columns, few.room), (3, Size::new(24, 12)), "three are seen as large as they fit");
+        let grid = Grid::of(Rect::new(0, 0, 80, 18), 26);
         assert_eq!((grid.columns, grid.rows), (5, 2));
         assert_eq!([0, 9, 10, 25].map(|at| grid.first(at)), [0, 0, 10, 20]);
         assert_eq!(grid.tile(6), Rect::new(16, 9, 16, 9));

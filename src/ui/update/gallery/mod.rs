@@ -168,7 +168,7 @@ fn step(state: &mut State, forwards: bool) {
 /// Moves in the grid; whole pictures follow.
 pub(super) fn choose(state: &mut State, by: ListMove) -> bool {
     let Some(open) = state.gallery.open() else { return false };
-    let grid = Grid::of(places(state, open).body);
+    let grid = Grid::of(places(state, open).body, open.found.pictures().len());
     if let Some(open) = state.gallery.open_mut() {
         open.found.choose(by, grid.columns, grid.rows);
         if let (Mode::View(_), Some(next)) = (&open.mode, open.found.chosen_picture()) {
@@ -317,7 +317,7 @@ pub(super) fn click(state: &mut State, position: Position) -> bool {
         state.gallery.escape();
         return true;
     }
-    let grid = Grid::of(places(state, open).body);
+    let grid = Grid::of(places(state, open).body, open.found.pictures().len());
     let (chosen, known) = (open.found.chosen(), open.found.pictures().len());
     let first = grid.first(chosen);
     let at = (0..grid.count()).find(|place| grid.tile(*place).contains(position)).map(|place| first + place);

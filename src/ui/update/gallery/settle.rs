@@ -38,7 +38,7 @@ pub(in crate::ui::update) fn settle(state: &mut State, effects: &mut Vec<Effect>
 
 /// The small copies of the page that is seen.
 fn small(open: &mut Gallery, places: &Places, means: Means, far: bool) -> (Vec<Question>, Vec<Order>) {
-    let grid = Grid::of(places.body);
+    let grid = Grid::of(places.body, open.found.pictures().len());
     let first = grid.first(open.found.chosen());
     let seen = open.found.pictures().iter().skip(first).take(grid.count());
     let visible: Vec<PictureId> = seen.map(|picture| picture.id).collect();

@@ -33,7 +33,7 @@ pub(super) fn draw(state: &State, open: &Gallery, area: Rect, drawn: &mut Frame)
         };
         return say(state, &words, role, area, &mut drawn.buffer);
     }
-    let grid = Grid::of(area);
+    let grid = Grid::of(area, found.pictures().len());
     let chosen = found.chosen();
     let first = grid.first(chosen);
     let visible = found.pictures().iter().skip(first).take(grid.count());
