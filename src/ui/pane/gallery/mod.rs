@@ -15,7 +15,7 @@ pub use places::{Grid, Places};
 pub use thumbs::Thumbs;
 pub use whole::{Files, Whole};
 
-use crate::job::{Picture, PictureId, PictureQuery};
+use crate::job::{Picture, PictureId};
 use crate::ui::keymap::Context;
 use crate::ui::picture::{Slot, Zoom};
 
@@ -112,15 +112,14 @@ impl GalleryPane {
         self.open = Some(Box::new(Gallery::new(found, Mode::Grid)));
     }
 
-    /// Compares two pictures, in the open gallery or without one.
-    pub fn compare(&mut self, a: Picture, b: Picture) {
+    /// Compares two pictures, in the open gallery or over what `found` is.
+    pub fn compare(&mut self, a: Picture, b: Picture, found: impl FnOnce() -> Found) {
         self.marked = None;
         let mode = Mode::Compare(Box::new(Pair::new(a, b)));
         match &mut self.open {
             Some(open) => open.turn(mode),
             None => {
-                let found = Found::new(PictureQuery::default(), Vec::new(), false);
-                let mut gallery = Gallery::new(found, mode);
+                let mut gallery = Gallery::new(found(), mode);
                 gallery.direct = true;
                 self.open = Some(Box::new(gallery));
             }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use ratatui::layout::Size as Room;
 
 use super::*;
-use crate::job::{Job, JobId, JobState, JobStatus, Prompt, Rating, Seed, Size, Tag};
+use crate::job::{Job, JobId, JobState, JobStatus, PictureQuery, Prompt, Rating, Seed, Size, Tag};
 use crate::model::ModelName;
 use crate::ui::action::ListMove;
 use crate::ui::fake;

@@ -1,7 +1,8 @@
 //! Two pictures: marked one after the other, or one with the one before it; flipped, side by side.
 
 use super::{say, target};
-use crate::ui::pane::gallery::Mode;
+use crate::job::{Picture, PictureQuery};
+use crate::ui::pane::gallery::{Found, Mode};
 use crate::ui::state::State;
 
 const MARKED: &str = "marked; the next one that is marked is compared with it";
@@ -35,9 +36,14 @@ pub(super) fn with_the_one_before(state: &mut State) {
     }
 }
 
-fn compare(state: &mut State, a: crate::job::Picture, b: crate::job::Picture) {
+fn compare(state: &mut State, a: Picture, b: Picture) {
     state.parameters.commit();
-    state.gallery.compare(a, b);
+    let State { gallery, history, .. } = state;
+    let chosen = Some(b.id);
+    gallery.compare(a, b, || {
+        let known = history.pictures().to_vec();
+        Found::new(PictureQuery::default(), known, history.is_complete()).choosing(chosen)
+    });
 }
 
 /// The other one in the same place.

@@ -201,6 +201,30 @@ fn every_protocol_draws_all_small_copies_and_none_while_something_lies_over_them
 }
 
 #[test]
+fn kitty_without_placeholders_deletes_what_was_at_a_place_before() {
+    let (mut state, _) = opened(80, 24);
+    state.gallery.close();
+    take(&mut state, Event::Input(Input::Report(Report::Version("kitty(0.26.5)".into()))));
+    graphics(&mut state, Graphics::Kitty);
+    let key = KeyEvent::new(KeyCode::Char('g'), KeyModifiers::ALT);
+    let effects = take(&mut state, Event::Input(Input::Key(key)));
+    serve(&mut state, effects);
+    let id_of = |text: &str, before: &str| -> u32 {
+        let (_, rest) = text.split_once(before).expect("an id");
+        rest.split(',').next().unwrap_or_default().parse().expect("a number")
+    };
+    let frame = draw(&state);
+    let first = written(&frame);
+    assert_eq!((first.len(), frame.pixels.len()), (9, 9));
+    let shown: Vec<u32> = first.iter().map(|text| id_of(text, "\x1b_Ga=T,C=1,i=")).collect();
+    let effects = press(&mut state, KeyCode::PageDown);
+    serve(&mut state, effects);
+    let second = written(&draw(&state));
+    assert_eq!(id_of(&second[0], "\x1b_Ga=d,d=I,i="), shown[0]);
+    assert!(second.iter().all(|text| text.ends_with(",q=2\x1b\\")), "each ends with the deletion");
+}
+
+#[test]
 fn kittys_small_copies_have_an_id_each_and_the_next_page_other_ones() {
     let (mut state, _) = opened(80, 24);
     state.gallery.close();
