@@ -11,11 +11,14 @@ use super::picture::Encoded;
 use super::terminal::editor::{Edited, EditorError};
 use crate::config::snippets::Snippet;
 use crate::job::{
-    DrawnPrompt, JobId, Picture, PictureId, Prompt, PromptQuery, TokenCount, TriedSeed, Wildcards,
+    DrawnPrompt, JobId, Picture, PictureId, PictureQuery, Prompt, PromptQuery, TokenCount, TriedSeed,
+    Wildcards,
 };
 use crate::model::ModelName;
 use crate::wire::loras::LoraList;
-use crate::wire::message::{self, JobStatus, ModelDetails, ModelFetch, ModelState, RemovalPlan, Snapshot};
+use crate::wire::message::{
+    self, JobStatus, ModelDetails, ModelFetch, ModelState, RemovalPlan, Snapshot, ThumbnailRequest,
+};
 
 /// Something happened.
 #[derive(Debug)]
@@ -117,6 +120,27 @@ pub enum Answer {
         picture: PictureId,
         /// The file.
         result: Result<Bytes, String>,
+    },
+    /// A small copy of a picture.
+    Thumbnail {
+        /// Which.
+        asked: ThumbnailRequest,
+        /// A JPEG.
+        result: Result<Bytes, String>,
+    },
+    /// A page of pictures that were looked for.
+    Found {
+        /// Which.
+        query: Box<PictureQuery>,
+        /// Those that there are.
+        result: Result<Vec<Picture>, String>,
+    },
+    /// A picture by its number.
+    Details {
+        /// Which.
+        picture: PictureId,
+        /// What it is.
+        result: Result<Box<Picture>, String>,
     },
     /// Something was said of a picture; what came of it is told as an event.
     Marked(Result<(), String>),

@@ -18,11 +18,12 @@ use super::habits::Habits;
 use super::input::EscapeWait;
 use super::keyboard::Keyboard;
 use super::link::{self, Ask, Connect, Link};
-use super::picture::PictureThread;
+use super::picture::{PictureThread, Slot, kitty_delete};
 use super::state::State;
+use super::terminal::clipboard;
 use super::terminal::editor::{EditorError, PromptEditor};
 use super::terminal::facts::QUESTIONS;
-use super::terminal::guard::{TerminalGuard, has_panicked, note_kitty_pictures};
+use super::terminal::guard::{TerminalGuard, has_panicked, kitty_pictures, note_kitty_picture};
 use super::terminal::output::Output;
 use super::terminal::screen::Screen;
 use super::terminal::tell::{self, Surroundings};
@@ -125,7 +126,7 @@ impl<A: Ask> Running<A> {
             let next_frame = last_frame + FRAME;
             if changed && self.output.is_idle() && now >= next_frame {
                 self.draw()?;
-                (changed, last_frame) = (false, now);
+                (changed, last_frame) = (self.screen.is_behind(), now);
             }
             // Whatever was due has been done by the last update.
             let due = self.state.deadline();
@@ -182,9 +183,18 @@ impl<A: Ask> Running<A> {
             Effect::ReadSnippets => self.gatherer.read_snippets(),
             Effect::Encode(order) => {
                 if order.means.protocol.is_kittys() {
-                    note_kitty_pictures();
+                    note_kitty_picture(order.slot);
                 }
                 self.pictures.order(order);
+            }
+            Effect::Copy(text) => {
+                let between = self.state.terminal.environment.between;
+                self.unsent.extend_from_slice(clipboard::copy(&text, between).as_bytes());
+            }
+            Effect::DropPictures => {
+                if let Some(last) = kitty_pictures() {
+                    self.unsent.extend_from_slice(kitty_delete(Some(Slot::PREVIEW), last).as_bytes());
+                }
             }
             Effect::Keep(what) => self.files.keep(what),
             Effect::Call(why) => {

@@ -13,6 +13,7 @@ use super::layout::Layout;
 use super::notice::Notices;
 use super::pane::Pane;
 use super::pane::editing::Editing;
+use super::pane::gallery::GalleryPane;
 use super::pane::history::HistoryPane;
 use super::pane::log::LogPane;
 use super::pane::loras::LorasPane;
@@ -49,6 +50,8 @@ pub struct State {
     pub queue: QueuePane,
     /// What was drawn.
     pub history: HistoryPane,
+    /// The gallery.
+    pub gallery: GalleryPane,
     /// Which models there are, and which are being fetched.
     pub models: ModelsPane,
     /// Which LoRAs there are, and which the draft has.
@@ -153,6 +156,7 @@ impl State {
             preview: PreviewPane::new(),
             queue: QueuePane::default(),
             history: HistoryPane::default(),
+            gallery: GalleryPane::default(),
             models: ModelsPane::default(),
             loras: LorasPane::default(),
             overlay: Overlay::None,

@@ -91,10 +91,13 @@ impl Terminal {
         self.until(text, |screen| screen.contents().contains(text).then_some(()));
     }
 
-    /// Waits until these bytes have come, ever.
-    pub fn hear(&self, bytes: &str) {
-        let raw = || String::from_utf8_lossy(&self.raw.lock().expect("no reader panics")).into_owned();
-        self.until(&format!("{bytes:?} in what was written"), |_| raw().contains(bytes).then_some(()));
+    /// Waits until the program has written these bytes, wherever a screen would not show them.
+    pub fn sent(&self, bytes: &str) {
+        let wanted = bytes.as_bytes();
+        self.until(&format!("{bytes:?}"), |_| {
+            let raw = self.raw.lock().expect("no reader panics");
+            raw.windows(wanted.len()).any(|found| found == wanted).then_some(())
+        });
     }
 
     /// The bytes that come within a while from now on, at the most: it waits for the first.

@@ -3,6 +3,7 @@
 pub mod drafted;
 pub mod editing;
 pub mod filter;
+pub mod gallery;
 pub mod history;
 pub mod log;
 pub mod loras;

@@ -8,6 +8,7 @@ use crate::config::Graphics;
 use crate::ui::event::Window;
 use crate::ui::input::Report;
 use crate::ui::picture::{Means, Protocol};
+use crate::ui::terminal::clipboard::Between;
 use crate::ui::terminal::colours::Depth;
 
 /// A cell's shape where the terminal does not say: twice as high as wide.
@@ -31,8 +32,8 @@ pub struct Environment {
     pub term: String,
     /// Inside tmux, screen or zellij, as far as the environment tells.
     pub multiplexer: bool,
-    /// Inside tmux, as far as the environment tells.
-    pub tmux: bool,
+    /// What has to be passed through.
+    pub between: Between,
     /// In Windows Terminal, which gives its session to what it starts.
     pub windows_terminal: bool,
     /// `SSH_CONNECTION` is set.
@@ -55,7 +56,7 @@ impl Environment {
         let depth = Depth::of(&std::env::var("COLORTERM").unwrap_or_default(), &term);
         Self {
             multiplexer,
-            tmux: set("TMUX") || term.starts_with("tmux"),
+            between: Between::read(),
             windows_terminal: set("WT_SESSION"),
             ssh: set("SSH_CONNECTION"),
             no_color: set("NO_COLOR"),

@@ -2,6 +2,7 @@
 //! onto it ([`screen`] makes bytes, [`output`] writes them),
 //! and what it is told beside ([`tell`]).
 
+pub mod clipboard;
 pub mod colours;
 pub mod editor;
 pub mod facts;

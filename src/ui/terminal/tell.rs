@@ -3,6 +3,7 @@
 //! Titles: xterm's OSC 2, the one before kept by XTWINOPS 22 and 23. Messages: OSC 9 (iTerm2), OSC 99 (kitty), OSC 777
 //! (urxvt), or the bell. Progress: ConEmu's OSC 9;4. Who understands what was read in each terminal's documents.
 
+use super::clipboard::Between;
 use super::facts::Facts;
 use super::guard::{keep_title, note_progress};
 use crate::config::{Notify, ShowProgress, TerminalConfig};
@@ -73,7 +74,7 @@ fn progress(progress: Progress) -> String {
 
 /// tmux passes on what is wrapped so, where its `allow-passthrough` is on, and drops it where it is not.
 fn through(facts: &Facts, bytes: &str) -> String {
-    if facts.environment.tmux {
+    if facts.environment.between == Between::Tmux {
         format!("\x1bPtmux;{}\x1b\\", bytes.replace('\x1b', "\x1b\x1b"))
     } else {
         bytes.to_owned()
@@ -162,7 +163,10 @@ mod tests {
             assert_eq!(told(&TerminalConfig::default(), inside), "\x07", "{name}");
         }
         let wanted = TerminalConfig { notify: Notify::Osc9, ..TerminalConfig::default() };
-        let tmux = facts("tmux 3.4", Environment { multiplexer: true, tmux: true, ..Environment::default() });
+        let tmux = facts(
+            "tmux 3.4",
+            Environment { multiplexer: true, between: Between::Tmux, ..Environment::default() },
+        );
         assert_eq!(told(&wanted, tmux), "\x1bPtmux;\x1b\x1b]9;drawn: a fox\x1b\x1b\\\x1b\\");
         let off = TerminalConfig { notify: Notify::Off, ..TerminalConfig::default() };
         assert_eq!(told(&off, facts("kitty(0.35.2)", Environment::default())), "");

@@ -8,7 +8,7 @@ use crate::ui::terminal::editor::{Edited, EditorError};
 
 pub(super) fn begin(state: &mut State) -> Vec<Effect> {
     // Giving the terminal away drops its pictures.
-    state.preview.repaint();
+    super::repaint(state);
     vec![Effect::EditElsewhere(state.prompt.editor.text().to_owned())]
 }
 

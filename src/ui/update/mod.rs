@@ -5,6 +5,7 @@
 
 mod editing;
 mod elsewhere;
+mod gallery;
 mod keys;
 mod language;
 mod log;
@@ -22,6 +23,7 @@ mod seeds;
 mod words;
 mod worker;
 
+pub(crate) use gallery::places as gallery_places;
 pub(crate) use keys::{contexts, contexts_below};
 pub(super) use looks::take_habits;
 pub(crate) use models::{bad, sound};
@@ -35,6 +37,7 @@ use super::event::{Event, Signal, Window};
 use super::input::{Input, Report};
 use super::layout::{Layout, inside, padded, prompt_text};
 use super::pane::Pane;
+use super::picture::Slot;
 use super::state::{Link, State};
 
 /// Takes one event.
@@ -47,7 +50,7 @@ pub fn update(state: &mut State, event: Event, now: Instant) -> Vec<Effect> {
         Event::Resized(window) => resized(state, window),
         Event::Signal(Signal::End) | Event::TerminalGone => vec![Effect::Quit],
         Event::Signal(Signal::Continued) => {
-            state.preview.repaint();
+            repaint(state);
             vec![Effect::Reenter]
         }
         Event::News(news) => worker::take_news(state, news),
@@ -56,7 +59,10 @@ pub fn update(state: &mut State, event: Event, now: Instant) -> Vec<Effect> {
             Vec::new()
         }
         Event::Encoded(encoded) => {
-            state.preview.encoded(encoded);
+            match encoded.slot {
+                Slot::PREVIEW => state.preview.encoded(encoded),
+                _ => gallery::encoded(state, encoded),
+            }
             Vec::new()
         }
         Event::Habits(habits) => {
@@ -113,7 +119,7 @@ fn resized(state: &mut State, window: Window) -> Vec<Effect> {
     let same = state.view.window == window;
     state.view.window = window;
     if same {
-        state.preview.repaint();
+        repaint(state);
         return vec![Effect::Repaint];
     }
     Vec::new()
@@ -135,12 +141,17 @@ fn settle(state: &mut State, effects: &mut Vec<Effect>) {
         let (model, now) = (state.parameters.model(), state.now);
         let count = state.prompt.question(&model, now);
         effects.extend(state.prompt.gather().map(Effect::Gather));
-        let fetch = state.preview.question().map(Question::Fetch);
+        let hidden = state.gallery.is_open();
+        let fetch = if hidden { None } else { state.preview.question().map(Question::Fetch) };
         let older = state.history.wants().map(Question::Older);
         let models = state.models.wants().then_some(Question::Models);
         let loras = state.loras.wants().then_some(Question::Loras);
         let prompts = overlay::question(state);
         effects.extend([count, fetch, older, models, loras, prompts].into_iter().flatten().map(Effect::Ask));
+    }
+    gallery::settle(state, effects);
+    if state.gallery.is_open() {
+        return;
     }
     let room = picture_room(&layout);
     let means = state.terminal.means(state.view.window);
@@ -154,8 +165,24 @@ fn picture_room(layout: &Layout) -> Size {
     Size::new(area.width, area.height)
 }
 
-/// Gives the keys to a pane.
+/// Pictures are drawn anew: the screen was cleared, or its pictures lost.
+fn repaint(state: &mut State) {
+    state.preview.repaint();
+    state.gallery.repaint();
+}
+
+/// Whether there is a worker to be asked; says so where there is none.
+fn worker_is_there(state: &mut State) -> bool {
+    let there = state.worker.link == Link::Up;
+    if !there {
+        state.notices.warn(state.language.library_elsewhere());
+    }
+    there
+}
+
+/// Gives the keys to a pane, which is seen then.
 fn focus(state: &mut State, pane: Pane) {
+    state.gallery.close();
     state.parameters.commit();
     state.view.focus = pane;
 }

@@ -1,6 +1,7 @@
 //! Journeys: keys and the worker's words in, effects and state out. Time is made up.
 
 mod connection;
+mod gallery;
 mod history;
 mod keymap;
 mod language;

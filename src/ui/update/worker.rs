@@ -37,6 +37,7 @@ fn connected(state: &mut State, snapshot: Snapshot) -> Vec<Effect> {
     state.queue.replace(snapshot.jobs, running);
     state.queue.paused = snapshot.paused;
     state.history.replace(snapshot.history, snapshot.history_total);
+    super::gallery::anew(state);
     if let Some(rebuilt) = snapshot.rebuilt {
         state.notices.warn(rebuilt.to_string());
     }
@@ -63,6 +64,7 @@ fn connected(state: &mut State, snapshot: Snapshot) -> Vec<Effect> {
 fn lose(state: &mut State) {
     state.prompt.counts.forget();
     state.preview.unanswered();
+    state.gallery.unanswered();
     state.history.older(None);
     state.loras.forget();
     state.overlay.unanswered();
@@ -95,10 +97,17 @@ fn take_event(state: &mut State, event: Event) {
             }
             state.queue.stopped(picture.job, picture.index);
             state.preview.finished(picture.job, picture.index, picture.id);
+            state.gallery.changed(&picture);
             state.history.finished(*picture);
         }
-        Event::Picture { picture, was_trashed } => state.history.changed(*picture, was_trashed),
-        Event::History { pictures, total } => state.history.replace(pictures, total),
+        Event::Picture { picture, was_trashed } => {
+            state.gallery.changed(&picture);
+            state.history.changed(*picture, was_trashed);
+        }
+        Event::History { pictures, total } => {
+            state.history.replace(pictures, total);
+            super::gallery::anew(state);
+        }
         Event::Engine(engine) => {
             let engines = state.worker.engines.iter_mut();
             engines.filter(|known| known.device == engine.device).for_each(|known| *known = engine.clone());
@@ -156,7 +165,23 @@ pub(super) fn take_answer(state: &mut State, answer: Answer) {
             let counts = result.map_err(|reason| state.notices.warn(state.language.not_counted(reason)));
             state.prompt.counted(version, counts.ok());
         }
-        Answer::Fetched { picture, result } => state.preview.fetched(picture, result),
+        Answer::Fetched { picture, result } => {
+            if let Some(open) = state.gallery.open_mut() {
+                open.files.fetched(picture, &result);
+            }
+            state.preview.fetched(picture, result);
+        }
+        Answer::Thumbnail { asked, result } => {
+            if let Some(open) = state.gallery.open_mut() {
+                open.thumbs.fetched(asked, result);
+            }
+        }
+        Answer::Found { query, result } => {
+            if let Some(open) = state.gallery.open_mut() {
+                open.found.answered(&query, result);
+            }
+        }
+        Answer::Details { picture, result } => super::gallery::told(state, picture, result),
         Answer::Marked(Ok(())) => {}
         Answer::Marked(Err(reason)) => {
             state.notices.error(state.language.picture_unchanged(reason));

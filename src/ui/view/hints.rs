@@ -4,7 +4,7 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use super::{over, text};
+use super::{gallery, over, text};
 use crate::ui::action::{Action, Edit, FieldAction, ListMove};
 use crate::ui::keymap::Context;
 use crate::ui::pane::Pane;
@@ -66,6 +66,8 @@ fn escape(state: &State) -> Option<&'static str> {
         Some("close")
     } else if state.notices.current().is_some() {
         Some("dismiss")
+    } else if let Some(open) = state.gallery.open() {
+        Some(gallery::hints::escape(open))
     } else if state.view.zoom.is_some() {
         Some("all panes")
     } else if state.queue.to_cancel().is_some() || !state.worker.unsent.is_empty() {
@@ -120,6 +122,9 @@ fn actions(state: &State) -> Vec<(Action, &'static str)> {
     }
     if state.overlay.is_open() {
         return overlay(state);
+    }
+    if let Some(open) = state.gallery.open() {
+        return gallery::hints::hints(state, open);
     }
     let mut actions = match state.view.focus {
         Pane::Prompt => vec![

@@ -55,7 +55,9 @@ pub(super) fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
 
 /// What is said of a picture, and that its file is not there: nothing of most.
 pub(super) fn marks(state: &State, picture: &Picture) -> String {
-    marks_of(state, picture.marks.rating, picture.marks.favourite, picture.missing)
+    let marked = state.gallery.marked.as_ref().is_some_and(|marked| marked.id == picture.id);
+    let marks = marks_of(state, picture.marks.rating, picture.marks.favourite, picture.missing);
+    if marked { format!("A {marks}") } else { marks }
 }
 
 pub(super) fn marks_of(state: &State, rating: Rating, favourite: bool, missing: bool) -> String {

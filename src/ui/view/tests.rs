@@ -1,5 +1,6 @@
 //! Layouts by snapshot, and every size with a busy state.
 
+mod gallery;
 mod loras;
 mod over;
 mod overlays;
@@ -111,8 +112,9 @@ fn encode(state: &mut State, effects: &[Effect]) {
         if let Effect::Encode(order) = effect {
             let side = u32::from(order.room.width.min(order.room.height * 2));
             let drawable = Drawable::HalfBlocks(HalfBlocks::new(&fake::pixels(side, side, 99)));
-            let (number, subject, room, means) = (order.number, order.subject, order.room, order.means);
-            take(state, Event::Encoded(Encoded { number, subject, room, means, result: Ok(drawable) }));
+            let (number, slot, subject, room, means) =
+                (order.number, order.slot, order.subject, order.room, order.means);
+            take(state, Event::Encoded(Encoded { number, slot, subject, room, means, result: Ok(drawable) }));
         }
     }
 }
