@@ -311,4 +311,40 @@ messages! {
     told_failed(prompt, reason);
     title_host(program, host);
     title_paused(program);
+
+    // The gallery, and two compared.
+    gallery_title;
+    gallery_search;
+    gallery_tags;
+    gallery_count(count);
+    gallery_at_least(count);
+    gallery_undo(key, count);
+    gallery_looking;
+    gallery_empty;
+    gallery_nothing;
+    gallery_no_worker;
+    gallery_no_copy;
+    gallery_missing;
+    gallery_failed(reason);
+    gallery_not_shown(reason);
+    gallery_steps(steps);
+    gallery_same_parameters;
+    gallery_same_prompt;
+    gallery_size;
+    gallery_precision;
+    gallery_none;
+    gallery_no_parent;
+    gallery_no_undo;
+    gallery_trashed;
+    gallery_untrashed;
+    gallery_copied_prompt(count);
+    gallery_copied_path(count);
+    gallery_not_copied(bytes, max);
+    gallery_no_picture(picture, reason);
+    gallery_not_chosen(picture);
+    gallery_marked;
+    gallery_unmarked;
+    gallery_none_before;
+    gallery_more(count);
+    gallery_no_more(reason);
 }

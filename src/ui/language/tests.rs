@@ -9,7 +9,11 @@ use crate::ui::keymap::{Context, KEYMAP};
 
 /// The sources whose texts are phrases: every text in them that begins with a letter and is no key's name.
 const ARROWS: [&str; 5] = ["Enter", "Up", "Down", "Left", "Right"];
-const HINTS: [&str; 2] = [include_str!("../view/hints.rs"), include_str!("../view/over.rs")];
+const HINTS: [&str; 3] = [
+    include_str!("../view/hints.rs"),
+    include_str!("../view/over.rs"),
+    include_str!("../view/gallery/hints.rs"),
+];
 
 fn messages_of(file: &str) -> Messages {
     toml::from_str(file).unwrap_or_else(|error| panic!("a file of messages: {error}"))

@@ -56,12 +56,25 @@ pub enum Kind {
 /// A parameter that differs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
-    /// Its name, as the parameters have it.
-    pub name: &'static str,
-    /// The first's value.
-    pub a: String,
+    /// Which.
+    pub of: Parameter,
+    /// The first's value; `None` for no LoRA.
+    pub a: Option<String>,
     /// The second's.
-    pub b: String,
+    pub b: Option<String>,
+}
+
+/// What two pictures can differ in besides their prompts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "they are those of a job")]
+pub enum Parameter {
+    Model,
+    Size,
+    Steps,
+    Guidance,
+    Seed,
+    Loras,
+    Precision,
 }
 
 impl Pair {
@@ -154,24 +167,25 @@ fn split(prompt: &str) -> Vec<&str> {
 /// The parameters that differ, in the order in which the studio shows them.
 #[must_use]
 pub fn parameters(a: &Recipe, b: &Recipe) -> Vec<Difference> {
-    let size = |recipe: &Recipe| format!("{}x{}", recipe.size.width(), recipe.size.height());
+    let size = |recipe: &Recipe| Some(format!("{}x{}", recipe.size.width(), recipe.size.height()));
     let loras = |recipe: &Recipe| {
         let one = |lora: &UsedLora| match lora.again() {
             Ok(choice) => choice.to_string(),
             Err(_) => lora.name().to_owned(),
         };
         let all: Vec<_> = recipe.loras.iter().map(one).collect();
-        if all.is_empty() { "none".to_owned() } else { all.join(", ") }
+        (!all.is_empty()).then(|| all.join(", "))
     };
-    let both = |name, of: &dyn Fn(&Recipe) -> String| Difference { name, a: of(a), b: of(b) };
+    let both =
+        |parameter, of: &dyn Fn(&Recipe) -> Option<String>| Difference { of: parameter, a: of(a), b: of(b) };
     let all = [
-        both("model", &|recipe| recipe.model.to_string()),
-        both("size", &size),
-        both("steps", &|recipe| recipe.steps.to_string()),
-        both("guidance", &|recipe| recipe.guidance.to_string()),
-        both("seed", &|recipe| recipe.seed.to_string()),
-        both("LoRAs", &loras),
-        both("precision", &|recipe| recipe.precision.clone()),
+        both(Parameter::Model, &|recipe| Some(recipe.model.to_string())),
+        both(Parameter::Size, &size),
+        both(Parameter::Steps, &|recipe| Some(recipe.steps.to_string())),
+        both(Parameter::Guidance, &|recipe| Some(recipe.guidance.to_string())),
+        both(Parameter::Seed, &|recipe| Some(recipe.seed.to_string())),
+        both(Parameter::Loras, &loras),
+        both(Parameter::Precision, &|recipe| Some(recipe.precision.clone())),
     ];
     all.into_iter().filter(|difference| difference.a != difference.b).collect()
 }

@@ -8,7 +8,7 @@ mod places;
 pub mod thumbs;
 mod whole;
 
-pub use compare::{Difference, Kind, Pair, Piece, Side, parameters, words};
+pub use compare::{Difference, Kind, Pair, Parameter, Piece, Side, parameters, words};
 pub use filter::{parse, write};
 pub use found::Found;
 pub use places::{Grid, Places};

@@ -5,19 +5,15 @@ use crate::job::{Picture, PictureQuery};
 use crate::ui::pane::gallery::{Found, Mode};
 use crate::ui::state::State;
 
-const MARKED: &str = "marked; the next one that is marked is compared with it";
-const UNMARKED: &str = "not marked any more";
-const NONE_BEFORE: &str = "none that was drawn before it is in sight";
-
 /// Marks a picture. The second is compared with the first; the same again is not marked any more.
 pub(super) fn mark(state: &mut State) {
     let Some(picture) = target(state).cloned() else { return };
     match state.gallery.marked.take() {
-        Some(first) if first.id == picture.id => say(state, UNMARKED),
+        Some(first) if first.id == picture.id => say(state, state.language.gallery_unmarked()),
         Some(first) => compare(state, first, picture),
         None => {
             state.gallery.marked = Some(picture);
-            say(state, MARKED);
+            say(state, state.language.gallery_marked());
         }
     }
 }
@@ -31,8 +27,8 @@ pub(super) fn with_the_one_before(state: &mut State) {
     };
     match before.cloned() {
         Some(before) => compare(state, before, picture),
-        None if state.gallery.is_open() => say(state, NONE_BEFORE),
-        None => state.notices.warn(NONE_BEFORE.to_owned()),
+        None if state.gallery.is_open() => say(state, state.language.gallery_none_before()),
+        None => state.notices.warn(state.language.gallery_none_before()),
     }
 }
 

@@ -8,17 +8,6 @@ use crate::ui::effect::{Effect, Gather};
 use crate::ui::state::{Link, State};
 use crate::ui::update::keys;
 
-fn asked_for(count: u32) -> String {
-    match count {
-        1 => "one more like it goes to the queue".to_owned(),
-        count => format!("{count} more like it go to the queue"),
-    }
-}
-
-fn not_asked_for(why: &str) -> String {
-    format!("no more like it can be drawn: {why}")
-}
-
 /// Asks for them. The prompt and the parameters on the desk stay as they are.
 pub(super) fn more(state: &mut State) -> Vec<Effect> {
     let Some(picture) = target(state).cloned() else { return Vec::new() };
@@ -27,7 +16,7 @@ pub(super) fn more(state: &mut State) -> Vec<Effect> {
     let loras = match beside.map(UsedLora::again).collect::<Result<Vec<_>, _>>() {
         Ok(loras) => loras,
         Err(why) => {
-            say(state, not_asked_for(&why.to_string()));
+            say(state, state.language.gallery_no_more(why));
             return Vec::new();
         }
     };
@@ -37,16 +26,16 @@ pub(super) fn more(state: &mut State) -> Vec<Effect> {
     let draft =
         Draft::new(recipe.written().as_str(), &parameters, SeedWish::New, Some(picture.id)).with_loras(loras);
     if draft.names_wildcards() {
-        say(state, asked_for(parameters.settings().map_or(1, |settings| settings.count)));
+        say(state, state.language.gallery_more(parameters.settings().map_or(1, |settings| settings.count)));
         let prompt = draft.prompt().to_owned();
         return vec![Effect::Gather(Gather { prompt, draft: Some(Box::new(draft)) })];
     }
     if state.worker.link == Link::Up {
         // Said here: the fields on the desk are not the ones that are wrong.
         match draft.job(state.language) {
-            Ok(job) => say(state, asked_for(job.count())),
+            Ok(job) => say(state, state.language.gallery_more(job.count())),
             Err(wrong) => {
-                say(state, not_asked_for(&wrong.message));
+                say(state, state.language.gallery_no_more(wrong.message));
                 return Vec::new();
             }
         }

@@ -78,7 +78,7 @@ fn tag(state: &mut State, id: PictureId, text: &str) -> Result<Vec<Effect>, Stri
     let wanted = words.map(Tag::new).collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string())?;
     // It may have been changed while the line was typed.
     let known = target(state).filter(|picture| picture.id == id).map(|picture| picture.marks.tags.clone());
-    let Some(known) = known else { return Err(format!("picture {id} is not the chosen one any more")) };
+    let Some(known) = known else { return Err(state.language.gallery_not_chosen(id)) };
     let new = |tag: &Tag| !known.contains(tag);
     let add: Vec<_> = wanted.iter().filter(|tag| new(tag)).cloned().collect();
     let remove: Vec<_> = known.iter().filter(|tag| !wanted.contains(tag)).cloned().collect();

@@ -19,21 +19,11 @@ use crate::ui::picture::{Direction, Encoded, Slot, Zoom};
 use crate::ui::state::State;
 use crate::ui::terminal::clipboard;
 
-const NO_PARENT: &str = "it was made from no other picture";
-const NOTHING_TO_UNDO: &str = "nothing was put into the trash";
-const IN_TRASH: &str = "in the trash; its file stays where it is";
-const OUT_OF_TRASH: &str = "out of the trash";
-
-fn copied(what: &str, text: &str) -> String {
-    format!("the {what} goes to the terminal's clipboard: {} characters", text.chars().count())
-}
-
-fn not_copied(what: &str, why: &clipboard::TooLong) -> String {
-    format!("the {what} is not copied: {why}")
-}
-
-fn no_parent_there(id: PictureId, why: &str) -> String {
-    format!("picture {id} cannot be shown: {why}")
+/// What is copied.
+#[derive(Debug, Clone, Copy)]
+enum Copied {
+    Prompt,
+    Path,
 }
 
 pub(super) fn act(state: &mut State, action: GalleryAction) -> Vec<Effect> {
@@ -59,11 +49,11 @@ pub(super) fn act(state: &mut State, action: GalleryAction) -> Vec<Effect> {
         GalleryAction::Undo => return undo(state),
         GalleryAction::CopyPrompt => {
             let text = target(state).map(|picture| picture.recipe.written().as_str().to_owned());
-            return copy(state, "prompt", text);
+            return copy(state, Copied::Prompt, text);
         }
         GalleryAction::CopyPath => {
             let text = target(state).map(|picture| state.marked(&picture.path.to_string_lossy()));
-            return copy(state, "path", text);
+            return copy(state, Copied::Path, text);
         }
         GalleryAction::Parent => return parent(state),
         GalleryAction::MoreLike => return like::more(state),
@@ -224,10 +214,10 @@ fn trash(state: &mut State) -> Vec<Effect> {
     }
     if is_there {
         state.gallery.forget_trashed(id);
-        say(state, OUT_OF_TRASH);
+        say(state, state.language.gallery_untrashed());
     } else {
         state.gallery.note_trashed(id);
-        say(state, IN_TRASH);
+        say(state, state.language.gallery_trashed());
     }
     vec![mark(id, MarkChange::Trash(!is_there))]
 }
@@ -237,10 +227,10 @@ fn undo(state: &mut State) -> Vec<Effect> {
         return Vec::new();
     }
     let Some(id) = state.gallery.untrash() else {
-        say(state, NOTHING_TO_UNDO);
+        say(state, state.language.gallery_no_undo());
         return Vec::new();
     };
-    say(state, OUT_OF_TRASH);
+    say(state, state.language.gallery_untrashed());
     if let Some(open) = state.gallery.open_mut() {
         // It is where the person looks once it is back.
         open.found = std::mem::take(&mut open.found).choosing(Some(id));
@@ -248,24 +238,24 @@ fn undo(state: &mut State) -> Vec<Effect> {
     vec![mark(id, MarkChange::Trash(false))]
 }
 
-fn copy(state: &mut State, what: &str, text: Option<String>) -> Vec<Effect> {
+fn copy(state: &mut State, what: Copied, text: Option<String>) -> Vec<Effect> {
     let Some(text) = text else { return Vec::new() };
-    match clipboard::check(&text) {
-        Ok(()) => {
-            say(state, copied(what, &text));
-            vec![Effect::Copy(text)]
-        }
-        Err(why) => {
-            say(state, not_copied(what, &why));
-            Vec::new()
+    let (language, count) = (state.language, text.chars().count());
+    match (clipboard::check(&text), what) {
+        (Ok(()), Copied::Prompt) => say(state, language.gallery_copied_prompt(count)),
+        (Ok(()), Copied::Path) => say(state, language.gallery_copied_path(count)),
+        (Err(why), _) => {
+            say(state, language.gallery_not_copied(why.bytes, clipboard::COPY_MAX));
+            return Vec::new();
         }
     }
+    vec![Effect::Copy(text)]
 }
 
 fn parent(state: &mut State) -> Vec<Effect> {
     let Some(parent) = target(state).map(|picture| picture.parent) else { return Vec::new() };
     let Some(parent) = parent else {
-        say(state, NO_PARENT);
+        say(state, state.language.gallery_no_parent());
         return Vec::new();
     };
     if let Some(open) = state.gallery.open_mut()
@@ -286,7 +276,7 @@ pub(super) fn told(state: &mut State, id: PictureId, result: Result<Box<Picture>
                 open.turn(Mode::View(picture));
             }
         }
-        Err(why) => say(state, no_parent_there(id, &why)),
+        Err(why) => say(state, state.language.gallery_no_picture(id, why)),
     }
 }
 

@@ -8,15 +8,13 @@ use unicode_segmentation::UnicodeSegmentation;
 
 use super::{padded, whole};
 use crate::job::Picture;
-use crate::ui::pane::gallery::{Gallery, Kind, Pair, Places, Side};
+use crate::ui::pane::gallery::{Difference, Gallery, Kind, Pair, Parameter, Places, Side};
 use crate::ui::state::State;
 use crate::ui::terminal::screen::Frame;
 use crate::ui::theme::Role;
 use crate::ui::view::{history, text};
 
 const NAMES: [&str; 2] = ["A", "B"];
-const SAME_PARAMETERS: &str = "the same parameters";
-const SAME_PROMPT: &str = "the same prompt: ";
 
 /// What stands around words that are only in the first, and only in the second.
 const GONE: (&str, &str) = ("[-", "-]");
@@ -62,19 +60,36 @@ fn label(state: &State, (name, picture): (&str, &Picture), seen: bool, area: Rec
 
 fn parameters(state: &State, pair: &Pair) -> String {
     if pair.parameters.is_empty() {
-        return SAME_PARAMETERS.to_owned();
+        return state.language.gallery_same_parameters().to_owned();
     }
     let glyphs = &state.look.glyphs;
-    let one =
-        |it: &crate::ui::pane::gallery::Difference| format!("{} {} {} {}", it.name, it.a, glyphs.arrow, it.b);
+    let one = |it: &Difference| {
+        let value = |value: &Option<String>| {
+            value.clone().unwrap_or_else(|| state.language.gallery_none().to_owned())
+        };
+        format!("{} {} {} {}", named(state, it.of), value(&it.a), glyphs.arrow, value(&it.b))
+    };
     pair.parameters.iter().map(one).collect::<Vec<_>>().join(&format!(" {} ", glyphs.dot))
+}
+
+fn named(state: &State, of: Parameter) -> &'static str {
+    let language = state.language;
+    match of {
+        Parameter::Model => language.field_model(),
+        Parameter::Size => language.gallery_size(),
+        Parameter::Steps => language.field_steps(),
+        Parameter::Guidance => language.field_guidance(),
+        Parameter::Seed => language.field_seed(),
+        Parameter::Loras => language.label_loras(),
+        Parameter::Precision => language.gallery_precision(),
+    }
 }
 
 /// The words of both prompts, as many as there is room for.
 fn words(state: &State, pair: &Pair, area: Rect, buffer: &mut Buffer) {
     let mut pen = Pen { area, row: 0, x: area.x, full: false };
     if pair.words.iter().all(|piece| piece.kind == Kind::Same) {
-        pen.write(SAME_PROMPT, state.style(Role::Dim), buffer);
+        pen.write(state.language.gallery_same_prompt(), state.style(Role::Dim), buffer);
     }
     for piece in &pair.words {
         let (style, around) = match piece.kind {

@@ -10,10 +10,6 @@ use crate::ui::state::State;
 use crate::ui::theme::Role;
 use crate::ui::view::{history, text};
 
-fn steps(count: u32) -> String {
-    if count == 1 { "1 step".to_owned() } else { format!("{count} steps") }
-}
-
 pub(super) fn draw(state: &State, open: &Gallery, area: Rect, buffer: &mut Buffer) {
     let ellipsis = state.look.glyphs.ellipsis;
     let first = padded(text::row(area, 0));
@@ -45,7 +41,7 @@ fn facts(state: &State, open: &Gallery, picture: &Picture) -> String {
     facts.extend((!marks.is_empty()).then(|| marks.trim_end().to_owned()));
     facts.push(recipe.seed.to_string());
     facts.push(format!("{}{}{}", recipe.size.width(), glyphs.times, recipe.size.height()));
-    facts.push(steps(recipe.steps));
+    facts.push(state.language.gallery_steps(recipe.steps));
     facts.push(recipe.model.to_string());
     let tags: Vec<&str> = picture.marks.tags.iter().map(Tag::as_str).collect();
     facts.extend((!tags.is_empty()).then(|| tags.join(", ")));

@@ -10,26 +10,16 @@ use crate::ui::terminal::screen::Frame;
 use crate::ui::theme::Role;
 use crate::ui::view::{frame, history, text};
 
-const LOOKING: &str = "looking for pictures";
-const NOTHING_DRAWN: &str = "what you draw is shown here";
-const NOTHING_FOUND: &str = "nothing of the library is so; / changes the search, Esc closes";
-const NO_WORKER: &str = "there is no worker whose library could be looked through";
-const NO_COPY: &str = "cannot be shown";
-const MISSING: &str = "its file is missing";
-
-fn failed(why: &str) -> String {
-    format!("the library could not be looked through: {why}")
-}
-
 pub(super) fn draw(state: &State, open: &Gallery, area: Rect, drawn: &mut Frame) {
     let found = &open.found;
     if found.pictures().is_empty() {
+        let language = state.language;
         let (words, role) = match (found.failed(), &state.worker.link) {
-            (Some(why), _) => (failed(why), Role::Error),
-            (None, Link::Down { .. }) => (NO_WORKER.to_owned(), Role::Error),
-            _ if !found.is_complete() => (LOOKING.to_owned(), Role::Dim),
-            _ if *found.query() == Default::default() => (NOTHING_DRAWN.to_owned(), Role::Dim),
-            _ => (NOTHING_FOUND.to_owned(), Role::Dim),
+            (Some(why), _) => (language.gallery_failed(why), Role::Error),
+            (None, Link::Down { .. }) => (language.gallery_no_worker().to_owned(), Role::Error),
+            _ if !found.is_complete() => (language.gallery_looking().to_owned(), Role::Dim),
+            _ if *found.query() == Default::default() => (language.gallery_empty().to_owned(), Role::Dim),
+            _ => (language.gallery_nothing().to_owned(), Role::Dim),
         };
         return say(state, &words, role, area, &mut drawn.buffer);
     }
@@ -62,9 +52,11 @@ fn tile(
     };
     match open.thumbs.shown(place, shown.id) {
         Some(copy) => drop(picture(state, copy, room, drawn)),
-        None if shown.missing => say(state, MISSING, Role::Error, room, &mut drawn.buffer),
+        None if shown.missing => {
+            say(state, state.language.gallery_missing(), Role::Error, room, &mut drawn.buffer)
+        }
         None if open.thumbs.failure(shown.id).is_some() => {
-            say(state, NO_COPY, Role::Error, room, &mut drawn.buffer);
+            say(state, state.language.gallery_no_copy(), Role::Error, room, &mut drawn.buffer);
         }
         None => say(state, state.look.glyphs.ellipsis, Role::Dim, room, &mut drawn.buffer),
     }

@@ -18,19 +18,6 @@ use crate::ui::terminal::screen::{Frame, Pixels};
 use crate::ui::theme::Role;
 use crate::ui::update::gallery_places;
 
-const TITLE: &str = "Gallery";
-const SEARCH: &str = "Search: ";
-const TAGS: &str = "Tags: ";
-
-fn how_many(known: usize, complete: bool) -> String {
-    let more = if complete { "" } else { "+" };
-    if known == 1 && complete { "1 picture".to_owned() } else { format!("{known}{more} pictures") }
-}
-
-fn can_be_undone(count: usize, key: &str) -> String {
-    format!("{key} takes back 1 of {count} put into the trash")
-}
-
 /// Draws it into all of its room; its cursor and its pixels go into the frame.
 pub(super) fn draw(state: &State, open: &Gallery, drawn: &mut Frame) {
     let places = gallery_places(state, open);
@@ -54,21 +41,22 @@ pub(super) fn draw(state: &State, open: &Gallery, drawn: &mut Frame) {
 
 /// What was looked for, how many there are, and what can be taken back.
 fn head(state: &State, open: &Gallery, area: Rect, buffer: &mut Buffer) {
-    let inner = padded(area);
+    let (inner, language) = (padded(area), state.language);
     let undo = match state.gallery.trashed() {
         0 => String::new(),
-        count => can_be_undone(count, &hints::key(state, crate::ui::action::GalleryAction::Undo)),
+        count => language.gallery_undo(hints::key(state, crate::ui::action::GalleryAction::Undo), count),
     };
     let taken = text::put_right(buffer, inner, &undo, state.style(Role::Dim));
     let found = &open.found;
     let known = match found.query() == &crate::job::PictureQuery::default() {
-        true => how_many(usize::try_from(state.history.total()).unwrap_or(usize::MAX), true),
-        false => how_many(found.pictures().len(), found.is_complete()),
+        true => language.gallery_count(state.history.total()),
+        false if found.is_complete() => language.gallery_count(found.pictures().len()),
+        false => language.gallery_at_least(found.pictures().len()),
     };
     let query = write(found.query());
     let left = Rect { width: inner.width.saturating_sub(taken + u16::from(taken > 0)), ..inner };
     let texts = [
-        (TITLE, state.style(Role::TitleFocused)),
+        (language.gallery_title(), state.style(Role::TitleFocused)),
         ("  ", state.style(Role::Text)),
         (&known, state.style(Role::Dim)),
         ("  ", state.style(Role::Text)),
@@ -81,8 +69,8 @@ fn head(state: &State, open: &Gallery, area: Rect, buffer: &mut Buffer) {
 fn draw_line(state: &State, line: &Line, area: Rect, buffer: &mut Buffer) -> Option<Position> {
     let inner = padded(area);
     let label = match line.purpose {
-        Purpose::Search => SEARCH,
-        Purpose::Tags(_) => TAGS,
+        Purpose::Search => state.language.gallery_search(),
+        Purpose::Tags(_) => state.language.gallery_tags(),
     };
     let room = inner.width.saturating_sub(text::width(label) + 1);
     let mut shown = line.text.as_str();

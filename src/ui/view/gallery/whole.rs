@@ -9,10 +9,6 @@ use crate::ui::state::State;
 use crate::ui::terminal::screen::Frame;
 use crate::ui::theme::Role;
 
-fn cannot(why: &str) -> String {
-    format!("it cannot be shown: {why}")
-}
-
 /// Draws the picture that is in one of the places for whole ones.
 pub(super) fn draw(
     state: &State,
@@ -22,7 +18,7 @@ pub(super) fn draw(
     drawn: &mut Frame,
 ) {
     if let Some(why) = open.files.failure(id) {
-        return say(state, &cannot(why), Role::Error, area, &mut drawn.buffer);
+        return say(state, &state.language.gallery_not_shown(why), Role::Error, area, &mut drawn.buffer);
     }
     let is_drawn = open.whole[place].shown(id).is_some_and(|shown| picture(state, shown, area, drawn));
     if !is_drawn {
