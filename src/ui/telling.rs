@@ -240,7 +240,7 @@ mod tests {
         assert_eq!(title(&queue, None, (English, false)), "flux-tui");
         assert_eq!(title(&queue, Some("gpu"), (English, false)), "flux-tui on gpu");
         assert_eq!(progress(&queue), Progress::None);
-        assert_eq!(title(&queue, Some("gpu"), (Chinese, false)), "flux-tui（gpu）");
+        assert_eq!(title(&queue, Some("gpu"), (Chinese, false)), "gpu 上的 flux-tui");
         let two = status(1, "a fox\tin snow", 2, JobState::Running);
         queue.update(two.clone());
         queue.update(status(2, "an owl", 1, JobState::Queued));

@@ -237,8 +237,15 @@ fn only_parameters_that_differ_are_told() {
     b.recipe.steps = 30;
     b.recipe.size = Size::new(256, 128).expect("a size");
     let told = parameters(&a.recipe, &b.recipe);
-    let told: Vec<_> = told.iter().map(|one| (one.name, one.a.as_str(), one.b.as_str())).collect();
-    assert_eq!(told, [("size", "128x128", "256x128"), ("steps", "4", "30"), ("seed", "1", "2")]);
+    let told: Vec<_> = told.iter().map(|one| (one.of, one.a.as_deref(), one.b.as_deref())).collect();
+    assert_eq!(
+        told,
+        [
+            (Parameter::Size, Some("128x128"), Some("256x128")),
+            (Parameter::Steps, Some("4"), Some("30")),
+            (Parameter::Seed, Some("1"), Some("2")),
+        ]
+    );
 }
 
 #[test]

@@ -40,7 +40,21 @@ fn pictures() -> Vec<Picture> {
 }
 
 fn opened(columns: u16, rows: u16) -> (State, Vec<Effect>) {
-    let mut state = fresh(false);
+    opened_in(Language::English, columns, rows)
+}
+
+/// Both languages at every size, with what tells their snapshots apart.
+fn everywhere() -> impl Iterator<Item = (Language, u16, u16, String)> {
+    let languages = [(Language::English, ""), (Language::Chinese, "_zh")];
+    languages.into_iter().flat_map(|(language, mark)| {
+        SIZES
+            .iter()
+            .map(move |(columns, rows)| (language, *columns, *rows, format!("{mark}_{columns}x{rows}")))
+    })
+}
+
+fn opened_in(language: Language, columns: u16, rows: u16) -> (State, Vec<Effect>) {
+    let mut state = State { language, ..fresh(false) };
     take(&mut state, Event::Resized(window(columns, rows)));
     let snapshot = Snapshot { history: pictures(), history_total: 24, ..snapshot(Vec::new(), 0) };
     take(&mut state, Event::News(News::Connected(Box::new(snapshot))));
@@ -87,40 +101,40 @@ fn serve(state: &mut State, effects: Vec<Effect>) -> Vec<Order> {
 
 #[test]
 fn the_grid_in_windows_of_several_sizes() {
-    for (columns, rows) in SIZES {
-        let (mut state, effects) = opened(columns, rows);
+    for (language, columns, rows, end) in everywhere() {
+        let (mut state, effects) = opened_in(language, columns, rows);
         serve(&mut state, effects);
         let effects = press(&mut state, KeyCode::Right);
         serve(&mut state, effects);
-        insta::assert_snapshot!(format!("gallery_{columns}x{rows}"), screen(&state));
+        insta::assert_snapshot!(format!("gallery{end}"), screen(&state));
     }
 }
 
 #[test]
 fn a_whole_picture_and_a_part_of_it() {
-    for (columns, rows) in SIZES {
-        let (mut state, _) = opened(columns, rows);
+    for (language, columns, rows, end) in everywhere() {
+        let (mut state, _) = opened_in(language, columns, rows);
         let effects = press(&mut state, KeyCode::Enter);
         serve(&mut state, effects);
         let effects = letter(&mut state, '+');
         serve(&mut state, effects);
-        insta::assert_snapshot!(format!("gallery_whole_{columns}x{rows}"), screen(&state));
+        insta::assert_snapshot!(format!("gallery_whole{end}"), screen(&state));
     }
 }
 
 #[test]
 fn two_compared_side_by_side_and_one_in_place_of_the_other() {
-    for (columns, rows) in SIZES {
-        let (mut state, _) = opened(columns, rows);
+    for (language, columns, rows, end) in everywhere() {
+        let (mut state, _) = opened_in(language, columns, rows);
         press(&mut state, KeyCode::Right);
         letter(&mut state, 'c');
         press(&mut state, KeyCode::Left);
         let effects = letter(&mut state, 'c');
         serve(&mut state, effects);
-        insta::assert_snapshot!(format!("compare_{columns}x{rows}"), screen(&state));
+        insta::assert_snapshot!(format!("compare{end}"), screen(&state));
         let effects = letter(&mut state, ' ');
         serve(&mut state, effects);
-        insta::assert_snapshot!(format!("compare_flipped_{columns}x{rows}"), screen(&state));
+        insta::assert_snapshot!(format!("compare_flipped{end}"), screen(&state));
     }
 }
 
