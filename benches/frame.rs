@@ -3,20 +3,23 @@
 
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use flux_tui::config::{Graphics, JobDefaults};
 use flux_tui::gpu::{Gpu, Readings};
-use flux_tui::job::{Job, JobId, Prompt, Seed, Size};
+use flux_tui::job::{Job, JobId, Picture, PictureId, Prompt, Recipe, Seed, Size, Times};
 use flux_tui::model::ModelName;
-use flux_tui::ui::event::{Event, News, Window};
+use flux_tui::ui::effect::{Effect, Question};
+use flux_tui::ui::event::{Answer, Event, News, Window};
 use flux_tui::ui::glyphs::Glyphs;
-use flux_tui::ui::input::Input;
-use flux_tui::ui::picture::{Drawable, Encoded, HalfBlocks};
+use flux_tui::ui::input::{Input, Report};
+use flux_tui::ui::language::Language;
+use flux_tui::ui::picture::{Drawable, Encoded, HalfBlocks, Inline, Order, fit};
 use flux_tui::ui::state::{Look, State};
 use flux_tui::ui::terminal::colours::Depth;
 use flux_tui::ui::terminal::facts::{Environment, Facts};
 use flux_tui::ui::terminal::screen::Screen;
 use flux_tui::ui::theme::Theme;
-use flux_tui::ui::{effect::Effect, update, view};
+use flux_tui::ui::{update, view};
 use flux_tui::wire::message::{self, JobState, JobStatus, Preview, Snapshot, WorkerInfo};
 
 /// Frames of each kind.
@@ -30,7 +33,10 @@ fn main() {
         met &= told(name, &mut measured(depth, key));
     }
     met &= told("with the palette", &mut measured(Depth::True, palette));
+    met &= told("in Chinese", &mut measured(Depth::True, |state, step| chinese(state, step, key)));
+    met &= told("its palette", &mut measured(Depth::True, |state, step| chinese(state, step, palette)));
     met &= told("the picture alone", &mut measured(Depth::True, previews));
+    met &= told("the gallery", &mut measured(Depth::True, gallery));
     assert!(met, "a frame took more than {GOAL:?}");
 }
 
@@ -71,6 +77,12 @@ fn key(state: &mut State, step: usize) {
     press(state, crossterm::event::KeyCode::Char(letter).into());
 }
 
+/// The same in Chinese.
+fn chinese(state: &mut State, step: usize, happens: fn(&mut State, usize)) {
+    state.language = Language::Chinese;
+    happens(state, step);
+}
+
 /// A letter into the palette, and back again.
 fn palette(state: &mut State, step: usize) {
     use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
@@ -78,6 +90,61 @@ fn palette(state: &mut State, step: usize) {
         press(state, KeyEvent::new(KeyCode::Char('x'), KeyModifiers::ALT));
     }
     if step.is_multiple_of(2) { key(state, 3) } else { press(state, KeyCode::Backspace.into()) }
+}
+
+/// A grid of 55 small copies by kitty's protocol, the next one chosen each time.
+fn gallery(state: &mut State, step: usize) {
+    use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+    if !state.gallery.is_open() {
+        state.terminal.wanted = Graphics::Kitty;
+        take(state, Event::Input(Input::Report(Report::CellPixels { width: 8, height: 16 })));
+        for id in 1..=200 {
+            take(state, Event::News(News::Event(message::Event::Finished(Box::new(picture(id))))));
+        }
+        let open = KeyEvent::new(KeyCode::Char('g'), KeyModifiers::ALT);
+        let effects = take(state, Event::Input(Input::Key(open)));
+        copies(state, effects);
+    }
+    let code = if step % 50 < 25 { KeyCode::Right } else { KeyCode::Left };
+    press(state, code.into());
+}
+
+/// Does what the worker and the picture thread do for small copies, until all that are seen are there.
+fn copies(state: &mut State, mut effects: Vec<Effect>) {
+    while let Some(effect) = effects.pop() {
+        let event = match effect {
+            Effect::Ask(Question::Thumbnail(asked)) => {
+                Event::Answer(Answer::Thumbnail { asked, result: Ok(Bytes::from_static(b"JPEG")) })
+            }
+            Effect::Encode(Order { number, slot, subject, room, means, .. }) => {
+                let fitted = fit((128, 128), room, (8, 16));
+                let how = (means.protocol, slot, number);
+                let result = Inline::new(&pixels(128, number as u32), fitted, (8, 16), how);
+                let result = result.map(Drawable::Inline);
+                Event::Encoded(Encoded { number, slot, subject, room, means, result })
+            }
+            _ => continue,
+        };
+        effects.extend(take(state, event));
+    }
+}
+
+fn picture(id: i64) -> Picture {
+    let Job { prompt, model, size, .. } = job(id).job;
+    let recipe = Recipe {
+        prompt,
+        template: None,
+        model,
+        size,
+        steps: 20,
+        guidance: 3.5,
+        seed: id.unsigned_abs(),
+        precision: "fp32".into(),
+        cuts: Vec::new(),
+        times: Times { load: 0.0, encode: 0.1, denoise: 0.3, decode: 0.1 },
+        loras: Vec::new(),
+    };
+    Picture::drawn((PictureId(id), JobId(id), 0), recipe, format!("/pictures/{id}.png").into(), id)
 }
 
 /// A picture over the whole window, another each time.
@@ -106,8 +173,9 @@ fn encode(state: &mut State, effects: Vec<Effect>, step: u32, now: Instant) {
         if let Effect::Encode(order) = effect {
             let side = u32::from(order.room.width.min(order.room.height * 2));
             let result = Ok(Drawable::HalfBlocks(HalfBlocks::new(&pixels(side, step))));
-            let (number, subject, room, means) = (order.number, order.subject, order.room, order.means);
-            update(state, Event::Encoded(Encoded { number, subject, room, means, result }), now);
+            let (number, slot, subject, room, means) =
+                (order.number, order.slot, order.subject, order.room, order.means);
+            update(state, Event::Encoded(Encoded { number, slot, subject, room, means, result }), now);
         }
     }
 }

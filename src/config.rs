@@ -4,6 +4,7 @@
 //! theme    = "dark"    # auto, dark, light, lagoon, paper, high-contrast, ansi16, or a file in themes/
 //! graphics = "auto"    # auto, kitty, iterm2, sixel, halfblocks
 //! ascii    = false     # plain borders and signs
+//! language = "auto"    # auto, en, zh: what the studio speaks; auto is by LC_ALL, LC_MESSAGES, LANG
 //!
 //! [defaults]           # what new jobs begin with, instead of what suits the model
 //! model    = "nano"
@@ -15,6 +16,12 @@
 //! precision = "auto"   # auto, fp8, fp8-storage, bf16
 //! vram_budget = "8GiB" # of a card's memory; without it, what is free
 //! t5        = "auto"   # auto, card, cpu: where T5 reads prompts
+//!
+//! [terminal]           # what it is told beside what is drawn
+//! notify       = "auto" # auto, off, bell, osc9, osc99, osc777: the end of a long job
+//! notify_after = "20s" # how long a job has to take for that
+//! title        = true  # the window's title says what is drawn
+//! progress     = "auto" # auto, on, off: how far it is, in the tab or the task bar
 //!
 //! [worker]             # times: 500ms, 10s, 5m, 8h, never
 //! checkpoint_every = "10s" # how often it is kept how far a picture is
@@ -31,6 +38,8 @@
 //! allowed, and only that value falls back to its default. What a theme holds is not here.
 
 mod host;
+mod language;
+mod terminal;
 mod worker;
 
 pub mod snippets;
@@ -43,6 +52,8 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 pub use host::HostConfig;
+pub use language::LanguageChoice;
+pub use terminal::{Notify, ShowProgress, TerminalConfig};
 pub use worker::{Lapse, NoLapse, WorkerConfig};
 
 use crate::device::{DeviceChoice, LoadOptions, PrecisionChoice, T5Choice, VramBudget};
@@ -61,8 +72,12 @@ pub struct Config {
     pub graphics: Graphics,
     /// Only ASCII borders and signs.
     pub ascii: bool,
+    /// What the studio speaks.
+    pub language: LanguageChoice,
     /// What new jobs begin with.
     pub defaults: JobDefaults,
+    /// What the terminal is told.
+    pub terminal: TerminalConfig,
     /// How the worker behaves.
     pub worker: WorkerConfig,
     /// How the worker of another machine is reached.
@@ -254,7 +269,7 @@ impl Reading<'_> {
     }
 
     fn entry(&mut self, section: &str, key: &str, value: &Value<'_>) -> Result<(), String> {
-        let Config { defaults, worker, host, .. } = &mut self.config;
+        let Config { defaults, terminal, worker, host, .. } = &mut self.config;
         match (section, key) {
             ("", "theme") => self.config.theme = Some(string(key, value)?).filter(|name| name != "auto"),
             ("", "graphics") => {
@@ -262,12 +277,22 @@ impl Reading<'_> {
                     string(key, value)?.parse().map_err(|error| format!("graphics {error}"))?;
             }
             ("", "ascii") => self.config.ascii = boolean(key, value)?,
-            ("", "defaults" | "worker" | "host") => {
+            ("", "language") => self.config.language = named(key, value)?,
+            ("", "defaults" | "terminal" | "worker" | "host") => {
                 let section = value
                     .get_ref()
                     .as_table()
                     .ok_or_else(|| wrong(key, value, &format!("a section, [{key}]")))?;
                 self.table(key, section);
+            }
+            ("terminal", "notify") => terminal.notify = named(key, value)?,
+            ("terminal", "notify_after") => terminal.notify_after = Some(named(key, value)?),
+            ("terminal", "title") => terminal.title = boolean(key, value)?,
+            ("terminal", "progress") => terminal.progress = named(key, value)?,
+            ("terminal", _) => {
+                return Err(format!(
+                    "{key:?} is not known in [terminal]; there are notify, notify_after, title, progress"
+                ));
             }
             ("host", "command") => host.command = words(key, value)?,
             ("host", "program") => host.program = string(key, value)?.to_owned(),
@@ -298,7 +323,8 @@ impl Reading<'_> {
             ("defaults", "t5") => defaults.t5 = Some(named(key, value)?),
             ("", _) => {
                 return Err(format!(
-                    "{key:?} is not known here; there are theme, graphics, ascii, [defaults], [worker], [host]"
+                    "{key:?} is not known here; there are theme, graphics, ascii, language, [defaults], \
+                     [terminal], [worker], [host]"
                 ));
             }
             (section, _) => {
@@ -372,15 +398,17 @@ mod tests {
     #[test]
     fn a_whole_file() {
         let (config, problems) = parse(
-            "theme = \"light\"\ngraphics = \"sixel\"\nascii = true\n\n[defaults]\nmodel = \"nano\"\n\
+            "theme = \"light\"\ngraphics = \"sixel\"\nascii = true\nlanguage = \"zh\"\n\n[defaults]\nmodel = \"nano\"\n\
              width = 256\nheight = 128\nsteps = 12\nguidance = 4\ndevice = \"cuda:1\"\n\
              precision = \"fp8-storage\"\nvram_budget = \"7.9GB\"\nt5 = \"cpu\"\n[worker]\nfree_after = \"5m\"\n\
-             end_after = \"never\"\nkeep_converted = true\n[host]\ncommand = [\"ssh\", \"-J\", \"gate\"]\n\
+             end_after = \"never\"\nkeep_converted = true\n[terminal]\nnotify = \"osc99\"\n\
+             notify_after = \"1m\"\ntitle = false\nprogress = \"off\"\n[host]\ncommand = [\"ssh\", \"-J\", \"gate\"]\n\
              program = \"/opt/flux-tui\"\n",
         );
         assert_eq!(problems, [] as [String; 0]);
         assert_eq!(config.theme.as_deref(), Some("light"));
         assert_eq!((config.graphics, config.ascii), (Graphics::Sixel, true));
+        assert_eq!(config.language, LanguageChoice::Chinese);
         assert_eq!((config.defaults.width, config.defaults.height), (Some(256), Some(128)));
         assert_eq!((config.defaults.steps, config.defaults.guidance), (Some(12), Some(4.0)));
         assert_eq!(config.defaults.device, Some(DeviceChoice::CudaAt(1)));
@@ -390,6 +418,13 @@ mod tests {
         let (free_after, end_after) = (Some(Lapse::After(Duration::from_secs(300))), Some(Lapse::Never));
         let wanted = WorkerConfig { checkpoint_every: None, free_after, end_after, keep_converted: true };
         assert_eq!(config.worker, wanted);
+        let told = TerminalConfig {
+            notify: Notify::Osc99,
+            notify_after: Some(Lapse::After(Duration::from_secs(60))),
+            title: false,
+            progress: ShowProgress::Off,
+        };
+        assert_eq!(config.terminal, told);
         let command = ["ssh", "-J", "gate"].map(str::to_owned).to_vec();
         assert_eq!(config.host, HostConfig { command, program: "/opt/flux-tui".to_owned() });
     }

@@ -167,3 +167,30 @@ fn a_box_alone_and_a_layout_that_is_remembered() {
     gone(&again, "Queue 0");
     leave(again);
 }
+
+#[test]
+fn whoever_looks_elsewhere_is_called_and_the_title_says_what_is_drawn() {
+    const TITLE_KEPT: &str = "\x1b[22;2t";
+    const TITLE_BACK: &str = "\x1b[23;2t";
+    let home = Home::new();
+    let text = "[terminal]\nnotify = \"osc9\"\nnotify_after = \"0s\"\nprogress = \"on\"\n";
+    configured(&home, "config.toml", text);
+    let mut studio = open(&home);
+    studio.sent(&format!("{TITLE_KEPT}\x1b]2;flux-tui\x1b\\"));
+    studio.see("Nothing to set up");
+    // The window loses the focus.
+    studio.type_keys("\x1b[O");
+    studio.type_keys("a red apple, 3d\r");
+    studio.sent("\x1b]2;\u{25b8} a red apple, 3d \u{2013} flux-tui\x1b\\");
+    studio.sent("\x1b]9;1 picture drawn: a red apple, 3d\x1b\\");
+    studio.see("History 1");
+    studio.sent("\x1b]9;4;0\x1b\\");
+    leave_heard(studio, TITLE_BACK);
+}
+
+/// Leaves, and hears these bytes on the way.
+fn leave_heard(mut studio: Terminal, bytes: &str) {
+    studio.type_keys(CTRL_C);
+    studio.sent(bytes);
+    assert_eq!(studio.ended(), 0);
+}

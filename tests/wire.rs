@@ -57,6 +57,7 @@ fn the_lists_are_whole() {
             Request::CountTokens(_)
             | Request::History(_)
             | Request::Fetch(_)
+            | Request::Thumbnail(_)
             | Request::Status
             | Request::Queue(_)
             | Request::Library(_)
@@ -72,7 +73,7 @@ fn the_lists_are_whole() {
         match response {
             Response::Replacing { .. } => {}
             Response::Welcome(_) | Response::Snapshot(_) | Response::Accepted(_) | Response::Cancelled => {}
-            Response::Tokens(_) | Response::History(_) | Response::Png(_) => {}
+            Response::Tokens(_) | Response::History(_) | Response::Png(_) | Response::Thumbnail(_) => {}
             Response::Changed | Response::Status(_) | Response::Stopping { .. } => {}
             Response::Models(_) | Response::Fetching(_) | Response::Details(_) => {}
             Response::Library(_) | Response::Loras(_) => {}

@@ -5,7 +5,7 @@ use std::io::IsTerminal as _;
 use super::failure::Failure;
 use super::{host, load};
 use crate::catalog::Catalog;
-use crate::config::{Graphics, JobDefaults};
+use crate::config::{Graphics, JobDefaults, LanguageChoice};
 use crate::device::DeviceChoice;
 use crate::paths::Paths;
 use crate::ui::{self, Source, StudioError, StudioOptions};
@@ -22,6 +22,9 @@ pub(super) struct Args {
     /// Only ASCII borders and signs
     #[arg(long)]
     ascii: bool,
+    /// What it speaks: en, zh, or auto for what LC_ALL, LC_MESSAGES or LANG says
+    #[arg(long, value_name = "LANGUAGE")]
+    language: Option<LanguageChoice>,
     /// Where new jobs are drawn: auto, cpu, cuda for any card, cuda:N for one
     #[arg(long, value_name = "D")]
     device: Option<DeviceChoice>,
@@ -46,14 +49,14 @@ fn graphics() -> impl clap::builder::TypedValueParser<Value = Graphics> {
 /// When there is no terminal, or it cannot be used.
 pub(super) fn run(args: Args) -> Result<(), Failure> {
     let paths = Paths::from_env()?;
-    let Args { theme, graphics, ascii, device, load, host } = args;
+    let Args { theme, graphics, ascii, language, device, load, host } = args;
     let defaults = JobDefaults { device, ..load.defaults() };
     let at = host.endpoint(&paths);
     // The worker leaves out what is wrong there; here is where a person looks. Of another machine it is theirs to say.
     let (_, problems) = if at.host().is_none() { Catalog::load(&paths.config) } else { Default::default() };
     let complaints = problems.iter().map(ToString::to_string).collect();
     let host = at.host().map(ToString::to_string);
-    let options = StudioOptions { paths, theme, graphics, ascii, defaults, host, complaints };
+    let options = StudioOptions { paths, theme, graphics, ascii, language, defaults, host, complaints };
     if !std::io::stdout().is_terminal() {
         // Not after a password was asked for.
         return Err(StudioError::NotATerminal.into());

@@ -2,6 +2,7 @@
 
 use super::editor::Motion;
 use super::pane::Pane;
+use super::picture::Direction;
 
 /// What a person wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,6 +148,68 @@ pub enum Action {
     Arrange,
     /// Show or hide what was told in this session.
     Log,
+
+    /// Speak another language.
+    NextLanguage,
+    /// Look through the pictures of the library, or compare two.
+    Gallery(GalleryAction),
+}
+
+/// What can be done in the gallery, and with what is compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GalleryAction {
+    /// Show or hide it.
+    Open,
+    /// Show the chosen picture whole, or all again.
+    View,
+    /// The next picture, which is older.
+    Next,
+    /// The picture before it.
+    Previous,
+    /// Say in a line which pictures.
+    Search,
+    /// Only favourites, or all.
+    Favourites,
+    /// Only those that are rated one better, or all again.
+    LeastRating,
+    /// What is in the trash, or what is not.
+    Trashed,
+    /// Say in a line which tags the picture has.
+    Tags,
+    /// Do what the line says.
+    TakeLine,
+    /// Take back a letter of the line.
+    Erase,
+    /// Take back all of it.
+    ClearLine,
+    /// Put the picture into the trash, or take it out.
+    Trash,
+    /// Take the last picture out of the trash again.
+    Undo,
+    /// Put its prompt on the clipboard.
+    CopyPrompt,
+    /// Put its path there.
+    CopyPath,
+    /// Show the picture that it was made from.
+    Parent,
+    /// Draw more of the same with other seeds.
+    MoreLike,
+    /// Mark it; the second that is marked is compared with the first.
+    Mark,
+    /// Compare it with the one that was drawn before it.
+    CompareBefore,
+    /// The other of the two in the same place.
+    Flip,
+    /// Both side by side.
+    Both,
+    /// Nearer.
+    Nearer,
+    /// Farther.
+    Farther,
+    /// All of it.
+    Whole,
+    /// Another part of it.
+    Pan(Direction),
 }
 
 /// A change of the prompt, or of the cursor in it.

@@ -1,7 +1,9 @@
 //! Commands of the palette that say more than a key can: `size 768x512`, `seed 7`, `theme paper`.
 
 use super::arrangement::Arrangement;
+use super::language::Language;
 use super::pane::parameters::FieldName;
+use crate::config::LanguageChoice;
 use crate::job::{Seed, Size};
 use crate::model::ModelName;
 
@@ -16,6 +18,8 @@ pub enum Command {
     Theme(String),
     /// The panes are arranged so.
     Layout(Arrangement),
+    /// This language, for good.
+    Language(LanguageChoice),
 }
 
 /// One command's form.
@@ -30,7 +34,7 @@ pub struct Form {
 }
 
 /// Every command.
-pub const FORMS: [Form; 8] = [
+pub const FORMS: [Form; 9] = [
     Form { name: "model", argument: "NAME", help: "draw with this model" },
     Form { name: "size", argument: "768x512", help: "pixels across and down" },
     Form { name: "steps", argument: "20", help: "steps a picture" },
@@ -39,21 +43,22 @@ pub const FORMS: [Form; 8] = [
     Form { name: "count", argument: "4", help: "pictures a job" },
     Form { name: "theme", argument: "NAME", help: "this theme; auto for one by the terminal" },
     Form { name: "layout", argument: "NAME", help: "automatic, wide, tall or small" },
+    Form { name: "language", argument: "NAME", help: "this language; auto for that of the environment" },
 ];
 
 impl Command {
     /// What was typed, if it begins with a command's name and says something more.
     ///
-    /// `None` when it does not; otherwise the command, or what is wrong with its argument.
+    /// `None` when it does not; otherwise the command, or what is wrong with its argument, in a language.
     #[must_use]
-    pub fn parse(text: &str) -> Option<Result<Self, String>> {
+    pub fn parse(text: &str, language: Language) -> Option<Result<Self, String>> {
         let (name, argument) = text.trim_start().split_once(char::is_whitespace)?;
         let argument = argument.trim();
         let form = FORMS.into_iter().find(|form| form.name == name).filter(|_| !argument.is_empty())?;
         let one = |field| Ok(Self::Set(vec![(field, argument.to_owned())]));
         Some(match form.name {
             "model" => Ok(Self::Model(ModelName::new(argument))),
-            "size" => size(argument),
+            "size" => size(argument, language),
             "steps" => one(FieldName::Steps),
             "guidance" => one(FieldName::Guidance),
             "seed" if argument == "random" => {
@@ -62,21 +67,28 @@ impl Command {
             "seed" => one(FieldName::Seed),
             "count" => one(FieldName::Count),
             "theme" => Ok(Self::Theme(argument.to_owned())),
-            _ => argument.parse().map(Self::Layout).map_err(|error| format!("layout {error}")),
+            "language" => argument
+                .parse()
+                .map(Self::Language)
+                .map_err(|_| language.wrong_language(format_args!("{argument:?}"), LanguageChoice::names())),
+            _ => argument.parse().map(Self::Layout).map_err(|_| {
+                let known = Arrangement::ALL.map(|(name, _)| name).join(", ");
+                language.wrong_layout(format_args!("{argument:?}"), known)
+            }),
         })
     }
 }
 
 /// `768x512`, `768×512` or `768 512`; one number is a square.
-fn size(argument: &str) -> Result<Command, String> {
+fn size(argument: &str, language: Language) -> Result<Command, String> {
     let mut sides = argument.split(['x', 'X', '×', '*', ' ']).filter(|side| !side.is_empty());
-    let side = |text: &str| text.parse::<u32>().map_err(|_| format!("{text:?} is not a number of pixels"));
+    let side = |text: &str| text.parse::<u32>().map_err(|_| language.wrong_pixels(format_args!("{text:?}")));
     let width = side(sides.next().unwrap_or_default())?;
     let height = sides.next().map_or(Ok(width), side)?;
     if sides.next().is_some() {
-        return Err(format!("{argument:?} is no size; one is written 768x512"));
+        return Err(language.wrong_size(format_args!("{argument:?}")));
     }
-    Size::new(width, height).map_err(|error| error.to_string())?;
+    Size::new(width, height).map_err(|error| language.job_error(&error))?;
     Ok(Command::Set(vec![(FieldName::Width, width.to_string()), (FieldName::Height, height.to_string())]))
 }
 
@@ -84,10 +96,14 @@ fn size(argument: &str) -> Result<Command, String> {
 mod tests {
     use super::*;
 
+    fn parse(text: &str) -> Option<Result<Command, String>> {
+        Command::parse(text, Language::English)
+    }
+
     #[test]
     fn what_is_no_command_is_searched_for_instead() {
         for text in ["", "size", "size ", "sizes 3", "draw again"] {
-            assert_eq!(Command::parse(text), None, "{text:?}");
+            assert_eq!(parse(text), None, "{text:?}");
         }
     }
 
@@ -99,13 +115,14 @@ mod tests {
         };
         let size = set(&[(FieldName::Width, "768"), (FieldName::Height, "512")]);
         for text in ["size 768x512", " size  768×512 ", "size 768 512", "size 768 x 512"] {
-            assert_eq!(Command::parse(text), size, "{text:?}");
+            assert_eq!(parse(text), size, "{text:?}");
         }
-        assert_eq!(Command::parse("size 512"), set(&[(FieldName::Width, "512"), (FieldName::Height, "512")]));
-        assert_eq!(Command::parse("seed random"), set(&[(FieldName::Seed, "-1")]));
-        assert_eq!(Command::parse("steps 30"), set(&[(FieldName::Steps, "30")]));
-        assert_eq!(Command::parse("layout tall"), Some(Ok(Command::Layout(Arrangement::Tall))));
-        assert_eq!(Command::parse("theme paper"), Some(Ok(Command::Theme("paper".to_owned()))));
+        assert_eq!(parse("size 512"), set(&[(FieldName::Width, "512"), (FieldName::Height, "512")]));
+        assert_eq!(parse("seed random"), set(&[(FieldName::Seed, "-1")]));
+        assert_eq!(parse("steps 30"), set(&[(FieldName::Steps, "30")]));
+        assert_eq!(parse("layout tall"), Some(Ok(Command::Layout(Arrangement::Tall))));
+        assert_eq!(parse("theme paper"), Some(Ok(Command::Theme("paper".to_owned()))));
+        assert_eq!(parse("language zh"), Some(Ok(Command::Language(LanguageChoice::Chinese))));
     }
 
     #[test]
@@ -114,9 +131,10 @@ mod tests {
             ("size big", "\"big\" is not a number"),
             ("size 1x2x3", "one is written 768x512"),
             ("size 100", "100"),
-            ("layout round", "automatic, wide, tall, small"),
+            ("layout round", "layout \"round\" is not one of automatic, wide, tall, small"),
+            ("language french", "language \"french\" is not one of auto, en, zh"),
         ] {
-            let wrong = Command::parse(text).expect("a command").expect_err("a wrong one");
+            let wrong = parse(text).expect("a command").expect_err("a wrong one");
             assert!(wrong.contains(told), "{text:?}: {wrong}");
         }
     }

@@ -1,6 +1,7 @@
 //! From prompt and parameters to a job. A draft holds both as they were when Enter was pressed, so
 //! that a job asked for before the worker answers is the one that was on the screen.
 
+use super::language::Language;
 use super::pane::parameters::{FieldName, ParametersPane};
 use crate::job::template::Template;
 use crate::job::{Job, JobError, LoraChoice, PictureId, Prompt, Seed, Wildcards, check_tags};
@@ -32,7 +33,7 @@ pub struct Draft {
 /// Why a draft is no job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wrong {
-    /// What is wrong and what would work.
+    /// What is wrong and what would work, in the language of the studio.
     pub message: String,
     /// The field that it is about; the prompt where it is none.
     pub field: Option<FieldName>,
@@ -87,26 +88,26 @@ impl Draft {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn check_prompt(&self) -> Result<Prompt, Wrong> {
+    pub fn check_prompt(&self, language: Language) -> Result<Prompt, Wrong> {
         let prompt = Prompt::new(self.prompt.as_str());
         let checked = prompt.and_then(|prompt| {
             check_tags(&prompt)?;
             Template::parse(prompt.as_str())?;
             Ok(prompt)
         });
-        checked.map_err(|error| Wrong { message: error.to_string(), field: None })
+        checked.map_err(|error| Wrong { message: language.job_error(&error), field: None })
     }
 
     /// The job.
     ///
     /// # Errors
     /// The prompt or the first field that cannot be drawn.
-    pub fn job(&self) -> Result<Job, Wrong> {
-        let prompt = self.check_prompt()?;
+    pub fn job(&self, language: Language) -> Result<Job, Wrong> {
+        let prompt = self.check_prompt(language)?;
         let settings = self.parameters.settings().map_err(|problem| Wrong {
-            message: match problem.nearest {
-                Some(nearest) => format!("{}; the nearest is {nearest}", problem.message),
-                None => problem.message,
+            message: match &problem.nearest {
+                Some(nearest) => language.wrong_nearest(problem.message(language), nearest),
+                None => problem.message(language),
             },
             field: Some(problem.field),
         })?;
@@ -116,7 +117,7 @@ impl Draft {
             (SeedWish::This(seed), _) => Seed::Fixed(seed),
             (SeedWish::Last, Some(last)) => Seed::Fixed(last),
             (SeedWish::Last, None) => {
-                let message = "nothing has been drawn yet, so there is no last seed; Enter draws".to_owned();
+                let message = language.no_last_seed().to_owned();
                 return Err(Wrong { message, field: None });
             }
         };
@@ -131,8 +132,8 @@ impl Draft {
             settings.count,
         )
         .map(|job| job.placed(settings.device, settings.load).iterated_from(self.parent))
-        .map_err(|error| field(Some(FieldName::Steps))(error.to_string()))?;
-        self.with_words(job).map_err(|error| field(None)(error.to_string()))
+        .map_err(|error| field(Some(FieldName::Steps))(language.job_error(&error)))?;
+        self.with_words(job).map_err(|error| field(None)(language.job_error(&error)))
     }
 
     fn with_words(&self, job: Job) -> Result<Job, JobError> {

@@ -3,12 +3,15 @@
 use super::draft::Draft;
 use super::files::Keep;
 use super::picture::Order;
-use crate::job::{Job, JobId, PictureChange, PictureId, Prompt, PromptQuery};
+use crate::job::{Job, JobId, PictureChange, PictureId, PictureQuery, Prompt, PromptQuery};
 use crate::model::ModelName;
 use crate::wire::library::LibraryRequest;
 use crate::wire::loras::LoraRequest;
-use crate::wire::message::{CountTokens, HistoryPage, Request};
+use crate::wire::message::{CountTokens, HistoryPage, Request, ThumbnailRequest};
 use crate::wire::queue::QueueChange;
+
+/// Pictures of one page of a search.
+pub const SEARCH_PAGE: u32 = 200;
 
 /// Something to be done outside of the state.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,8 +28,14 @@ pub enum Effect {
     Gather(Gather),
     /// Make a picture ready to be drawn, on the picture thread. A later order replaces one that waits.
     Encode(Order),
+    /// Put a text on the terminal's clipboard.
+    Copy(String),
+    /// Have the terminal drop the pictures that are not the preview's.
+    DropPictures,
     /// Write something into a person's files.
     Keep(Keep),
+    /// Have the terminal call the person, with this.
+    Call(String),
     /// Clear the screen and draw it whole.
     Repaint,
     /// Ask the terminal what it is.
@@ -72,6 +81,12 @@ pub enum Question {
     },
     /// A picture's PNG.
     Fetch(PictureId),
+    /// A small copy of a picture.
+    Thumbnail(ThumbnailRequest),
+    /// A page of pictures that are looked for.
+    Search(Box<PictureQuery>),
+    /// All that is known of a picture.
+    Details(PictureId),
     /// Older pictures.
     Older(HistoryPage),
     /// Say something of a picture.
@@ -116,6 +131,9 @@ impl Question {
             Self::Free => Request::Free,
             Self::Count { model, text, .. } => Request::CountTokens(CountTokens { model, text }),
             Self::Fetch(picture) => Request::Fetch(picture),
+            Self::Thumbnail(asked) => Request::Thumbnail(asked),
+            Self::Search(query) => Request::Library(LibraryRequest::Search { query, limit: SEARCH_PAGE }),
+            Self::Details(picture) => Request::Library(LibraryRequest::Details(picture)),
             Self::Older(page) => Request::History(page),
             Self::Mark(change) => Request::Library(LibraryRequest::Change(change)),
             Self::Prompts { query, limit } => Request::Library(LibraryRequest::Prompts { query, limit }),

@@ -5,17 +5,20 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::effect::Gather;
-use super::habits::Habits;
+use super::habits::{Habits, NotKept};
 use super::input::Input;
 use super::picture::Encoded;
-use super::terminal::editor::Edited;
+use super::terminal::editor::{Edited, EditorError};
 use crate::config::snippets::Snippet;
 use crate::job::{
-    DrawnPrompt, JobId, Picture, PictureId, Prompt, PromptQuery, TokenCount, TriedSeed, Wildcards,
+    DrawnPrompt, JobId, Picture, PictureId, PictureQuery, Prompt, PromptQuery, TokenCount, TriedSeed,
+    Wildcards,
 };
 use crate::model::ModelName;
 use crate::wire::loras::LoraList;
-use crate::wire::message::{self, JobStatus, ModelDetails, ModelFetch, ModelState, RemovalPlan, Snapshot};
+use crate::wire::message::{
+    self, JobStatus, ModelDetails, ModelFetch, ModelState, RemovalPlan, Snapshot, ThumbnailRequest,
+};
 
 /// Something happened.
 #[derive(Debug)]
@@ -36,14 +39,14 @@ pub enum Event {
     Encoded(Encoded),
     /// A person's files say something else than before.
     Habits(Box<Habits>),
-    /// Something could not be kept: why, for a person.
-    Complaint(String),
+    /// A setting could not be kept.
+    Complaint(NotKept),
     /// Wildcards were read, or why they cannot be.
     Gathered(Gather, Result<Wildcards, String>),
     /// Snippets were read, and what is wrong with their file.
     Snippets(Vec<Snippet>, Vec<String>),
     /// The person's editor has ended, and this is what it left, or why there is nothing.
-    Edited(Result<Edited, String>),
+    Edited(Result<Edited, EditorError>),
     /// A moment that [`super::state::State::deadline`] asked for has come.
     Tick,
 }
@@ -117,6 +120,27 @@ pub enum Answer {
         picture: PictureId,
         /// The file.
         result: Result<Bytes, String>,
+    },
+    /// A small copy of a picture.
+    Thumbnail {
+        /// Which.
+        asked: ThumbnailRequest,
+        /// A JPEG.
+        result: Result<Bytes, String>,
+    },
+    /// A page of pictures that were looked for.
+    Found {
+        /// Which.
+        query: Box<PictureQuery>,
+        /// Those that there are.
+        result: Result<Vec<Picture>, String>,
+    },
+    /// A picture by its number.
+    Details {
+        /// Which.
+        picture: PictureId,
+        /// What it is.
+        result: Result<Box<Picture>, String>,
     },
     /// Something was said of a picture; what came of it is told as an event.
     Marked(Result<(), String>),

@@ -449,6 +449,7 @@ fn studio(source: impl Connect) {
         theme,
         graphics,
         ascii,
+        language: None,
         defaults: JobDefaults::default(),
         host: None,
         complaints: Vec::new(),

@@ -6,7 +6,8 @@ use tokio::task::JoinHandle;
 
 use super::arrangement::Kept;
 use super::event::Event;
-use super::habits::{Habits, Watch, keep_theme};
+use super::habits::{Habits, NotKept, Watch, keep};
+use crate::config::LanguageChoice;
 use crate::paths::Paths;
 
 /// Something to be written.
@@ -14,6 +15,8 @@ use crate::paths::Paths;
 pub enum Keep {
     /// The theme, into `config.toml`.
     Theme(String),
+    /// The language, into `config.toml`.
+    Language(LanguageChoice),
     /// What the next studio begins with.
     Studio(Kept),
 }
@@ -100,10 +103,11 @@ async fn read(paths: &Paths) -> Option<Habits> {
 }
 
 /// Writes something; what a person should know of it.
-async fn written(paths: &Paths, what: Keep) -> Option<String> {
+async fn written(paths: &Paths, what: Keep) -> Option<NotKept> {
     let paths = paths.clone();
     let write = move || match what {
-        Keep::Theme(name) => keep_theme(&paths, &name).err(),
+        Keep::Theme(name) => keep(&paths, "theme", &name).err(),
+        Keep::Language(choice) => keep(&paths, "language", &choice.to_string()).err(),
         Keep::Studio(kept) => {
             if let Err(error) = kept.save(&paths) {
                 tracing::debug!(%error, "the layout is not remembered");

@@ -1,4 +1,4 @@
-//! What a person's files say of how the studio looks and listens: the theme in `config.toml`, the
+//! What a person's files say of how the studio looks, speaks and listens: theme and language in `config.toml`, the
 //! themes, `keymap.toml`. They are read at the start and whenever they change.
 
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use super::arrangement::write_whole;
 use super::input::registered;
 use super::keymap::Keymap;
 use super::theme::{Named, Theme};
-use crate::config::{Config, read_small};
+use crate::config::{Config, LanguageChoice, read_small};
 use crate::paths::Paths;
 
 /// What the files say.
@@ -17,6 +17,8 @@ use crate::paths::Paths;
 pub struct Habits {
     /// The theme by `config.toml`; `None` for one that suits the terminal.
     pub theme: Option<String>,
+    /// The language by `config.toml`.
+    pub language: LanguageChoice,
     /// Every theme.
     pub themes: Vec<Named>,
     /// What keys mean.
@@ -33,22 +35,32 @@ impl Habits {
         let (keys, of_keys) = Keymap::load(&paths.config);
         problems.extend(of_keys);
         let problems = problems.iter().map(ToString::to_string).collect();
-        Self { theme: config.theme, themes: Theme::all(paths), keys, problems }
+        Self { theme: config.theme, language: config.language, themes: Theme::all(paths), keys, problems }
     }
 }
 
-/// Writes `theme` into `config.toml`; all else in it stays as it is, comments too.
+/// Writes a setting, `theme` or `language`, into `config.toml`; all else in it stays as it is, comments too.
 ///
 /// # Errors
-/// A sentence for a person, when the file cannot be read or written, or is no TOML.
-pub(super) fn keep_theme(paths: &Paths, theme: &str) -> Result<(), String> {
+/// When the file cannot be read or written, or is no TOML.
+pub(super) fn keep(paths: &Paths, setting: &'static str, value: &str) -> Result<(), NotKept> {
     let file = followed(paths.config.join("config.toml"));
-    let failed = |error: &dyn std::fmt::Display| {
-        format!("the theme is not kept: {}: {error}; it stays until you leave", file.display())
-    };
+    let failed =
+        |error: &dyn std::fmt::Display| NotKept { setting, file: file.clone(), error: error.to_string() };
     let text = read_small(&file).map_err(|error| failed(&error))?.unwrap_or_default();
-    let new = with_theme(&text, theme).map_err(|error| failed(&error))?;
+    let new = with_setting(&text, setting, value).map_err(|error| failed(&error))?;
     write_whole(&file, new.as_bytes()).map_err(|error| failed(&error))
+}
+
+/// A setting that could not be written; it stays until the studio is left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotKept {
+    /// `theme` or `language`.
+    pub setting: &'static str,
+    /// The file.
+    pub file: PathBuf,
+    /// What is in the way.
+    pub error: String,
 }
 
 /// Where a link leads: people keep their configuration elsewhere and link to it.
@@ -56,16 +68,16 @@ fn followed(file: PathBuf) -> PathBuf {
     std::fs::canonicalize(&file).unwrap_or(file)
 }
 
-/// The same text with another value for `theme`, or with it as a new first line.
-fn with_theme(text: &str, theme: &str) -> Result<String, String> {
+/// The same text with another value for a setting, or with it as a new first line.
+fn with_setting(text: &str, setting: &str, value: &str) -> Result<String, String> {
     let table = DeTable::parse(text).map_err(|error| error.message().to_owned())?;
-    let value = toml::Value::String(theme.to_owned()).to_string();
-    Ok(match table.get_ref().get("theme") {
+    let value = toml::Value::String(value.to_owned()).to_string();
+    Ok(match table.get_ref().get(setting) {
         Some(old) => {
             let span = old.span();
             format!("{}{value}{}", &text[..span.start], &text[span.end..])
         }
-        None => format!("theme = {value}\n{text}"),
+        None => format!("{setting} = {value}\n{text}"),
     })
 }
 
@@ -141,34 +153,39 @@ impl Watch {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ui::language::Language;
 
     #[test]
     fn the_theme_is_written_and_all_else_stays() {
         let text = "# mine\ntheme   = 'dark' # for the night\n\n[defaults] # jobs\nsteps = 4\n";
-        let new = with_theme(text, "paper").expect("TOML");
+        let new = with_setting(text, "theme", "paper").expect("TOML");
         assert_eq!(new, "# mine\ntheme   = \"paper\" # for the night\n\n[defaults] # jobs\nsteps = 4\n");
-        let new = with_theme("[defaults]\nsteps = 4 # few\n", "a \"b\"").expect("TOML");
+        let new = with_setting("[defaults]\nsteps = 4 # few\n", "theme", "a \"b\"").expect("TOML");
         assert_eq!(Config::parse(&new, Path::new("c")).0.theme.as_deref(), Some("a \"b\""));
         assert!(new.ends_with("[defaults]\nsteps = 4 # few\n"), "{new}");
-        assert_eq!(with_theme("", "dark").as_deref(), Ok("theme = \"dark\"\n"));
-        assert!(with_theme("theme = \n", "dark").is_err(), "a broken file is left alone");
+        assert_eq!(with_setting("", "theme", "dark").as_deref(), Ok("theme = \"dark\"\n"));
+        let both = with_setting("theme = \"dark\"\n", "language", "zh");
+        assert_eq!(both.as_deref(), Ok("language = \"zh\"\ntheme = \"dark\"\n"));
+        assert!(with_setting("theme = \n", "theme", "dark").is_err(), "a broken file is left alone");
     }
 
     #[test]
     fn a_linked_file_stays_a_link_and_a_broken_one_is_told_of() {
         let root = tempfile::tempdir().expect("a temporary directory");
         let paths = Paths::under(root.path());
-        keep_theme(&paths, "paper").expect("the folder is made");
+        keep(&paths, "theme", "paper").expect("the folder is made");
         assert_eq!(Habits::read(&paths).theme.as_deref(), Some("paper"));
         let kept = root.path().join("dotfile");
         std::fs::rename(paths.config.join("config.toml"), &kept).expect("it is moved");
         std::os::unix::fs::symlink(&kept, paths.config.join("config.toml")).expect("a link");
-        keep_theme(&paths, "lagoon").expect("it is written");
+        keep(&paths, "theme", "lagoon").expect("it is written");
         assert!(paths.config.join("config.toml").is_symlink());
         assert_eq!(std::fs::read_to_string(&kept).expect("a file"), "theme = \"lagoon\"\n");
         std::fs::write(&kept, "theme = ").expect("a file can be written");
-        let told = keep_theme(&paths, "dark").expect_err("no TOML");
-        assert!(told.contains("the theme is not kept") && told.contains("dotfile"), "{told}");
+        let told = keep(&paths, "theme", "dark").expect_err("no TOML");
+        assert!(told.setting == "theme" && told.file.ends_with("dotfile"), "{told:?}");
+        let said = Language::English.not_kept(&told);
+        assert!(said.contains("the theme is not kept") && said.contains("dotfile"), "{said}");
         assert_eq!(std::fs::read_to_string(&kept).expect("a file"), "theme = ");
     }
 

@@ -17,9 +17,10 @@ pub use chord::{Chord, ChordError};
 pub use live::{KeyLine, Keymap};
 pub use presets::Preset;
 
-use super::action::{Action, Edit, FieldAction, ListMove};
+use super::action::{Action, Edit, FieldAction, GalleryAction, ListMove};
 use super::editor::Motion;
 use super::pane::Pane;
+use super::picture::Direction;
 
 /// Where a key means something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -51,6 +52,15 @@ pub enum Context {
     /// Everywhere.
     Everywhere,
 
+    /// While the gallery is open.
+    Gallery,
+    /// While one of its pictures is seen whole.
+    GalleryView,
+    /// While two pictures are compared.
+    Compare,
+    /// While a line is typed in the gallery.
+    GalleryLine,
+
     /// While the palette is open.
     Palette,
     /// While the themes are open.
@@ -76,7 +86,7 @@ impl Context {
     }
 
     /// Every context, in the order in which the help lists them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 20] = [
         Self::Everywhere,
         Self::Prompt,
         Self::Parameters,
@@ -89,6 +99,10 @@ impl Context {
         Self::Prompts,
         Self::Seeds,
         Self::Snippets,
+        Self::Gallery,
+        Self::GalleryView,
+        Self::Compare,
+        Self::GalleryLine,
         Self::Help,
         Self::Palette,
         Self::Themes,
@@ -112,6 +126,10 @@ impl Context {
             Self::OutsidePrompt => "Outside the prompt",
             Self::Disconnected => "Outside the prompt, without a connection",
             Self::Everywhere => "Everywhere",
+            Self::Gallery => "In the gallery",
+            Self::GalleryView => "While a picture is seen whole",
+            Self::Compare => "While two pictures are compared",
+            Self::GalleryLine => "In a line of the gallery",
             Self::Palette => "In the palette",
             Self::Themes => "In the themes",
             Self::Log => "In the log",
@@ -165,6 +183,15 @@ const fn deletes(keys: &'static [Chord], motion: Motion, help: &'static str) -> 
 
 const fn field(keys: &'static [Chord], action: FieldAction, help: &'static str) -> Binding {
     bind(Context::Parameters, keys, Action::Field(action), help)
+}
+
+const fn gallery(
+    context: Context,
+    keys: &'static [Chord],
+    action: GalleryAction,
+    help: &'static str,
+) -> Binding {
+    bind(context, keys, Action::Gallery(action), help)
 }
 
 /// Every key.
@@ -346,6 +373,7 @@ pub const KEYMAP: &[Binding] = &[
     bind(Context::OutsidePrompt, &[letter('M')], Action::ZoomMemory, "memory and load alone, or all again"),
     bind(Context::OutsidePrompt, &[letter('T')], Action::Themes, "choose a theme"),
     bind(Context::OutsidePrompt, &[letter('i')], Action::Focus(Pane::Prompt), "to the prompt"),
+    bind(Context::OutsidePrompt, &[letter('L')], Action::NextLanguage, "other language: auto, en, zh"),
 
     bind(Context::Palette, &[plain(Enter)], Action::TakeCommand, "do it"),
     bind(Context::Palette, &[plain(Backspace)], Action::UnfilterPalette, "take back a letter"),
@@ -369,6 +397,72 @@ pub const KEYMAP: &[Binding] = &[
     bind(Context::Log, &[plain(Home)], Action::List(ListMove::First), "the beginning"),
     bind(Context::Log, &[plain(End)], Action::List(ListMove::Last), "the latest"),
     bind(Context::Log, &[letter('q')], Action::Escape, "close"),
+
+    gallery(Context::Everywhere, &[alt(KeyCode::Char('g'))], GalleryAction::Open, "look through the pictures of the library"),
+    gallery(Context::OutsidePrompt, &[letter('g')], GalleryAction::Open, "look through the pictures of the library"),
+    gallery(Context::History, &[letter('c')], GalleryAction::Mark, "mark it; the second is compared with the first"),
+    gallery(Context::History, &[letter('C')], GalleryAction::CompareBefore, "compare it with the one drawn before it"),
+
+    gallery(Context::Gallery, &[plain(Enter)], GalleryAction::View, "the whole picture, or all again"),
+    gallery(Context::Gallery, &[plain(Left), letter('h')], GalleryAction::Previous, "newer picture"),
+    gallery(Context::Gallery, &[plain(Right), letter('l')], GalleryAction::Next, "older picture"),
+    bind(Context::Gallery, &[plain(Up), letter('k')], Action::List(ListMove::Up), "row above"),
+    bind(Context::Gallery, &[plain(Down), letter('j')], Action::List(ListMove::Down), "row below"),
+    bind(Context::Gallery, &[plain(PageUp)], Action::List(ListMove::PageUp), "a page newer"),
+    bind(Context::Gallery, &[plain(PageDown), letter(' ')], Action::List(ListMove::PageDown), "a page older"),
+    bind(Context::Gallery, &[plain(Home)], Action::List(ListMove::First), "newest"),
+    bind(Context::Gallery, &[plain(End)], Action::List(ListMove::Last), "oldest known"),
+    gallery(Context::Gallery, &[letter('/')], GalleryAction::Search, "search: words, rating:4 tag:ink model:nano is:favourite"),
+    gallery(Context::Gallery, &[letter('F')], GalleryAction::Favourites, "only favourites, or all"),
+    gallery(Context::Gallery, &[letter('R')], GalleryAction::LeastRating, "only those rated 1, 2 ... 5 and better, or all"),
+    gallery(Context::Gallery, &[letter('X')], GalleryAction::Trashed, "what is in the trash, or what is not"),
+    bind(Context::Gallery, &[letter('f')], Action::Favourite, "make it a favourite, or none"),
+    bind(Context::Gallery, &[letter('5')], Action::Rate(5), "rate it 5, the best"),
+    bind(Context::Gallery, &[letter('4')], Action::Rate(4), "rate it 4"),
+    bind(Context::Gallery, &[letter('3')], Action::Rate(3), "rate it 3"),
+    bind(Context::Gallery, &[letter('2')], Action::Rate(2), "rate it 2"),
+    bind(Context::Gallery, &[letter('1')], Action::Rate(1), "rate it 1"),
+    bind(Context::Gallery, &[letter('0')], Action::Rate(0), "take its rating back"),
+    gallery(Context::Gallery, &[letter('t')], GalleryAction::Tags, "its tags"),
+    gallery(Context::Gallery, &[letter('d'), plain(Delete)], GalleryAction::Trash, "into the trash, or out of it; the file stays"),
+    gallery(Context::Gallery, &[letter('u')], GalleryAction::Undo, "take the last one out of the trash again"),
+    gallery(Context::Gallery, &[letter('y')], GalleryAction::CopyPrompt, "copy its prompt to the terminal's clipboard"),
+    gallery(Context::Gallery, &[letter('Y')], GalleryAction::CopyPath, "copy its path"),
+    gallery(Context::Gallery, &[letter('P')], GalleryAction::Parent, "the picture that it was made from"),
+    gallery(Context::Gallery, &[letter('m')], GalleryAction::MoreLike, "more like it: the same with new seeds, to the queue"),
+    gallery(Context::Gallery, &[letter('c')], GalleryAction::Mark, "mark it; the second is compared with the first"),
+    gallery(Context::Gallery, &[letter('C')], GalleryAction::CompareBefore, "compare it with the one drawn before it"),
+    bind(Context::Gallery, &[letter('r')], Action::RestoreAll, "restore prompt and parameters"),
+    bind(Context::Gallery, &[letter('p')], Action::RestorePrompt, "restore only the prompt"),
+    bind(Context::Gallery, &[letter('s')], Action::RestoreSeed, "restore only the seed"),
+    bind(Context::Gallery, &[letter('o')], Action::RestoreSettings, "restore only model, size, steps, guidance, LoRAs"),
+    bind(Context::Gallery, &[letter('?')], Action::Help, "this help"),
+    bind(Context::Gallery, &[letter(':')], Action::Palette, "find anything by its name, or type a command"),
+    bind(Context::Gallery, &[letter('q')], Action::Escape, "back, and close"),
+
+    gallery(Context::GalleryView, &[letter('+'), letter('=')], GalleryAction::Nearer, "nearer"),
+    gallery(Context::GalleryView, &[letter('-')], GalleryAction::Farther, "farther"),
+    gallery(Context::GalleryView, &[letter('0')], GalleryAction::Whole, "all of it"),
+    gallery(Context::GalleryView, &[plain(Left), letter('h')], GalleryAction::Pan(Direction::Left), "further left; of the whole: newer"),
+    gallery(Context::GalleryView, &[plain(Right), letter('l')], GalleryAction::Pan(Direction::Right), "further right; of the whole: older"),
+    gallery(Context::GalleryView, &[plain(Up), letter('k')], GalleryAction::Pan(Direction::Up), "further up"),
+    gallery(Context::GalleryView, &[plain(Down), letter('j')], GalleryAction::Pan(Direction::Down), "further down"),
+    gallery(Context::GalleryView, &[plain(PageUp), letter('N')], GalleryAction::Previous, "newer picture"),
+    gallery(Context::GalleryView, &[plain(PageDown), letter('n'), letter(' ')], GalleryAction::Next, "older picture"),
+
+    gallery(Context::Compare, &[letter(' '), plain(Tab)], GalleryAction::Flip, "the other one in the same place"),
+    gallery(Context::Compare, &[letter('b')], GalleryAction::Both, "both side by side"),
+    gallery(Context::Compare, &[letter('+'), letter('=')], GalleryAction::Nearer, "both nearer"),
+    gallery(Context::Compare, &[letter('-')], GalleryAction::Farther, "both farther"),
+    gallery(Context::Compare, &[letter('0')], GalleryAction::Whole, "all of both"),
+    gallery(Context::Compare, &[plain(Left), letter('h')], GalleryAction::Pan(Direction::Left), "further left"),
+    gallery(Context::Compare, &[plain(Right), letter('l')], GalleryAction::Pan(Direction::Right), "further right"),
+    gallery(Context::Compare, &[plain(Up), letter('k')], GalleryAction::Pan(Direction::Up), "further up"),
+    gallery(Context::Compare, &[plain(Down), letter('j')], GalleryAction::Pan(Direction::Down), "further down"),
+
+    gallery(Context::GalleryLine, &[plain(Enter)], GalleryAction::TakeLine, "do it"),
+    gallery(Context::GalleryLine, &[plain(Backspace)], GalleryAction::Erase, "take back a letter"),
+    gallery(Context::GalleryLine, &[ctrl('u'), ctrl('w')], GalleryAction::ClearLine, "take back all letters"),
 ];
 
 #[cfg(test)]

@@ -203,6 +203,27 @@ fn answer(question: &Question, result: Result<Response, ClientError>) -> Answer 
                 _ => Err(unexpected()),
             }),
         },
+        Question::Thumbnail(asked) => Answer::Thumbnail {
+            asked: *asked,
+            result: result.and_then(|response| match response {
+                Response::Thumbnail(jpeg) => Ok(jpeg),
+                _ => Err(unexpected()),
+            }),
+        },
+        Question::Search(query) => Answer::Found {
+            query: query.clone(),
+            result: result.and_then(|response| match response {
+                Response::Library(LibraryResponse::Pictures(pictures)) => Ok(pictures),
+                _ => Err(unexpected()),
+            }),
+        },
+        Question::Details(picture) => Answer::Details {
+            picture: *picture,
+            result: result.and_then(|response| match response {
+                Response::Library(LibraryResponse::Details(details)) => Ok(Box::new(details.picture)),
+                _ => Err(unexpected()),
+            }),
+        },
         Question::Mark(_) => Answer::Marked(result.and_then(|response| match response {
             Response::Library(LibraryResponse::Changed(_)) => Ok(()),
             _ => Err(unexpected()),

@@ -32,6 +32,7 @@ pub mod input;
 mod journeys;
 mod keyboard;
 pub mod keymap;
+pub mod language;
 pub mod layout;
 pub mod link;
 pub mod notice;
@@ -40,6 +41,7 @@ pub mod picture;
 mod run;
 mod source;
 pub mod state;
+pub mod telling;
 pub mod terminal;
 pub mod theme;
 mod update;
@@ -51,12 +53,14 @@ pub use update::update;
 
 use std::time::Instant;
 
-use crate::config::{Config, Graphics, JobDefaults};
+use crate::config::{Config, Graphics, JobDefaults, LanguageChoice};
 use crate::paths::Paths;
 use arrangement::Kept;
 use glyphs::Glyphs;
 use habits::Habits;
+use language::Languages;
 use state::{Look, State};
+use telling::Messages;
 use terminal::facts::{Environment, Facts};
 use theme::Theme;
 
@@ -71,6 +75,8 @@ pub struct StudioOptions {
     pub graphics: Option<Graphics>,
     /// Only ASCII borders and signs.
     pub ascii: bool,
+    /// What it speaks.
+    pub language: Option<LanguageChoice>,
     /// What new jobs begin with.
     pub defaults: JobDefaults,
     /// The machine whose worker draws, when it is another.
@@ -119,10 +125,13 @@ fn first_state(options: &StudioOptions, environment: Environment, habits: Habits
     let mut state = State::new(look, facts, defaults, now);
     state.worker.host.clone_from(&options.host);
     state.log.set_clock(now, jiff::Zoned::now());
+    state.messages = Messages::new(config.terminal);
     state.view.kept = Kept::load(&options.paths);
     state.view.tour = !state.view.kept.toured;
     state.themes.fixed = options.theme.is_some();
     state.themes.wanted = options.theme.clone().filter(|name| name != "auto");
+    let by_environment = LanguageChoice::of_environment(|name| std::env::var(name).ok());
+    state.languages = Languages::begin(options.language, by_environment);
     let mut complaints = update::take_habits(&mut state, habits);
     complaints.extend(options.complaints.iter().cloned());
     complaints.into_iter().rev().for_each(|complaint| state.notices.warn(complaint));

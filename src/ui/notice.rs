@@ -1,5 +1,6 @@
 //! What the person has to be told. A notice stays until it is dismissed, the newest in front.
 
+use super::language::Language;
 use super::view::text::wrap;
 
 /// Notices that are kept; the oldest go.
@@ -70,10 +71,10 @@ impl Notices {
 
     /// What is to be read now: a notice, or what is wrong with the connection.
     #[must_use]
-    pub fn front(&self) -> Option<(Level, String)> {
+    pub fn front(&self, language: Language) -> Option<(Level, String)> {
         match self.current() {
             Some((notice, 0)) => Some((notice.level, notice.text.clone())),
-            Some((notice, behind)) => Some((notice.level, format!("{} (and {behind} more)", notice.text))),
+            Some((notice, behind)) => Some((notice.level, language.notice_more(&notice.text, behind))),
             None => self.connection.clone().map(|trouble| (Level::Error, trouble)),
         }
     }
@@ -85,9 +86,9 @@ impl Notices {
 
     /// What is to be read now, in lines for a window of `columns`.
     #[must_use]
-    pub fn lines(&self, columns: u16, ellipsis: &str) -> Vec<String> {
+    pub fn lines(&self, columns: u16, ellipsis: &str, language: Language) -> Vec<String> {
         let width = columns.saturating_sub(4).max(1);
-        self.front().map_or_else(Vec::new, |(_, text)| wrap(&text, width, ROWS, ellipsis))
+        self.front(language).map_or_else(Vec::new, |(_, text)| wrap(&text, width, ROWS, ellipsis))
     }
 
     fn push(&mut self, level: Level, text: &str) {

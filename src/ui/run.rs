@@ -18,14 +18,16 @@ use super::habits::Habits;
 use super::input::EscapeWait;
 use super::keyboard::Keyboard;
 use super::link::{self, Ask, Connect, Link};
-use super::picture::PictureThread;
+use super::picture::{PictureThread, Slot, kitty_delete};
 use super::state::State;
-use super::terminal::editor::PromptEditor;
+use super::terminal::clipboard;
+use super::terminal::editor::{EditorError, PromptEditor};
 use super::terminal::facts::QUESTIONS;
-use super::terminal::guard::{TerminalGuard, has_panicked, note_kitty_pictures};
+use super::terminal::guard::{TerminalGuard, has_panicked, kitty_pictures, note_kitty_picture};
 use super::terminal::output::Output;
 use super::terminal::screen::Screen;
-use super::{StudioError, update, view};
+use super::terminal::tell::{self, Surroundings};
+use super::{StudioError, telling, update, view};
 use crate::paths::Paths;
 
 /// Between two frames: a key that comes right behind a frame is still on the screen within 16 ms.
@@ -68,6 +70,7 @@ pub(super) async fn run<C: Connect>(
     let mut running = Running {
         state,
         screen,
+        around: Surroundings::default(),
         output,
         guard,
         pictures,
@@ -96,6 +99,7 @@ pub(super) async fn run<C: Connect>(
 struct Running<A> {
     state: State,
     screen: Screen,
+    around: Surroundings,
     output: Output,
     guard: TerminalGuard,
     pictures: PictureThread,
@@ -122,7 +126,7 @@ impl<A: Ask> Running<A> {
             let next_frame = last_frame + FRAME;
             if changed && self.output.is_idle() && now >= next_frame {
                 self.draw()?;
-                (changed, last_frame) = (false, now);
+                (changed, last_frame) = (self.screen.is_behind(), now);
             }
             // Whatever was due has been done by the last update.
             let due = self.state.deadline();
@@ -179,11 +183,24 @@ impl<A: Ask> Running<A> {
             Effect::ReadSnippets => self.gatherer.read_snippets(),
             Effect::Encode(order) => {
                 if order.means.protocol.is_kittys() {
-                    note_kitty_pictures();
+                    note_kitty_picture(order.slot);
                 }
                 self.pictures.order(order);
             }
+            Effect::Copy(text) => {
+                let between = self.state.terminal.environment.between;
+                self.unsent.extend_from_slice(clipboard::copy(&text, between).as_bytes());
+            }
+            Effect::DropPictures => {
+                if let Some(last) = kitty_pictures() {
+                    self.unsent.extend_from_slice(kitty_delete(Some(Slot::PREVIEW), last).as_bytes());
+                }
+            }
             Effect::Keep(what) => self.files.keep(what),
+            Effect::Call(why) => {
+                let bytes = tell::message(&why, &self.state.messages.wanted(), &self.state.terminal);
+                self.unsent.extend_from_slice(bytes.as_bytes());
+            }
             Effect::Repaint => self.screen.forget(),
             Effect::Probe => self.probe(),
             Effect::Reenter | Effect::Suspend | Effect::EditElsewhere(_) | Effect::Quit => {}
@@ -192,6 +209,9 @@ impl<A: Ask> Running<A> {
 
     fn draw(&mut self) -> Result<(), StudioError> {
         let mut bytes = self.screen.bytes(view::draw(&self.state)).map_err(StudioError::Terminal)?;
+        let around = telling::around(&self.state);
+        let told = self.around.bytes(around, &self.state.messages.wanted(), &self.state.terminal);
+        bytes.extend_from_slice(told.as_bytes());
         bytes.append(&mut self.unsent);
         self.output.write(bytes);
         Ok(())
@@ -206,6 +226,7 @@ impl<A: Ask> Running<A> {
     fn reenter(&mut self) -> Result<(), StudioError> {
         self.guard.retake().map_err(StudioError::Terminal)?;
         self.screen.forget();
+        self.around.forget();
         // The window may be another by now.
         for effect in update(&mut self.state, Event::Resized(window()), Instant::now()) {
             self.perform_quick(effect);
@@ -249,7 +270,7 @@ impl<A: Ask> Running<A> {
                         });
                         if effects.contains(&Effect::Quit) {
                             flow = Flow::Leave;
-                            break Err("the studio was told to end".to_owned());
+                            break Err(EditorError::Ending);
                         }
                         effects.into_iter().for_each(|effect| self.perform_quick(effect));
                     }

@@ -8,10 +8,12 @@ use super::arrangement::{Kept, Zoom};
 use super::event::Window;
 use super::glyphs::Glyphs;
 use super::keymap::Keymap;
+use super::language::{Language, Languages};
 use super::layout::Layout;
 use super::notice::Notices;
 use super::pane::Pane;
 use super::pane::editing::Editing;
+use super::pane::gallery::GalleryPane;
 use super::pane::history::HistoryPane;
 use super::pane::log::LogPane;
 use super::pane::loras::LorasPane;
@@ -25,6 +27,7 @@ use super::pane::prompt::PromptPane;
 use super::pane::prompts::PromptList;
 use super::pane::queue::QueuePane;
 use super::pane::themes::ThemesPane;
+use super::telling::Messages;
 use super::terminal::facts::Facts;
 use super::theme::Theme;
 use crate::config::JobDefaults;
@@ -47,6 +50,8 @@ pub struct State {
     pub queue: QueuePane,
     /// What was drawn.
     pub history: HistoryPane,
+    /// The gallery.
+    pub gallery: GalleryPane,
     /// Which models there are, and which are being fetched.
     pub models: ModelsPane,
     /// Which LoRAs there are, and which the draft has.
@@ -61,6 +66,10 @@ pub struct State {
     pub view: ViewState,
     /// Theme and signs.
     pub look: Look,
+    /// What everything is said in.
+    pub language: Language,
+    /// Why in that.
+    pub languages: Languages,
     /// What keys mean.
     pub keys: Keymap,
     /// Everything by its name.
@@ -71,6 +80,8 @@ pub struct State {
     pub log: LogPane,
     /// What is known of the terminal.
     pub terminal: Facts,
+    /// What a person who looks elsewhere has to be told.
+    pub messages: Messages,
     /// The moment of the last event.
     pub now: Instant,
 }
@@ -145,6 +156,7 @@ impl State {
             preview: PreviewPane::new(),
             queue: QueuePane::default(),
             history: HistoryPane::default(),
+            gallery: GalleryPane::default(),
             models: ModelsPane::default(),
             loras: LorasPane::default(),
             overlay: Overlay::None,
@@ -152,11 +164,14 @@ impl State {
             notices: Notices::default(),
             view: ViewState::default(),
             look,
+            language: Language::default(),
+            languages: Languages::default(),
             keys: Keymap::default(),
             palette: PalettePane::default(),
             themes: ThemesPane::default(),
             log: LogPane::default(),
             terminal,
+            messages: Messages::default(),
             now,
         }
     }
@@ -175,7 +190,7 @@ impl State {
     #[must_use]
     pub fn layout(&self) -> Layout {
         let window = self.view.window;
-        let notice = self.notices.lines(window.columns, self.look.glyphs.ellipsis);
+        let notice = self.notices.lines(window.columns, self.look.glyphs.ellipsis, self.language);
         let view = &self.view;
         let alone = view.zoom.map(|zoom| zoom.of(view.focus));
         let size = Size::new(window.columns, window.rows);

@@ -24,9 +24,10 @@ pub use crate::wire::models::{
 };
 use crate::wire::queue::QueueChange;
 pub use crate::wire::refusal::Refusal;
+pub use crate::wire::thumbnail::ThumbnailRequest;
 
 /// The version of these messages. Peers of different versions say so and part.
-pub const PROTOCOL: u32 = 9;
+pub const PROTOCOL: u32 = 10;
 
 /// From a client: a request and the number its reply will carry.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -70,6 +71,8 @@ pub enum Request {
     History(HistoryPage),
     /// A finished picture's PNG.
     Fetch(PictureId),
+    /// A small copy of a finished picture.
+    Thumbnail(ThumbnailRequest),
     /// Every model that is known, and what there is of it.
     Models,
     /// Fetch what is missing of a model. Answered once that is remembered on disk.
@@ -154,6 +157,8 @@ pub enum Response {
     History(Vec<Picture>),
     /// To `Fetch`: the PNG file.
     Png(Bytes),
+    /// To `Thumbnail`: a JPEG.
+    Thumbnail(Bytes),
     /// To `Models`.
     Models(Vec<ModelState>),
     /// To `FetchModel`: how far it is; whoever asked before shares it.

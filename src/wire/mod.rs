@@ -13,3 +13,4 @@ pub mod queue;
 pub mod refusal;
 pub mod replay;
 pub mod socket;
+pub mod thumbnail;

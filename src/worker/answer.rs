@@ -11,10 +11,11 @@ use super::Shared;
 use super::change::first_seed;
 use super::loras;
 use super::peer::Peer;
+use super::thumbnail;
 use crate::job::{Job, JobId, JobState, JobStatus, PictureId};
 use crate::model::ModelName;
 use crate::wire::frame::REPLY_MAX;
-use crate::wire::message::{HistoryPage, Refusal, Response};
+use crate::wire::message::{HistoryPage, Refusal, Response, ThumbnailRequest};
 
 /// What an answer adds to a PNG in its frame.
 const AROUND_PNG: u64 = 1 << 10;
@@ -115,6 +116,23 @@ pub(super) fn fetch(shared: &Rc<Shared>, id: PictureId) -> impl Future<Output = 
             Refusal::File { path: path.display().to_string(), reason: error.to_string() }
         })?;
         Ok(Response::Png(bytes.into()))
+    }
+}
+
+/// A small copy of a picture.
+pub(super) fn thumbnail(
+    shared: &Rc<Shared>,
+    asked: ThumbnailRequest,
+) -> impl Future<Output = Answer> + use<> {
+    let (shared, whole) = (Rc::clone(shared), fetch(shared, asked.picture));
+    async move {
+        // Before the file is read: at most one is in memory.
+        let _one = shared.copying.lock().await;
+        let Response::Png(png) = whole.await? else { return Err(Refusal::UnknownPicture(asked.picture)) };
+        let made = tokio::task::spawn_blocking(move || thumbnail::make(&png, asked.bounded())).await;
+        let made = made.map_err(|error| error.to_string()).and_then(|made| made);
+        made.map(|jpeg| Response::Thumbnail(jpeg.into()))
+            .map_err(|reason| Refusal::File { path: format!("picture {}", asked.picture), reason })
     }
 }
 

@@ -43,6 +43,7 @@ mod serve;
 mod session;
 mod standing;
 mod store;
+mod thumbnail;
 mod tokens;
 mod usage;
 mod wanted;
@@ -365,6 +366,8 @@ struct Shared {
     counters: tokens::Counters,
     /// Held while the queue is changed.
     changing: tokio::sync::Mutex<()>,
+    /// Held while a small copy of a picture is made.
+    copying: tokio::sync::Mutex<()>,
     settings: Settings,
 }
 

@@ -105,8 +105,9 @@ pub(super) fn serve_claimed(
         let idle = Idle::new(settings.free_after, settings.end_after, Instant::now());
         let lines = Lines { engines: Engines::new(supplies), watched, nudge, fetcher, checker };
         let hub = Hub::new(info(), Arc::clone(&models), devices, restored, idle, lines);
-        let (counters, changing) = (Counters::new(Arc::clone(&models)), tokio::sync::Mutex::default());
-        let shared = Rc::new(Shared { hub, store, models, counters, changing, settings });
+        let (changing, copying) = (tokio::sync::Mutex::default(), tokio::sync::Mutex::default());
+        let counters = Counters::new(Arc::clone(&models));
+        let shared = Rc::new(Shared { hub, store, models, counters, changing, copying, settings });
         ready();
         let inputs = Inputs { listener, door, reports, readings, fetches, checks };
         attend(shared, inputs, end).await

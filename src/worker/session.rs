@@ -212,6 +212,7 @@ impl Session {
             }
             Request::Loras(asked) => self.later(pending, lora_list::answer(shared, &asked)),
             Request::Fetch(id) => self.later(pending, answer::fetch(shared, id)),
+            Request::Thumbnail(asked) => self.later(pending, answer::thumbnail(shared, asked)),
             Request::Models => self.later(pending, wanted::models(shared)),
             Request::FetchModel(model) => self.later(pending, wanted::fetch(shared, model)),
             Request::CancelFetch(model) => self.later(pending, wanted::cancel(shared, model)),

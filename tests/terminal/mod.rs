@@ -22,12 +22,19 @@ pub struct Terminal {
     terminal: Arc<(Mutex<vt100::Parser>, Condvar)>,
     /// How many bytes have come.
     written: Arc<AtomicUsize>,
+    /// All of them.
+    raw: Arc<Mutex<Vec<u8>>>,
     pub master: Box<dyn MasterPty + Send>,
 }
 
 impl Terminal {
     /// Starts a program; what would tell it of another terminal is taken from its environment.
-    pub fn start(mut command: CommandBuilder) -> Self {
+    pub fn start(command: CommandBuilder) -> Self {
+        Self::start_in("C.UTF-8", command)
+    }
+
+    /// The same for a person of another locale.
+    pub fn start_in(locale: &str, mut command: CommandBuilder) -> Self {
         let size = PtySize { rows: 24, cols: 80, pixel_width: 0, pixel_height: 0 };
         let pair = native_pty_system().openpty(size).expect("a PTY");
         command.env("TERM", "xterm-256color");
@@ -35,22 +42,28 @@ impl Terminal {
         for name in ["TMUX", "STY", "ZELLIJ", "NO_COLOR", "SSH_CONNECTION", "INSTA_UPDATE"] {
             command.env_remove(name);
         }
+        for name in ["LC_ALL", "LC_MESSAGES", "LANGUAGE"] {
+            command.env_remove(name);
+        }
+        command.env("LANG", locale);
         let child = pair.slave.spawn_command(command).expect("it starts");
         let mut output = pair.master.try_clone_reader().expect("a reader");
         let terminal = Arc::new((Mutex::new(vt100::Parser::new(24, 80, 0)), Condvar::new()));
         let of_thread = Arc::clone(&terminal);
         let written = Arc::new(AtomicUsize::new(0));
-        let counted = Arc::clone(&written);
+        let raw = Arc::new(Mutex::new(Vec::new()));
+        let (counted, kept) = (Arc::clone(&written), Arc::clone(&raw));
         std::thread::spawn(move || {
             let mut buffer = [0; 4096];
             while let Ok(count @ 1..) = output.read(&mut buffer) {
                 counted.fetch_add(count, Ordering::Relaxed);
+                kept.lock().expect("no reader panics").extend_from_slice(&buffer[..count]);
                 of_thread.0.lock().expect("no reader panics").process(&buffer[..count]);
                 of_thread.1.notify_all();
             }
         });
         let keys = pair.master.take_writer().expect("a writer");
-        Self { child, keys, terminal, written, master: pair.master }
+        Self { child, keys, terminal, written, raw, master: pair.master }
     }
 
     /// Types.
@@ -76,6 +89,15 @@ impl Terminal {
     /// Waits until `text` is on the screen.
     pub fn see(&self, text: &str) {
         self.until(text, |screen| screen.contents().contains(text).then_some(()));
+    }
+
+    /// Waits until the program has written these bytes, wherever a screen would not show them.
+    pub fn sent(&self, bytes: &str) {
+        let wanted = bytes.as_bytes();
+        self.until(&format!("{bytes:?}"), |_| {
+            let raw = self.raw.lock().expect("no reader panics");
+            raw.windows(wanted.len()).any(|found| found == wanted).then_some(())
+        });
     }
 
     /// The bytes that come within a while from now on, at the most: it waits for the first.

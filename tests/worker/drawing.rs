@@ -61,6 +61,20 @@ async fn a_job_becomes_a_picture_in_the_library_and_the_client_sees_all_of_it() 
 
     let Ok(Response::Png(png)) = watch.client.call(Request::Fetch(picture.id)).await else { panic!("a PNG") };
     assert_eq!(png, std::fs::read(&picture.path).expect("it is there"));
+
+    let asked = ThumbnailRequest { picture: picture.id, side: 32 };
+    let Ok(Response::Thumbnail(jpeg)) = watch.client.call(Request::Thumbnail(asked)).await else {
+        panic!("a JPEG")
+    };
+    let small = image::load_from_memory_with_format(&jpeg, image::ImageFormat::Jpeg).expect("it is one");
+    assert_eq!((small.width(), small.height()), (32, 24), "the shape is the picture's");
+    let none = ThumbnailRequest { picture: PictureId(99), side: 32 };
+    assert_eq!(watch.refused(Request::Thumbnail(none)).await, Refusal::UnknownPicture(PictureId(99)));
+    std::fs::write(&picture.path, "no picture").expect("it is ours");
+    let Refusal::File { reason, .. } = watch.refused(Request::Thumbnail(asked)).await else {
+        panic!("it cannot be read")
+    };
+    assert!(reason.contains("no PNG"), "{reason}");
 }
 
 #[tokio::test]

@@ -77,6 +77,11 @@ const VIM: &[Binding] = &[
     list(Context::History, &[ctrl('u')], ListMove::PageUp),
     list(Context::History, &[ctrl('d')], ListMove::PageDown),
 
+    list(Context::Gallery, &[letter('g')], ListMove::First),
+    list(Context::Gallery, &[letter('G')], ListMove::Last),
+    list(Context::Gallery, &[ctrl('u')], ListMove::PageUp),
+    list(Context::Gallery, &[ctrl('d')], ListMove::PageDown),
+
     list(Context::Models, &[ctrl('k')], ListMove::Up),
     list(Context::Models, &[ctrl('j')], ListMove::Down),
 

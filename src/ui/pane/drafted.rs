@@ -1,6 +1,7 @@
 //! The LoRAs of the job that is being made, beside those of the prompt's tags: one that is switched off keeps its strength.
 
 use crate::job::{JobError, LoraChoice, STRENGTH_MAX, check_loras};
+use crate::ui::language::Language;
 
 /// A strength's own steps in 1.
 const STEPS_IN_ONE: f64 = 20.0;
@@ -79,8 +80,9 @@ impl Drafted {
 impl DraftedLora {
     /// `0.8`, `0.5 off`, `0.8@0-60%`.
     #[must_use]
-    pub fn amount(&self) -> String {
-        format!("{}{}", self.lora.amount(), if self.on { "" } else { " off" })
+    pub fn amount(&self, language: Language) -> String {
+        let amount = self.lora.amount();
+        if self.on { amount } else { language.loras_off(amount) }
     }
 }
 
@@ -93,10 +95,14 @@ mod tests {
         Drafted::of([LoraChoice::new("ink", strength).expect("it is one")])
     }
 
+    fn amount(drafted: &Drafted) -> String {
+        drafted.all()[0].amount(Language::English)
+    }
+
     fn changed(strength: f32, by: i8) -> String {
         let mut drafted = one(strength);
         drafted.change(0, by);
-        drafted.all()[0].amount()
+        amount(&drafted)
     }
 
     #[test]
@@ -104,7 +110,7 @@ mod tests {
         let mut drafted = one(-1.0);
         let mut told = Vec::new();
         for _ in 0..=40 {
-            told.push(drafted.all()[0].amount());
+            told.push(amount(&drafted));
             drafted.change(0, 1);
         }
         let expected: Vec<_> = (-20..=20).map(|step| (step as f32 / 20.0).to_string()).collect();
@@ -118,10 +124,10 @@ mod tests {
     fn what_is_switched_off_keeps_its_strength_and_no_job_has_it() {
         let mut drafted = one(0.35);
         drafted.switch(0);
-        assert_eq!((drafted.on(), drafted.all()[0].amount()), (Vec::new(), "0.35 off".into()));
+        assert_eq!((drafted.on(), amount(&drafted)), (Vec::new(), "0.35 off".into()));
         drafted.change(0, 1);
         drafted.switch(0);
-        assert_eq!((drafted.on()[0].strength(), drafted.all()[0].amount()), (0.4, "0.4".into()));
+        assert_eq!((drafted.on()[0].strength(), amount(&drafted)), (0.4, "0.4".into()));
         for index in [1, usize::MAX] {
             drafted.switch(index);
             drafted.change(index, 1);

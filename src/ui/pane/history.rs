@@ -39,6 +39,19 @@ impl HistoryPane {
         self.total
     }
 
+    /// Whether there are no older ones.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.complete
+    }
+
+    /// The one that was drawn before this one.
+    #[must_use]
+    pub fn before(&self, id: PictureId) -> Option<&Picture> {
+        let at = self.pictures.iter().position(|picture| picture.id == id)?;
+        self.pictures.get(at + 1)
+    }
+
     /// The chosen row.
     #[must_use]
     pub fn chosen(&self) -> usize {

@@ -4,6 +4,7 @@ use super::drafted::{Drafted, DraftedLora};
 use crate::job::{LoraChoice, LoraFacts};
 use crate::ui::action::ListMove;
 use crate::ui::fuzzy::Search;
+use crate::ui::language::Language;
 use crate::wire::loras::{LoraInfo, LoraList};
 
 /// The longest filter, in characters.
@@ -237,17 +238,17 @@ impl LorasPane {
     ///
     /// # Errors
     /// Why it cannot be added.
-    pub fn take(&mut self) -> Result<(), String> {
+    pub fn take(&mut self, language: Language) -> Result<(), String> {
         let Some(place) = self.chosen_place() else { return Ok(()) };
         self.choose_row(self.chosen_row());
         if let Some(index) = place.drafted {
             self.drafted.remove(index);
         } else if let Some(info) = self.row(place).info {
             if let Err(reason) = &info.facts {
-                return Err(format!("{} cannot be used: {reason}", info.name));
+                return Err(language.lora_unusable(&info.name, reason));
             }
             let lora = LoraChoice::new(info.file(), 1.0);
-            lora.and_then(|lora| self.drafted.add(lora)).map_err(|error| error.to_string())?;
+            lora.and_then(|lora| self.drafted.add(lora)).map_err(|error| language.job_error(&error))?;
         }
         self.arrange();
         Ok(())

@@ -3,6 +3,7 @@
 pub mod drafted;
 pub mod editing;
 pub mod filter;
+pub mod gallery;
 pub mod history;
 pub mod log;
 pub mod loras;
@@ -12,6 +13,7 @@ pub mod models;
 pub mod overlay;
 pub mod palette;
 mod parameter_seeds;
+mod parameter_wrong;
 pub mod parameters;
 pub mod preview;
 pub mod prompt;

@@ -4,7 +4,8 @@
 use crate::ui::action::{Action, Edit, ListMove};
 use crate::ui::command::{Command, FORMS, Form};
 use crate::ui::fuzzy::find;
-use crate::ui::keymap::{Context, Keymap};
+use crate::ui::keymap::{Context, KeyLine, Keymap};
+use crate::ui::language::Language;
 
 /// The longest text, in characters: as long as a model's path may be.
 const TEXT_MAX: usize = 200;
@@ -131,29 +132,37 @@ impl PalettePane {
     }
 }
 
-/// The lines for what was typed, the likest first, in these contexts.
+/// The lines for what was typed, the likest first, in these contexts. They are found by what they say in this language
+/// and by what they say in English.
 #[must_use]
-pub fn rows(text: &str, keymap: &Keymap, contexts: &[Context]) -> Vec<Row> {
-    if let Some(command) = Command::parse(text) {
+pub fn rows(text: &str, keymap: &Keymap, contexts: &[Context], language: Language) -> Vec<Row> {
+    if let Some(command) = Command::parse(text, language) {
         let name = text.trim().to_owned();
         let (choice, label) = match command {
-            Ok(command) => (Choice::Command(command), "do it".to_owned()),
+            Ok(command) => (Choice::Command(command), language.palette_do().to_owned()),
             Err(wrong) => (Choice::Wrong(wrong.clone()), wrong),
         };
         return vec![Row { choice, label, name, key: None }];
     }
-    let rows: Vec<Row> = FORMS.into_iter().map(of_form).chain(actions(keymap, contexts)).collect();
-    let texts: Vec<String> = rows.iter().map(|row| format!("{} {}", row.label, row.name)).collect();
+    let rows: Vec<(Row, &str)> = FORMS.into_iter().map(of_form).chain(actions(keymap, contexts)).collect();
+    let said = rows.into_iter().map(|(row, english)| {
+        let label = language.phrase(english);
+        let both = if label == english { String::new() } else { format!(" {english}") };
+        let searched = format!("{label} {}{both}", row.name);
+        (Row { label: label.to_owned(), ..row }, searched)
+    });
+    let (rows, texts): (Vec<Row>, Vec<String>) = said.unzip();
     find(text, texts.iter().map(String::as_str)).into_iter().map(|at| rows[at].clone()).collect()
 }
 
-fn of_form(form: Form) -> Row {
+/// A row that says nothing yet, and what it says in English.
+fn of_form(form: Form) -> (Row, &'static str) {
     let name = format!("{} {}", form.name, form.argument);
-    Row { choice: Choice::Form(form), label: form.help.to_owned(), name, key: None }
+    (Row { choice: Choice::Form(form), label: String::new(), name, key: None }, form.help)
 }
 
 /// Each action once, as it is where the palette was opened, or else as it is in the pane that has it.
-fn actions(keymap: &Keymap, contexts: &[Context]) -> impl Iterator<Item = Row> {
+fn actions(keymap: &Keymap, contexts: &[Context]) -> impl Iterator<Item = (Row, &'static str)> {
     let nearest = |context: Context| contexts.iter().position(|near| *near == context);
     let mut lines: Vec<_> = keymap.lines().iter().filter(|line| offered(line.action)).collect();
     lines.retain(|line| nearest(line.context).is_some() || acts_from_afar(line.context, line.action));
@@ -165,15 +174,13 @@ fn actions(keymap: &Keymap, contexts: &[Context]) -> impl Iterator<Item = Row> {
         new
     });
     let key = |action| keymap.key_name(contexts, action);
-    let rows: Vec<Row> = lines
-        .into_iter()
-        .map(|line| Row {
-            choice: Choice::Act(line.action),
-            label: line.help.to_owned(),
-            name: line.action.name(),
-            key: key(line.action).or_else(|| line.keys.first().map(|chord| chord.name())),
-        })
-        .collect();
+    let row = |line: &KeyLine| Row {
+        choice: Choice::Act(line.action),
+        label: String::new(),
+        name: line.action.name(),
+        key: key(line.action).or_else(|| line.keys.first().map(|chord| chord.name())),
+    };
+    let rows: Vec<_> = lines.into_iter().map(|line| (row(line), line.help)).collect();
     rows.into_iter()
 }
 
@@ -194,8 +201,12 @@ mod tests {
 
     const QUEUE: [Context; 3] = [Context::Queue, Context::OutsidePrompt, Context::Everywhere];
 
+    fn rows(text: &str, contexts: &[Context]) -> Vec<Row> {
+        super::rows(text, &Keymap::default(), contexts, Language::English)
+    }
+
     fn first(text: &str, contexts: &[Context]) -> Row {
-        let rows = rows(text, &Keymap::default(), contexts);
+        let rows = rows(text, contexts);
         rows.into_iter().next().unwrap_or_else(|| panic!("nothing for {text:?}"))
     }
 
@@ -206,7 +217,21 @@ mod tests {
         assert_eq!(first("drop-job", &QUEUE).choice, Choice::Act(Action::DropJob));
         assert_eq!(first("repaint", &QUEUE).choice, Choice::Act(Action::Repaint));
         assert_eq!(first("favou", &QUEUE).choice, Choice::Act(Action::Favourite), "of another pane");
-        assert_eq!(rows("qqqq", &Keymap::default(), &QUEUE), []);
+        assert_eq!(rows("qqqq", &QUEUE), []);
+    }
+
+    #[test]
+    fn in_chinese_they_are_found_in_both_languages() {
+        let first = |text: &str| {
+            let rows = super::rows(text, &Keymap::default(), &QUEUE, Language::Chinese);
+            rows.into_iter().next().unwrap_or_else(|| panic!("nothing for {text:?}"))
+        };
+        for text in ["暂停", "pause the queue", "pause-queue"] {
+            let row = first(text);
+            assert_eq!((row.choice, row.label.as_str()), (Choice::Act(Action::PauseQueue), "暂停或继续队列"));
+        }
+        assert!(matches!(first("引导").choice, Choice::Act(_) | Choice::Form(_)));
+        assert!(matches!(first("guidan").choice, Choice::Form(form) if form.name == "guidance"));
     }
 
     #[test]
@@ -217,7 +242,7 @@ mod tests {
             (Choice::Act(Action::List(ListMove::Down)), Some("Down"))
         );
         let prompt = [Context::Prompt, Context::Everywhere];
-        let all = rows("", &Keymap::default(), &prompt);
+        let all = rows("", &prompt);
         assert!(
             all.iter().all(|row| !matches!(row.choice, Choice::Act(Action::List(_) | Action::TakeModel)))
         );
@@ -227,7 +252,7 @@ mod tests {
 
     #[test]
     fn every_action_that_means_something_is_there_once() {
-        let all = rows("", &Keymap::default(), &QUEUE);
+        let all = rows("", &QUEUE);
         for (index, row) in all.iter().enumerate() {
             assert!(all[index + 1..].iter().all(|other| other.choice != row.choice), "{} twice", row.name);
         }

@@ -3,6 +3,7 @@
 //! A field that was not touched follows the model's defaults. Text that cannot be used stays as it
 //! was typed, with what is wrong and the nearest value that works.
 
+pub use super::parameter_wrong::{Problem, Why};
 use crate::config::JobDefaults;
 use crate::device::{DeviceChoice, LoadOptions, VramBudget};
 use crate::job::{self, COUNT_MAX, GUIDANCE_MAX, Job, Recipe, STEPS_MAX, Seed, Size};
@@ -41,17 +42,6 @@ pub(super) struct Field {
     pub editing: bool,
     /// Set by the person: no default replaces it.
     pub touched: bool,
-}
-
-/// What is wrong with a field, and the nearest value that works.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
-    /// The field.
-    pub field: FieldName,
-    /// What is wrong.
-    pub message: String,
-    /// What to write instead.
-    pub nearest: Option<String>,
 }
 
 /// All parameters, checked.
@@ -175,15 +165,15 @@ impl ParametersPane {
     /// The first field that cannot be used.
     pub fn settings(&self) -> Result<Settings, Problem> {
         FieldName::ALL.into_iter().try_for_each(|name| self.check(name))?;
-        let wrong = |field| move |error: &dyn std::fmt::Display| problem(field, error.to_string(), None);
+        let wrong = |field| move |error| problem(field, Why::Job(error), None);
         let size = Size::new(self.number(FieldName::Width)?, self.number(FieldName::Height)?)
-            .map_err(|error| wrong(FieldName::Width)(&error))?;
+            .map_err(wrong(FieldName::Width))?;
         Ok(Settings {
             model: self.model(),
             size,
             steps: self.number(FieldName::Steps)?,
             guidance: self.guidance()?,
-            seed: self.text(FieldName::Seed).parse().map_err(|error| wrong(FieldName::Seed)(&error))?,
+            seed: self.text(FieldName::Seed).parse().map_err(wrong(FieldName::Seed))?,
             count: self.number(FieldName::Count)?,
             device: self.defaults.device.unwrap_or_default(),
             load: self.defaults.load(),
@@ -404,15 +394,13 @@ impl ParametersPane {
     }
 
     fn check(&self, name: FieldName) -> Result<(), Problem> {
-        let wrong = |message: String, nearest: String| Err(problem(name, message, Some(nearest)));
+        let wrong = |why, nearest: String| Err(problem(name, why, Some(nearest)));
         match name {
             FieldName::Model => match (self.known_model(), self.models.first()) {
                 (None, Some(first)) => {
-                    let known: Vec<&str> = self.models.iter().map(|model| model.name.as_str()).collect();
-                    wrong(
-                        format!("there is no model {:?}; there is {}", self.text(name), known.join(", ")),
-                        first.name.to_string(),
-                    )
+                    let known = self.models.iter().map(|model| model.name.to_string()).collect();
+                    let text = self.text(name).to_owned();
+                    wrong(Why::NoModel { text, known }, first.name.to_string())
                 }
                 _ => Ok(()),
             },
@@ -422,29 +410,26 @@ impl ParametersPane {
                 if pixels == nearest {
                     return Ok(());
                 }
-                wrong(
-                    format!("{pixels} is not a multiple of {} up to {}", job::SIZE_MULTIPLE, job::SIZE_MAX),
-                    nearest.to_string(),
-                )
+                wrong(Why::Side(pixels), nearest.to_string())
             }
             FieldName::Steps => {
                 let steps = self.number(name)?;
                 let nearest = steps.clamp(1, STEPS_MAX).to_string();
-                job::check_steps(steps).map(drop).or_else(|error| wrong(error.to_string(), nearest))
+                job::check_steps(steps).map(drop).or_else(|error| wrong(Why::Job(error), nearest))
             }
             FieldName::Count => {
                 let count = self.number(name)?;
                 let nearest = count.clamp(1, COUNT_MAX).to_string();
-                job::check_count(count).map(drop).or_else(|error| wrong(error.to_string(), nearest))
+                job::check_count(count).map(drop).or_else(|error| wrong(Why::Job(error), nearest))
             }
             FieldName::Guidance => {
                 let guidance = self.guidance()?;
                 let nearest = shown(guidance.clamp(0.0, GUIDANCE_MAX));
-                job::check_guidance(guidance).map(drop).or_else(|error| wrong(error.to_string(), nearest))
+                job::check_guidance(guidance).map(drop).or_else(|error| wrong(Why::Job(error), nearest))
             }
             FieldName::Seed => {
                 let parsed: Result<Seed, _> = self.text(name).parse();
-                parsed.map(drop).or_else(|error| wrong(error.to_string(), Seed::Random.to_string()))
+                parsed.map(drop).or_else(|error| wrong(Why::Job(error), Seed::Random.to_string()))
             }
         }
     }
@@ -459,25 +444,20 @@ impl ParametersPane {
                 FieldName::Steps => nearest.min(STEPS_MAX),
                 _ => nearest.min(COUNT_MAX),
             };
-            let message = if text.is_empty() {
-                "a number is missing".to_owned()
-            } else {
-                format!("{text} is too large")
-            };
-            problem(name, message, Some(nearest.to_string()))
+            let why = if text.is_empty() { Why::Missing } else { Why::TooLarge(text.to_owned()) };
+            problem(name, why, Some(nearest.to_string()))
         })
     }
 
     fn guidance(&self) -> Result<f32, Problem> {
         let text = self.text(FieldName::Guidance);
-        text.parse().map_err(|_| {
-            problem(FieldName::Guidance, format!("{text:?} is not a number"), Some("3.5".to_owned()))
-        })
+        text.parse()
+            .map_err(|_| problem(FieldName::Guidance, Why::NoNumber(text.to_owned()), Some("3.5".to_owned())))
     }
 }
 
-fn problem(field: FieldName, message: String, nearest: Option<String>) -> Problem {
-    Problem { field, message, nearest }
+fn problem(field: FieldName, why: Why, nearest: Option<String>) -> Problem {
+    Problem { field, why, nearest }
 }
 
 fn moved(value: u32, by: i64) -> u32 {

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use ratatui::layout::Size;
 
 use crate::job::{JobId, PictureId};
-use crate::ui::picture::{Drawable, Encoded, Means, Order, Source, Subject};
+use crate::ui::picture::{Drawable, Encoded, Means, Order, Slot, Source, Subject, Zoom};
 use crate::wire::message::Preview;
 
 /// Between two previews of a running picture.
@@ -156,8 +156,11 @@ impl PreviewPane {
         Some(id)
     }
 
-    /// Takes a picture's file.
+    /// Takes a picture's file, if it was asked for here.
     pub fn fetched(&mut self, id: PictureId, result: Result<Bytes, String>) {
+        if self.fetched.asked != Some(id) {
+            return;
+        }
         self.fetched.asked = None;
         match result {
             Ok(png) => self.fetched.keep(id, png),
@@ -201,7 +204,8 @@ impl PreviewPane {
         };
         self.ordered = Some(ordered);
         self.next_number += 1;
-        Some(Order { number: self.next_number, subject, source, room, means })
+        let (number, slot, zoom) = (self.next_number, Slot::PREVIEW, Zoom::default());
+        Some(Order { number, slot, subject, source, room, means, zoom })
     }
 
     /// When an order that had to wait can be given.

@@ -2,6 +2,7 @@
 
 use std::io::Cursor;
 
+use image::codecs::jpeg::JpegDecoder;
 use image::codecs::png::PngDecoder;
 use image::imageops::{self, FilterType};
 use image::{DynamicImage, ImageDecoder, Limits, RgbImage, RgbaImage};
@@ -20,10 +21,12 @@ pub(super) fn encode(order: &Order) -> Result<Drawable, String> {
             (pixels.ok_or("the preview has too few bytes")?, false)
         }
         Source::Png(png) => (decode(png)?, true),
+        Source::Jpeg(jpeg) => (decode_small(jpeg)?, true),
     };
     if pixels.width() == 0 || pixels.height() == 0 {
         return Err("the picture has no pixels".to_owned());
     }
+    let pixels = part(pixels, order);
     let (width, height) = (u32::from(order.means.cell.0), u32::from(order.means.cell.1));
     match order.means.protocol {
         Protocol::HalfBlocks => {
@@ -38,11 +41,32 @@ pub(super) fn encode(order: &Order) -> Result<Drawable, String> {
             let fitted = fit(pixels.dimensions(), order.room, (width, height));
             match protocol {
                 Protocol::Sixel => sixel(&pixels, fitted, (width, height), exact),
-                _ => Inline::new(&pixels, fitted, (width, height), (protocol, order.number))
+                _ => Inline::new(&pixels, fitted, (width, height), (protocol, order.slot, order.number))
                     .map(Drawable::Inline),
             }
         }
     }
+}
+
+/// What is seen of it.
+fn part(pixels: RgbImage, order: &Order) -> RgbImage {
+    let (left, top, width, height) = order.zoom.part(pixels.dimensions(), order.room, order.means.cell);
+    if (width, height) == pixels.dimensions() {
+        return pixels;
+    }
+    imageops::crop_imm(&pixels, left, top, width, height).to_image()
+}
+
+/// A small copy, as the worker makes them.
+fn decode_small(jpeg: &[u8]) -> Result<RgbImage, String> {
+    let most = crate::wire::thumbnail::SIDE_MAX;
+    let wrong = |error| format!("the small copy cannot be read: {error}");
+    let decoder = JpegDecoder::new(Cursor::new(jpeg)).map_err(wrong)?;
+    let (width, height) = decoder.dimensions();
+    if width > most || height > most {
+        return Err(format!("a small copy of {width}x{height} pixels; at most {most} were asked for"));
+    }
+    DynamicImage::from_decoder(decoder).map(|image| image.to_rgb8()).map_err(wrong)
 }
 
 /// A PNG of any colour type, with its size checked before anything is allocated for it.

@@ -17,7 +17,7 @@ use ratatui::layout::{Rect, Size};
 use ratatui::style::{Color, Style};
 
 use super::rows::MARKS;
-use super::{Fit, Protocol};
+use super::{Fit, Protocol, Slot};
 
 /// Bytes of base64 in one piece of kitty's; the protocol's most, and a multiple of four.
 const PIECE: usize = 4096;
@@ -43,14 +43,14 @@ impl Inline {
         pixels: &RgbImage,
         fitted: Fit,
         cell: (u32, u32),
-        (protocol, number): (Protocol, u64),
+        (protocol, slot, number): (Protocol, Slot, u64),
     ) -> Result<Self, String> {
         let size = fitted.cells;
         if protocol == Protocol::Kitty && usize::from(size.height) > MARKS.len() {
             return Err(format!("the window has more than {} rows", MARKS.len()));
         }
         let png = encode(pixels, fitted, cell)?;
-        let (id, before) = (super::kitty_id(number), super::kitty_id(number + 1));
+        let (id, before) = (super::kitty_id(slot, number), super::kitty_id(slot, number + 1));
         let sequence = match protocol {
             Protocol::Iterm2 => iterm2(&png, size),
             Protocol::Kitty => kitty(&png, &format!("a=T,U=1,i={id},c={},r={}", size.width, size.height)),
@@ -198,8 +198,10 @@ mod tests {
     fn a_preview_is_sent_as_small_as_it_is_and_shown_as_large_as_it_fits() {
         let small = picture(32, 32);
         let fit = fitted(40, 20, (400, 400));
-        let inline = Inline::new(&small, fit, (10, 20), (Protocol::KittyPlaced, 4)).expect("it encodes");
-        let (id, other) = (super::super::kitty_id(4), super::super::kitty_id(5));
+        let inline = Inline::new(&small, fit, (10, 20), (Protocol::KittyPlaced, Slot::PREVIEW, 4))
+            .expect("it encodes");
+        let (id, other) =
+            (super::super::kitty_id(Slot::PREVIEW, 4), super::super::kitty_id(Slot::PREVIEW, 5));
         let start = format!("\x1b_Ga=T,C=1,i={id},p=1,c=40,r=20,f=100,q=2,m=0;iVBOR");
         assert!(inline.sequence.starts_with(&start), "{:?}", &inline.sequence[..80]);
         let end = format!("\x1b\\\x1b_Ga=d,d=I,i={other},q=2\x1b\\");
@@ -211,7 +213,8 @@ mod tests {
     fn what_is_left_of_the_last_cells_stays_clear() {
         // 3:2 in 30 by 9 cells of 10 by 20: 270 of 300 pixels across are seen, all 180 down.
         let fit = fitted(30, 9, (270, 180));
-        let inline = Inline::new(&picture(54, 36), fit, (10, 20), (Protocol::Kitty, 0)).expect("it encodes");
+        let inline = Inline::new(&picture(54, 36), fit, (10, 20), (Protocol::Kitty, Slot::PREVIEW, 0))
+            .expect("it encodes");
         let shown = sent(&inline.sequence);
         assert_eq!(shown.dimensions(), (60, 36));
         assert_eq!((shown.get_pixel(53, 35).0[3], shown.get_pixel(54, 0).0[3]), (255, 0));
@@ -221,7 +224,8 @@ mod tests {
     fn a_large_picture_is_sent_no_larger_than_it_is_seen_and_in_pieces() {
         let fit = fitted(10, 5, (100, 100));
         let noise = RgbImage::from_fn(400, 400, |x, y| image::Rgb([(x * y % 251) as u8, (x ^ y) as u8, 9]));
-        let inline = Inline::new(&noise, fit, (10, 20), (Protocol::Kitty, 1)).expect("it encodes");
+        let inline =
+            Inline::new(&noise, fit, (10, 20), (Protocol::Kitty, Slot::PREVIEW, 1)).expect("it encodes");
         assert_eq!(sent(&inline.sequence).dimensions(), (100, 100));
         let pieces: Vec<_> = inline.sequence.split_inclusive("\x1b\\").collect();
         assert!(pieces.len() > 1 && pieces.iter().all(|piece| piece.len() <= PIECE + 80));
@@ -232,11 +236,12 @@ mod tests {
     #[test]
     fn placeholders_name_the_row_the_column_and_the_picture() {
         let fit = fitted(3, 2, (30, 40));
-        let inline = Inline::new(&picture(30, 40), fit, (10, 20), (Protocol::Kitty, 0)).expect("it encodes");
+        let inline = Inline::new(&picture(30, 40), fit, (10, 20), (Protocol::Kitty, Slot::PREVIEW, 0))
+            .expect("it encodes");
         let mut buffer = Buffer::empty(Rect::new(0, 0, 5, 4));
         inline.draw(Rect::new(1, 1, 3, 2), &mut buffer);
         let mark = |at: usize| MARKS[at];
-        let [high, red, green, blue] = super::super::kitty_id(0).to_be_bytes();
+        let [high, red, green, blue] = super::super::kitty_id(Slot::PREVIEW, 0).to_be_bytes();
         let second = buffer.cell((1, 2)).expect("a cell");
         let expected: String =
             [PLACEHOLDER, mark(1), mark(0), mark(high.into()), PLACEHOLDER, PLACEHOLDER].iter().collect();
@@ -248,7 +253,8 @@ mod tests {
     #[test]
     fn iterm2s_names_its_bytes_and_its_cells_and_leaves_the_cursor() {
         let fit = fitted(16, 8, (160, 160));
-        let inline = Inline::new(&picture(16, 16), fit, (10, 20), (Protocol::Iterm2, 0)).expect("it encodes");
+        let inline = Inline::new(&picture(16, 16), fit, (10, 20), (Protocol::Iterm2, Slot::PREVIEW, 0))
+            .expect("it encodes");
         let text = &inline.sequence;
         let bytes: usize = text
             .split_once("size=")

@@ -10,11 +10,13 @@ mod halfblocks;
 mod inline;
 mod rows;
 mod thread;
+mod zoom;
 
 pub use fit::{Fit, fit};
 pub use halfblocks::HalfBlocks;
 pub use inline::Inline;
 pub use thread::PictureThread;
+pub use zoom::{Direction, Zoom};
 
 use bytes::Bytes;
 use ratatui::buffer::Buffer;
@@ -60,6 +62,8 @@ pub enum Source {
     Rgb(Preview),
     /// A PNG file.
     Png(Bytes),
+    /// A small copy.
+    Jpeg(Bytes),
 }
 
 /// How a picture gets onto this screen.
@@ -101,11 +105,40 @@ impl Protocol {
     }
 }
 
+/// A place for a picture, of which the screen has one for the preview and more for the gallery. Each holds one picture: a
+/// later order for it takes the place of an earlier one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Slot(u8);
+
+impl Slot {
+    /// The preview's.
+    pub const PREVIEW: Self = Self(0);
+    /// Those for whole pictures, of which two are compared.
+    pub const WHOLE: [Self; 2] = [Self(1), Self(2)];
+    /// How many there are for small copies.
+    pub const SMALL: usize = 60;
+
+    /// The one for the small copy at this place; `None` beyond [`Self::SMALL`].
+    #[must_use]
+    pub fn small(place: usize) -> Option<Self> {
+        let first = 1 + Self::WHOLE.len();
+        (place < Self::SMALL).then(|| u8::try_from(first + place).ok().map(Self)).flatten()
+    }
+
+    /// The place of the small copy that it is for.
+    #[must_use]
+    pub fn place(self) -> Option<usize> {
+        usize::from(self.0).checked_sub(1 + Self::WHOLE.len())
+    }
+}
+
 /// A picture to be made ready.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Order {
-    /// Raised with each order.
+    /// Raised with each order; of two orders for a slot one is even and one odd.
     pub number: u64,
+    /// Where it goes.
+    pub slot: Slot,
     /// What it shows.
     pub subject: Subject,
     /// Its pixels.
@@ -114,6 +147,8 @@ pub struct Order {
     pub room: Size,
     /// By which means.
     pub means: Means,
+    /// Which part of it.
+    pub zoom: Zoom,
 }
 
 /// What came of an order.
@@ -121,6 +156,8 @@ pub struct Order {
 pub struct Encoded {
     /// The order's.
     pub number: u64,
+    /// The order's.
+    pub slot: Slot,
     /// The order's.
     pub subject: Subject,
     /// The order's.
@@ -141,16 +178,19 @@ pub enum Drawable {
     Sixel(Box<ratatui_image::protocol::Protocol>),
 }
 
-/// One of two ids of this process, in turn: no more than two pictures are ever held, and the one on the screen is not
-/// replaced while it is seen. The low three bytes become a colour of the placeholders.
-fn kitty_id(number: u64) -> u32 {
-    0x0010_0000 | (std::process::id() & 0x0007_ffff) << 1 | (number & 1) as u32
+/// One of two ids of this process for each slot, in turn: no more than two pictures are ever held there, and the one on
+/// the screen is not replaced while it is seen. The low three bytes become a colour of the placeholders, the high one is
+/// the slot.
+fn kitty_id(slot: Slot, number: u64) -> u32 {
+    u32::from(slot.0) << 24 | 0x0010_0000 | (std::process::id() & 0x0007_ffff) << 1 | (number & 1) as u32
 }
 
-/// Deletes what kitty holds of ours, on leaving.
+/// Deletes what kitty holds of ours in the slots after `above` up to `last`.
 #[must_use]
-pub fn kitty_delete_all() -> String {
-    (0..2).map(|number| format!("\x1b_Ga=d,d=I,i={},q=2\x1b\\", kitty_id(number))).collect()
+pub fn kitty_delete(above: Option<Slot>, last: Slot) -> String {
+    let first = above.map_or(0, |slot| slot.0 + 1);
+    let ids = (first..=last.0).flat_map(|slot| [0, 1].map(|number| kitty_id(Slot(slot), number)));
+    ids.map(|id| format!("\x1b_Ga=d,d=I,i={id},q=2\x1b\\")).collect()
 }
 
 impl std::fmt::Debug for Drawable {

@@ -1,10 +1,11 @@
-//! The thread that encodes. It holds at most one order that waits: a later one takes its place.
+//! The thread that encodes. It holds at most one order a slot that waits: a later one takes its place.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use tokio::sync::mpsc;
 
-use super::{Encoded, Order, encode};
+use super::{Encoded, Order, Slot as Place, encode};
 use crate::ui::event::Event;
 
 /// Encodes pictures until it is dropped.
@@ -21,7 +22,8 @@ struct Slot {
 
 #[derive(Debug, Default)]
 struct Waiting {
-    order: Option<Order>,
+    /// The preview's first, then whole pictures.
+    orders: BTreeMap<Place, Order>,
     ended: bool,
 }
 
@@ -36,8 +38,8 @@ impl PictureThread {
         std::thread::Builder::new().name("pictures".into()).spawn(move || {
             while let Some(order) = of_thread.next() {
                 let result = encode::encode(&order);
-                let Order { number, subject, room, means, .. } = order;
-                let encoded = Encoded { number, subject, room, means, result };
+                let Order { number, slot, subject, room, means, .. } = order;
+                let encoded = Encoded { number, slot, subject, room, means, result };
                 if events.blocking_send(Event::Encoded(encoded)).is_err() {
                     break;
                 }
@@ -46,9 +48,9 @@ impl PictureThread {
         Ok(Self { slot })
     }
 
-    /// Encode this next, instead of what waits.
+    /// Encode this next, instead of what waits for the same slot.
     pub fn order(&self, order: Order) {
-        self.slot.change(|waiting| waiting.order = Some(order));
+        self.slot.change(|waiting| drop(waiting.orders.insert(order.slot, order)));
     }
 }
 
@@ -72,7 +74,7 @@ impl Slot {
             if waiting.ended {
                 return None;
             }
-            if let Some(order) = waiting.order.take() {
+            if let Some((_, order)) = waiting.orders.pop_first() {
                 return Some(order);
             }
             waiting = self.changed.wait(waiting).unwrap_or_else(PoisonError::into_inner);

@@ -32,10 +32,10 @@ impl PromptEditor {
     /// Starts `$VISUAL`, `$EDITOR` or vi over a text. The terminal must have been given back.
     ///
     /// # Errors
-    /// What the system says, for a person.
-    pub fn start(text: &str, keyboard: OwnedFd) -> Result<Self, String> {
+    /// When there is no file for it, or it cannot be started.
+    pub fn start(text: &str, keyboard: OwnedFd) -> Result<Self, EditorError> {
         let name = named(|name| std::env::var(name).ok());
-        let folder = Folder::new(text).map_err(|error| format!("there is no file to edit: {error}"))?;
+        let folder = Folder::new(text).map_err(|error| EditorError::NoFile(error.to_string()))?;
         // The variable is a command with its words, as everywhere.
         let child = Command::new("sh")
             .args(["-c", &format!("{name} \"$1\""), "flux-tui"])
@@ -43,7 +43,7 @@ impl PromptEditor {
             .stdin(Stdio::from(keyboard))
             .kill_on_drop(true)
             .spawn()
-            .map_err(|error| format!("the editor {name} could not be started: {error}"))?;
+            .map_err(|error| EditorError::NotStarted { name: name.clone(), error: error.to_string() })?;
         Ok(Self { name, child, folder })
     }
 
@@ -55,15 +55,54 @@ impl PromptEditor {
     /// What it left.
     ///
     /// # Errors
-    /// When it failed, or its file cannot be read: for a person.
-    pub fn finish(self, ended: io::Result<ExitStatus>) -> Result<Edited, String> {
+    /// When it failed, or its file cannot be read.
+    pub fn finish(self, ended: io::Result<ExitStatus>) -> Result<Edited, EditorError> {
+        let name = self.name;
         match ended {
             Ok(status) if status.success() => {}
-            Ok(status) => return Err(format!("the editor {} failed ({status})", self.name)),
-            Err(error) => return Err(format!("the editor {} was lost: {error}", self.name)),
+            Ok(status) => return Err(EditorError::Failed { name, status: status.to_string() }),
+            Err(error) => return Err(EditorError::Lost { name, error: error.to_string() }),
         }
-        read(self.folder.file()).map_err(|error| format!("what the editor left cannot be read: {error}"))
+        read(self.folder.file()).map_err(|error| EditorError::Unreadable(error.to_string()))
     }
+}
+
+/// Why nothing came from the editor. What the system says of it is as it says it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EditorError {
+    /// The prompt could not be written to a file.
+    #[error("there is no file to edit: {0}")]
+    NoFile(String),
+    /// It did not start.
+    #[error("the editor {name} could not be started: {error}")]
+    NotStarted {
+        /// Its command.
+        name: String,
+        /// What the system says.
+        error: String,
+    },
+    /// It said that it failed.
+    #[error("the editor {name} failed ({status})")]
+    Failed {
+        /// Its command.
+        name: String,
+        /// How it ended.
+        status: String,
+    },
+    /// It could not be waited for.
+    #[error("the editor {name} was lost: {error}")]
+    Lost {
+        /// Its command.
+        name: String,
+        /// What the system says.
+        error: String,
+    },
+    /// Its file cannot be read, or is no text.
+    #[error("what the editor left cannot be read: {0}")]
+    Unreadable(String),
+    /// The studio ends before it.
+    #[error("the studio was told to end")]
+    Ending,
 }
 
 /// The editor that a person has chosen.

@@ -8,6 +8,7 @@ use crate::config::Graphics;
 use crate::ui::event::Window;
 use crate::ui::input::Report;
 use crate::ui::picture::{Means, Protocol};
+use crate::ui::terminal::clipboard::Between;
 use crate::ui::terminal::colours::Depth;
 
 /// A cell's shape where the terminal does not say: twice as high as wide.
@@ -31,6 +32,10 @@ pub struct Environment {
     pub term: String,
     /// Inside tmux, screen or zellij, as far as the environment tells.
     pub multiplexer: bool,
+    /// What has to be passed through.
+    pub between: Between,
+    /// In Windows Terminal, which gives its session to what it starts.
+    pub windows_terminal: bool,
     /// `SSH_CONNECTION` is set.
     pub ssh: bool,
     /// `NO_COLOR` is set and not empty.
@@ -49,7 +54,15 @@ impl Environment {
             || term.starts_with("tmux")
             || term.starts_with("screen");
         let depth = Depth::of(&std::env::var("COLORTERM").unwrap_or_default(), &term);
-        Self { term, multiplexer, ssh: set("SSH_CONNECTION"), no_color: set("NO_COLOR"), depth }
+        Self {
+            multiplexer,
+            between: Between::read(),
+            windows_terminal: set("WT_SESSION"),
+            ssh: set("SSH_CONNECTION"),
+            no_color: set("NO_COLOR"),
+            depth,
+            term,
+        }
     }
 
     /// Whether the terminal understands questions. The Linux console and teletypes print them.
@@ -100,6 +113,14 @@ impl Facts {
         }
     }
 
+    /// Whether it calls itself so, and has this version or a later one: the first two numbers in its name.
+    #[must_use]
+    pub fn is_at_least(&self, known: &str, since: (u32, u32)) -> bool {
+        let name = self.name.as_deref().unwrap_or("");
+        name.get(..known.len()).is_some_and(|start| start.eq_ignore_ascii_case(known))
+            && version(name) >= since
+    }
+
     /// Forgets the answers: the questions are asked again, perhaps to another terminal.
     pub fn forget(&mut self) {
         *self = Self::new(self.environment.clone(), self.wanted);
@@ -143,7 +164,7 @@ impl Facts {
         let name = self.name.as_deref().unwrap_or("");
         let is = |known: &str| name.get(..known.len()).is_some_and(|start| start.eq_ignore_ascii_case(known));
         // Others answer kitty's query too, but do not know placeholders.
-        let placeholders = is("ghostty") || (is("kitty") && version(name) >= (0, 28));
+        let placeholders = is("ghostty") || self.is_at_least("kitty", (0, 28));
         match self.wanted {
             Graphics::Kitty if is("kitty") && !placeholders => return Protocol::KittyPlaced,
             Graphics::Kitty => return Protocol::Kitty,

@@ -1,10 +1,11 @@
 //! Takes the terminal and gives it back: on leaving, on a panic, on a signal, before a suspension.
 
 use std::io::{self, Write};
-use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, Once, PoisonError};
 
-use crate::ui::picture::kitty_delete_all;
+use super::tell::{NO_PROGRESS, TITLE_BACK, TITLE_KEPT};
+use crate::ui::picture::{Slot, kitty_delete};
 
 /// Alternate screen, bracketed paste, mouse (buttons and wheel, SGR form), focus reports, a bar
 /// as the cursor.
@@ -14,8 +15,12 @@ const LEAVE: &str =
     "\x1b[?2026l\x1b[0m\x1b[0 q\x1b[?1004l\x1b[?1006l\x1b[?1000l\x1b[?2004l\x1b[?1049l\x1b[?25h";
 
 static TAKEN: AtomicBool = AtomicBool::new(false);
-/// Whether kitty was sent pictures that it should drop.
-static HOLDS_PICTURES: AtomicBool = AtomicBool::new(false);
+/// Up to which slot kitty was sent pictures that it should drop.
+static HOLDS_PICTURES: Mutex<Option<Slot>> = Mutex::new(None);
+/// Whether the title is ours, and the one before is kept by the terminal.
+static HOLDS_TITLE: AtomicBool = AtomicBool::new(false);
+/// Whether the terminal shows a progress.
+static HOLDS_PROGRESS: AtomicBool = AtomicBool::new(false);
 /// A thread or task of this process panicked, and its message is on the terminal.
 static PANICKED: AtomicBool = AtomicBool::new(false);
 static HOOK: Once = Once::new();
@@ -74,9 +79,27 @@ pub fn has_panicked() -> bool {
     PANICKED.load(Ordering::SeqCst)
 }
 
-/// Kitty was sent pictures: they are deleted on leaving.
-pub fn note_kitty_pictures() {
-    HOLDS_PICTURES.store(true, Ordering::Relaxed);
+/// Kitty was sent a picture for this slot: it is deleted on leaving.
+pub fn note_kitty_picture(slot: Slot) {
+    let mut held = HOLDS_PICTURES.lock().unwrap_or_else(PoisonError::into_inner);
+    *held = (*held).max(Some(slot));
+}
+
+/// Up to which slot kitty holds pictures. A lock that is held by whoever panicked is not waited for.
+#[must_use]
+pub fn kitty_pictures() -> Option<Slot> {
+    HOLDS_PICTURES.try_lock().ok().and_then(|held| *held)
+}
+
+/// The title will be ours: what keeps the one before, the first time. It comes back on leaving.
+#[must_use]
+pub fn keep_title() -> &'static str {
+    if HOLDS_TITLE.swap(true, Ordering::SeqCst) { "" } else { TITLE_KEPT }
+}
+
+/// The terminal shows a progress: none on leaving.
+pub fn note_progress() {
+    HOLDS_PROGRESS.store(true, Ordering::SeqCst);
 }
 
 /// Does nothing when the terminal is not taken, so it may be called from anywhere. A terminal that
@@ -86,10 +109,16 @@ fn give_back() {
         return;
     }
     let mut leave = String::new();
-    if HOLDS_PICTURES.load(Ordering::Relaxed) {
-        leave.push_str(&kitty_delete_all());
+    if let Some(last) = kitty_pictures() {
+        leave.push_str(&kitty_delete(None, last));
     }
     leave.push_str(LEAVE);
+    if HOLDS_TITLE.swap(false, Ordering::SeqCst) {
+        leave.push_str(TITLE_BACK);
+    }
+    if HOLDS_PROGRESS.swap(false, Ordering::SeqCst) {
+        leave.push_str(NO_PROGRESS);
+    }
     // Not through the lock of `stdout`: the thread that panicked may hold it.
     let mut rest = leave.as_bytes();
     while !rest.is_empty() {

@@ -1,9 +1,12 @@
 //! The terminal: taking and giving it back ([`guard`]), what it is ([`facts`]), and getting frames
-//! onto it ([`screen`] makes bytes, [`output`] writes them).
+//! onto it ([`screen`] makes bytes, [`output`] writes them),
+//! and what it is told beside ([`tell`]).
 
+pub mod clipboard;
 pub mod colours;
 pub mod editor;
 pub mod facts;
 pub mod guard;
 pub mod output;
 pub mod screen;
+pub mod tell;

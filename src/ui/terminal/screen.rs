@@ -7,14 +7,21 @@ use ratatui::backend::{Backend, CrosstermBackend};
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect, Size};
 
+/// The most bytes of pictures in one frame, a single picture aside: half a second of a line of 1 Mbit/s.
+const FRAME_PICTURES: usize = 48 << 10;
+/// A cell whose text has so many bytes holds a picture.
+const PICTURE: usize = 512;
+
 /// What is on the terminal, as far as we know.
 #[derive(Debug)]
 pub struct Screen {
     shown: Buffer,
     cursor: Option<Position>,
     /// Where pixels lie that would outlive the cells over them.
-    pixels: Option<Pixels>,
+    pixels: Vec<Pixels>,
     stale: bool,
+    /// Pictures were left for the next frame.
+    unwritten: bool,
 }
 
 /// A picture whose pixels stay when cells are written over them.
@@ -33,13 +40,19 @@ pub struct Frame {
     pub buffer: Buffer,
     /// The cursor; `None` hides it.
     pub cursor: Option<Position>,
-    /// A picture by sixel or iTerm2.
-    pub pixels: Option<Pixels>,
+    /// Pictures by sixel, iTerm2 or kitty without placeholders.
+    pub pixels: Vec<Pixels>,
 }
 
 impl Default for Screen {
     fn default() -> Self {
-        Self { shown: Buffer::empty(Rect::ZERO), cursor: None, pixels: None, stale: true }
+        Self {
+            shown: Buffer::empty(Rect::ZERO),
+            cursor: None,
+            pixels: Vec::new(),
+            stale: true,
+            unwritten: false,
+        }
     }
 }
 
@@ -49,18 +62,28 @@ impl Screen {
         self.stale = true;
     }
 
-    /// The bytes that turn what is shown into `frame`; empty when that is the same.
+    /// Whether the last frame left pictures for the next: it should follow as soon as the line is free.
+    #[must_use]
+    pub fn is_behind(&self) -> bool {
+        self.unwritten
+    }
+
+    /// The bytes that turn what is shown into `frame`; empty when that is the same. Of several pictures, those beyond
+    /// [`FRAME_PICTURES`] are left for the next frame, so that keys are never behind all of them.
     ///
     /// # Errors
     /// None in practice: it writes to memory.
-    pub fn bytes(&mut self, frame: Frame) -> io::Result<Vec<u8>> {
-        let moved = self.pixels.is_some_and(|pixels| frame.pixels.is_none_or(|new| new.area != pixels.area));
+    pub fn bytes(&mut self, mut frame: Frame) -> io::Result<Vec<u8>> {
+        let stays = |old: &Pixels| frame.pixels.iter().any(|new| new.area == old.area);
+        let moved = !self.pixels.iter().all(stays);
         let anew = self.stale || moved || self.shown.area != frame.buffer.area;
         if anew {
             self.shown = Buffer::empty(frame.buffer.area);
         }
+        let left = self.leave_pictures(&mut frame.buffer);
         let changes = self.shown.diff(&frame.buffer);
         if changes.is_empty() && !anew && self.cursor == frame.cursor {
+            self.unwritten = left;
             return Ok(Vec::new());
         }
         let mut bytes = Vec::with_capacity(4096);
@@ -78,8 +101,32 @@ impl Screen {
             write!(bytes, "\x1b[{};{}H\x1b[?25h", y + 1, x + 1)?;
         }
         bytes.extend_from_slice(b"\x1b[?2026l");
-        *self = Self { shown: frame.buffer, cursor: frame.cursor, pixels: frame.pixels, stale: false };
+        *self = Self {
+            shown: frame.buffer,
+            cursor: frame.cursor,
+            pixels: frame.pixels,
+            stale: false,
+            unwritten: left,
+        };
         Ok(bytes)
+    }
+
+    /// Puts what is shown in place of pictures for which this frame has no room; whether there are any.
+    fn leave_pictures(&self, next: &mut Buffer) -> bool {
+        let (mut bytes, mut left) = (0, false);
+        for (cell, shown) in next.content.iter_mut().zip(&self.shown.content) {
+            let length = cell.symbol().len();
+            if length < PICTURE || cell == shown {
+                continue;
+            }
+            if bytes == 0 || bytes + length <= FRAME_PICTURES {
+                bytes += length;
+            } else {
+                *cell = shown.clone();
+                left = true;
+            }
+        }
+        left
     }
 }
 
@@ -87,12 +134,20 @@ impl Frame {
     /// An empty one.
     #[must_use]
     pub fn empty(size: Size) -> Self {
-        Self { buffer: Buffer::empty(Rect::new(0, 0, size.width, size.height)), cursor: None, pixels: None }
+        Self {
+            buffer: Buffer::empty(Rect::new(0, 0, size.width, size.height)),
+            cursor: None,
+            pixels: Vec::new(),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU16;
+
+    use ratatui::buffer::CellDiffOption;
+
     use super::*;
 
     fn frame(text: &str, cursor: Option<Position>) -> Frame {
@@ -127,7 +182,7 @@ mod tests {
     fn pixels_that_move_or_go_clear_the_screen_and_those_that_change_do_not() {
         let mut screen = Screen::default();
         let with = |x, number| {
-            let pixels = Some(Pixels { area: Rect::new(x, 0, 4, 1), number });
+            let pixels = vec![Pixels { area: Rect::new(x, 0, 4, 1), number }];
             Frame { pixels, ..frame("text", None) }
         };
         bytes(&mut screen, with(2, 1));
@@ -135,6 +190,49 @@ mod tests {
         assert!(bytes(&mut screen, with(3, 3)).contains("\x1b[2J"));
         assert!(bytes(&mut screen, frame("text", None)).contains("\x1b[2J"));
         assert_eq!(bytes(&mut screen, frame("text", None)), "");
+    }
+
+    #[test]
+    fn one_picture_of_several_that_goes_clears_the_screen() {
+        let mut screen = Screen::default();
+        let with = |places: &[u16]| {
+            let pixels = |x: &u16| Pixels { area: Rect::new(*x, 0, 2, 1), number: 1 };
+            Frame { pixels: places.iter().map(pixels).collect(), ..frame("text", None) }
+        };
+        bytes(&mut screen, with(&[2, 6]));
+        assert!(!bytes(&mut screen, with(&[2, 6, 9])).contains("\x1b[2J"));
+        assert!(bytes(&mut screen, with(&[2, 9])).contains("\x1b[2J"));
+    }
+
+    #[test]
+    fn many_pictures_come_with_several_frames_and_text_with_the_first() {
+        let mut screen = Screen::default();
+        let many = || {
+            let mut frame = frame("text", None);
+            for x in 5..9 {
+                let cell = &mut frame.buffer[(x, 1)];
+                cell.set_symbol(&format!("{x}{}", "p".repeat(FRAME_PICTURES / 2 - 9)));
+                cell.set_diff_option(CellDiffOption::ForcedWidth(NonZeroU16::MIN));
+            }
+            frame
+        };
+        let first = bytes(&mut screen, many());
+        assert!(first.contains("text") && screen.is_behind());
+        assert!(first.len() < FRAME_PICTURES + 500, "{}", first.len());
+        let second = bytes(&mut screen, many());
+        assert!(!second.contains("text") && !screen.is_behind());
+        assert!(first.contains("5p") && first.contains("6p") && !first.contains("7p"));
+        assert!(second.contains("7p") && second.contains("8p") && !second.contains("6p"));
+        assert_eq!(bytes(&mut screen, many()), "");
+        assert!(!screen.is_behind());
+    }
+
+    #[test]
+    fn a_picture_that_is_larger_than_a_frames_share_comes_whole() {
+        let mut screen = Screen::default();
+        let mut large = frame("text", None);
+        large.buffer[(5, 1)].set_symbol(&"p".repeat(FRAME_PICTURES * 3));
+        assert!(bytes(&mut screen, large).len() > FRAME_PICTURES * 3 && !screen.is_behind());
     }
 
     #[test]

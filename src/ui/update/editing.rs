@@ -17,8 +17,7 @@ pub(super) fn begin(state: &mut State) {
     let Some(chosen) = state.queue.chosen_job() else { return };
     let (id, job) = (chosen.id, chosen.job.clone());
     if chosen.state != JobState::Queued || chosen.done > 0 {
-        let what = format!("job {id} cannot be changed any more: only one that waits can, and c adds a copy");
-        return state.notices.warn(what);
+        return state.notices.warn(state.language.job_begun(id));
     }
     leave(state);
     state.parameters.commit();
@@ -42,7 +41,7 @@ pub(super) fn finish(state: &mut State, draft: &Draft) -> Vec<Effect> {
     let Some(editing) = state.editing.as_mut().filter(|editing| !editing.asked) else { return Vec::new() };
     let of = &editing.job;
     let as_it_was = |job: Job| job.placed(of.device, of.load).iterated_from(of.parent);
-    match draft.job().map(as_it_was) {
+    match draft.job(state.language).map(as_it_was) {
         Ok(job) => {
             editing.asked = true;
             let change = QueueChange::Edit { job: editing.id, to: Box::new(job) };

@@ -3,7 +3,7 @@
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 use super::restore::{Part, restore};
-use super::{elsewhere, focus, loras, models, over, overlay, seeds};
+use super::{elsewhere, focus, gallery, loras, models, over, overlay, seeds};
 use crate::ui::action::{Action, Edit, FieldAction, ListMove};
 use crate::ui::arrangement::Zoom;
 use crate::ui::draft::{Draft, SeedWish};
@@ -40,7 +40,7 @@ pub(super) fn take_key(state: &mut State, key: &KeyEvent) -> Vec<Effect> {
 /// In the seed field a minus is the beginning of -1 and not "less".
 fn begins_seed(state: &State, key: &KeyEvent) -> bool {
     let in_seed = state.view.focus == Pane::Parameters && state.parameters.chosen() == FieldName::Seed;
-    in_seed && !state.is_covered() && key.code == KeyCode::Char('-')
+    in_seed && !state.is_covered() && !state.gallery.is_open() && key.code == KeyCode::Char('-')
 }
 
 /// Where the person is, the nearest first.
@@ -67,6 +67,9 @@ pub(crate) fn contexts_below(state: &State) -> Vec<Context> {
     }
     if let Some(context) = state.overlay.context() {
         return vec![context, Context::Everywhere];
+    }
+    if let Some(contexts) = state.gallery.contexts() {
+        return contexts;
     }
     let pane = match state.view.focus {
         Pane::Prompt => return vec![Context::Prompt, Context::Everywhere],
@@ -99,6 +102,9 @@ fn type_character(state: &mut State, key: &KeyEvent) {
     if state.overlay.is_open() {
         return state.overlay.type_character(typed, state.now);
     }
+    if gallery::type_text(state, typed.encode_utf8(&mut [0; 4])) {
+        return;
+    }
     match state.view.focus {
         Pane::Prompt => insert(state, typed.encode_utf8(&mut [0; 4]), 0),
         Pane::Parameters => drop(state.parameters.type_character(typed)),
@@ -116,6 +122,9 @@ pub(super) fn paste(state: &mut State, text: &str, dropped: usize) {
         _ if state.loras.is_open() => text.chars().for_each(|typed| state.loras.type_character(typed)),
         _ if state.overlay.is_open() => {
             text.chars().for_each(|typed| state.overlay.type_character(typed, state.now));
+        }
+        _ if state.gallery.is_open() => {
+            gallery::type_text(state, text);
         }
         Pane::Parameters => state.parameters.paste(text),
         // A list has no use for text; the prompt does.
@@ -135,10 +144,7 @@ pub(super) fn insert_whole(state: &mut State, text: &str, dropped: usize) {
 pub(super) fn insert(state: &mut State, text: &str, dropped: usize) {
     let left_out = state.prompt.editor.insert(text).bytes + dropped;
     if left_out > 0 {
-        state.notices.warn(format!(
-            "the prompt is full at {} bytes: {left_out} bytes were left out",
-            crate::job::PROMPT_BYTES
-        ));
+        state.notices.warn(state.language.prompt_cut(crate::job::PROMPT_BYTES, left_out));
     }
 }
 
@@ -184,12 +190,12 @@ pub(super) fn act(state: &mut State, action: Action) -> Vec<Effect> {
         Action::Quit => return vec![Effect::Quit],
         Action::Suspend => {
             // Giving the terminal back drops its pictures.
-            state.preview.repaint();
+            super::repaint(state);
             return vec![Effect::Suspend];
         }
         Action::Repaint => {
             state.terminal.forget();
-            state.preview.repaint();
+            super::repaint(state);
             return vec![Effect::Repaint, Effect::Probe];
         }
         Action::Edit(edit) => change_prompt(state, edit),
@@ -198,7 +204,7 @@ pub(super) fn act(state: &mut State, action: Action) -> Vec<Effect> {
         Action::LessMemory => change_budget(state, false),
         Action::MoreMemory => change_budget(state, true),
         Action::FreeMemory if state.worker.link == Link::Up => return vec![Effect::Ask(Question::Free)],
-        Action::FreeMemory => state.notices.warn("there is no worker whose memory could be freed".to_owned()),
+        Action::FreeMemory => state.notices.warn(state.language.nothing_to_free()),
         Action::DropJob => return drop_job(state),
         Action::MoveJobUp => return super::queue::shift(state, QueuePlace::Up),
         Action::MoveJobDown => return super::queue::shift(state, QueuePlace::Down),
@@ -227,6 +233,9 @@ pub(super) fn act(state: &mut State, action: Action) -> Vec<Effect> {
         Action::ZoomMemory => over::zoom(state, Zoom::Memory),
         Action::Arrange => return over::arrange(state),
         Action::Log => state.log.toggle(),
+
+        Action::NextLanguage => return super::language::next(state),
+        Action::Gallery(action) => return gallery::act(state, action),
     }
     Vec::new()
 }
@@ -236,7 +245,7 @@ fn change_budget(state: &mut State, more: bool) {
     let total = state.memory.readings().and_then(|readings| readings.gpus.first()).map(|gpu| gpu.total);
     match total {
         Some(total) => state.parameters.change_budget(more, total),
-        None => state.notices.warn("there is no card here whose memory could be held to a budget".to_owned()),
+        None => state.notices.warn(state.language.no_card()),
     }
 }
 
@@ -267,10 +276,14 @@ pub(super) fn ask_for(state: &mut State, draft: Draft) -> Vec<Effect> {
         if connected {
             return super::editing::finish(state, &draft);
         }
-        state.notices.warn("the queue is the worker's, and there is none just now".to_owned());
+        state.notices.warn(state.language.queue_elsewhere());
         return Vec::new();
     }
-    let job = if connected { draft.job().map(Some) } else { draft.check_prompt().map(|_| None) };
+    let job = if connected {
+        draft.job(state.language).map(Some)
+    } else {
+        draft.check_prompt(state.language).map(|_| None)
+    };
     match job {
         Ok(Some(job)) => {
             state.preview.follows = true;
@@ -307,7 +320,7 @@ fn escape(state: &mut State) -> Vec<Effect> {
     {
         return Vec::new();
     }
-    if over::unzoom(state) {
+    if state.gallery.escape() || over::unzoom(state) {
         return Vec::new();
     }
     if state.view.focus == Pane::Parameters && state.parameters.is_editing() {
@@ -381,6 +394,9 @@ pub(super) fn move_in_list(state: &mut State, by: ListMove) {
     }
     if state.overlay.is_open() {
         return overlay::choose(state, by);
+    }
+    if gallery::choose(state, by) {
+        return;
     }
     match state.view.focus {
         Pane::Queue => state.queue.choose(by, page(Pane::Queue)),

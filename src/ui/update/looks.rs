@@ -11,6 +11,10 @@ use crate::ui::theme::Theme;
 pub(in crate::ui) fn take_habits(state: &mut State, habits: Habits) -> Vec<String> {
     let mut complaints = habits.problems;
     state.keys = habits.keys;
+    if !state.languages.fixed {
+        state.languages.wanted = habits.language;
+    }
+    super::language::speak(state);
     state.themes.replace(habits.themes);
     if !state.themes.fixed {
         state.themes.wanted = habits.theme;
@@ -55,7 +59,7 @@ pub(super) fn dress(state: &mut State) -> Result<(), String> {
         Some(Err(why)) => (Theme::default(), Err(why)),
         None => {
             let known: Vec<&str> = state.themes.known().iter().map(|named| named.name.as_str()).collect();
-            (Theme::default(), Err(format!("there is no theme {name:?}; there are {}", known.join(", "))))
+            (Theme::default(), Err(state.language.wrong_theme(format_args!("{name:?}"), known.join(", "))))
         }
     };
     wear(state, &theme);

@@ -18,7 +18,7 @@ pub(super) fn toggle(state: &mut State) {
 
 /// Enter in the picker.
 pub(super) fn take(state: &mut State) {
-    if let Err(reason) = state.loras.take() {
+    if let Err(reason) = state.loras.take(state.language) {
         state.notices.warn(reason);
     }
 }
@@ -29,10 +29,9 @@ pub(super) fn insert_words(state: &mut State) {
     let text = state.prompt.editor.text();
     let Some(words) = chosen.next_words(text) else {
         let what = match chosen.words().next() {
-            Some(_) => "the prompt has all its words",
-            None => "its file names no words for a prompt",
+            Some(_) => state.language.lora_all_words(chosen.name()),
+            None => state.language.lora_no_words(chosen.name()),
         };
-        let what = format!("{}: {what}", chosen.name());
         return state.notices.warn(what);
     };
     let before = match text.chars().next_back() {
@@ -44,7 +43,7 @@ pub(super) fn insert_words(state: &mut State) {
     let more = format!("{before}{words}");
     state.prompt.editor.move_to(Motion::TextEnd);
     if state.prompt.editor.insert(&more).bytes > 0 {
-        state.notices.warn(format!("the prompt is full at {PROMPT_BYTES} bytes"));
+        state.notices.warn(state.language.prompt_full(PROMPT_BYTES));
     }
 }
 
@@ -53,13 +52,15 @@ pub(super) fn restore(state: &mut State, recipe: &Recipe) {
     let beside = recipe.loras.iter().filter(|lora| !lora.tagged);
     match beside.map(UsedLora::again).collect::<Result<Vec<_>, _>>() {
         Ok(loras) => drop(state.loras.draft(Drafted::of(loras))),
-        Err(error) => state.notices.warn(format!("the picture's LoRAs stay where they are: {error}")),
+        Err(error) => {
+            let error = state.language.job_error(&error);
+            state.notices.warn(state.language.loras_stay(error));
+        }
     }
 }
 
 /// The worker has said what there is.
 pub(super) fn listed(state: &mut State, result: Result<LoraList, String>) {
-    let list =
-        result.map_err(|reason| state.notices.warn(format!("the LoRAs could not be listed: {reason}")));
+    let list = result.map_err(|reason| state.notices.warn(state.language.loras_not_listed(reason)));
     state.loras.answered(list.ok());
 }

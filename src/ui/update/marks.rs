@@ -1,28 +1,29 @@
 //! What a person says of the chosen picture: each key is a question, and the answer comes to all clients as an event.
 
+use super::gallery::target;
+use super::worker_is_there;
 use crate::job::{MarkChange, PictureChange, Rating};
 use crate::ui::effect::{Effect, Question};
-use crate::ui::state::{Link, State};
+use crate::ui::state::State;
 
 /// Says how good it is; what it is already is not asked for.
 pub(super) fn rate(state: &mut State, rating: u8) -> Vec<Effect> {
     let Ok(rating) = Rating::try_from(rating) else { return Vec::new() };
-    let known = state.history.chosen_picture().map(|picture| picture.marks.rating);
+    let known = target(state).map(|picture| picture.marks.rating);
     if known.is_none_or(|known| known == rating) { Vec::new() } else { ask(state, MarkChange::Rate(rating)) }
 }
 
 /// Makes it a favourite, or none any more.
 pub(super) fn favourite(state: &mut State) -> Vec<Effect> {
-    let known = state.history.chosen_picture().map(|picture| picture.marks.favourite);
+    let known = target(state).map(|picture| picture.marks.favourite);
     known.map_or_else(Vec::new, |known| ask(state, MarkChange::Favourite(!known)))
 }
 
 fn ask(state: &mut State, mark: MarkChange) -> Vec<Effect> {
-    if state.worker.link != Link::Up {
-        state.notices.warn("the library is the worker's, and there is none just now".to_owned());
+    if !worker_is_there(state) {
         return Vec::new();
     }
-    let picture = state.history.chosen_picture().map(|picture| picture.id);
+    let picture = target(state).map(|picture| picture.id);
     let change = picture.map(|picture| PictureChange { picture, mark });
     change.map(|change| Effect::Ask(Question::Mark(change))).into_iter().collect()
 }
@@ -42,7 +43,7 @@ mod tests {
     use crate::ui::glyphs::Glyphs;
     use crate::ui::input::Input;
     use crate::ui::pane::Pane;
-    use crate::ui::state::Look;
+    use crate::ui::state::{Link, Look};
     use crate::ui::terminal::facts::{Environment, Facts};
     use crate::ui::theme::Theme;
     use crate::ui::update::update;

@@ -5,7 +5,9 @@
 
 mod editing;
 mod elsewhere;
+mod gallery;
 mod keys;
+mod language;
 mod log;
 mod looks;
 mod loras;
@@ -21,6 +23,7 @@ mod seeds;
 mod words;
 mod worker;
 
+pub(crate) use gallery::places as gallery_places;
 pub(crate) use keys::{contexts, contexts_below};
 pub(super) use looks::take_habits;
 pub(crate) use models::{bad, sound};
@@ -34,18 +37,20 @@ use super::event::{Event, Signal, Window};
 use super::input::{Input, Report};
 use super::layout::{Layout, inside, padded, prompt_text};
 use super::pane::Pane;
+use super::picture::Slot;
 use super::state::{Link, State};
 
 /// Takes one event.
 pub fn update(state: &mut State, event: Event, now: Instant) -> Vec<Effect> {
     state.now = now;
     log::note(state, &event);
+    state.messages.note(&event, state.language, now);
     let mut effects = match event {
         Event::Input(input) => take_input(state, input),
         Event::Resized(window) => resized(state, window),
         Event::Signal(Signal::End) | Event::TerminalGone => vec![Effect::Quit],
         Event::Signal(Signal::Continued) => {
-            state.preview.repaint();
+            repaint(state);
             vec![Effect::Reenter]
         }
         Event::News(news) => worker::take_news(state, news),
@@ -54,15 +59,18 @@ pub fn update(state: &mut State, event: Event, now: Instant) -> Vec<Effect> {
             Vec::new()
         }
         Event::Encoded(encoded) => {
-            state.preview.encoded(encoded);
+            match encoded.slot {
+                Slot::PREVIEW => state.preview.encoded(encoded),
+                _ => gallery::encoded(state, encoded),
+            }
             Vec::new()
         }
         Event::Habits(habits) => {
             looks::changed(state, *habits);
             Vec::new()
         }
-        Event::Complaint(why) => {
-            state.notices.warn(why);
+        Event::Complaint(not_kept) => {
+            state.notices.warn(state.language.not_kept(&not_kept));
             Vec::new()
         }
         Event::Gathered(gather, result) => words::gathered(state, gather, result),
@@ -111,7 +119,7 @@ fn resized(state: &mut State, window: Window) -> Vec<Effect> {
     let same = state.view.window == window;
     state.view.window = window;
     if same {
-        state.preview.repaint();
+        repaint(state);
         return vec![Effect::Repaint];
     }
     Vec::new()
@@ -133,16 +141,22 @@ fn settle(state: &mut State, effects: &mut Vec<Effect>) {
         let (model, now) = (state.parameters.model(), state.now);
         let count = state.prompt.question(&model, now);
         effects.extend(state.prompt.gather().map(Effect::Gather));
-        let fetch = state.preview.question().map(Question::Fetch);
+        let hidden = state.gallery.is_open();
+        let fetch = if hidden { None } else { state.preview.question().map(Question::Fetch) };
         let older = state.history.wants().map(Question::Older);
         let models = state.models.wants().then_some(Question::Models);
         let loras = state.loras.wants().then_some(Question::Loras);
         let prompts = overlay::question(state);
         effects.extend([count, fetch, older, models, loras, prompts].into_iter().flatten().map(Effect::Ask));
     }
+    gallery::settle(state, effects);
+    if state.gallery.is_open() {
+        return;
+    }
     let room = picture_room(&layout);
     let means = state.terminal.means(state.view.window);
     effects.extend(state.preview.order(room, means, state.now).map(Effect::Encode));
+    effects.extend(state.messages.take().into_iter().map(Effect::Call));
 }
 
 /// The cells there are for a picture.
@@ -151,8 +165,24 @@ fn picture_room(layout: &Layout) -> Size {
     Size::new(area.width, area.height)
 }
 
-/// Gives the keys to a pane.
+/// Pictures are drawn anew: the screen was cleared, or its pictures lost.
+fn repaint(state: &mut State) {
+    state.preview.repaint();
+    state.gallery.repaint();
+}
+
+/// Whether there is a worker to be asked; says so where there is none.
+fn worker_is_there(state: &mut State) -> bool {
+    let there = state.worker.link == Link::Up;
+    if !there {
+        state.notices.warn(state.language.library_elsewhere());
+    }
+    there
+}
+
+/// Gives the keys to a pane, which is seen then.
 fn focus(state: &mut State, pane: Pane) {
+    state.gallery.close();
     state.parameters.commit();
     state.view.focus = pane;
 }

@@ -2,6 +2,7 @@
 
 use crate::model::ModelName;
 use crate::ui::effect::{Effect, Question};
+use crate::ui::language::Language;
 use crate::ui::pane::model_page::Subject;
 use crate::ui::pane::models::Taken;
 use crate::ui::state::{Link, State};
@@ -27,9 +28,7 @@ pub(super) fn take(state: &mut State) -> Vec<Effect> {
             return vec![Effect::Ask(Question::FetchModel(name))];
         }
         Taken::Fetch(name) => {
-            state
-                .notices
-                .error(format!("{name} is not fetched: there is no worker to do it; try again soon"));
+            state.notices.error(state.language.models_no_fetcher(name));
         }
         Taken::Remove(name) => return ask(state, Question::RemoveModel(name)),
         Taken::Nothing => {}
@@ -65,24 +64,20 @@ fn ask(state: &mut State, question: Question) -> Vec<Effect> {
     if state.worker.link == Link::Up {
         return vec![Effect::Ask(question)];
     }
-    state.notices.error("there is no worker to ask; try again soon".to_owned());
+    state.notices.error(state.language.models_no_worker());
     Vec::new()
 }
 
 /// A check has got further, or is over.
 pub(super) fn checked(state: &mut State, check: ModelCheck) {
-    let model = &check.model;
+    let (model, language) = (&check.model, state.language);
     match &check.state {
         CheckState::Done(files) => match bad(files) {
-            0 => state.notices.tell(format!("{model}: {}", sound(files))),
-            1 => state.notices.error(format!("{model}: one file is damaged; ^W in the models says which")),
-            more => {
-                state
-                    .notices
-                    .error(format!("{model}: {more} files are damaged; ^W in the models says which"));
-            }
+            0 => state.notices.tell(language.models_said(model, sound(files, language))),
+            1 => state.notices.error(language.models_bad_file(model)),
+            more => state.notices.error(language.models_bad_files(model, more)),
         },
-        CheckState::Failed { reason } => state.notices.error(format!("{model} was not checked: {reason}")),
+        CheckState::Failed { reason } => state.notices.error(language.models_was_not_checked(model, reason)),
         CheckState::Waiting | CheckState::Running(_) | CheckState::Cancelled => {}
     }
     state.models.note_check(check);
@@ -96,30 +91,27 @@ pub fn bad(files: &[FileCheck]) -> usize {
 
 /// What is said of files of which none is damaged.
 #[must_use]
-pub fn sound(files: &[FileCheck]) -> String {
+pub fn sound(files: &[FileCheck], language: Language) -> String {
     let right = files.iter().filter(|file| file.found == Soundness::Right).count();
-    let known = match right {
-        1 => "1 file is right".to_owned(),
-        right => format!("{right} files are right"),
-    };
+    let known = language.models_right(right);
     match files.len() - right {
         0 => known,
-        unknown => format!("{known}, of {unknown} no hash is known"),
+        unknown => language.models_right_unknown(known, unknown),
     }
 }
 
 /// A model was removed.
 pub(super) fn removed(state: &mut State, model: &ModelName, bytes: u64) {
-    state.notices.tell(format!("{model} was removed, {} freed", decimal(bytes)));
+    state.notices.tell(state.language.models_removed(model, decimal(bytes)));
     state.models.changed();
 }
 
 /// The fetching of a model has got further, or is over.
 pub(super) fn fetched(state: &mut State, fetch: ModelFetch) {
-    let model = &fetch.model;
+    let (model, language) = (&fetch.model, state.language);
     match &fetch.state {
-        FetchState::Failed { reason } => state.notices.error(format!("{model} was not fetched: {reason}")),
-        FetchState::Done => state.notices.tell(format!("{model} is here and can be drawn with")),
+        FetchState::Failed { reason } => state.notices.error(language.models_was_not_fetched(model, reason)),
+        FetchState::Done => state.notices.tell(language.models_arrived(model)),
         FetchState::Waiting | FetchState::Running(_) | FetchState::Cancelled => {}
     }
     state.models.note(fetch);
@@ -127,8 +119,7 @@ pub(super) fn fetched(state: &mut State, fetch: ModelFetch) {
 
 /// The worker has said what there is.
 pub(super) fn listed(state: &mut State, result: Result<Vec<ModelState>, String>) {
-    let states =
-        result.map_err(|reason| state.notices.warn(format!("the models could not be listed: {reason}")));
+    let states = result.map_err(|reason| state.notices.warn(state.language.models_not_listed(reason)));
     if let Some(ready) = state.models.answered(states.ok()) {
         state.parameters.offer(ready);
     }

@@ -3,7 +3,7 @@
 use crossterm::event::{MouseButton, MouseEvent, MouseEventKind};
 use ratatui::layout::Position;
 
-use super::{focus, keys, over, overlay};
+use super::{focus, gallery, keys, over, overlay};
 use crate::ui::action::ListMove;
 use crate::ui::effect::Effect;
 use crate::ui::layout::{inside, padded, prompt_text};
@@ -28,6 +28,9 @@ fn pane_at(state: &State, position: Position) -> Option<Pane> {
 fn wheel(state: &mut State, event: &MouseEvent, by: ListMove) {
     if state.is_covered() {
         return keys::move_in_list(state, by);
+    }
+    if gallery::wheel(state, by) {
+        return;
     }
     match pane_at(state, Position::new(event.column, event.row)) {
         Some(Pane::Prompt) => state.prompt.editor.scroll_by(if by == ListMove::Up { -1 } else { 1 }),
@@ -63,6 +66,9 @@ fn click(state: &mut State, position: Position) {
     }
     if state.overlay.is_open() {
         return overlay::click(state, position);
+    }
+    if gallery::click(state, position) {
+        return;
     }
     let Some(pane) = pane_at(state, position) else { return };
     let Some(areas) = state.layout().areas().copied() else { return };

@@ -41,7 +41,8 @@ pub(super) fn paste(state: &mut State, text: &str) -> bool {
 /// Moves in the one that has the keys.
 pub(super) fn move_in_list(state: &mut State, by: ListMove) -> bool {
     if state.palette.is_open() {
-        let rows = palette::rows(state.palette.text(), &state.keys, &contexts_below(state)).len();
+        let rows =
+            palette::rows(state.palette.text(), &state.keys, &contexts_below(state), state.language).len();
         state.palette.choose(by, rows, view::palette_page(state));
         return true;
     }

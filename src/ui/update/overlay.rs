@@ -48,8 +48,7 @@ pub(super) fn prompts_answered(
     query: &PromptQuery,
     result: Result<Vec<DrawnPrompt>, String>,
 ) {
-    let page =
-        result.map_err(|reason| state.notices.warn(format!("older prompts could not be had: {reason}")));
+    let page = result.map_err(|reason| state.notices.warn(state.language.no_older_prompts(reason)));
     if let Some(list) = state.overlay.prompts_mut() {
         list.answered(query, page.ok());
     }
@@ -59,7 +58,7 @@ pub(super) fn prompts_answered(
 pub(super) fn open_seeds(state: &mut State) -> Vec<Effect> {
     state.parameters.commit();
     if state.worker.link != Link::Up {
-        state.notices.warn("the library is the worker's, and there is none just now".to_owned());
+        state.notices.warn(state.language.library_elsewhere());
         return Vec::new();
     }
     match Prompt::new(state.prompt.editor.text()) {
@@ -68,7 +67,7 @@ pub(super) fn open_seeds(state: &mut State) -> Vec<Effect> {
             vec![Effect::Ask(Question::Seeds(prompt))]
         }
         Err(error) => {
-            state.notices.warn(error.to_string());
+            state.notices.warn(state.language.job_error(&error));
             Vec::new()
         }
     }
@@ -82,7 +81,7 @@ pub(super) fn seeds_answered(state: &mut State, prompt: &Prompt, result: Result<
         Ok(_) => {}
         Err(reason) => {
             state.overlay.close();
-            state.notices.warn(format!("the seeds could not be had: {reason}"));
+            state.notices.warn(state.language.no_seeds(reason));
         }
     }
 }

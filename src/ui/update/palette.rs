@@ -10,7 +10,7 @@ use crate::ui::state::State;
 
 /// Does the chosen line. What cannot be done keeps the palette open and says why.
 pub(super) fn take(state: &mut State) -> Vec<Effect> {
-    let mut rows = rows(state.palette.text(), &state.keys, &contexts_below(state));
+    let mut rows = rows(state.palette.text(), &state.keys, &contexts_below(state), state.language);
     let chosen = state.palette.chosen(rows.len());
     if rows.is_empty() {
         return Vec::new();
@@ -47,6 +47,7 @@ fn carry_out(state: &mut State, command: Command) -> Result<Vec<Effect>, String>
         Command::Set(fields) => set(state, fields).map(|()| Vec::new()),
         Command::Theme(name) => looks::keep_named(state, &name),
         Command::Layout(layout) => Ok(over::arrange_so(state, layout)),
+        Command::Language(choice) => Ok(super::language::choose(state, choice)),
     }
 }
 
@@ -55,7 +56,7 @@ fn choose_model(state: &mut State, name: &ModelName) -> Result<(), String> {
     parameters.commit();
     parameters.choose_model(name);
     if let Some(problem) = parameters.problem(FieldName::Model) {
-        return Err(problem.message);
+        return Err(problem.message(state.language));
     }
     state.parameters = parameters;
     Ok(())
@@ -68,8 +69,11 @@ fn set(state: &mut State, fields: Vec<(FieldName, String)>) -> Result<(), String
     let names: Vec<FieldName> = fields.iter().map(|(name, _)| *name).collect();
     fields.into_iter().for_each(|(name, text)| parameters.type_in(name, text));
     if let Some(problem) = names.into_iter().find_map(|name| parameters.problem(name)) {
-        let nearest = problem.nearest.map_or_else(String::new, |nearest| format!("; {nearest} would do"));
-        return Err(problem.message + &nearest);
+        let message = problem.message(state.language);
+        return Err(match problem.nearest {
+            Some(nearest) => state.language.wrong_would_do(message, nearest),
+            None => message,
+        });
     }
     state.parameters = parameters;
     Ok(())

@@ -9,7 +9,7 @@ fn ask(state: &mut State, change: QueueChange) -> Vec<Effect> {
     if state.worker.link == Link::Up {
         return vec![Effect::Ask(Question::Queue(change))];
     }
-    state.notices.warn("the queue is the worker's, and there is none just now".to_owned());
+    state.notices.warn(state.language.queue_elsewhere());
     Vec::new()
 }
 

@@ -22,7 +22,7 @@ pub(super) enum Part {
 pub(super) fn restore(state: &mut State, part: Part) {
     let chosen = match state.overlay.prompts() {
         Some(prompts) => prompts.chosen().map(|prompt| prompt.best.clone()),
-        None => state.history.chosen_picture().cloned(),
+        None => super::gallery::target(state).cloned(),
     };
     let Some(picture) = chosen else { return };
     state.overlay.close();

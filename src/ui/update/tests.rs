@@ -1,8 +1,10 @@
 //! Journeys: keys and the worker's words in, effects and state out. Time is made up.
 
 mod connection;
+mod gallery;
 mod history;
 mod keymap;
+mod language;
 mod layouts;
 mod looks;
 mod loras;

@@ -5,6 +5,7 @@ use crate::job::{Unapplied, UsedLora};
 use crate::ui::draft::Draft;
 use crate::ui::effect::{Effect, Question};
 use crate::ui::event::{Answer, News};
+use crate::ui::language::Language;
 use crate::ui::state::{Link, State};
 use crate::wire::message::{Event, JobState, JobStatus, Snapshot};
 
@@ -36,6 +37,7 @@ fn connected(state: &mut State, snapshot: Snapshot) -> Vec<Effect> {
     state.queue.replace(snapshot.jobs, running);
     state.queue.paused = snapshot.paused;
     state.history.replace(snapshot.history, snapshot.history_total);
+    super::gallery::anew(state);
     if let Some(rebuilt) = snapshot.rebuilt {
         state.notices.warn(rebuilt.to_string());
     }
@@ -46,7 +48,8 @@ fn connected(state: &mut State, snapshot: Snapshot) -> Vec<Effect> {
     previews.into_iter().flatten().for_each(|preview| state.preview.live(preview));
     snapshot.readings.into_iter().for_each(|readings| state.memory.read(readings));
     let drafts = std::mem::take(&mut state.worker.unsent);
-    let jobs = drafts.into_iter().map(|draft: Draft| draft.with_models(&state.parameters).job());
+    let jobs =
+        drafts.into_iter().map(|draft: Draft| draft.with_models(&state.parameters).job(state.language));
     let mut effects = Vec::new();
     for job in jobs.collect::<Vec<_>>() {
         match job {
@@ -61,6 +64,7 @@ fn connected(state: &mut State, snapshot: Snapshot) -> Vec<Effect> {
 fn lose(state: &mut State) {
     state.prompt.counts.forget();
     state.preview.unanswered();
+    state.gallery.unanswered();
     state.history.older(None);
     state.loras.forget();
     state.overlay.unanswered();
@@ -87,14 +91,23 @@ fn take_event(state: &mut State, event: Event) {
             state.parameters.last_seed = Some(picture.recipe.seed);
             // Of several pictures of a job the first says it for all.
             if picture.index == 0 {
-                picture.recipe.loras.iter().filter_map(unused).for_each(|what| state.notices.warn(what));
+                let language = state.language;
+                let unused = picture.recipe.loras.iter().filter_map(|lora| unused(lora, language));
+                unused.for_each(|what| state.notices.warn(what));
             }
             state.queue.stopped(picture.job, picture.index);
             state.preview.finished(picture.job, picture.index, picture.id);
+            state.gallery.changed(&picture);
             state.history.finished(*picture);
         }
-        Event::Picture { picture, was_trashed } => state.history.changed(*picture, was_trashed),
-        Event::History { pictures, total } => state.history.replace(pictures, total),
+        Event::Picture { picture, was_trashed } => {
+            state.gallery.changed(&picture);
+            state.history.changed(*picture, was_trashed);
+        }
+        Event::History { pictures, total } => {
+            state.history.replace(pictures, total);
+            super::gallery::anew(state);
+        }
         Event::Engine(engine) => {
             let engines = state.worker.engines.iter_mut();
             engines.filter(|known| known.device == engine.device).for_each(|known| *known = engine.clone());
@@ -116,7 +129,7 @@ fn job_changed(state: &mut State, status: JobStatus) {
         state.preview.job_over(status.id);
     }
     if let JobState::Failed { reason } = &status.state {
-        state.notices.error(format!("job {} failed: {reason}", status.id));
+        state.notices.error(state.language.job_failed(status.id, reason));
     }
     state.queue.update(status);
 }
@@ -127,43 +140,54 @@ pub(super) fn take_answer(state: &mut State, answer: Answer) {
             state.parameters.last_seed = Some(status.first_seed);
             state.queue.accepted(*status);
         }
-        Answer::Submitted(Err(reason)) => state.notices.error(format!("the job was not taken on: {reason}")),
+        Answer::Submitted(Err(reason)) => state.notices.error(state.language.job_not_taken(reason)),
         Answer::Cancelled { result: Ok(()), .. } => {}
         Answer::Cancelled { job, result: Err(reason) } => {
-            state.notices.error(format!("job {job} was not cancelled: {reason}"));
+            state.notices.error(state.language.job_not_cancelled(job, reason));
         }
         Answer::Freed(Ok(())) => {}
         Answer::Replaced(Ok(0)) => {
-            state.notices.warn("the other worker ends; the next is of this version".to_owned());
+            state.notices.warn(state.language.worker_ends());
         }
-        Answer::Replaced(Ok(begun)) => state.notices.warn(format!(
-            "the other worker finishes {begun} {}, then the next is of this version",
-            if begun == 1 { "job" } else { "jobs" }
-        )),
+        Answer::Replaced(Ok(begun)) => state.notices.warn(state.language.worker_finishes(begun)),
         Answer::Replaced(Err(reason)) => {
-            state.notices.error(format!("the other worker does not make room: {reason}"));
+            state.notices.error(state.language.worker_stays(reason));
         }
         Answer::Freed(Err(reason)) => {
-            state.notices.error(format!("what is loaded could not be let go of: {reason}"));
+            state.notices.error(state.language.not_freed(reason));
         }
         Answer::QueueChanged(Ok(())) => super::editing::answered(state, true),
         Answer::QueueChanged(Err(reason)) => {
             super::editing::answered(state, false);
-            state.notices.error(format!("the queue stays as it was: {reason}"));
+            state.notices.error(state.language.queue_unchanged(reason));
         }
         Answer::Counted { version, result } => {
-            let counts =
-                result.map_err(|reason| state.notices.warn(format!("the prompt was not counted: {reason}")));
+            let counts = result.map_err(|reason| state.notices.warn(state.language.not_counted(reason)));
             state.prompt.counted(version, counts.ok());
         }
-        Answer::Fetched { picture, result } => state.preview.fetched(picture, result),
+        Answer::Fetched { picture, result } => {
+            if let Some(open) = state.gallery.open_mut() {
+                open.files.fetched(picture, &result);
+            }
+            state.preview.fetched(picture, result);
+        }
+        Answer::Thumbnail { asked, result } => {
+            if let Some(open) = state.gallery.open_mut() {
+                open.thumbs.fetched(asked, result);
+            }
+        }
+        Answer::Found { query, result } => {
+            if let Some(open) = state.gallery.open_mut() {
+                open.found.answered(&query, result);
+            }
+        }
+        Answer::Details { picture, result } => super::gallery::told(state, picture, result),
         Answer::Marked(Ok(())) => {}
         Answer::Marked(Err(reason)) => {
-            state.notices.error(format!("the picture stays as it was: {reason}"));
+            state.notices.error(state.language.picture_unchanged(reason));
         }
         Answer::Older(page) => {
-            let page = page
-                .map_err(|reason| state.notices.warn(format!("older pictures could not be had: {reason}")));
+            let page = page.map_err(|reason| state.notices.warn(state.language.no_older_pictures(reason)));
             state.history.older(page.ok());
         }
         Answer::Prompts { query, result } => super::overlay::prompts_answered(state, &query, result),
@@ -173,12 +197,12 @@ pub(super) fn take_answer(state: &mut State, answer: Answer) {
         // The worker has told all of it.
         Answer::FetchingModel { result: Ok(_), .. } | Answer::FetchCancelled { result: Ok(()), .. } => {}
         Answer::FetchingModel { model, result: Err(reason) } => {
-            state.notices.error(format!("{model} is not fetched: {reason}"));
+            state.notices.error(state.language.models_is_not_fetched(model, reason));
         }
         Answer::ModelDetails { model, result } => state.models.described(&model, result),
         Answer::CheckChanged { result: Ok(()), .. } => {}
         Answer::CheckChanged { model, result: Err(reason) } => {
-            state.notices.error(format!("{model} is not checked: {reason}"));
+            state.notices.error(state.language.models_is_not_checked(model, reason));
         }
         Answer::RemovalPlanned { result: Ok(plan), .. } => state.models.ask_removal(plan),
         Answer::RemovalPlanned { result: Err(reason), .. }
@@ -187,18 +211,18 @@ pub(super) fn take_answer(state: &mut State, answer: Answer) {
         }
         Answer::ModelRemoved { model, result: Ok(bytes) } => models::removed(state, &model, bytes),
         Answer::FetchCancelled { model, result: Err(reason) } => {
-            state.notices.error(format!("the fetching of {model} was not cancelled: {reason}"));
+            state.notices.error(state.language.models_not_cancelled(model, reason));
         }
     }
 }
 
 /// What of a LoRA was not used, if anything was not.
-fn unused(lora: &UsedLora) -> Option<String> {
+fn unused(lora: &UsedLora, language: Language) -> Option<String> {
     let Unapplied { count, of, examples } = &lora.unapplied;
     let plain = |text: &str| text.replace(char::is_control, "\u{fffd}");
-    let first = examples.first().map_or(String::new(), |name| format!(", {} for one", plain(name)));
     let name = plain(lora.name());
-    (*count > 0).then(|| {
-        format!("{count} of the {of} tensors of the LoRA {name} belong to no layer of this model{first}")
+    (*count > 0).then(|| match examples.first() {
+        Some(example) => language.lora_unused_like(count, of, name, plain(example)),
+        None => language.lora_unused(count, of, name),
     })
 }

@@ -42,7 +42,7 @@ pub(super) fn draw(state: &State, first: usize, buffer: &mut Buffer) {
     let area = Rect { x: whole.x + (whole.width - width) / 2, y: whole.y + 1, width, height };
     Clear.render(area, buffer);
     buffer.set_style(area, state.style(Role::Screen));
-    frame::draw(state, area, None, "Keys", buffer);
+    frame::draw(state, area, None, state.language.help_title(), buffer);
     let inside = padded(area);
     let first = first.min(help_rows(state).saturating_sub(usize::from(inside.height)));
     for (index, line) in (0..).zip(lines(state).skip(first).take(usize::from(inside.height))) {
@@ -50,7 +50,11 @@ pub(super) fn draw(state: &State, first: usize, buffer: &mut Buffer) {
         match line {
             Line::Blank => {}
             Line::Title(context) => {
-                text::put(buffer, row, &[(context.title(), state.style(Role::Accent))]);
+                text::put(
+                    buffer,
+                    row,
+                    &[(state.language.phrase(context.title()), state.style(Role::Accent))],
+                );
             }
             Line::Binding(binding) => draw_binding(state, row, binding, buffer),
         }
@@ -65,6 +69,6 @@ fn draw_binding(state: &State, row: Rect, binding: &KeyLine, buffer: &mut Buffer
     let keys = text::clip(&names.join("  "), column.saturating_sub(1), state.look.glyphs.ellipsis);
     text::put(buffer, row, &[("  ", Style::new()), (&keys, state.style(Role::Key))]);
     let rest = Rect { x: row.x + column + 2, width: row.width.saturating_sub(column + 2), ..row };
-    let what = text::clip(binding.help, rest.width, state.look.glyphs.ellipsis);
+    let what = text::clip(state.language.phrase(binding.help), rest.width, state.look.glyphs.ellipsis);
     text::put(buffer, rest, &[(&what, state.style(Role::Text))]);
 }

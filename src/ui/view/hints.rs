@@ -1,9 +1,10 @@
-//! The last line: the keys that apply now, taken from the keymap.
+//! The last line: the keys that apply now, taken from the keymap. What they do is said here in English, and shown in the
+//! language of the studio ([`crate::ui::language`], phrases).
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use super::{over, text};
+use super::{gallery, over, text};
 use crate::ui::action::{Action, Edit, FieldAction, ListMove};
 use crate::ui::keymap::Context;
 use crate::ui::pane::Pane;
@@ -15,7 +16,7 @@ use crate::ui::update::contexts;
 pub(super) fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
     let inner = Rect { x: area.x + 1, width: area.width.saturating_sub(2), ..area };
     let mut right = inner.right();
-    if let Some(what) = escape(state) {
+    if let Some(what) = escape(state).map(|what| state.language.phrase(what)) {
         let key = state.keys.key_name(&[Context::Everywhere], Action::Escape).unwrap_or_default();
         let width = text::width(&key) + 1 + text::width(what);
         if width < inner.width {
@@ -35,7 +36,7 @@ pub(super) fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
     }
     let mut x = inner.x;
     for (action, what) in actions(state) {
-        let key = name(state, action);
+        let (key, what) = (name(state, action), state.language.phrase(what));
         // A hint that does not fit whole is left out; the help has them all.
         if x + text::width(&key) + 1 + text::width(what) > right {
             break;
@@ -65,6 +66,8 @@ fn escape(state: &State) -> Option<&'static str> {
         Some("close")
     } else if state.notices.current().is_some() {
         Some("dismiss")
+    } else if let Some(open) = state.gallery.open() {
+        Some(gallery::hints::escape(open))
     } else if state.view.zoom.is_some() {
         Some("all panes")
     } else if state.queue.to_cancel().is_some() || !state.worker.unsent.is_empty() {
@@ -119,6 +122,9 @@ fn actions(state: &State) -> Vec<(Action, &'static str)> {
     }
     if state.overlay.is_open() {
         return overlay(state);
+    }
+    if let Some(open) = state.gallery.open() {
+        return gallery::hints::hints(state, open);
     }
     let mut actions = match state.view.focus {
         Pane::Prompt => vec![

@@ -12,11 +12,11 @@ use crate::ui::theme::Role;
 
 pub(super) fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
     let history = &state.history;
-    frame::draw(state, area, Some(Pane::History), &format!("History {}", history.total()), buffer);
+    frame::draw(state, area, Some(Pane::History), &state.language.history_title(history.total()), buffer);
     let rows = inside(area);
     let pictures = history.pictures();
     if pictures.is_empty() {
-        let hint = text::clip("what you draw is listed here", padded(area).width, state.look.glyphs.ellipsis);
+        let hint = text::clip(state.language.history_hint(), padded(area).width, state.look.glyphs.ellipsis);
         text::put(buffer, padded(area), &[(&hint, state.style(Role::Dim))]);
         return;
     }
@@ -55,7 +55,9 @@ pub(super) fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
 
 /// What is said of a picture, and that its file is not there: nothing of most.
 pub(super) fn marks(state: &State, picture: &Picture) -> String {
-    marks_of(state, picture.marks.rating, picture.marks.favourite, picture.missing)
+    let marked = state.gallery.marked.as_ref().is_some_and(|marked| marked.id == picture.id);
+    let marks = marks_of(state, picture.marks.rating, picture.marks.favourite, picture.missing);
+    if marked { format!("A {marks}") } else { marks }
 }
 
 pub(super) fn marks_of(state: &State, rating: Rating, favourite: bool, missing: bool) -> String {
@@ -68,7 +70,7 @@ pub(super) fn marks_of(state: &State, rating: Rating, favourite: bool, missing: 
         marks += &format!("{} ", glyphs.favourite);
     }
     if missing {
-        marks += "missing ";
+        marks += &format!("{} ", state.language.history_missing());
     }
     marks
 }

@@ -44,11 +44,11 @@ pub(super) fn draw(state: &State, buffer: &mut Buffer) {
     let area = area(state);
     Clear.render(area, buffer);
     buffer.set_style(area, state.style(Role::Screen));
-    frame::draw(state, area, None, "Log of this session", buffer);
+    frame::draw(state, area, None, state.language.log_title(), buffer);
     frame::highlight(state, area, buffer);
     let inside = padded(area);
     if state.log.entries().is_empty() {
-        let hint = text::clip("nothing was told yet", inside.width, state.look.glyphs.ellipsis);
+        let hint = text::clip(state.language.log_nothing(), inside.width, state.look.glyphs.ellipsis);
         text::put(buffer, inside, &[(&hint, state.style(Role::Dim))]);
         return;
     }

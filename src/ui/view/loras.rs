@@ -41,7 +41,8 @@ pub fn lora_at(state: &State, position: Position) -> Option<usize> {
 /// `ink 0.8 · soft 0.5 off`: what the draft has.
 pub(super) fn drafted(state: &State) -> Option<String> {
     let drafted = state.loras.drafted().all();
-    let one = drafted.iter().map(|drafted| format!("{} {}", drafted.lora.name(), drafted.amount()));
+    let one =
+        drafted.iter().map(|drafted| format!("{} {}", drafted.lora.name(), drafted.amount(state.language)));
     let all = one.collect::<Vec<_>>().join(&format!(" {} ", state.look.glyphs.dot));
     (!drafted.is_empty()).then_some(all)
 }
@@ -51,8 +52,8 @@ pub(super) fn draw(state: &State, buffer: &mut Buffer) {
     Clear.render(area, buffer);
     buffer.set_style(area, state.style(Role::Screen));
     let title = match state.loras.filter() {
-        "" => "LoRAs".to_owned(),
-        filter => format!("LoRAs: {filter}"),
+        "" => state.language.loras_title().to_owned(),
+        filter => state.language.filtered(state.language.loras_title(), filter),
     };
     frame::draw(state, area, None, &title, buffer);
     frame::foot(state, area, &drafted(state).unwrap_or_default(), buffer);
@@ -82,12 +83,9 @@ pub(super) fn draw(state: &State, buffer: &mut Buffer) {
 /// Why there is no row.
 fn none(state: &State) -> &'static str {
     match state.loras.known() {
-        None => "looking for LoRAs",
-        Some((0, _)) => {
-            "there is no LoRA here: put safetensors files into ~/.local/share/flux-tui/loras, or name their folders with \
-             lora_folders in models.toml"
-        }
-        Some(_) => "no LoRA has these words; Backspace takes letters back",
+        None => state.language.loras_looking(),
+        Some((0, _)) => state.language.loras_none(),
+        Some(_) => state.language.loras_no_match(),
     }
 }
 
@@ -119,12 +117,13 @@ fn draw_row(state: &State, row: Rect, lora: &Row<'_>, chosen: bool, buffer: &mut
 
 /// How much of it the draft has, or else what it is, in a few words.
 fn standing(state: &State, lora: &Row<'_>) -> (String, Role) {
+    let language = state.language;
     match (lora.drafted, lora.info.map(|info| (&info.facts, info.bytes))) {
-        (_, Some((Err(_), _))) => ("cannot be used".to_owned(), Role::Warning),
+        (_, Some((Err(_), _))) => (language.loras_unusable().to_owned(), Role::Warning),
         (Some(drafted), None) if state.loras.known().is_some() => {
-            (format!("{}, not in the folders", drafted.amount()), Role::Warning)
+            (language.loras_lost(drafted.amount(language)), Role::Warning)
         }
-        (Some(drafted), _) => (drafted.amount(), if drafted.on { Role::Accent } else { Role::Dim }),
+        (Some(drafted), _) => (drafted.amount(language), if drafted.on { Role::Accent } else { Role::Dim }),
         (None, Some((_, bytes))) => (text::decimal(bytes), Role::Dim),
         (None, None) => (String::new(), Role::Dim),
     }
@@ -145,14 +144,15 @@ fn details(state: &State, lora: &Row<'_>) -> Vec<(String, Role)> {
     let mut said = vec![(format!("{} {dot} {}", facts.what(), text::decimal(info.bytes)), Role::Text)];
     let words: Vec<_> = lora.words().collect();
     if !words.is_empty() {
-        said.push((format!("words: {}", words.join(", ")), Role::Accent));
+        said.push((state.language.loras_words(words.join(", ")), Role::Accent));
     }
     let beside = info.picture.as_ref().and_then(|picture| picture.rsplit('/').next());
-    let beside = beside.map_or_else(String::new, |picture| format!(" {dot} a picture: {picture}"));
+    let beside = beside
+        .map_or_else(String::new, |picture| format!(" {dot} {}", state.language.loras_picture(picture)));
     said.push((path.0 + &beside, path.1));
     let more = state.loras.known().map_or(0, |(_, left_out)| left_out);
     if more > 0 {
-        said.push((format!("{more} more are in the folders than are listed"), Role::Warning));
+        said.push((state.language.loras_left_out(more), Role::Warning));
     }
     said
 }

@@ -6,6 +6,7 @@ use ratatui::layout::Rect;
 use super::{frame, memory_alone, text};
 use crate::gpu::{Gpu, Host, Readings};
 use crate::ui::arrangement::Zoom;
+use crate::ui::language::Language;
 use crate::ui::layout::padded;
 use crate::ui::pane::memory::Use;
 use crate::ui::state::State;
@@ -14,8 +15,8 @@ use crate::ui::theme::Role;
 pub(super) fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
     let inside = padded(area);
     let Some(readings) = state.memory.readings() else {
-        frame::draw(state, area, None, "Memory", buffer);
-        let hint = text::clip("no reading yet", inside.width, state.look.glyphs.ellipsis);
+        frame::draw(state, area, None, state.language.memory_title(), buffer);
+        let hint = text::clip(state.language.memory_none(), inside.width, state.look.glyphs.ellipsis);
         text::put(buffer, inside, &[(&hint, state.style(Role::Dim))]);
         return;
     };
@@ -69,13 +70,14 @@ pub(super) fn of_total(memory: Use) -> String {
 }
 
 fn title(state: &State, readings: &Readings, memory: Use) -> String {
-    let dot = state.look.glyphs.dot;
+    let (dot, language, used) = (state.look.glyphs.dot, state.language, of_total(memory));
     match readings.gpus.first() {
-        Some(gpu) => match state.parameters.budget() {
-            Some(budget) => format!("VRAM {} {dot} budget {budget} {dot} {}", of_total(memory), gpu.name),
-            None => format!("VRAM {} {dot} {}", of_total(memory), gpu.name),
-        },
-        None => format!("Memory {} {dot} no GPU", of_total(memory)),
+        Some(gpu) => {
+            let budget = state.parameters.budget().map(|budget| language.memory_budget(budget));
+            let budget = budget.map_or_else(String::new, |budget| format!("{budget} {dot} "));
+            format!("{} {used} {dot} {budget}{}", language.memory_vram(), gpu.name)
+        }
+        None => format!("{} {used} {dot} {}", language.memory_title(), language.memory_no_gpu()),
     }
 }
 
@@ -105,16 +107,19 @@ pub(super) fn draw_bar(state: &State, area: Rect, memory: Use, buffer: &mut Buff
 /// Gives what is left of the row.
 pub(super) fn draw_owners(state: &State, area: Rect, memory: Use, buffer: &mut Buffer) -> Rect {
     let free = memory.total.saturating_sub(memory.ours + memory.others);
+    let language = state.language;
     let named = [
-        ("worker ", memory.ours, Role::MemoryOurs),
-        ("  others ", memory.others, Role::Text),
-        ("  free ", free, Role::Text),
+        ("", language.memory_worker(), memory.ours, Role::MemoryOurs),
+        ("  ", language.memory_others(), memory.others, Role::Text),
+        ("  ", language.memory_free(), free, Role::Text),
     ];
     let mut x = area.x;
-    for (name, bytes, role) in named {
+    for (gap, name, bytes, role) in named {
         let rest = Rect { x, width: area.right().saturating_sub(x), ..area };
         let amount = text::gigabytes(bytes);
-        x = text::put(buffer, rest, &[(name, state.style(Role::Dim)), (&amount, state.style(role))]);
+        let dim = state.style(Role::Dim);
+        let texts = [(gap, dim), (name, dim), (" ", dim), (&*amount, state.style(role))];
+        x = text::put(buffer, rest, &texts);
     }
     let rest = Rect { x, width: area.right().saturating_sub(x), ..area };
     let x = text::put(buffer, rest, &[(" GB", state.style(Role::Dim))]);
@@ -124,7 +129,7 @@ pub(super) fn draw_owners(state: &State, area: Rect, memory: Use, buffer: &mut B
 /// What LoRAs hold of the worker's share: small beside a model, so in a unit of its own.
 fn loras(state: &State) -> String {
     let bytes = state.worker.engines.iter().map(|engine| engine.loras).find(|bytes| *bytes > 0);
-    bytes.map_or_else(String::new, |bytes| format!("  LoRAs {}", text::decimal(bytes)))
+    bytes.map_or_else(String::new, |bytes| format!("  {}", state.language.memory_loras(text::decimal(bytes))))
 }
 
 /// How the model is kept, at the right end of what is left of a row, with a gap before it.
@@ -153,7 +158,7 @@ fn draw_load(state: &State, area: Rect, facts: &str, buffer: &mut Buffer) {
 fn facts(state: &State, readings: &Readings) -> String {
     match readings.gpus.first() {
         Some(gpu) => of_gpu(gpu, state.look.glyphs.degrees),
-        None => of_host(&readings.host),
+        None => of_host(&readings.host, state.language),
     }
 }
 
@@ -167,6 +172,6 @@ fn of_gpu(gpu: &Gpu, degrees: &str) -> String {
     parts.into_iter().flatten().collect::<Vec<_>>().join("  ")
 }
 
-fn of_host(host: &Host) -> String {
-    format!("CPU {:.0} %, worker {:.0} %", host.load, host.worker_load)
+fn of_host(host: &Host, language: Language) -> String {
+    language.memory_load(format_args!("{:.0}", host.load), format_args!("{:.0}", host.worker_load))
 }

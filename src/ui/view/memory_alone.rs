@@ -18,12 +18,10 @@ const NAME: u16 = 13;
 const NUMBER: u16 = 8;
 
 pub(super) fn draw(state: &State, area: Rect, readings: &Readings, buffer: &mut Buffer) {
-    frame::draw(state, area, None, "Memory and load", buffer);
+    frame::draw(state, area, None, state.language.memory_alone(), buffer);
     let inside = padded(area);
     let mut rows = Rows { inside, next: 0 };
-    let host = || {
-        (format!("Memory of the machine, {} cores", readings.host.cores), Use::of_host(&readings.host), None)
-    };
+    let host = || (state.language.memory_machine(readings.host.cores), Use::of_host(&readings.host), None);
     let cards = readings.gpus.iter().map(|gpu| {
         (format!("GPU {}  {}", gpu.index, gpu.name), Use::of_gpu(gpu), Some(Device::Cuda(gpu.index)))
     });
@@ -69,10 +67,11 @@ fn engine(state: &State, device: Device) -> Option<&EngineStatus> {
 
 /// What was planned: in words beside what is measured, as a bar of the same scale, and who is to hold what.
 fn draw_plan(state: &State, rows: &mut Rows, engine: &EngineStatus, uses: Use, buffer: &mut Buffer) {
-    let mut parts: Vec<String> = engine.memory.iter().map(|plan| format!("planned {plan}")).collect();
+    let language = state.language;
+    let mut parts: Vec<String> = engine.memory.iter().map(|plan| language.memory_planned(plan)).collect();
     // As plans count, in powers of ten.
-    parts.push(format!("measured {}", text::decimal(uses.ours)));
-    parts.extend(state.parameters.budget().map(|budget| format!("budget {budget}")));
+    parts.push(language.memory_measured(text::decimal(uses.ours)));
+    parts.extend(state.parameters.budget().map(|budget| language.memory_budget(budget)));
     put(state, rows.next(), &parts.join(&format!(" {} ", state.look.glyphs.dot)), Role::Text, buffer);
     if engine.shares.is_empty() {
         return;
@@ -87,7 +86,7 @@ fn draw_plan(state: &State, rows: &mut Rows, engine: &EngineStatus, uses: Use, b
         let rest = Rect { x, width: bar.right().saturating_sub(x), ..bar };
         x = text::put(buffer, rest, &[(&sign.repeat(usize::from(cells)), style)]);
         let rest = Rect { x: named, width: names.right().saturating_sub(named), ..names };
-        let amount = format!(" {} {}  ", share.owner.name(), text::decimal(share.bytes));
+        let amount = format!(" {} {}  ", language.owner(share.owner), text::decimal(share.bytes));
         // An owner that does not fit whole is left out; the bar has it.
         if text::width(&amount) < rest.width {
             named = text::put(buffer, rest, &[(sign, style), (&amount, state.style(Role::Text))]);
@@ -115,12 +114,12 @@ fn role(owner: Owner) -> Role {
 /// One line of what was measured; nothing of what the device does not say.
 fn draw_trail(state: &State, rows: &mut Rows, of: Measure, trail: &Trail, buffer: &mut Buffer) {
     let Some(last) = trail.last(of) else { return };
-    let glyphs = &state.look.glyphs;
+    let (glyphs, language) = (&state.look.glyphs, state.language);
     let (name, unit) = match of {
-        Measure::Memory => ("memory", "%"),
-        Measure::Load => ("load", "%"),
-        Measure::Temperature => ("temperature", glyphs.degrees),
-        Measure::Power => ("power", "W"),
+        Measure::Memory => (language.measure_memory(), "%"),
+        Measure::Load => (language.measure_load(), "%"),
+        Measure::Temperature => (language.measure_temperature(), glyphs.degrees),
+        Measure::Power => (language.measure_power(), "W"),
     };
     let row = rows.next();
     let number = format!("{last:.0} {unit}");

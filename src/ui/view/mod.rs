@@ -4,6 +4,7 @@
 //! character is two cells.
 
 mod frame;
+mod gallery;
 mod help;
 mod hints;
 mod history;
@@ -59,7 +60,16 @@ pub fn draw(state: &State) -> Frame {
     drawn.buffer.set_style(whole, state.style(Role::Screen));
     match state.layout() {
         Layout::TooSmall => too_small(state, whole, &mut drawn.buffer),
-        Layout::Panes(areas) => panes(state, &areas, &mut drawn),
+        Layout::Panes(areas) => {
+            match state.gallery.open() {
+                Some(open) => gallery::draw(state, open, &mut drawn),
+                None => panes(state, &areas, &mut drawn),
+            }
+            lines(state, &areas, &mut drawn);
+        }
+    }
+    if state.is_covered() {
+        text::drop_halves(&mut drawn.buffer);
     }
     state.terminal.depth().fit(&mut drawn.buffer);
     drawn
@@ -79,7 +89,6 @@ impl State {
 
 fn panes(state: &State, areas: &Areas, drawn: &mut Frame) {
     let buffer = &mut drawn.buffer;
-    status::draw(state, areas.status, buffer);
     let hidden = areas.hidden(state.view.focus);
     if !areas.prompt.is_empty() {
         drawn.cursor = prompt::draw(state, areas.prompt, buffer);
@@ -101,8 +110,14 @@ fn panes(state: &State, areas: &Areas, drawn: &mut Frame) {
         frame::highlight(state, areas.of(state.view.focus), buffer);
     }
     if !areas.preview.is_empty() {
-        drawn.pixels = preview::draw(state, areas.preview, buffer);
+        drawn.pixels.extend(preview::draw(state, areas.preview, buffer));
     }
+}
+
+/// The first and the last lines, and what lies over all.
+fn lines(state: &State, areas: &Areas, drawn: &mut Frame) {
+    let buffer = &mut drawn.buffer;
+    status::draw(state, areas.status, buffer);
     if state.models.is_open() {
         models::draw(state, buffer);
         drawn.cursor = None;
@@ -137,9 +152,9 @@ fn panes(state: &State, areas: &Areas, drawn: &mut Frame) {
 fn too_small(state: &State, area: Rect, buffer: &mut Buffer) {
     let (lying, upright) = LEAST;
     let lines = [
-        format!("flux-tui needs {}x{}", lying.width, lying.height),
-        format!("or {}x{} upright;", upright.width, upright.height),
-        format!("this is {}x{}", area.width, area.height),
+        state.language.small_needs(lying.width, lying.height),
+        state.language.small_upright(upright.width, upright.height),
+        state.language.small_this(area.width, area.height),
     ];
     let top = area.y + area.height.saturating_sub(lines.len() as u16) / 2;
     for (line, y) in lines.iter().zip(top..area.bottom()) {

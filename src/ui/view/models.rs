@@ -1,5 +1,7 @@
 //! The picker of models, over the panes: a row a model, and below what there is to say of the chosen one.
 
+use std::fmt::Display;
+
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 use ratatui::style::Style;
@@ -7,6 +9,7 @@ use ratatui::widgets::{Clear, Widget};
 
 use super::listing::{self, DETAIL, Places};
 use super::{frame, model_page, text};
+use crate::ui::language::Language;
 use crate::ui::layout::padded;
 use crate::ui::pane::model_page::Page;
 use crate::ui::state::State;
@@ -62,17 +65,17 @@ pub(super) fn draw(state: &State, buffer: &mut Buffer) {
         return draw_page(state, page, area, buffer);
     }
     let title = match state.models.filter() {
-        "" => "Models".to_owned(),
-        filter => format!("Models: {filter}"),
+        "" => state.language.models_title().to_owned(),
+        filter => state.language.filtered(state.language.models_title(), filter),
     };
     frame::draw(state, area, None, &title, buffer);
     frame::highlight(state, area, buffer);
     let rows = state.models.rows();
     if rows.is_empty() {
         let hint = if state.models.known() == 0 {
-            "looking for models"
+            state.language.models_looking()
         } else {
-            "no model has these words; Backspace takes letters back"
+            state.language.models_no_match()
         };
         let hint = text::clip(hint, list.width, state.look.glyphs.ellipsis);
         text::put(buffer, list, &[(&hint, state.style(Role::Dim))]);
@@ -137,60 +140,76 @@ fn draw_model(state: &State, row: Rect, model: &ModelState, chosen: bool, buffer
 
 /// What there is of a model, in a few words.
 fn standing(state: &State, model: &ModelState) -> (String, Role) {
+    let language = state.language;
     match state.models.check_of(&model.info.name) {
-        Some(CheckState::Running(progress)) => return (checking(progress), Role::Accent),
-        Some(CheckState::Waiting) => return ("waits to be checked".to_owned(), Role::Accent),
-        Some(CheckState::Done(files)) if bad(files) > 0 => return ("damaged".to_owned(), Role::Error),
+        Some(CheckState::Running(progress)) => return (checking(language, progress), Role::Accent),
+        Some(CheckState::Waiting) => {
+            return (language.models_waits_check().to_owned(), Role::Accent);
+        }
+        Some(CheckState::Done(files)) if bad(files) > 0 => {
+            return (language.models_damaged().to_owned(), Role::Error);
+        }
         _ => {}
     }
     match (state.models.fetch_of(&model.info.name), &model.standing) {
         (Some(FetchState::Running(progress)), _) => (running(state, progress), Role::Accent),
-        (Some(FetchState::Waiting), _) => ("waits to be fetched".to_owned(), Role::Accent),
+        (Some(FetchState::Waiting), _) => (language.models_waits_fetch().to_owned(), Role::Accent),
         (_, Standing::Ready) => {
-            (format!("ready {} {}", state.look.glyphs.dot, text::decimal(model.bytes)), Role::Text)
+            let (ready, dot) = (language.models_ready(), state.look.glyphs.dot);
+            (format!("{ready} {dot} {}", text::decimal(model.bytes)), Role::Text)
         }
-        (Some(FetchState::Failed { .. }), _) => ("not fetched".to_owned(), Role::Error),
-        (_, Standing::Lacks(Lacks { fetch: None, .. })) => ("a file is missing".to_owned(), Role::Warning),
+        (Some(FetchState::Failed { .. }), _) => (language.models_failed().to_owned(), Role::Error),
+        (_, Standing::Lacks(Lacks { fetch: None, .. })) => {
+            (language.models_file_missing().to_owned(), Role::Warning)
+        }
         (_, Standing::Lacks(Lacks { fetch: Some(fetch), .. })) => {
-            let gated = if fetch.gate.is_some() { ", gated" } else { "" };
-            (format!("{}{gated}", to_fetch(fetch)), Role::Dim)
+            let bytes = to_fetch(language, fetch);
+            (if fetch.gate.is_some() { language.models_gated(bytes) } else { bytes }, Role::Dim)
         }
     }
 }
 
 /// `12 % · 110.0 MB/s`.
 fn running(state: &State, progress: &FetchProgress) -> String {
-    format!("{} {} {}/s", percent(progress), state.look.glyphs.dot, text::decimal(progress.speed as u64))
+    format!(
+        "{} {} {}/s",
+        percent(state.language, progress),
+        state.look.glyphs.dot,
+        text::decimal(progress.speed as u64)
+    )
 }
 
-fn percent(progress: &FetchProgress) -> String {
+fn percent(language: Language, progress: &FetchProgress) -> String {
     match progress.total {
-        0 => "asking".to_owned(),
+        0 => language.models_asking().to_owned(),
         total => format!("{} %", u128::from(progress.done) * 100 / u128::from(total)),
     }
 }
 
 /// `34.2 GB to fetch`; what an earlier attempt has left need not come again.
-fn to_fetch(fetch: &ToFetch) -> String {
+fn to_fetch(language: Language, fetch: &ToFetch) -> String {
     let bytes = text::decimal(fetch.bytes.saturating_sub(fetch.have));
     match (fetch.bytes, fetch.of_unknown_size) {
-        (0, _) => "size not known, to fetch".to_owned(),
-        (_, 0) => format!("{bytes} to fetch"),
-        (_, _) => format!("over {bytes} to fetch"),
+        (0, _) => language.models_unknown_size().to_owned(),
+        (_, 0) => language.models_to_fetch(bytes),
+        (_, _) => language.models_over_to_fetch(bytes),
     }
 }
 
 /// `checking, 12 %`.
-fn checking(progress: &CheckProgress) -> String {
-    match progress.total {
-        0 => "checking".to_owned(),
-        total => format!("checking, {} %", u128::from(progress.done) * 100 / u128::from(total)),
-    }
+fn checking(language: Language, progress: &CheckProgress) -> String {
+    let percent = checked_percent(progress).map(|percent| language.models_checking_percent(percent));
+    percent.unwrap_or_else(|| language.models_checking().to_owned())
+}
+
+/// How much of it is checked; `None` while it is not known how much there is.
+fn checked_percent(progress: &CheckProgress) -> Option<u128> {
+    (u128::from(progress.done) * 100).checked_div(u128::from(progress.total))
 }
 
 /// What there is to say of the chosen model, each with its role.
 fn details(state: &State, model: &ModelState) -> Vec<(String, Role)> {
-    let dot = state.look.glyphs.dot;
+    let (dot, language) = (state.look.glyphs.dot, state.language);
     let info = &model.info;
     if let Some(plan) = state.models.removal() {
         return removal(state, plan);
@@ -199,14 +218,16 @@ fn details(state: &State, model: &ModelState) -> Vec<(String, Role)> {
     match check {
         Some(CheckState::Running(progress)) => return vec![(read_so_far(state, progress), Role::Accent)],
         Some(CheckState::Waiting) => {
-            return vec![("another model is checked first".to_owned(), Role::Accent)];
+            return vec![(language.models_checked_first().to_owned(), Role::Accent)];
         }
         Some(CheckState::Done(files)) if bad(files) > 0 => return damaged(files),
         Some(CheckState::Done(files)) => {
             let what = format!("{} {dot} {}", info.about, info.license);
-            return vec![(what, Role::Text), (format!("checked: {}", sound(files)), Role::Accent)];
+            return vec![(what, Role::Text), (language.models_checked(sound(files, language)), Role::Accent)];
         }
-        Some(CheckState::Failed { reason }) => return vec![(format!("not checked: {reason}"), Role::Error)],
+        Some(CheckState::Failed { reason }) => {
+            return vec![(language.models_not_checked(reason), Role::Error)];
+        }
         Some(CheckState::Cancelled) | None => {}
     }
     let what = format!("{} {dot} {}", info.about, info.license);
@@ -216,7 +237,9 @@ fn details(state: &State, model: &ModelState) -> Vec<(String, Role)> {
             let waits = progress.waits.clone().map(|waits| (waits, Role::Warning));
             std::iter::once((so_far(state, progress), Role::Accent)).chain(waits).collect()
         }
-        (Some(FetchState::Waiting), _) => vec![("another model is fetched first".to_owned(), Role::Accent)],
+        (Some(FetchState::Waiting), _) => {
+            vec![(language.models_fetched_first().to_owned(), Role::Accent)]
+        }
         (_, Standing::Ready) => vec![(what, Role::Text)],
         (_, Standing::Lacks(Lacks { fetch: Some(fetch), .. })) if state.models.is_asking() => {
             question(state, info.name.as_str(), fetch)
@@ -224,8 +247,8 @@ fn details(state: &State, model: &ModelState) -> Vec<(String, Role)> {
         (Some(FetchState::Failed { reason }), _) => vec![(reason.clone(), Role::Error)],
         (_, Standing::Lacks(Lacks { fetch: None, reason, .. })) => vec![(reason.clone(), Role::Warning)],
         (_, Standing::Lacks(Lacks { parts, fetch: Some(fetch), .. })) => {
-            let missing = format!("not here: {}", parts.join(", "));
-            let terms = terms(fetch).map(|terms| (terms, Role::Dim));
+            let missing = language.models_not_here(parts.join(", "));
+            let terms = terms(language, fetch).map(|terms| (terms, Role::Dim));
             [(what, Role::Text), (missing, Role::Dim)].into_iter().chain(terms).collect()
         }
     }
@@ -233,24 +256,32 @@ fn details(state: &State, model: &ModelState) -> Vec<(String, Role)> {
 
 /// `1.0 GB of 34.2 GB · 110.0 MB/s · 5 min left · file 2 of 4, t5xxl_fp16.safetensors`.
 fn so_far(state: &State, progress: &FetchProgress) -> String {
-    let dot = state.look.glyphs.dot;
+    let (dot, language) = (state.look.glyphs.dot, state.language);
     let mut parts = vec![
-        format!("{} of {}", text::decimal(progress.done), text::decimal(progress.total)),
+        language.models_done_of(text::decimal(progress.done), text::decimal(progress.total)),
         format!("{}/s", text::decimal(progress.speed as u64)),
     ];
-    parts.extend(progress.remaining.filter(|left| left.is_finite()).map(text::left));
-    let file = progress.file.as_ref().map_or_else(String::new, |file| format!(", now {file}"));
-    parts.push(format!("{} of {} files{file}", progress.files_done, progress.files));
+    let left = progress.remaining.filter(|left| left.is_finite());
+    parts.extend(left.map(|left| text::left(left, language)));
+    parts.push(files(language, progress.files_done, progress.files, progress.file.as_deref()));
     parts.join(&format!(" {dot} "))
+}
+
+/// `1 of 4 files, now t5xxl_fp16.safetensors`.
+fn files(language: Language, done: impl Display, of: impl Display, now: Option<&str>) -> String {
+    match now {
+        Some(file) => language.models_files_now(done, of, file),
+        None => language.models_files(done, of),
+    }
 }
 
 /// `1.0 GB of 34.2 GB · 1.1 GB/s · 1 of 4 files, now t5xxl_fp16.safetensors`.
 fn read_so_far(state: &State, progress: &CheckProgress) -> String {
-    let file = progress.file.as_ref().map_or_else(String::new, |file| format!(", now {file}"));
+    let language = state.language;
     let parts = [
-        format!("checking {} of {}", text::decimal(progress.done), text::decimal(progress.total)),
+        language.models_checking_of(text::decimal(progress.done), text::decimal(progress.total)),
         format!("{}/s", text::decimal(progress.speed as u64)),
-        format!("{} of {} files{file}", progress.files_done, progress.files),
+        files(language, progress.files_done, progress.files, progress.file.as_deref()),
     ];
     parts.join(&format!(" {} ", state.look.glyphs.dot))
 }
@@ -267,22 +298,17 @@ fn damaged(files: &[FileCheck]) -> Vec<(String, Role)> {
 /// Whether a model is to be removed: what is freed, and what stays.
 fn removal(state: &State, plan: &RemovalPlan) -> Vec<(String, Role)> {
     let enter = state.look.glyphs.enter;
-    let files = if plan.goes.len() == 1 { "1 file" } else { "files" };
-    let files = if plan.goes.len() == 1 { files.to_owned() } else { format!("{} {files}", plan.goes.len()) };
-    let asked = format!(
-        "{}: removing frees {} in {files}. {enter} removes it, Esc does not.",
-        plan.model,
-        text::decimal(plan.bytes)
-    );
+    let language = state.language;
+    let asked = language.models_removal(&plan.model, text::decimal(plan.bytes), plan.goes.len(), enter);
     let mut said = vec![(asked, Role::Warning)];
     let mut reasons: Vec<&str> = plan.stays.iter().map(|file| file.why.as_str()).collect();
     reasons.dedup();
     for reason in reasons {
         let names = plan.stays.iter().filter(|file| file.why == reason).map(|file| file_name(&file.file));
-        said.push((format!("stays: {} ({reason})", names.collect::<Vec<_>>().join(", ")), Role::Dim));
+        said.push((language.models_stays(names.collect::<Vec<_>>().join(", "), reason), Role::Dim));
     }
     let names: Vec<_> = plan.goes.iter().map(|file| file_name(&file.file)).collect();
-    said.push((format!("goes: {}", names.join(", ")), Role::Dim));
+    said.push((language.models_goes(names.join(", ")), Role::Dim));
     said
 }
 
@@ -293,39 +319,42 @@ fn file_name(path: &str) -> &str {
 /// Whether a model is to be fetched.
 fn question(state: &State, name: &str, fetch: &ToFetch) -> Vec<(String, Role)> {
     let enough = fetch.free.is_none_or(|free| free >= fetch.bytes.saturating_sub(fetch.have));
-    let free = fetch.free.map_or_else(String::new, |free| {
-        format!(", {}{} free", if enough { "" } else { "only " }, text::decimal(free))
-    });
-    let enter = state.look.glyphs.enter;
-    let asked = format!("{name}: {}{free}. {enter} fetches it, Esc does not.", to_fetch(fetch));
+    let (enter, language) = (state.look.glyphs.enter, state.language);
+    let bytes = to_fetch(language, fetch);
+    let bytes = match fetch.free.map(text::decimal) {
+        Some(free) if enough => language.models_free(bytes, free),
+        Some(free) => language.models_only_free(bytes, free),
+        None => bytes,
+    };
+    let asked = language.models_question(name, bytes, enter);
     let role = if enough { Role::Accent } else { Role::Warning };
-    let terms = terms(fetch).map(|terms| (terms, Role::Warning));
+    let terms = terms(language, fetch).map(|terms| (terms, Role::Warning));
     std::iter::once((asked, role)).chain(terms).collect()
 }
 
 /// The page on which terms must be accepted, and what is missing for it.
-fn terms(fetch: &ToFetch) -> Option<String> {
+fn terms(language: Language, fetch: &ToFetch) -> Option<String> {
     let gate = fetch.gate.as_ref()?;
-    let token = gate
-        .missing_token
-        .as_ref()
-        .map_or_else(String::new, |name| format!("; the worker has no {name} and no token file"));
-    Some(format!("its terms must be accepted first at {}{token}", gate.page))
+    let terms = language.models_terms(&gate.page);
+    Some(match &gate.missing_token {
+        Some(name) => language.models_no_token(terms, name),
+        None => terms,
+    })
 }
 
 /// What is being checked, for the first line: `checking flux1-dev 12 %`.
 pub(super) fn being_checked(state: &State) -> Option<String> {
     let (model, progress) = state.models.checking()?;
-    let percent = checking(progress);
-    let percent = percent.split_once(", ").map_or("", |(_, percent)| percent);
-    Some(format!("checking {model} {percent}").trim_end().to_owned())
+    let percent = checked_percent(progress).map_or_else(String::new, |percent| format!(" {percent} %"));
+    Some(state.language.models_now_checking(model) + &percent)
 }
 
 /// What is being fetched, for the first line: `fetching flux1-dev 12 % · 5 min left`.
 pub(super) fn fetching(state: &State) -> Option<String> {
     let (model, progress) = state.models.running()?;
     let left = progress.remaining.filter(|left| left.is_finite() && progress.done < progress.total);
-    let left =
-        left.map_or_else(String::new, |left| format!(" {} {}", state.look.glyphs.dot, text::left(left)));
-    Some(format!("fetching {model} {}{left}", percent(progress)))
+    let left = left.map_or_else(String::new, |left| {
+        format!(" {} {}", state.look.glyphs.dot, text::left(left, state.language))
+    });
+    Some(state.language.models_now_fetching(model, percent(state.language, progress)) + &left)
 }

@@ -11,7 +11,7 @@ use crate::ui::state::State;
 use crate::ui::theme::Role;
 
 pub(super) fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
-    let Some((level, _)) = state.notices.front() else { return };
+    let Some((level, _)) = state.notices.front(state.language) else { return };
     let glyphs = &state.look.glyphs;
     let (role, sign) = match level {
         Level::Error => (Role::Error, glyphs.warning),
@@ -23,7 +23,7 @@ pub(super) fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
     let place = Rect { x: area.x + 1, width: area.width.saturating_sub(1).min(2), ..area };
     text::put(buffer, place, &[(sign, state.style(role))]);
     let inner = Rect { x: area.x + 3, width: area.width.saturating_sub(4), ..area };
-    for (index, line) in (0..).zip(state.notices.lines(area.width, glyphs.ellipsis)) {
+    for (index, line) in (0..).zip(state.notices.lines(area.width, glyphs.ellipsis, state.language)) {
         text::put(buffer, text::row(inner, index), &[(&line, state.style(role))]);
     }
 }

@@ -42,23 +42,15 @@ pub(super) fn tour(state: &State) -> Vec<String> {
     if !state.view.tour {
         return Vec::new();
     }
+    let language = state.language;
     let key = |action| state.keys.key_name(&[Context::Everywhere], action).unwrap_or_default();
     let outside = |action| state.keys.key_name(&[Context::OutsidePrompt], action).unwrap_or_default();
     vec![
         String::new(),
-        format!("{} goes to the next pane, {} shows all keys.", key(Action::NextPane), key(Action::Help)),
-        format!("{} draws again with another seed.", key(Action::DrawAgain)),
-        format!(
-            "{} finds anything by its name, as {} does outside the prompt: size 768x512.",
-            key(Action::Palette),
-            outside(Action::Palette)
-        ),
-        format!(
-            "{} changes the colours, {} the layout, {} shows the picture alone.",
-            key(Action::Themes),
-            key(Action::Arrange),
-            key(Action::ZoomPreview)
-        ),
-        format!("{} leaves; what is being drawn goes on.", key(Action::Quit)),
+        language.tour_panes(key(Action::NextPane), key(Action::Help)),
+        language.tour_again(key(Action::DrawAgain)),
+        language.tour_palette(key(Action::Palette), outside(Action::Palette)),
+        language.tour_looks(key(Action::Themes), key(Action::Arrange), key(Action::ZoomPreview)),
+        language.tour_quit(key(Action::Quit)),
     ]
 }

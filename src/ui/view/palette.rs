@@ -53,7 +53,7 @@ pub fn palette_page(state: &State) -> usize {
 #[must_use]
 pub fn palette_at(state: &State, position: Position) -> Option<usize> {
     let list = places(state).list;
-    let count = rows(state.palette.text(), &state.keys, &contexts_below(state)).len();
+    let count = rows(state.palette.text(), &state.keys, &contexts_below(state), state.language).len();
     let first = text::first_row(state.palette.chosen(count), count, list.height);
     let row = list.contains(position).then(|| first + usize::from(position.y - list.y))?;
     (row < count).then_some(row)
@@ -64,11 +64,11 @@ pub(super) fn draw(state: &State, buffer: &mut Buffer) -> Option<Position> {
     let Places { area, typed, list, foot } = places(state);
     Clear.render(area, buffer);
     buffer.set_style(area, state.style(Role::Screen));
-    frame::draw(state, area, None, "Find and do", buffer);
+    frame::draw(state, area, None, state.language.palette_title(), buffer);
     frame::highlight(state, area, buffer);
     let texts = [(": ", state.style(Role::Accent)), (state.palette.text(), state.style(Role::Text))];
     let end = text::put(buffer, typed, &texts);
-    let rows = rows(state.palette.text(), &state.keys, &contexts_below(state));
+    let rows = rows(state.palette.text(), &state.keys, &contexts_below(state), state.language);
     let chosen = state.palette.chosen(rows.len());
     let first = text::first_row(chosen, rows.len(), list.height);
     for (index, row) in rows.iter().enumerate().skip(first).take(usize::from(list.height)) {
@@ -77,7 +77,7 @@ pub(super) fn draw(state: &State, buffer: &mut Buffer) -> Option<Position> {
     let wrong = state.palette.wrong();
     let (said, role) = match (wrong, rows.is_empty()) {
         (Some(wrong), _) => (wrong, Role::Error),
-        (None, true) => ("nothing is called so; Backspace takes letters back", Role::Dim),
+        (None, true) => (state.language.palette_nothing(), Role::Dim),
         (None, false) => ("", Role::Dim),
     };
     let said = text::clip(said, foot.width, state.look.glyphs.ellipsis);

@@ -15,6 +15,9 @@ use crate::ui::theme::Role;
 /// From so many rows on the draft's LoRAs have one; with less room they are in the title.
 const WITH_LORAS: u16 = 3;
 
+/// Cells of the labels that begin lines.
+const COLUMN: usize = 10;
+
 /// A piece of a line.
 enum Piece {
     /// Words between fields.
@@ -31,7 +34,13 @@ enum Piece {
 pub(super) fn draw(state: &State, area: Rect, buffer: &mut Buffer) -> Option<Position> {
     let drafted = loras::drafted(state).filter(|_| padded(area).height < WITH_LORAS);
     let title = drafted.map_or_else(String::new, |drafted| format!(" {} {drafted}", state.look.glyphs.dot));
-    frame::draw(state, area, Some(Pane::Parameters), &format!("Parameters{title}"), buffer);
+    frame::draw(
+        state,
+        area,
+        Some(Pane::Parameters),
+        &(state.language.parameters_title().to_owned() + &title),
+        buffer,
+    );
     let inside = padded(area);
     let mut cursor = None;
     for (index, line) in (0..).zip(lines(state, inside)) {
@@ -90,17 +99,23 @@ fn lines(state: &State, room: Rect) -> Vec<Vec<Piece>> {
         return fields(state, room);
     };
     let mut lines = fields(state, Rect { height: room.height - 1, ..room });
-    let label = if room.height > WITH_LORAS { "LoRAs     " } else { "LoRAs " };
-    let width = room.width.saturating_sub(text::width(label));
+    let column = if room.height > WITH_LORAS { COLUMN } else { 0 };
+    let label = text::padded(&format!("{} ", state.language.label_loras()), column);
+    let width = room.width.saturating_sub(text::width(&label));
     let drafted = text::clip(&drafted, width, state.look.glyphs.ellipsis);
-    lines.push(vec![Piece::Label(label.to_owned()), Piece::Words(drafted)]);
+    lines.push(vec![Piece::Label(label), Piece::Words(drafted)]);
     lines
 }
 
 /// The fields in so much room.
 fn fields(state: &State, room: Rect) -> Vec<Vec<Piece>> {
-    let guidance = if room.width < 32 { "  g " } else { "  guidance " };
-    let label = |text: &str| Piece::Label(text.to_owned());
+    let language = state.language;
+    let guidance = if room.width < 32 { language.shortest_guidance() } else { language.short_guidance() };
+    let label = |text: &str| Piece::Label(format!("{text} "));
+    let column = |text: &str| Piece::Label(text::padded(text, COLUMN));
+    let after_gap = |text: &str| Piece::Label(format!("  {text} "));
+    let after_wide_gap = |text: &str| Piece::Label(format!("   {text} "));
+    let gap = || Piece::Label("  ".to_owned());
     let value = |name| Piece::Value(name, shown(state, name));
     let times = || Piece::Label(format!(" {} ", state.look.glyphs.times));
     let size = || vec![value(Width), times(), value(Height), Piece::Extra(shape(state))];
@@ -114,59 +129,83 @@ fn fields(state: &State, room: Rect) -> Vec<Vec<Piece>> {
                 value(Width),
                 times(),
                 value(Height),
-                label("  steps "),
+                after_gap(language.short_steps()),
                 value(Steps),
-                label("  g "),
+                after_gap(language.shortest_guidance()),
                 value(Guidance),
             ],
-            vec![label("  seed "), value(Seed), label("  count "), value(Count), label("  "), value(Model)],
+            vec![
+                after_gap(language.short_seed()),
+                value(Seed),
+                after_gap(language.short_count()),
+                value(Count),
+                gap(),
+                value(Model),
+            ],
         )],
         2 => vec![
             after(
                 vec![value(Width), times(), value(Height)],
-                vec![label("  steps "), value(Steps), label("  g "), value(Guidance)],
+                vec![
+                    after_gap(language.short_steps()),
+                    value(Steps),
+                    after_gap(language.shortest_guidance()),
+                    value(Guidance),
+                ],
             ),
-            vec![label("seed "), value(Seed), label("  count "), value(Count), label("  "), value(Model)],
+            vec![
+                label(language.short_seed()),
+                value(Seed),
+                after_gap(language.short_count()),
+                value(Count),
+                gap(),
+                value(Model),
+            ],
         ],
         3 => vec![
-            after(vec![value(Model), label("  ")], size()),
+            after(vec![value(Model), gap()], size()),
             vec![
-                label("steps "),
+                label(language.short_steps()),
                 value(Steps),
-                label(guidance),
+                after_gap(guidance),
                 value(Guidance),
-                label("  count "),
+                after_gap(language.short_count()),
                 value(Count),
             ],
-            vec![label("seed "), value(Seed), Piece::Extra(last(state))],
+            vec![label(language.short_seed()), value(Seed), Piece::Extra(last(state))],
         ],
         5 => vec![
-            vec![label("Model     "), value(Model)],
-            after(vec![label("Size      ")], size()),
-            vec![label("Steps     "), value(Steps), label("   Guidance "), value(Guidance)],
-            vec![label("Seed      "), value(Seed), Piece::Extra(last(state))],
-            vec![label("Count     "), value(Count)],
+            vec![column(language.label_model()), value(Model)],
+            after(vec![column(language.label_size())], size()),
+            vec![
+                column(language.label_steps()),
+                value(Steps),
+                after_wide_gap(language.label_guidance()),
+                value(Guidance),
+            ],
+            vec![column(language.label_seed()), value(Seed), Piece::Extra(last(state))],
+            vec![column(language.label_count()), value(Count)],
         ],
         4 => vec![
-            vec![label("Model     "), value(Model)],
-            after(vec![label("Size      ")], size()),
+            vec![column(language.label_model()), value(Model)],
+            after(vec![column(language.label_size())], size()),
             vec![
-                label("Steps     "),
+                column(language.label_steps()),
                 value(Steps),
-                label("   Guidance "),
+                after_wide_gap(language.label_guidance()),
                 value(Guidance),
-                label("   Count "),
+                after_wide_gap(language.label_count()),
                 value(Count),
             ],
-            vec![label("Seed      "), value(Seed), Piece::Extra(last(state))],
+            vec![column(language.label_seed()), value(Seed), Piece::Extra(last(state))],
         ],
         _ => vec![
-            vec![label("Model     "), value(Model)],
-            after(vec![label("Size      ")], size()),
-            vec![label("Steps     "), value(Steps)],
-            vec![label("Guidance  "), value(Guidance)],
-            vec![label("Seed      "), value(Seed), Piece::Extra(last(state))],
-            vec![label("Count     "), value(Count)],
+            vec![column(language.label_model()), value(Model)],
+            after(vec![column(language.label_size())], size()),
+            vec![column(language.label_steps()), value(Steps)],
+            vec![column(language.label_guidance()), value(Guidance)],
+            vec![column(language.label_seed()), value(Seed), Piece::Extra(last(state))],
+            vec![column(language.label_count()), value(Count)],
         ],
     }
 }
@@ -175,7 +214,7 @@ fn fields(state: &State, room: Rect) -> Vec<Vec<Piece>> {
 fn shown(state: &State, name: FieldName) -> String {
     let chosen = state.parameters.chosen() == name && state.parameters.is_editing();
     match (name, state.parameters.text(name)) {
-        (Seed, "-1") if !chosen => "random".to_owned(),
+        (Seed, "-1") if !chosen => state.language.field_random().to_owned(),
         // The one that comes next, and that others follow.
         (Seed, seed) if !chosen && state.parameters.counts_up() => format!("{seed}+"),
         (_, "") if !chosen => state.look.glyphs.ellipsis.to_owned(),
@@ -185,7 +224,10 @@ fn shown(state: &State, name: FieldName) -> String {
 
 /// The seed that was drawn last.
 fn last(state: &State) -> String {
-    state.parameters.last_seed.map_or_else(String::new, |seed| format!("   last {seed}"))
+    state
+        .parameters
+        .last_seed
+        .map_or_else(String::new, |seed| format!("   {}", state.language.field_last(seed)))
 }
 
 /// `   3:2  0.39 MP`.
@@ -217,10 +259,12 @@ fn ratio(width: u32, height: u32) -> String {
 fn draw_problem(state: &State, inside: Rect, buffer: &mut Buffer) {
     let Some(problem) = state.parameters.first_problem() else { return };
     let glyphs = &state.look.glyphs;
-    let name = format!("{:?}", problem.field).to_lowercase();
-    let nearest = problem.nearest.map_or_else(String::new, |nearest| format!(" {} {nearest}", glyphs.arrow));
+    let language = state.language;
+    let nearest =
+        problem.nearest.as_ref().map_or_else(String::new, |nearest| format!(" {} {nearest}", glyphs.arrow));
     let room = inside.width.saturating_sub(text::width(&nearest));
-    let message = text::clip(&format!("{name}: {}", problem.message), room, glyphs.ellipsis);
+    let message = language.field_wrong(language.field(problem.field), problem.message(language));
+    let message = text::clip(&message, room, glyphs.ellipsis);
     let row = text::row(inside, inside.height.saturating_sub(1));
     if inside.height > 1 {
         buffer.set_style(row, state.style(Role::Screen));

@@ -15,7 +15,7 @@ use crate::wire::message::{Progress, Stage};
 
 /// Draws the pane; gives back where pixels lie that outlive the cells over them.
 pub(super) fn draw(state: &State, area: Rect, buffer: &mut Buffer) -> Option<Pixels> {
-    frame::draw(state, area, None, "Preview", buffer);
+    frame::draw(state, area, None, state.language.preview_title(), buffer);
     let room = inside(area);
     if let Some(why) = state.preview.failure() {
         message(state, room, &[(why, Role::Error)], buffer);
@@ -50,12 +50,13 @@ fn caption(state: &State, subject: Subject) -> String {
             let times = &recipe.times;
             let seconds = times.encode + times.denoise + times.decode;
             format!(
-                "{} {dot} {}{}{} {dot} {} steps {dot} {seconds:.1} s {dot} {}",
+                "{} {dot} {}{}{} {dot} {} {dot} {} {dot} {}",
                 recipe.seed,
                 recipe.size.width(),
                 glyphs.times,
                 recipe.size.height(),
-                recipe.steps,
+                state.language.recipe_steps(recipe.steps),
+                state.language.preview_seconds(format_args!("{seconds:.1}")),
                 state.marked(&picture.path.to_string_lossy())
             )
         }
@@ -63,7 +64,7 @@ fn caption(state: &State, subject: Subject) -> String {
             let is_it = |now: &&Progress| (now.job, now.index) == (job, index);
             let progress = state.queue.progress().iter().find(is_it);
             let mut caption = progress.map_or_else(String::new, |now| format!("{} {dot} ", now.seed));
-            caption.push_str(&format!("step {step}"));
+            caption.push_str(&state.language.preview_step(step));
             if let Some(Stage::Drawing { sigma, .. }) = progress.map(|now| &now.stage) {
                 caption.push_str(&format!(" {dot} {} {sigma:.3}", glyphs.sigma));
             }
@@ -75,17 +76,18 @@ fn caption(state: &State, subject: Subject) -> String {
 /// Empty states say what to do.
 fn nothing_yet(state: &State, room: Rect, buffer: &mut Buffer) {
     let busy = !state.queue.progress().is_empty() || !state.worker.unsent.is_empty();
-    let draw = ("Type what to draw and press Enter.", Role::Dim);
+    let language = state.language;
+    let draw = (language.preview_type(), Role::Dim);
     if let Link::Down { .. } = state.worker.link {
-        message(state, room, &[("There is no worker to draw.", Role::Text)], buffer);
+        message(state, room, &[(language.preview_no_worker(), Role::Text)], buffer);
     } else if state.preview.wanted().is_some() {
         // It is being fetched; a word here would only flash.
     } else if busy {
-        message(state, room, &[("The picture appears here, step by step.", Role::Dim)], buffer);
+        message(state, room, &[(language.preview_appears(), Role::Dim)], buffer);
     } else if state.worker.link == Link::Up && state.history.total() == 0 {
-        let ready = ("Nothing to set up: the built-in model draws right away.", Role::Text);
+        let ready = (language.preview_no_setup(), Role::Text);
         let key = state.keys.key_name(&[Context::Everywhere], Action::Models).unwrap_or_default();
-        let others = format!("{key} chooses or fetches another model.");
+        let others = language.preview_models(key);
         let tour = super::over::tour(state);
         let tour = tour.iter().map(|line| (line.as_str(), Role::Dim));
         let others = [ready, draw, (&*others, Role::Dim)].into_iter();

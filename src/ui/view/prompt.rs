@@ -30,18 +30,18 @@ pub(super) fn draw(state: &State, area: Rect, buffer: &mut Buffer) -> Option<Pos
 /// `Prompt`, of which job if it is one's, and which rows are in view when not all are.
 fn title(state: &State) -> String {
     let what = match &state.editing {
-        Some(editing) => format!("Prompt of job {}", editing.id),
-        None => "Prompt".to_owned(),
+        Some(editing) => state.language.prompt_of_job(editing.id),
+        None => state.language.prompt_title().to_owned(),
     };
     let (rows, first) = state.prompt.editor.scroll();
     let visible = state.prompt.editor.visible_rows().count();
-    if rows > visible { format!("{what} {}-{} of {rows}", first + 1, first + visible) } else { what }
+    if rows > visible { state.language.prompt_rows(what, first + 1, first + visible, rows) } else { what }
 }
 
 fn draw_text(state: &State, area: Rect, buffer: &mut Buffer) {
     let editor = &state.prompt.editor;
     if editor.text().is_empty() {
-        let hint = text::clip("what to draw", area.width, state.look.glyphs.ellipsis);
+        let hint = text::clip(state.language.prompt_hint(), area.width, state.look.glyphs.ellipsis);
         // The cursor stands on its first letter.
         text::put(buffer, area, &[(&hint, state.style(Role::Dim))]);
         return;
@@ -89,7 +89,7 @@ fn draw_counts(state: &State, area: Rect, buffer: &mut Buffer) {
     }
     if state.prompt.words.has_choices() {
         let rest = Rect { x, width: area.right().saturating_sub(x), ..area };
-        let told = format!("{separator}at most");
+        let told = format!("{separator}{}", state.language.prompt_at_most());
         if text::width(&told) <= rest.width {
             text::put(buffer, rest, &[(&told, state.style(Role::Dim))]);
         }
@@ -97,24 +97,19 @@ fn draw_counts(state: &State, area: Rect, buffer: &mut Buffer) {
 }
 
 fn remark_text(state: &State, remark: Remark<'_>) -> String {
-    let glyphs = &state.look.glyphs;
-    match remark {
+    let (glyphs, language) = (&state.look.glyphs, state.language);
+    let told = match remark {
         Remark::Cut { encoder, limit, text: unread, .. } => {
             let unread = text::clip(unread.trim_start(), 200, glyphs.ellipsis);
-            format!("{} {encoder} limit {limit}, cut: {unread}", glyphs.warning)
+            language.remark_cut(encoder, limit, unread)
         }
-        Remark::Wildcard(why) => format!("{} {why}", glyphs.warning),
+        Remark::Wildcard(why) => why.to_owned(),
         Remark::Script { word, tokens } => {
             let word = text::clip(word, 12, glyphs.ellipsis);
-            let s = if tokens == 1 { "" } else { "s" };
-            format!("{} T5 cannot read {word} ({tokens} token{s}): say it in English", glyphs.warning)
+            language.remark_script(word, tokens)
         }
-        Remark::Long { tokens } => {
-            format!("{} {tokens} tokens are long: core words first, quality words last", glyphs.warning)
-        }
-        Remark::Unknown { encoder, tokens } => {
-            let s = if tokens == 1 { "" } else { "s" };
-            format!("{} {encoder} does not know {tokens} token{s}", glyphs.warning)
-        }
-    }
+        Remark::Long { tokens } => language.remark_long(tokens),
+        Remark::Unknown { encoder, tokens } => language.remark_unknown(encoder, tokens),
+    };
+    format!("{} {told}", glyphs.warning)
 }

@@ -10,14 +10,15 @@ use crate::ui::state::State;
 use crate::ui::theme::Role;
 
 pub(super) fn content(state: &State, list: &PromptList, visible: Range<usize>) -> Content {
+    let language = state.language;
     let title = match list.filter() {
-        "" => "Prompts".to_owned(),
-        filter => format!("Prompts: {filter}"),
+        "" => language.prompts_title().to_owned(),
+        filter => language.filtered(language.prompts_title(), filter),
     };
     let hint = match (list.known(), list.is_complete()) {
-        (0, true) => "nothing has been drawn yet",
-        (0, false) => "looking for prompts",
-        _ => "no prompt has these letters; Backspace takes letters back",
+        (0, true) => language.prompts_none(),
+        (0, false) => language.prompts_looking(),
+        _ => language.prompts_no_match(),
     };
     let rows = list.rows();
     let seeds = rows[visible.clone()].iter().map(|prompt| prompt.best.recipe.seed.to_string().len());
@@ -38,7 +39,7 @@ fn row(state: &State, prompt: &DrawnPrompt, column: usize) -> Row {
         (marks, if best.missing { Role::Error } else { Role::Accent }),
         (words, Role::Text),
     ];
-    let right = if *pictures > 1 { format!("{pictures} pictures") } else { String::new() };
+    let right = if *pictures > 1 { state.language.prompts_pictures(pictures) } else { String::new() };
     Row { left, right }
 }
 
@@ -50,9 +51,9 @@ fn details(state: &State, prompt: &DrawnPrompt) -> Vec<(String, Role)> {
     let facts = [
         recipe.model.to_string(),
         format!("{width}{}{height}", glyphs.times),
-        format!("{} steps", recipe.steps),
-        format!("guidance {}", recipe.guidance),
-        format!("seed {}", recipe.seed),
+        state.language.recipe_steps(recipe.steps),
+        state.language.recipe_guidance(recipe.guidance),
+        state.language.recipe_seed(recipe.seed),
     ];
     vec![(words, Role::Text), (facts.join(&format!(" {} ", glyphs.dot)), Role::Dim)]
 }

@@ -13,11 +13,11 @@ use crate::wire::message::{JobState, JobStatus, Stage};
 pub(super) fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
     let jobs = state.queue.jobs();
     let open = jobs.iter().filter(|job| !job.state.is_over()).count();
-    let paused = if state.queue.paused { ", paused" } else { "" };
-    frame::draw(state, area, Some(Pane::Queue), &format!("Queue {open}{paused}"), buffer);
+    let paused = if state.queue.paused { state.language.queue_paused() } else { "" };
+    frame::draw(state, area, Some(Pane::Queue), &(state.language.queue_title(open) + paused), buffer);
     let rows = inside(area);
     if jobs.is_empty() {
-        let hint = text::clip("nothing waits", padded(area).width, state.look.glyphs.ellipsis);
+        let hint = text::clip(state.language.queue_nothing(), padded(area).width, state.look.glyphs.ellipsis);
         text::put(buffer, padded(area), &[(&hint, state.style(Role::Dim))]);
     }
     let first = text::first_row(state.queue.chosen(), jobs.len(), rows.height);
@@ -65,14 +65,14 @@ fn draw_job(state: &State, row: Rect, job: &JobStatus, chosen: bool, buffer: &mu
 fn fact(state: &State, job: &JobStatus) -> String {
     let count = job.job.count();
     match &job.state {
-        JobState::Failed { .. } => "failed".to_owned(),
+        JobState::Failed { .. } => state.language.queue_failed().to_owned(),
         JobState::Running => {
             let step = match state.queue.progress_of(job.id).map(|progress| &progress.stage) {
                 Some(Stage::Drawing { step, steps, .. }) => format!("{step}/{steps}"),
                 _ => String::new(),
             };
             let picture = (job.done + 1).min(count);
-            if count > 1 { format!("{step}  {picture} of {count}") } else { step }
+            if count > 1 { format!("{step}  {}", state.language.picture_of(picture, count)) } else { step }
         }
         _ if count > 1 => format!("{}{count}", state.look.glyphs.times),
         _ => String::new(),

@@ -10,14 +10,15 @@ use crate::ui::state::State;
 use crate::ui::theme::Role;
 
 pub(super) fn content(state: &State, list: &SeedList, visible: Range<usize>) -> Content {
+    let language = state.language;
     let title = match list.filter() {
-        "" => "Seeds of this prompt".to_owned(),
-        filter => format!("Seeds of this prompt: {filter}"),
+        "" => language.seeds_title().to_owned(),
+        filter => language.filtered(language.seeds_title(), filter),
     };
     let hint = match (list.is_known(), list.filter()) {
-        (false, _) => "looking for seeds",
-        (true, "") => "this prompt has not been drawn yet",
-        (true, _) => "no seed has these letters; Backspace takes letters back",
+        (false, _) => language.seeds_looking(),
+        (true, "") => language.seeds_none(),
+        (true, _) => language.seeds_no_match(),
     };
     let rows = list.rows();
     let column =
@@ -32,7 +33,7 @@ pub(super) fn content(state: &State, list: &SeedList, visible: Range<usize>) -> 
 fn row(state: &State, seed: &TriedSeed, column: usize) -> Row {
     let mut marks = history::marks_of(state, seed.rating, seed.favourite, seed.missing);
     if seed.trashed {
-        marks += "in the trash ";
+        marks += &format!("{} ", state.language.seeds_trashed());
     }
     let role = if seed.missing { Role::Error } else { Role::Accent };
     let (width, height) = (seed.size.width(), seed.size.height());

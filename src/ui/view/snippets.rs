@@ -13,11 +13,12 @@ use crate::ui::theme::Role;
 const NAME: u16 = 24;
 
 pub(super) fn content(state: &State, list: &SnippetList, visible: Range<usize>) -> Content {
+    let language = state.language;
     let title = match list.filter() {
-        "" => "Snippets".to_owned(),
-        filter => format!("Snippets: {filter}"),
+        "" => language.snippets_title().to_owned(),
+        filter => language.filtered(language.snippets_title(), filter),
     };
-    let hint = "no snippet has these letters; Backspace takes letters back";
+    let hint = language.snippets_no_match();
     let rows = list.rows()[visible].iter().map(|snippet| row(state, snippet)).collect();
     let details = list.chosen().map_or_else(Vec::new, |snippet| vec![(snippet.text.clone(), Role::Text)]);
     Content { title, hint, rows, details }
@@ -28,5 +29,5 @@ fn row(state: &State, snippet: &Snippet) -> Row {
     let blanks = " ".repeat(usize::from(NAME.saturating_sub(text::width(&name))));
     let words = text::clip(&snippet.text, u16::MAX / 64, "");
     let left = vec![(name + &blanks, Role::Accent), (words, Role::Text)];
-    Row { left, right: if snippet.own { "yours".to_owned() } else { String::new() } }
+    Row { left, right: if snippet.own { state.language.snippets_yours().to_owned() } else { String::new() } }
 }

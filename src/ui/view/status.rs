@@ -43,7 +43,7 @@ fn engine(state: &State) -> String {
         [] => [host, model, None, None],
         [engine] => [host, model, precision, Some(engine.about.clone())],
         // The number first: a narrow window cuts the end.
-        _ => [host, model, Some(format!("{} engines", engines.len())), precision],
+        _ => [host, model, Some(state.language.status_engines(engines.len())), precision],
     };
     let parts: Vec<String> = parts.into_iter().flatten().filter(|part| !part.is_empty()).collect();
     parts.join(&format!(" {} ", state.look.glyphs.dot))
@@ -59,13 +59,14 @@ fn engines(state: &State) -> Vec<&EngineStatus> {
 
 /// Whether something goes on, how it is to be coloured, and what it is.
 fn doing(state: &State) -> (bool, Role, String) {
+    let language = state.language;
     match &state.worker.link {
         Link::Connecting => {
             let host = &state.worker.host;
             let what = host
                 .as_ref()
-                .map_or("starting the worker".to_owned(), |host| format!("connecting to {host}"));
-            let then = if state.worker.unsent.is_empty() { "" } else { "; then it draws" };
+                .map_or(language.status_starting().to_owned(), |host| language.status_connecting(host));
+            let then = if state.worker.unsent.is_empty() { "" } else { language.status_then_draws() };
             return (true, Role::Warning, what + then);
         }
         Link::Down { retry_at, .. } => {
@@ -74,8 +75,8 @@ fn doing(state: &State) -> (bool, Role, String) {
                 .worker
                 .host
                 .as_ref()
-                .map_or("no worker".to_owned(), |host| format!("no line to {host}"));
-            return (false, Role::Error, format!("{lost}; next try in {seconds:.0} s"));
+                .map_or(language.status_no_worker().to_owned(), |host| language.status_no_line(host));
+            return (false, Role::Error, language.status_next_try(lost, format_args!("{seconds:.0}")));
         }
         Link::Up => {}
     }
@@ -91,34 +92,34 @@ fn doing(state: &State) -> (bool, Role, String) {
         }
         (None, 0) => match fetching {
             Some(fetching) => (true, Role::Accent, fetching),
-            None => (false, Role::Dim, "ready".to_owned()),
+            None => (false, Role::Dim, language.status_ready().to_owned()),
         },
-        (None, waiting) => (true, Role::Accent, format!("{waiting} waiting")),
+        (None, waiting) => (true, Role::Accent, language.status_waiting(waiting)),
     }
 }
 
 fn drawing(state: &State, progress: &Progress, waiting: usize) -> String {
-    let dot = state.look.glyphs.dot;
+    let (dot, language) = (state.look.glyphs.dot, state.language);
     let mut text = match &progress.stage {
-        Stage::Loading { done, total } => format!("loading {} %", done.saturating_mul(100) / (*total).max(1)),
-        Stage::Encoding => "reading the prompt".to_owned(),
-        Stage::Drawing { step, steps, .. } => format!("drawing {step}/{steps}"),
-        Stage::Decoding => "decoding".to_owned(),
-        Stage::Saving => "saving".to_owned(),
+        Stage::Loading { done, total } => language.stage_loading(done.saturating_mul(100) / (*total).max(1)),
+        Stage::Encoding => language.stage_encoding().to_owned(),
+        Stage::Drawing { step, steps, .. } => language.stage_drawing(step, steps),
+        Stage::Decoding => language.stage_decoding().to_owned(),
+        Stage::Saving => language.stage_saving().to_owned(),
     };
     let count = state.queue.job(progress.job).map_or(1, |job| job.job.count());
     if count > 1 {
-        text.push_str(&format!(" {dot} {} of {count}", progress.index + 1));
+        text.push_str(&format!(" {dot} {}", language.picture_of(progress.index + 1, count)));
     }
     if let Some(remaining) = progress.remaining.filter(|remaining| remaining.is_finite()) {
-        text.push_str(&format!(" {dot} {remaining:.1} s left"));
+        text.push_str(&format!(" {dot} {}", language.left_seconds(format_args!("{remaining:.1}"))));
     }
     let others = state.queue.progress().len() - 1;
     if others > 0 {
-        text.push_str(&format!(" {dot} {others} more"));
+        text.push_str(&format!(" {dot} {}", language.status_more(others)));
     }
     if waiting > 0 {
-        text.push_str(&format!(" {dot} {waiting} waiting"));
+        text.push_str(&format!(" {dot} {}", language.status_waiting(waiting)));
     }
     text
 }

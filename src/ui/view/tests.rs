@@ -1,10 +1,12 @@
 //! Layouts by snapshot, and every size with a busy state.
 
+mod gallery;
 mod loras;
 mod over;
 mod overlays;
 mod picker;
 mod prompts;
+mod words;
 
 use std::time::{Duration, Instant};
 
@@ -21,6 +23,7 @@ use crate::ui::event::{Answer, Event, News, Window};
 use crate::ui::fake;
 use crate::ui::glyphs::Glyphs;
 use crate::ui::input::Input;
+use crate::ui::language::Language;
 use crate::ui::pane::Pane;
 use crate::ui::picture::{Drawable, Encoded, HalfBlocks};
 use crate::ui::state::{Look, State};
@@ -109,8 +112,9 @@ fn encode(state: &mut State, effects: &[Effect]) {
         if let Effect::Encode(order) = effect {
             let side = u32::from(order.room.width.min(order.room.height * 2));
             let drawable = Drawable::HalfBlocks(HalfBlocks::new(&fake::pixels(side, side, 99)));
-            let (number, subject, room, means) = (order.number, order.subject, order.room, order.means);
-            take(state, Event::Encoded(Encoded { number, subject, room, means, result: Ok(drawable) }));
+            let (number, slot, subject, room, means) =
+                (order.number, order.slot, order.subject, order.room, order.means);
+            take(state, Event::Encoded(Encoded { number, slot, subject, room, means, result: Ok(drawable) }));
         }
     }
 }
@@ -137,16 +141,32 @@ fn screen(state: &State) -> String {
             }
         })
         .expect("a test terminal draws");
-    terminal.backend().to_string()
+    let text = terminal.backend().to_string();
+    // What is behind the second cell of a Chinese character is said of each line, and of no interest.
+    let plain = |line: &str| line.split(" Hidden by").next().unwrap_or_default().to_owned() + "\n";
+    if state.language == Language::Chinese { text.lines().map(plain).collect() } else { text }
 }
 
-const SIZES: [(u16, u16); 3] = [(80, 24), (120, 40), (60, 15)];
+/// The windows in which every view has a snapshot in each language.
+const SIZES: [(u16, u16); 3] = [(80, 24), (120, 40), (200, 60)];
+
+/// A studio for each snapshot of a view: its window, and what ends the snapshot's name, `_80x24` in English and
+/// `_zh_80x24` in Chinese. `more` are windows of which there is one in English only.
+fn studios(ascii: bool, more: &'static [(u16, u16)]) -> impl Iterator<Item = (State, Window, String)> {
+    let english = SIZES.iter().chain(more).map(|size| (Language::English, "", size));
+    let chinese = SIZES.iter().map(|size| (Language::Chinese, "_zh", size));
+    english.chain(chinese).map(move |(language, mark, (columns, rows))| {
+        let state = State { language, ..fresh(ascii) };
+        (state, window(*columns, *rows), format!("{mark}_{columns}x{rows}"))
+    })
+}
+
+const SMALL: &[(u16, u16)] = &[(60, 15)];
 
 fn each_size(name: &str, ascii: bool, prepare: impl Fn(&mut State, Window)) {
-    for (columns, rows) in SIZES {
-        let mut state = fresh(ascii);
-        prepare(&mut state, window(columns, rows));
-        insta::assert_snapshot!(format!("{name}_{columns}x{rows}"), screen(&state));
+    for (mut state, window, end) in studios(ascii, SMALL) {
+        prepare(&mut state, window);
+        insta::assert_snapshot!(format!("{name}{end}"), screen(&state));
     }
 }
 
@@ -227,7 +247,14 @@ fn a_worker_on_another_machine_whose_line_broke() {
 
 #[test]
 fn a_gpu_and_the_upright_window() {
-    let mut state = fresh(false);
+    for language in [Language::English, Language::Chinese] {
+        a_gpu_and_the_upright_window_in(language);
+    }
+}
+
+fn a_gpu_and_the_upright_window_in(language: Language) {
+    let mark = if language == Language::Chinese { "_zh" } else { "" };
+    let mut state = State { language, ..fresh(false) };
     busy(&mut state, window(64, 40));
     let gpu = Gpu {
         index: 0,
@@ -241,10 +268,10 @@ fn a_gpu_and_the_upright_window() {
     };
     let readings = Readings { gpus: vec![gpu], ..fake::readings(0) };
     take(&mut state, Event::News(News::Event(message::Event::Readings(readings))));
-    insta::assert_snapshot!("upright_64x40", screen(&state));
+    insta::assert_snapshot!(format!("upright{mark}_64x40"), screen(&state));
     let effects = take(&mut state, Event::Resized(window(100, 30)));
     encode(&mut state, &effects);
-    insta::assert_snapshot!("gpu_100x30", screen(&state));
+    insta::assert_snapshot!(format!("gpu{mark}_100x30"), screen(&state));
 }
 
 #[test]
@@ -274,9 +301,8 @@ fn a_budget_and_the_plan_that_came_of_it() {
 
 #[test]
 fn two_cards_each_with_a_job() {
-    for (columns, rows) in [(80, 24), (120, 40)] {
-        let mut state = fresh(false);
-        busy(&mut state, window(columns, rows));
+    for (mut state, window, end) in studios(false, &[]) {
+        busy(&mut state, window);
         let engine = |number| message::EngineStatus {
             device: Device::Cuda(number),
             about: format!("NVIDIA H200, cuda:{number}"),
@@ -298,7 +324,7 @@ fn two_cards_each_with_a_job() {
             };
             take(&mut state, Event::News(News::Event(message::Event::Progress(progress))));
         }
-        insta::assert_snapshot!(format!("two_cards_{columns}x{rows}"), screen(&state));
+        insta::assert_snapshot!(format!("two_cards{end}"), screen(&state));
     }
 }
 
@@ -329,6 +355,8 @@ fn too_small_says_what_it_needs() {
     let mut state = fresh(false);
     busy(&mut state, window(40, 10));
     insta::assert_snapshot!("small_40x10", screen(&state));
+    state.language = Language::Chinese;
+    insta::assert_snapshot!("small_zh_40x10", screen(&state));
 }
 
 /// A picture is encoded once for each size, which is what a resize does.

@@ -6,6 +6,8 @@ use ratatui::style::Style;
 use unicode_segmentation::UnicodeSegmentation;
 use unicode_width::UnicodeWidthStr;
 
+use crate::ui::language::Language;
+
 /// Cells that a text takes.
 pub(super) fn width(text: &str) -> u16 {
     u16::try_from(text.width()).unwrap_or(u16::MAX)
@@ -13,7 +15,7 @@ pub(super) fn width(text: &str) -> u16 {
 
 /// As much of a text as fits, on one line, with `ellipsis` (one cell) where something is missing.
 /// Reads no more of the text than it needs.
-pub(super) fn clip(text: &str, width: u16, ellipsis: &str) -> String {
+pub(in crate::ui) fn clip(text: &str, width: u16, ellipsis: &str) -> String {
     let width = usize::from(width);
     let mut clipped = String::new();
     let mut used = 0;
@@ -36,6 +38,11 @@ pub(super) fn clip(text: &str, width: u16, ellipsis: &str) -> String {
         }
     }
     clipped
+}
+
+/// A text with blanks behind it, so many cells wide in all; a wider one as it is.
+pub(super) fn padded(text: &str, width: usize) -> String {
+    format!("{text}{}", " ".repeat(width.saturating_sub(text.width())))
 }
 
 /// Puts texts one after the other, clipped at the area's right edge. Gives back where they end.
@@ -64,6 +71,17 @@ pub(super) fn put_right(buffer: &mut Buffer, area: Rect, text: &str, style: Styl
     cells
 }
 
+/// Takes away each wide character whose second cell something else lies over: a terminal cannot show half of one.
+pub(super) fn drop_halves(buffer: &mut Buffer) {
+    for at in 1..buffer.content.len() {
+        let (before, after) = buffer.content.split_at_mut(at);
+        let (first, second) = (&mut before[at - 1], &after[0]);
+        if second.symbol() != " " && first.symbol().len() > 2 && first.symbol().width() > 1 {
+            first.set_symbol(" ");
+        }
+    }
+}
+
 /// One row of an area, empty when there is no such row.
 pub(super) fn row(area: Rect, index: u16) -> Rect {
     if index < area.height {
@@ -73,7 +91,7 @@ pub(super) fn row(area: Rect, index: u16) -> Rect {
     }
 }
 
-/// A text in lines of at most `width` cells, broken at spaces, at most `rows` of them; what does
+/// A text in lines of at most `width` cells, broken at spaces and between Chinese characters, at most `rows` of them; what does
 /// not fit is cut with `ellipsis`.
 pub(in crate::ui) fn wrap(text: &str, width: u16, rows: usize, ellipsis: &str) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
@@ -90,18 +108,25 @@ pub(in crate::ui) fn wrap(text: &str, width: u16, rows: usize, ellipsis: &str) -
     lines
 }
 
+/// Signs that do not begin a line, and those that do not end one.
+const CLOSING: &str = "，。、；：！？）》」』】,.;:!?)";
+const OPENING: &str = "（《「『【(";
+
 /// Where the first line of a text ends.
 fn line_end(text: &str, width: usize) -> usize {
-    let mut used = 0;
+    let (mut used, mut before) = (0, "");
     let mut space = None;
     for (at, grapheme) in text.grapheme_indices(true) {
         used += grapheme.width();
-        if grapheme == " " {
+        let between = before.width() > 1 || grapheme.width() > 1;
+        let may_break = between && !CLOSING.contains(grapheme) && !OPENING.contains(before);
+        if grapheme == " " || (may_break && !before.is_empty() && before != " ") {
             space = Some(at);
         }
         if used > width {
             return space.filter(|space| *space > 0).unwrap_or(at.max(grapheme.len()));
         }
+        before = grapheme;
     }
     text.len()
 }
@@ -129,11 +154,11 @@ pub(in crate::ui) fn decimal(bytes: u64) -> String {
 }
 
 /// How long something takes yet: `42 s left`, `3 min left`, `2 h 10 min left`.
-pub(super) fn left(seconds: f64) -> String {
+pub(super) fn left(seconds: f64, language: Language) -> String {
     match seconds.max(0.0) as u64 {
-        seconds @ 0..60 => format!("{seconds} s left"),
-        seconds @ 60..3600 => format!("{} min left", seconds.div_ceil(60)),
-        seconds => format!("{} h {} min left", seconds / 3600, seconds / 60 % 60),
+        seconds @ 0..60 => language.left_seconds(seconds),
+        seconds @ 60..3600 => language.left_minutes(seconds.div_ceil(60)),
+        seconds => language.left_hours(seconds / 3600, seconds / 60 % 60),
     }
 }
 
@@ -158,6 +183,9 @@ mod tests {
         assert_eq!(wrap("a red apple on a table", 10, 3, "…"), ["a red", "apple on a", "table"]);
         assert_eq!(wrap("a red apple on a table", 10, 2, "…"), ["a red", "apple on …"]);
         assert_eq!(wrap("红色的苹果", 4, 9, "…"), ["红色", "的苹", "果"]);
+        assert_eq!(wrap("按 Tab 切换到下一个面板", 12, 9, "…"), ["按 Tab 切换", "到下一个面板"]);
+        assert_eq!(wrap("红色，苹果", 4, 9, "…"), ["红", "色，", "苹果"], "a comma begins no line");
+        assert_eq!(wrap("红色（苹果）", 6, 9, "…"), ["红色", "（苹", "果）"]);
         assert_eq!(
             wrap("红色", 1, 9, "…"),
             ["红", "色"],
@@ -181,7 +209,7 @@ mod tests {
     fn sizes_and_times_are_short() {
         let sizes = [0, 21_487_342, 34_172_000_000].map(decimal);
         assert_eq!(sizes, ["0.0 kB", "21.5 MB", "34.2 GB"]);
-        let times = [0.4, 59.9, 60.0, 211.0, 7_812.0].map(left);
+        let times = [0.4, 59.9, 60.0, 211.0, 7_812.0].map(|seconds| left(seconds, Language::English));
         assert_eq!(times, ["0 s left", "59 s left", "1 min left", "4 min left", "2 h 10 min left"]);
     }
 }

@@ -40,7 +40,7 @@ pub(super) fn draw(state: &State, buffer: &mut Buffer) {
     let area = area(state);
     Clear.render(area, buffer);
     buffer.set_style(area, state.style(Role::Screen));
-    frame::draw(state, area, None, "Themes", buffer);
+    frame::draw(state, area, None, state.language.themes_title(), buffer);
     frame::highlight(state, area, buffer);
     let (list, foot) = places(state);
     let known = state.themes.known();

@@ -12,8 +12,8 @@ fn ways(here: &[Context]) -> Vec<Chord> {
     open.filter_map(|line| line.keys.first().copied()).collect()
 }
 
-/// Desks from which a place is sought, with something in the prompt: with a worker, and with none.
-fn desks() -> [fn() -> Desk; 2] {
+/// Desks from which a place is sought, with something in the prompt: with a worker, with none, and with pictures.
+fn desks() -> [fn() -> Desk; 3] {
     fn with() -> Desk {
         let mut desk = Desk::connected();
         desk.type_text("a fox");
@@ -26,7 +26,7 @@ fn desks() -> [fn() -> Desk; 2] {
         desk.state.notices.connection(None);
         desk
     }
-    [with, without]
+    [gallery::desk, with, without]
 }
 
 /// What may be pressed next, after so many keys at most from the prompt: contexts that were seen.

@@ -1,6 +1,7 @@
 //! Themes: tried on, kept, left, and changed on disk while they are worn.
 
 use super::*;
+use crate::config::LanguageChoice;
 use crate::ui::files::Keep;
 use crate::ui::habits::Habits;
 use crate::ui::keymap::Keymap;
@@ -17,6 +18,7 @@ fn habits(theme: Option<&str>, own: &[(&str, &str)]) -> Event {
     });
     Event::Habits(Box::new(Habits {
         theme: theme.map(str::to_owned),
+        language: LanguageChoice::Auto,
         themes: Theme::all_built_in().into_iter().chain(own).collect(),
         keys: Keymap::default(),
         problems: Vec::new(),

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::job::{LORAS_MAX, LoraChoice, LoraHash, Span, Unapplied, UsedLora};
+use crate::ui::language::Language;
 use crate::ui::pane::drafted::Drafted;
 use crate::wire::loras::LoraList;
 
@@ -28,7 +29,7 @@ fn rows(desk: &Desk) -> Vec<String> {
 /// `ink:0.8`, and `off` behind those that are switched off.
 fn drafted(desk: &Desk) -> Vec<String> {
     let all = desk.state.loras.drafted().all().iter();
-    all.map(|drafted| format!("{} {}", drafted.lora.file(), drafted.amount())).collect()
+    all.map(|drafted| format!("{} {}", drafted.lora.file(), drafted.amount(Language::English))).collect()
 }
 
 fn carried(job: &Job) -> Vec<String> {

@@ -4,7 +4,7 @@ use super::*;
 use crate::config::snippets::Snippet;
 use crate::job::{Prompt, Rating, Size, TriedSeed};
 use crate::model::ModelName;
-use crate::ui::terminal::editor::Edited;
+use crate::ui::terminal::editor::{Edited, EditorError};
 
 fn notice(desk: &Desk) -> String {
     desk.state.notices.current().map(|(notice, _)| notice.text.clone()).unwrap_or_default()
@@ -150,7 +150,10 @@ fn the_editor_gets_the_prompt_and_what_it_leaves_takes_its_place() {
     assert!(notice(&desk).contains("9 bytes were left out"), "{}", notice(&desk));
     desk.press(KeyCode::Char('_'), KeyModifiers::CONTROL);
     assert_eq!(desk.state.prompt.editor.text(), "a fox");
-    desk.event(Event::Edited(Err("the editor vi failed (exit status: 1)".into())));
+    desk.event(Event::Edited(Err(EditorError::Failed {
+        name: "vi".into(),
+        status: "exit status: 1".into(),
+    })));
     assert_eq!(notice(&desk), "the editor vi failed (exit status: 1); the prompt stays as it is");
     assert_eq!(desk.state.prompt.editor.text(), "a fox");
 }

@@ -8,8 +8,6 @@ use crate::job::LoraChoice;
 use crate::ui::pane::drafted::Drafted;
 use crate::wire::loras::LoraList;
 
-const SIZES: [(u16, u16); 2] = [(80, 24), (120, 40)];
-
 fn press(state: &mut State, keys: &[KeyCode]) {
     for key in keys {
         take(state, Event::Input(Input::Key((*key).into())));
@@ -21,13 +19,12 @@ fn control(state: &mut State, letter: char) {
 }
 
 fn each_size(name: &str, list: &LoraList, prepare: impl Fn(&mut State)) {
-    for (columns, rows) in SIZES {
-        let mut state = fresh(false);
-        empty(&mut state, window(columns, rows));
+    for (mut state, window, end) in studios(false, &[]) {
+        empty(&mut state, window);
         press(&mut state, &[F(3)]);
         take(&mut state, Event::Answer(Answer::Loras(Ok(list.clone()))));
         prepare(&mut state);
-        insta::assert_snapshot!(format!("{name}_{columns}x{rows}"), screen(&state));
+        insta::assert_snapshot!(format!("{name}{end}"), screen(&state));
     }
 }
 
@@ -88,12 +85,12 @@ fn before_there_are_any() {
 #[test]
 fn the_parameters_have_them_in_one_row_or_in_their_title() {
     let lora = |name, strength| LoraChoice::new(name, strength).expect("a name");
-    for (columns, rows, ascii) in [(60, 15, false), (80, 24, false), (120, 40, false), (64, 40, true)] {
-        let mut state = fresh(ascii);
-        empty(&mut state, window(columns, rows));
+    let plain = (fresh(true), window(64, 40), "_64x40".to_owned());
+    for (mut state, window, end) in studios(false, SMALL).chain([plain]) {
+        empty(&mut state, window);
         let mut drafted = Drafted::of([lora("styles/ink", 0.8), lora("soft", 0.5), lora("a-third", -1.0)]);
         drafted.switch(1);
         state.loras.draft(drafted);
-        insta::assert_snapshot!(format!("parameters_{columns}x{rows}"), screen(&state));
+        insta::assert_snapshot!(format!("parameters{end}"), screen(&state));
     }
 }

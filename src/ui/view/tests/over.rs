@@ -7,8 +7,6 @@ use super::*;
 use crate::device::{Owner, Share};
 use crate::ui::arrangement::Arrangement;
 
-const SIZES: [(u16, u16); 3] = [(80, 24), (120, 40), (200, 60)];
-
 fn press(state: &mut State, keys: &[KeyCode]) {
     for key in keys {
         take(state, Event::Input(Input::Key((*key).into())));
@@ -26,11 +24,10 @@ fn palette(state: &mut State, text: &str) {
 }
 
 fn each_size(name: &str, prepare: impl Fn(&mut State)) {
-    for (columns, rows) in SIZES {
-        let mut state = fresh(false);
-        busy(&mut state, window(columns, rows));
+    for (mut state, window, end) in studios(false, &[]) {
+        busy(&mut state, window);
         prepare(&mut state);
-        insta::assert_snapshot!(format!("{name}_{columns}x{rows}"), screen(&state));
+        insta::assert_snapshot!(format!("{name}{end}"), screen(&state));
     }
 }
 
@@ -82,24 +79,23 @@ fn the_picture_the_history_and_the_prompt_alone() {
 
 #[test]
 fn layouts_by_hand() {
-    for (columns, rows) in [(120, 40), (200, 60)] {
-        for layout in [Arrangement::Tall, Arrangement::Small] {
-            let mut state = fresh(false);
-            busy(&mut state, window(columns, rows));
+    for layout in [Arrangement::Tall, Arrangement::Small] {
+        // The smallest window has room for neither.
+        for (mut state, window, end) in studios(false, &[]).filter(|(_, window, _)| window.columns > 80) {
+            busy(&mut state, window);
             state.view.kept.layout = layout;
             take(&mut state, Event::Tick);
-            insta::assert_snapshot!(format!("layout_{layout}_{columns}x{rows}"), screen(&state));
+            insta::assert_snapshot!(format!("layout_{layout}{end}"), screen(&state));
         }
     }
 }
 
 #[test]
 fn the_first_lines() {
-    for (columns, rows) in SIZES {
-        let mut state = fresh(false);
+    for (mut state, window, end) in studios(false, &[]) {
         state.view.tour = true;
-        empty(&mut state, window(columns, rows));
-        insta::assert_snapshot!(format!("tour_{columns}x{rows}"), screen(&state));
+        empty(&mut state, window);
+        insta::assert_snapshot!(format!("tour{end}"), screen(&state));
     }
 }
 
@@ -160,4 +156,6 @@ fn memory_alone_of_two_cards_and_of_a_machine_without_any() {
     state.worker.engines = vec![engine];
     press(&mut state, &[Tab, Char('v'), Char('v'), Char('v'), Char('M')]);
     insta::assert_snapshot!("alone_memory_cards_100x30", screen(&state));
+    state.language = Language::Chinese;
+    insta::assert_snapshot!("alone_memory_cards_zh_100x30", screen(&state));
 }

@@ -12,10 +12,17 @@ fn press(state: &mut State, code: KeyCode, modifiers: KeyModifiers) {
 
 #[test]
 fn seeds_with_what_is_said_of_them() {
-    let mut state = fresh(false);
-    busy(&mut state, window(80, 24));
+    for (mut state, window, end) in studios(false, &[]) {
+        busy(&mut state, window);
+        seeds(&mut state);
+        insta::assert_snapshot!(format!("seeds{end}"), screen(&state));
+    }
+}
+
+/// Opens the seeds, with some in them.
+fn seeds(state: &mut State) {
     state.view.focus = Pane::Parameters;
-    press(&mut state, KeyCode::Char('s'), KeyModifiers::NONE);
+    press(state, KeyCode::Char('s'), KeyModifiers::NONE);
     let seed = |seed: u64, rating: u8, favourite, trashed| TriedSeed {
         seed,
         rating: Rating::try_from(rating).expect("it is one"),
@@ -31,18 +38,23 @@ fn seeds_with_what_is_said_of_them() {
     let seeds =
         vec![seed(7, 5, true, false), seed(1_839_202_211, 2, false, false), seed(u64::MAX, 0, false, true)];
     let prompt = Prompt::new(state.prompt.editor.text()).expect("text");
-    take(&mut state, Event::Answer(Answer::Seeds { prompt, result: Ok(seeds) }));
-    insta::assert_snapshot!("seeds_80x24", screen(&state));
+    take(state, Event::Answer(Answer::Seeds { prompt, result: Ok(seeds) }));
 }
 
 #[test]
 fn snippets_with_their_words() {
-    let mut state = fresh(false);
-    busy(&mut state, window(80, 24));
-    press(&mut state, KeyCode::Char('s'), KeyModifiers::ALT);
+    for (mut state, window, end) in studios(false, &[]) {
+        busy(&mut state, window);
+        snippets(&mut state);
+        insta::assert_snapshot!(format!("snippets{end}"), screen(&state));
+    }
+}
+
+/// Opens the snippets, with one more than there are.
+fn snippets(state: &mut State) {
+    press(state, KeyCode::Char('s'), KeyModifiers::ALT);
     let mut snippets = vec![Snippet { name: "水墨".into(), text: "ink wash, 留白".into(), own: true }];
     snippets.extend(built_in());
-    take(&mut state, Event::Snippets(snippets, Vec::new()));
-    press(&mut state, KeyCode::Down, KeyModifiers::NONE);
-    insta::assert_snapshot!("snippets_80x24", screen(&state));
+    take(state, Event::Snippets(snippets, Vec::new()));
+    press(state, KeyCode::Down, KeyModifiers::NONE);
 }

@@ -6,8 +6,6 @@ use crossterm::event::{KeyEvent, KeyModifiers};
 use super::*;
 use crate::wire::message::{FetchState, ModelFetch};
 
-const SIZES: [(u16, u16); 2] = [(80, 24), (120, 40)];
-
 fn press(state: &mut State, keys: &[KeyCode]) {
     for key in keys {
         take(state, Event::Input(Input::Key((*key).into())));
@@ -28,12 +26,11 @@ fn fetched(state: &mut State, model: &str, now: FetchState) {
 }
 
 fn each_size(name: &str, prepare: impl Fn(&mut State)) {
-    for (columns, rows) in SIZES {
-        let mut state = fresh(false);
-        empty(&mut state, window(columns, rows));
+    for (mut state, window, end) in studios(false, &[]) {
+        empty(&mut state, window);
         open(&mut state, true);
         prepare(&mut state);
-        insta::assert_snapshot!(format!("{name}_{columns}x{rows}"), screen(&state));
+        insta::assert_snapshot!(format!("{name}{end}"), screen(&state));
     }
 }
 

@@ -26,12 +26,11 @@ pub(super) fn open(state: &mut State) {
 }
 
 fn each_size(name: &str, prepare: impl Fn(&mut State)) {
-    for (columns, rows) in [(80, 24), (120, 40), (60, 15)] {
-        let mut state = fresh(false);
-        busy(&mut state, window(columns, rows));
+    for (mut state, window, end) in studios(false, SMALL) {
+        busy(&mut state, window);
         open(&mut state);
         prepare(&mut state);
-        insta::assert_snapshot!(format!("{name}_{columns}x{rows}"), screen(&state));
+        insta::assert_snapshot!(format!("{name}{end}"), screen(&state));
     }
 }
 
