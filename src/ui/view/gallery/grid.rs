@@ -53,7 +53,7 @@ fn tile(
     match open.thumbs.shown(place, shown.id) {
         Some(copy) => drop(picture(state, copy, room, drawn)),
         None if shown.missing => {
-            say(state, state.language.gallery_missing(), Role::Error, room, &mut drawn.buffer)
+            say(state, state.language.gallery_missing(), Role::Error, room, &mut drawn.buffer);
         }
         None if open.thumbs.failure(shown.id).is_some() => {
             say(state, state.language.gallery_no_copy(), Role::Error, room, &mut drawn.buffer);
