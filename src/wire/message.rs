@@ -10,9 +10,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::device::{Device, Share};
 use crate::gpu::Readings;
+use crate::job::grid::GridId;
 use crate::job::{Job, JobId, Picture, PictureId, Prompt, Rebuilt, TokenCount};
 pub use crate::job::{JobState, JobStatus};
 use crate::model::{ModelInfo, ModelName};
+use crate::wire::grids::{GridRequest, GridResponse};
 pub use crate::wire::held::{
     CheckProgress, CheckState, FileCheck, FileFacts, GoingFile, MemoryNeed, ModelCheck, ModelDetails,
     PartFacts, PartOrigin, PartPlace, PrecisionBytes, RemovalPlan, Soundness, StayingFile, TransformerSize,
@@ -27,7 +29,7 @@ pub use crate::wire::refusal::Refusal;
 pub use crate::wire::thumbnail::ThumbnailRequest;
 
 /// The version of these messages. Peers of different versions say so and part.
-pub const PROTOCOL: u32 = 10;
+pub const PROTOCOL: u32 = 11;
 
 /// From a client: a request and the number its reply will carry.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -94,6 +96,8 @@ pub enum Request {
     Library(LibraryRequest),
     /// A question about LoRAs.
     Loras(LoraRequest),
+    /// A question about grids, or a change of them.
+    Grids(GridRequest),
     /// Who the worker is and what it is doing.
     Status,
     /// Let go of every model that nothing is drawn with just now: the next job loads its own again.
@@ -178,6 +182,8 @@ pub enum Response {
     Library(LibraryResponse),
     /// To `Loras`.
     Loras(LoraResponse),
+    /// To `Grids`.
+    Grids(GridResponse),
     /// To `Status`.
     Status(Box<WorkerStatus>),
     /// To `Stop`: how many jobs stay queued.
@@ -305,6 +311,8 @@ pub enum Event {
         /// As [`Snapshot::history_total`].
         total: u64,
     },
+    /// The contact sheet of a grid is written: all its cells are over.
+    Grid(GridId),
     /// An engine loaded or freed something.
     Engine(EngineStatus),
     /// Memory, load and temperature. May be dropped.

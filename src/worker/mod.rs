@@ -24,6 +24,7 @@ mod estimate;
 mod fetcher;
 mod fetching;
 mod files;
+mod grids;
 mod held;
 mod hub;
 mod idle;

@@ -120,7 +120,7 @@ fn take_event(state: &mut State, event: Event) {
             state.models.changed();
         }
         // The connection ends next, and that says it.
-        Event::Ending => {}
+        Event::Grid(_) | Event::Ending => {}
     }
 }
 
