@@ -15,6 +15,7 @@ use crate::job::{
     Wildcards,
 };
 use crate::model::ModelName;
+use crate::wire::grids::{GridRequest, GridResponse};
 use crate::wire::loras::LoraList;
 use crate::wire::message::{
     self, JobStatus, ModelDetails, ModelFetch, ModelState, RemovalPlan, Snapshot, ThumbnailRequest,
@@ -159,6 +160,13 @@ pub enum Answer {
         prompt: Prompt,
         /// The seeds, the best first.
         result: Result<Vec<TriedSeed>, String>,
+    },
+    /// Something about grids.
+    Grids {
+        /// What was asked.
+        asked: GridRequest,
+        /// What came of it.
+        result: Result<GridResponse, String>,
     },
     /// Every model that is known, and what there is of it.
     Models(Result<Vec<ModelState>, String>),

@@ -17,7 +17,7 @@ pub use chord::{Chord, ChordError};
 pub use live::{KeyLine, Keymap};
 pub use presets::Preset;
 
-use super::action::{Action, Edit, FieldAction, GalleryAction, ListMove};
+use super::action::{Action, Edit, FieldAction, GalleryAction, GridAction, ListMove};
 use super::editor::Motion;
 use super::pane::Pane;
 use super::picture::Direction;
@@ -60,6 +60,8 @@ pub enum Context {
     Compare,
     /// While a line is typed in the gallery.
     GalleryLine,
+    /// While the form of a grid is open.
+    Grid,
 
     /// While the palette is open.
     Palette,
@@ -86,7 +88,7 @@ impl Context {
     }
 
     /// Every context, in the order in which the help lists them.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Everywhere,
         Self::Prompt,
         Self::Parameters,
@@ -103,6 +105,7 @@ impl Context {
         Self::GalleryView,
         Self::Compare,
         Self::GalleryLine,
+        Self::Grid,
         Self::Help,
         Self::Palette,
         Self::Themes,
@@ -130,6 +133,7 @@ impl Context {
             Self::GalleryView => "While a picture is seen whole",
             Self::Compare => "While two pictures are compared",
             Self::GalleryLine => "In a line of the gallery",
+            Self::Grid => "In the form of a grid",
             Self::Palette => "In the palette",
             Self::Themes => "In the themes",
             Self::Log => "In the log",
@@ -352,6 +356,16 @@ pub const KEYMAP: &[Binding] = &[
     bind(Context::Snippets, &[plain(PageDown)], Action::List(ListMove::PageDown), "a page down"),
     bind(Context::Snippets, &[plain(Home)], Action::List(ListMove::First), "first"),
     bind(Context::Snippets, &[plain(End)], Action::List(ListMove::Last), "last"),
+
+    bind(Context::Everywhere, &[alt(KeyCode::Char('g'))], Action::Grid(GridAction::Open), "draw a grid: one or two things changed"),
+    bind(Context::Grid, &[plain(Enter)], Action::Grid(GridAction::Draw), "draw the grid"),
+    bind(Context::Grid, &[plain(Left)], Action::Grid(GridAction::Before), "another thing to change: the one before"),
+    bind(Context::Grid, &[plain(Right)], Action::Grid(GridAction::Next), "the next thing to change"),
+    bind(Context::Grid, &[ctrl('o')], Action::Grid(GridAction::Older), "show the contact sheet of the grid before"),
+    bind(Context::Grid, &[ctrl('x')], Action::Grid(GridAction::Cancel), "cancel what is not drawn of the grid that is shown"),
+    bind(Context::Grid, &[plain(Backspace)], Action::Unfilter, "take back a letter of the values"),
+    bind(Context::Grid, &[plain(Up), ctrl('p')], Action::List(ListMove::Up), "row above"),
+    bind(Context::Grid, &[plain(Down), ctrl('n')], Action::List(ListMove::Down), "row below"),
 
     bind(Context::Help, &[letter('q')], Action::Escape, "close"),
     bind(Context::Help, &[plain(Up), letter('k')], Action::List(ListMove::Up), "up"),

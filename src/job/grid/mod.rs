@@ -118,6 +118,14 @@ pub enum GridError {
     },
 }
 
+impl Job {
+    /// The same, of one picture.
+    #[must_use]
+    pub fn alone(self) -> Self {
+        Self { count: 1, ..self }
+    }
+}
+
 impl GridOrder {
     /// # Errors
     /// What is wrong with the axes, or with the first cell that cannot be drawn.

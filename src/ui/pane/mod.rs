@@ -4,6 +4,7 @@ pub mod drafted;
 pub mod editing;
 pub mod filter;
 pub mod gallery;
+pub mod grid;
 pub mod history;
 pub mod log;
 pub mod loras;

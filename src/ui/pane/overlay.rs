@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::grid::GridForm;
 use super::prompts::PromptList;
 use super::seeds::SeedList;
 use super::snippets::SnippetList;
@@ -20,6 +21,8 @@ pub enum Overlay {
     Seeds(Box<SeedList>),
     /// What can be put into the prompt.
     Snippets(Box<SnippetList>),
+    /// The form of a grid.
+    Grid(Box<GridForm>),
 }
 
 impl Overlay {
@@ -42,6 +45,7 @@ impl Overlay {
             Self::Prompts(_) => Some(Context::Prompts),
             Self::Seeds(_) => Some(Context::Seeds),
             Self::Snippets(_) => Some(Context::Snippets),
+            Self::Grid(_) => Some(Context::Grid),
         }
     }
 
@@ -69,6 +73,7 @@ impl Overlay {
             Self::Prompts(list) => list.type_character(typed, now),
             Self::Seeds(list) => list.type_character(typed),
             Self::Snippets(list) => list.type_character(typed),
+            Self::Grid(form) => form.type_character(typed),
         }
     }
 
@@ -79,6 +84,7 @@ impl Overlay {
             Self::Prompts(list) => list.backspace(now),
             Self::Seeds(list) => list.backspace(),
             Self::Snippets(list) => list.backspace(),
+            Self::Grid(form) => form.backspace(),
         }
     }
 
@@ -89,6 +95,7 @@ impl Overlay {
             Self::Prompts(list) => list.choose(by, page),
             Self::Seeds(list) => list.choose(by, page),
             Self::Snippets(list) => list.choose(by, page),
+            Self::Grid(form) => form.choose(by, page),
         }
     }
 
@@ -99,6 +106,7 @@ impl Overlay {
             Self::Prompts(list) => list.choose_row(row),
             Self::Seeds(list) => list.choose_row(row),
             Self::Snippets(list) => list.choose_row(row),
+            Self::Grid(form) => form.choose_row(row),
         }
     }
 
@@ -110,6 +118,7 @@ impl Overlay {
             Self::Prompts(list) => (list.chosen_row(), list.count()),
             Self::Seeds(list) => (list.chosen_row(), list.rows().len()),
             Self::Snippets(list) => (list.chosen_row(), list.rows().len()),
+            Self::Grid(form) => (form.row(), GridForm::ROWS.len()),
         }
     }
 
@@ -119,7 +128,7 @@ impl Overlay {
             Self::Prompts(list) => list.unanswered(),
             // Nobody would say that there are none.
             Self::Seeds(_) => drop(self.close()),
-            Self::Snippets(_) | Self::None => {}
+            Self::Snippets(_) | Self::Grid(_) | Self::None => {}
         }
     }
 }

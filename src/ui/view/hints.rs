@@ -5,7 +5,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use super::{gallery, over, text};
-use crate::ui::action::{Action, Edit, FieldAction, ListMove};
+use crate::ui::action::{Action, Edit, FieldAction, GridAction, ListMove};
 use crate::ui::keymap::Context;
 use crate::ui::pane::Pane;
 use crate::ui::pane::overlay::Overlay;
@@ -204,6 +204,15 @@ fn overlay(state: &State) -> Vec<(Action, &'static str)> {
             (Action::RestoreSettings, "settings"),
         ],
         Overlay::Seeds(list) if list.chosen().is_some() => vec![(Action::TakeSeed, "draw with it")],
+        Overlay::Grid(_) => {
+            return vec![
+                (Action::Grid(GridAction::Draw), "draw the grid"),
+                (Action::Grid(GridAction::Next), "change what"),
+                (Action::List(ListMove::Down), "next"),
+                (Action::Grid(GridAction::Older), "older grids"),
+                (Action::Grid(GridAction::Cancel), "cancel it"),
+            ];
+        }
         Overlay::Snippets(list) if list.chosen().is_some() => vec![(Action::TakeSnippet, "insert it")],
         _ => Vec::new(),
     };

@@ -5,6 +5,7 @@
 
 mod frame;
 mod gallery;
+mod grid;
 mod help;
 mod hints;
 mod history;
