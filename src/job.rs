@@ -4,6 +4,7 @@
 //! `Job` holds a drawable one. Nothing here does I/O.
 
 mod content;
+pub mod costs;
 mod error;
 mod found;
 pub mod grid;
@@ -11,6 +12,7 @@ mod lora;
 mod lora_facts;
 mod picture;
 mod query;
+pub mod shape;
 mod span;
 pub mod template;
 mod tokens;

@@ -12,6 +12,7 @@
 
 mod adopt;
 mod checkpoint;
+mod costs;
 mod disorder;
 mod error;
 mod failures;

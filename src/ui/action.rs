@@ -155,6 +155,21 @@ pub enum Action {
     Gallery(GalleryAction),
     /// Draw a grid, or show one.
     Grid(GridAction),
+    /// Choose a size by its shape.
+    Sizes(SizesAction),
+}
+
+/// What can be done in the list of sizes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SizesAction {
+    /// Show it.
+    Open,
+    /// Draw in the chosen size.
+    Take,
+    /// More megapixels.
+    More,
+    /// Fewer.
+    Fewer,
 }
 
 /// What can be done about grids.

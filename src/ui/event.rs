@@ -10,6 +10,7 @@ use super::input::Input;
 use super::picture::Encoded;
 use super::terminal::editor::{Edited, EditorError};
 use crate::config::snippets::Snippet;
+use crate::job::costs::{Cost, CostsRequest};
 use crate::job::{
     DrawnPrompt, JobId, Picture, PictureId, PictureQuery, Prompt, PromptQuery, TokenCount, TriedSeed,
     Wildcards,
@@ -160,6 +161,13 @@ pub enum Answer {
         prompt: Prompt,
         /// The seeds, the best first.
         result: Result<Vec<TriedSeed>, String>,
+    },
+    /// What pictures of some sizes will take.
+    Costs {
+        /// What was asked.
+        asked: CostsRequest,
+        /// Of each size.
+        result: Result<Vec<Cost>, String>,
     },
     /// Something about grids.
     Grids {

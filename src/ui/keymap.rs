@@ -17,7 +17,7 @@ pub use chord::{Chord, ChordError};
 pub use live::{KeyLine, Keymap};
 pub use presets::Preset;
 
-use super::action::{Action, Edit, FieldAction, GalleryAction, GridAction, ListMove};
+use super::action::{Action, Edit, FieldAction, GalleryAction, GridAction, ListMove, SizesAction};
 use super::editor::Motion;
 use super::pane::Pane;
 use super::picture::Direction;
@@ -62,6 +62,8 @@ pub enum Context {
     GalleryLine,
     /// While the form of a grid is open.
     Grid,
+    /// While the sizes are open.
+    Sizes,
 
     /// While the palette is open.
     Palette,
@@ -88,7 +90,7 @@ impl Context {
     }
 
     /// Every context, in the order in which the help lists them.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Everywhere,
         Self::Prompt,
         Self::Parameters,
@@ -106,6 +108,7 @@ impl Context {
         Self::Compare,
         Self::GalleryLine,
         Self::Grid,
+        Self::Sizes,
         Self::Help,
         Self::Palette,
         Self::Themes,
@@ -134,6 +137,7 @@ impl Context {
             Self::Compare => "While two pictures are compared",
             Self::GalleryLine => "In a line of the gallery",
             Self::Grid => "In the form of a grid",
+            Self::Sizes => "In the sizes",
             Self::Palette => "In the palette",
             Self::Themes => "In the themes",
             Self::Log => "In the log",
@@ -357,7 +361,7 @@ pub const KEYMAP: &[Binding] = &[
     bind(Context::Snippets, &[plain(Home)], Action::List(ListMove::First), "first"),
     bind(Context::Snippets, &[plain(End)], Action::List(ListMove::Last), "last"),
 
-    bind(Context::Everywhere, &[alt(KeyCode::Char('g'))], Action::Grid(GridAction::Open), "draw a grid: one or two things changed"),
+    bind(Context::Everywhere, &[alt(KeyCode::Char('a'))], Action::Grid(GridAction::Open), "draw a grid: one or two things changed"),
     bind(Context::Grid, &[plain(Enter)], Action::Grid(GridAction::Draw), "draw the grid"),
     bind(Context::Grid, &[plain(Left)], Action::Grid(GridAction::Before), "another thing to change: the one before"),
     bind(Context::Grid, &[plain(Right)], Action::Grid(GridAction::Next), "the next thing to change"),
@@ -366,6 +370,13 @@ pub const KEYMAP: &[Binding] = &[
     bind(Context::Grid, &[plain(Backspace)], Action::Unfilter, "take back a letter of the values"),
     bind(Context::Grid, &[plain(Up), ctrl('p')], Action::List(ListMove::Up), "row above"),
     bind(Context::Grid, &[plain(Down), ctrl('n')], Action::List(ListMove::Down), "row below"),
+
+    bind(Context::Parameters, &[letter('a')], Action::Sizes(SizesAction::Open), "choose a size by its shape and megapixels"),
+    bind(Context::Sizes, &[plain(Enter)], Action::Sizes(SizesAction::Take), "draw in this size"),
+    bind(Context::Sizes, &[plain(Left)], Action::Sizes(SizesAction::Fewer), "fewer megapixels"),
+    bind(Context::Sizes, &[plain(Right)], Action::Sizes(SizesAction::More), "more megapixels"),
+    bind(Context::Sizes, &[plain(Up), ctrl('p')], Action::List(ListMove::Up), "size above"),
+    bind(Context::Sizes, &[plain(Down), ctrl('n')], Action::List(ListMove::Down), "size below"),
 
     bind(Context::Help, &[letter('q')], Action::Escape, "close"),
     bind(Context::Help, &[plain(Up), letter('k')], Action::List(ListMove::Up), "up"),

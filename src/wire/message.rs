@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::device::{Device, Share};
 use crate::gpu::Readings;
+use crate::job::costs::{Cost, CostsRequest};
 use crate::job::grid::GridId;
 use crate::job::{Job, JobId, Picture, PictureId, Prompt, Rebuilt, TokenCount};
 pub use crate::job::{JobState, JobStatus};
@@ -19,6 +20,7 @@ pub use crate::wire::held::{
     CheckProgress, CheckState, FileCheck, FileFacts, GoingFile, MemoryNeed, ModelCheck, ModelDetails,
     PartFacts, PartOrigin, PartPlace, PrecisionBytes, RemovalPlan, Soundness, StayingFile, TransformerSize,
 };
+pub use crate::wire::library::HistoryPage;
 use crate::wire::library::{LibraryRequest, LibraryResponse};
 use crate::wire::loras::{LoraRequest, LoraResponse};
 pub use crate::wire::models::{
@@ -96,6 +98,8 @@ pub enum Request {
     Library(LibraryRequest),
     /// A question about LoRAs.
     Loras(LoraRequest),
+    /// What pictures of some sizes will take.
+    Costs(CostsRequest),
     /// A question about grids, or a change of them.
     Grids(GridRequest),
     /// Who the worker is and what it is doing.
@@ -125,16 +129,6 @@ pub struct CountTokens {
     pub model: ModelName,
     /// The text; it may be empty.
     pub text: String,
-}
-
-/// A page of history, newest first.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct HistoryPage {
-    /// Only pictures older than this one.
-    pub before: Option<PictureId>,
-    /// At most this many; the worker gives at most 500, fewer where prompts are very long, and
-    /// none only when there are no more.
-    pub limit: u32,
 }
 
 /// What the worker answers.
@@ -182,6 +176,8 @@ pub enum Response {
     Library(LibraryResponse),
     /// To `Loras`.
     Loras(LoraResponse),
+    /// To `Costs`.
+    Costs(Vec<Cost>),
     /// To `Grids`.
     Grids(GridResponse),
     /// To `Status`.

@@ -17,6 +17,7 @@ mod change;
 mod checker;
 mod checkpoint;
 mod converting;
+mod costs;
 mod daemon;
 mod details;
 mod engines;

@@ -18,7 +18,7 @@ use tokio_util::codec::FramedRead;
 use super::Shared;
 use super::outbox::Outbox;
 use super::peer::Peer;
-use super::{answer, change, grids, held, lora_list, pictures, wanted};
+use super::{answer, change, costs, grids, held, lora_list, pictures, wanted};
 use crate::wire::frame::{self, FrameError, Frames, REPLY_MAX, REQUEST_MAX};
 use crate::wire::library::LibraryRequest;
 use crate::wire::message::{
@@ -211,6 +211,7 @@ impl Session {
                 self.later(pending, pictures::carry_out(Rc::clone(shared), Rc::clone(&self.peer), asked));
             }
             Request::Loras(asked) => self.later(pending, lora_list::answer(shared, &asked)),
+            Request::Costs(asked) => self.later(pending, costs::answer(Rc::clone(shared), asked)),
             Request::Grids(asked) => {
                 self.later(pending, grids::carry_out(Rc::clone(shared), Rc::clone(&self.peer), asked));
             }

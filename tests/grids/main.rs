@@ -3,15 +3,31 @@
 
 #[path = "../home/mod.rs"]
 mod home;
+mod studio;
+#[path = "../terminal/mod.rs"]
+mod terminal;
 
 use std::path::{Path, PathBuf};
 
 use flux_tui::library::png;
 use home::Home;
+use portable_pty::CommandBuilder;
 use serde_json::Value;
+use terminal::Terminal;
 
 /// Small and quick.
 const QUICK: [&str; 8] = ["--width", "64", "--height", "64", "--steps", "2", "--seed", "7"];
+
+/// The studio in a terminal of its own.
+fn open(home: &Home) -> Terminal {
+    let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_flux-tui"));
+    for name in ["XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "COLORTERM"] {
+        command.env_remove(name);
+    }
+    command.env("HOME", home.path());
+    command.cwd(home.path());
+    Terminal::start(command)
+}
 
 fn grid(home: &Home, prompt: &str, more: &[&str]) -> home::Ran {
     let arguments: Vec<&str> =
@@ -27,7 +43,7 @@ fn sheet(grid: &Value) -> PathBuf {
     PathBuf::from(grid["sheet"].as_str().expect("it has a sheet"))
 }
 
-fn open(path: &Path) -> png::Metadata {
+fn read(path: &Path) -> png::Metadata {
     png::read(&std::fs::read(path).expect("there")).expect("a PNG of ours")
 }
 
@@ -49,7 +65,7 @@ fn a_grid_over_a_choice_and_a_number_becomes_a_contact_sheet() {
     let (kept, copy) = (sheet(&told), home.path().join("copy.png"));
     assert_eq!(kept.parent(), Path::new(cells(&told)[0]["path"].as_str().expect("drawn")).parent());
     assert_eq!(std::fs::read(&kept).expect("there"), std::fs::read(copy).expect("there"));
-    let said = open(&kept).grid.expect("a grid").expect("understood");
+    let said = read(&kept).grid.expect("a grid").expect("understood");
     assert_eq!((said.cells.len(), said.order.cells()), (4, 4));
 
     let shown = home.run(&["show", "copy.png"]);
@@ -121,7 +137,7 @@ fn a_grid_that_waits_survives_a_restart_and_is_cancelled_as_one() {
     });
     let done = home.grid_when(1, "the sheet is written", |grid| !grid["sheet"].is_null());
     assert!(cells(&done).iter().all(|cell| cell["state"] == "done"), "{done}");
-    assert_eq!(open(&sheet(&done)).grid.expect("a grid").expect("understood").cells, ["drawn"; 3]);
+    assert_eq!(read(&sheet(&done)).grid.expect("a grid").expect("understood").cells, ["drawn"; 3]);
 
     assert_eq!(home.run(&["queue", "pause"]).code, 0);
     let mut waiting = home::start_in_background(&mut home.command(&[

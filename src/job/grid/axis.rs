@@ -234,7 +234,11 @@ fn with_lora(
         return Err(GridError::Tagged(new.name().to_owned()));
     }
     let mut loras = job.loras.clone();
-    match loras.iter_mut().find(|lora| lora.file() == file) {
+    // By its file, or by the name that is all that was said of it.
+    let known = loras.iter().position(|lora| lora.file() == file);
+    let known =
+        known.or_else(|| loras.iter().position(|lora| new.as_path().is_none() && lora.name() == file));
+    match known.and_then(|known| loras.get_mut(known)) {
         Some(lora) => *lora = lora.clone().at(strength).map_err(&wrong)?,
         None => loras.push(new),
     }

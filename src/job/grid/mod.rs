@@ -24,6 +24,8 @@ pub use words::choices;
 pub const CELLS_MAX: usize = 256;
 /// The most values of an axis.
 pub const VALUES_MAX: usize = 64;
+/// The most bytes of text that all cells have together.
+pub const TEXT_MAX: usize = 8 << 20;
 /// The longest value, in bytes.
 pub const VALUE_BYTES: usize = 4096;
 
@@ -99,6 +101,16 @@ pub enum GridError {
         /// Values of the second.
         rows: usize,
     },
+    /// A long prompt in many cells.
+    #[error(
+        "{cells} pictures with such a long prompt are {bytes} bytes of text; a grid has at most {TEXT_MAX}"
+    )]
+    Text {
+        /// Cells.
+        cells: usize,
+        /// Bytes of all of them.
+        bytes: usize,
+    },
     /// The words of an axis are not in the prompt.
     #[error("the prompt has no {0}: the choice of an axis stands in the prompt just so")]
     NoChoice(String),
@@ -146,6 +158,11 @@ impl GridOrder {
         let (columns, rows) = (order.columns(), order.rows());
         if columns * rows > CELLS_MAX {
             return Err(GridError::Cells { columns, rows });
+        }
+        // Each cell is looked at whole.
+        let bytes = order.cells() * order.job.text_len();
+        if bytes > TEXT_MAX {
+            return Err(GridError::Text { cells: order.cells(), bytes });
         }
         (0..order.cells()).try_for_each(|cell| order.cell(cell, 0).map(drop))?;
         Ok(order)

@@ -90,6 +90,12 @@ fn a_lora_is_added_or_changed() {
         };
         assert_eq!((strengths(0), strengths(1)), (vec![0.0], vec![0.5]));
     }
+    let by_path = LoraChoice::new("/loras/ink.safetensors", 0.7).expect("a LoRA");
+    let job = job("a fox").with_loras(vec![by_path]).expect("one");
+    let axis = Axis::parse("lora:ink=0.5", job.wildcards()).expect("an axis");
+    let cell = GridOrder::new(job, vec![axis]).and_then(|order| order.cell(0, 7)).expect("drawable");
+    let loras: Vec<_> = cell.loras().iter().map(|lora| (lora.file(), lora.strength())).collect();
+    assert_eq!(loras, [("/loras/ink.safetensors", 0.5)], "its name is enough");
     let tagged = order("a fox <lora:ink:1>", &["lora:ink=0,1"]);
     assert_eq!(tagged, Err(GridError::Tagged("ink".to_owned())));
 }

@@ -172,6 +172,11 @@ messages! {
     seeds_none;
     seeds_no_match;
     seeds_trashed;
+    sizes_title(megapixels);
+    sizes_about;
+    sizes_unknown;
+    sizes_seconds(seconds);
+    sizes_no_costs(reason);
     grid_title;
     grid_across;
     grid_down;

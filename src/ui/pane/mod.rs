@@ -21,6 +21,7 @@ pub mod prompt;
 pub mod prompts;
 pub mod queue;
 pub mod seeds;
+pub mod sizes;
 pub mod snippets;
 pub mod themes;
 pub mod words;

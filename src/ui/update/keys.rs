@@ -237,6 +237,7 @@ pub(super) fn act(state: &mut State, action: Action) -> Vec<Effect> {
         Action::NextLanguage => return super::language::next(state),
         Action::Gallery(action) => return gallery::act(state, action),
         Action::Grid(action) => return super::grid::act(state, action),
+        Action::Sizes(action) => return super::sizes::act(state, action),
     }
     Vec::new()
 }

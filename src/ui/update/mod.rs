@@ -21,6 +21,7 @@ mod palette;
 mod queue;
 mod restore;
 mod seeds;
+mod sizes;
 mod words;
 mod worker;
 

@@ -194,6 +194,7 @@ pub(super) fn take_answer(state: &mut State, answer: Answer) {
         }
         Answer::Prompts { query, result } => super::overlay::prompts_answered(state, &query, result),
         Answer::Seeds { prompt, result } => super::overlay::seeds_answered(state, &prompt, result),
+        Answer::Costs { asked, result } => super::sizes::answered(state, &asked, result),
         Answer::Grids { asked, result } => super::grid::answered(state, &asked, result),
         Answer::Models(result) => models::listed(state, result),
         Answer::Loras(result) => loras::listed(state, result),

@@ -26,6 +26,7 @@ mod prompt;
 mod prompts;
 mod queue;
 mod seeds;
+mod sizes;
 mod snippets;
 mod status;
 pub(super) mod text;
