@@ -74,6 +74,7 @@ pub enum Signal {
 }
 
 /// About the connection to the worker, and over it.
+#[expect(clippy::large_enum_variant, reason = "news is made one at a time and moved once")]
 #[derive(Debug)]
 pub enum News {
     /// A worker is being looked for, or started.

@@ -59,7 +59,7 @@ fn a_grid_over_a_choice_and_a_number_becomes_a_contact_sheet() {
         cells(&told).iter().zip([("a 红色 fox", 1), ("a blue fox", 1), ("a 红色 fox", 2), ("a blue fox", 2)])
     {
         let recipe =
-            open(Path::new(cell["path"].as_str().expect("drawn"))).recipe.expect("ours").expect("whole");
+            read(Path::new(cell["path"].as_str().expect("drawn"))).recipe.expect("ours").expect("whole");
         assert_eq!((recipe.prompt.as_str(), recipe.steps, recipe.seed), (prompt, steps, 7));
     }
     let (kept, copy) = (sheet(&told), home.path().join("copy.png"));

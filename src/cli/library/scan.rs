@@ -65,7 +65,7 @@ impl Scan {
                 Ok(kind) if kind.is_symlink() => self.others += 1,
                 Ok(kind) if kind.is_dir() => self.look_into(&path, depth + 1),
                 Ok(kind) if kind.is_file() && is_png(&path) && !Folder::is_sheet(&path) => {
-                    self.pictures.push(path)
+                    self.pictures.push(path);
                 }
                 Ok(_) => self.others += 1,
                 Err(error) => self.unread.push((path, error.to_string())),
