@@ -42,8 +42,8 @@ impl Library {
         let mut query = self
             .db
             .prepare_cached(
-                "SELECT width, height, steps, denoise, encode + decode, \
-                 peak + COALESCE(context, foreseen_context) FROM pictures JOIN jobs ON jobs.id = job \
+                "SELECT width, height, steps, denoise, encode + pictures.decode, \
+                 usage.peak + COALESCE(context, foreseen_context) FROM pictures JOIN jobs ON jobs.id = job \
                  LEFT JOIN usage ON picture = pictures.id \
                  WHERE model = ?1 AND jobs.precision = ?2 AND origin = 'flux-tui' \
                  ORDER BY pictures.id DESC LIMIT ?3",

@@ -53,9 +53,9 @@ fn a_size_is_chosen_by_its_shape_with_what_it_took() {
             text.lines().find(|line| line.contains(&ratio) && line.contains(" s")).map(str::to_owned)
         }
     };
-    let seen = studio.until("what the size took", row("512×512"));
+    let seen = studio.until("what the size took", row("1:1    512×512"));
     assert!(!seen.contains('~'), "{seen}");
-    let reckoned = studio.until("what another will take", row("624×416"));
+    let reckoned = studio.until("what another will take", row("3:2    624×416"));
     assert!(reckoned.contains('~'), "{reckoned}");
     studio.type_keys("\x1b[B\x1b[B\r");
     studio.until("the size in the parameters", |screen| {

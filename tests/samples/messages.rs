@@ -302,7 +302,7 @@ pub fn events() -> Vec<Event> {
         Event::Paused(true),
         Event::Readings(readings()),
         Event::Models(vec![model()]),
-        Event::Grid(flux_tui::job::grid::GridId(3)),
+        Event::Grid(grid::GridId(3)),
         Event::Ending,
     ]);
     events.extend(fetches().into_iter().map(Event::Fetch));

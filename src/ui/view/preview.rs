@@ -69,7 +69,7 @@ fn caption(state: &State, subject: Subject) -> String {
             } else {
                 state.language.grid_left(left)
             };
-            format!("{} {dot} {axes} {dot} {left}", state.language.grid_caption(grid))
+            format!("{} {dot} {left} {dot} {axes}", state.language.grid_caption(grid))
         }
         Subject::Preview { job, index, step } => {
             let is_it = |now: &&Progress| (now.job, now.index) == (job, index);
