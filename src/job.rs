@@ -4,12 +4,15 @@
 //! `Job` holds a drawable one. Nothing here does I/O.
 
 mod content;
+pub mod costs;
 mod error;
 mod found;
+pub mod grid;
 mod lora;
 mod lora_facts;
 mod picture;
 mod query;
+pub mod shape;
 mod span;
 pub mod template;
 mod tokens;
@@ -207,6 +210,8 @@ pub struct Job {
     wildcards: Wildcards,
     /// The picture that it is iterated from, if it is from one.
     pub parent: Option<PictureId>,
+    /// The cell of a grid that it is drawn for, if it is for one; the worker's to say.
+    pub cell: Option<grid::GridCell>,
 }
 
 /// A job as it is decoded, before it is checked.
@@ -229,6 +234,8 @@ struct RawJob {
     wildcards: Wildcards,
     #[serde(default)]
     parent: Option<PictureId>,
+    #[serde(default)]
+    cell: Option<grid::GridCell>,
 }
 
 impl TryFrom<RawJob> for Job {
@@ -236,7 +243,7 @@ impl TryFrom<RawJob> for Job {
     fn try_from(raw: RawJob) -> Result<Self, JobError> {
         let job = Self::new(raw.prompt, raw.model, raw.size, raw.steps, raw.guidance, raw.seed, raw.count)?;
         let job = job.placed(raw.device, raw.load).iterated_from(raw.parent).with_wildcards(raw.wildcards);
-        job.with_loras(raw.loras)
+        job.of_cell(raw.cell).with_loras(raw.loras)
     }
 }
 
@@ -259,8 +266,22 @@ impl Job {
         check_count(count)?;
         check_tags(&prompt)?;
         let (device, load, loras) = (DeviceChoice::default(), LoadOptions::default(), Vec::new());
-        let (wildcards, parent) = (Wildcards::default(), None);
-        Ok(Self { prompt, model, size, steps, guidance, seed, count, device, load, loras, wildcards, parent })
+        let (wildcards, parent, cell) = (Wildcards::default(), None, None);
+        Ok(Self {
+            prompt,
+            model,
+            size,
+            steps,
+            guidance,
+            seed,
+            count,
+            device,
+            load,
+            loras,
+            wildcards,
+            parent,
+            cell,
+        })
     }
 
     /// The same with these LoRAs beside those that the prompt's tags name.
@@ -306,6 +327,18 @@ impl Job {
     #[must_use]
     pub fn iterated_from(self, parent: Option<PictureId>) -> Self {
         Self { parent, ..self }
+    }
+
+    /// The same, drawn for this cell of a grid.
+    #[must_use]
+    pub fn of_cell(self, cell: Option<grid::GridCell>) -> Self {
+        Self { cell, ..self }
+    }
+
+    /// The same, from this seed.
+    #[must_use]
+    pub fn seeded(&self, seed: u64) -> Self {
+        Self { seed: Seed::Fixed(seed), ..self.clone() }
     }
 
     /// Evaluations of the transformer, 1 to [`STEPS_MAX`].

@@ -67,6 +67,7 @@ fn the_lists_are_whole() {
             Request::Models | Request::FetchModel(_) | Request::CancelFetch(_) => {}
             Request::ModelDetails(_) | Request::VerifyModel(_) | Request::CancelCheck(_) => {}
             Request::PlanRemoval(_) | Request::RemoveModel(_) | Request::Loras(_) => {}
+            Request::Grids(_) | Request::Costs(_) => {}
         }
     }
     for response in responses() {
@@ -77,6 +78,7 @@ fn the_lists_are_whole() {
             Response::Changed | Response::Status(_) | Response::Stopping { .. } => {}
             Response::Models(_) | Response::Fetching(_) | Response::Details(_) => {}
             Response::Library(_) | Response::Loras(_) => {}
+            Response::Grids(_) | Response::Costs(_) => {}
             Response::Checking(_) | Response::Removal(_) | Response::Removed { .. } => {}
         }
     }
@@ -87,6 +89,7 @@ fn the_lists_are_whole() {
             | Refusal::UnknownModel { .. }
             | Refusal::LackingModel(_)
             | Refusal::Lora(_)
+            | Refusal::Grid(_)
             | Refusal::NothingToFetch(_)
             | Refusal::NotFetching(_)
             | Refusal::NothingToCheck(_)
@@ -111,6 +114,7 @@ fn the_lists_are_whole() {
             Event::Picture { .. } | Event::History { .. } => {}
             Event::Stopped { .. } | Event::Moved { .. } | Event::Paused(_) => {}
             Event::Engine(_) | Event::Readings(_) | Event::Ending => {}
+            Event::Grid(_) => {}
             Event::Fetch(_) | Event::Models(_) | Event::Check(_) => {}
         }
     }

@@ -13,6 +13,7 @@ use crate::engine::EngineError;
 use crate::engine::converted::ConvertError;
 use crate::engine::weights::WeightsError;
 use crate::fetch::FetchError;
+use crate::job::grid::GridError;
 use crate::job::{JobError, JobId};
 use crate::library::LibraryError;
 use crate::library::png::PngError;
@@ -27,6 +28,15 @@ pub(super) enum Failure {
     /// A value that cannot be drawn.
     #[error(transparent)]
     Job(#[from] JobError),
+    #[error(transparent)]
+    Grid(Box<GridError>),
+    #[error("{drawn} of {count} pictures of grid {grid} were drawn before it was cancelled")]
+    GridCancelled { grid: i64, drawn: usize, count: usize },
+    #[error(
+        "the worker has ended; {drawn} of {count} pictures of grid {grid} are drawn, the others by the next worker: \
+         `flux-tui grids open {grid}` shows it"
+    )]
+    GridLeft { grid: i64, drawn: usize, count: usize },
     #[error(transparent)]
     Wildcard(#[from] WildcardError),
     /// No such model, or a file that is none.
@@ -188,6 +198,7 @@ impl Failure {
     pub(super) fn code(&self) -> u8 {
         match self {
             Self::Job(_)
+            | Self::Grid(_)
             | Self::Wildcard(_)
             | Self::Model(_)
             | Self::Lora(_)
@@ -199,13 +210,16 @@ impl Failure {
             Self::Unmeasurable { .. } => 2,
             Self::NoDevice(_)
             | Self::Client(ClientError::Refused(
-                Refusal::NoDevice(_) | Refusal::LackingModel(_) | Refusal::Lora(_),
+                Refusal::NoDevice(_) | Refusal::LackingModel(_) | Refusal::Lora(_) | Refusal::Grid(_),
             )) => 2,
             Self::NoRecipe { .. } | Self::NotThere { .. } | Self::NoPicture(_) => 2,
             Self::Client(ClientError::Refused(Refusal::UnknownPicture(_) | Refusal::Picture(_))) => 2,
             Self::Fetch(FetchError::Address(_) | FetchError::Setting { .. }) | Self::NotFetched(_) => 2,
             Self::NoFiles { .. } | Self::Convert(ConvertError::Narrow(_) | ConvertError::Layer { .. }) => 2,
-            Self::Cancelled { .. } | Self::Interrupted | Self::Fetch(FetchError::Cancelled) => 130,
+            Self::Cancelled { .. }
+            | Self::GridCancelled { .. }
+            | Self::Interrupted
+            | Self::Fetch(FetchError::Cancelled) => 130,
             Self::Convert(ConvertError::Stopped) => 130,
             Self::ClosedPipe => 0,
             _ => 1,

@@ -8,6 +8,7 @@ mod bridge;
 mod doctor;
 mod failure;
 mod generate;
+mod grid;
 mod host;
 mod keys;
 mod library;
@@ -49,6 +50,8 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Generate(generate::Args),
+    Grid(grid::Args),
+    Grids(grid::Grids),
     Show(show::Args),
     Bench(bench::Args),
     Plan(plan::Args),
@@ -89,6 +92,8 @@ fn carry_out(cli: Cli) -> Result<(), Failure> {
     match cli.command {
         None => studio::run(cli.studio),
         Some(Command::Generate(args)) => generate::run(args),
+        Some(Command::Grid(args)) => grid::run(args),
+        Some(Command::Grids(args)) => grid::run_grids(args),
         Some(Command::Show(args)) => show::run(&args),
         Some(Command::Bench(args)) => bench::run(&args),
         Some(Command::Plan(args)) => plan::run(&args),

@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::failure::Failure;
 use super::{block_on, host, picture, stdout, text};
 use crate::job::Recipe;
+use crate::job::grid::GridRecipe;
 use crate::library::png::{self, Metadata};
 use crate::paths::Paths;
 
@@ -85,6 +86,8 @@ struct Told<'m> {
     recipe: Option<&'m Recipe>,
     parameters: Option<&'m str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    grid: Option<&'m GridRecipe>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<String>,
 }
 
@@ -97,12 +100,17 @@ fn object<'m>(path: &Path, metadata: &'m Metadata) -> Told<'m> {
         height: metadata.height,
         recipe: recipe.and_then(|recipe| recipe.as_ref().ok()),
         parameters: metadata.parameters.as_deref(),
+        grid: metadata.grid.as_ref().and_then(|grid| grid.as_ref().ok()),
         problem: recipe.and_then(|recipe| recipe.as_ref().err()).map(ToString::to_string),
     }
 }
 
 fn rows(path: &Path, metadata: &Metadata) -> Vec<(&'static str, String)> {
     let mut rows = vec![("file", path.display().to_string())];
+    if let Some(Ok(grid)) = &metadata.grid {
+        rows.extend(grid_rows(grid));
+        return rows;
+    }
     match (&metadata.recipe, &metadata.parameters) {
         (Some(Ok(recipe)), _) => rows.extend(recipe_rows(recipe)),
         (_, Some(parameters)) => {
@@ -113,6 +121,27 @@ fn rows(path: &Path, metadata: &Metadata) -> Vec<(&'static str, String)> {
             rows.push(("size", format!("{}×{}", metadata.width, metadata.height)));
             rows.push(("parameters", "none in this file".to_owned()));
         }
+    }
+    rows
+}
+
+fn grid_rows(grid: &GridRecipe) -> Vec<(&'static str, String)> {
+    let job = &grid.order.job;
+    let drawn = grid.cells.iter().filter(|cell| *cell == "drawn").count();
+    let mut rows = vec![
+        ("grid", format!("{}, {drawn} of {} drawn", grid.grid, grid.cells.len())),
+        ("prompt", job.prompt.as_str().to_owned()),
+        ("model", job.model.to_string()),
+        ("size", job.size.to_string()),
+        ("steps", job.steps().to_string()),
+        ("guidance", job.guidance().to_string()),
+        ("seed", grid.seed.to_string()),
+    ];
+    for (name, axis) in ["across", "down"].into_iter().zip(grid.order.axes()) {
+        rows.push((name, format!("{}: {}", axis.parameter(), axis.values().join(", "))));
+    }
+    for (cell, word) in grid.cells.iter().enumerate().filter(|(_, word)| *word != "drawn") {
+        rows.push(("not drawn", format!("{}: {word}", grid.order.place(cell))));
     }
     rows
 }

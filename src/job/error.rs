@@ -31,6 +31,12 @@ pub enum JobError {
         /// The nearest value that works.
         nearest: u32,
     },
+    /// Not a shape.
+    #[error("{0:?} is no ratio: two whole numbers from 1 to 100 are, as in 3:2")]
+    Ratio(String),
+    /// Too few of them, or too many.
+    #[error("{0} megapixels cannot be drawn: 0.01 to 4 can, 1 being 1024×1024")]
+    Megapixels(String),
     /// No steps, or too many.
     #[error("steps {0} is out of range: 1 to {STEPS_MAX}")]
     Steps(u32),

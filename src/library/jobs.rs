@@ -7,6 +7,7 @@ use rusqlite::{OptionalExtension, Row, params, params_from_iter};
 
 use super::{Library, LibraryError, disorder};
 use crate::device::{DeviceError, LoadOptions, VramBudget};
+use crate::job::grid::{GridCell, GridId};
 use crate::job::{Job, JobError, JobId, JobState, JobStatus, PictureId, Prompt, Seed, Size, prompt_key};
 use crate::model::ModelName;
 
@@ -14,7 +15,13 @@ use crate::model::ModelName;
 const COLUMNS: &str = "id, prompt, model, width, height, steps, guidance, seed, first_seed, count, \
                        state, reason, accepted_at, \
                        (SELECT COUNT(*) FROM pictures WHERE job = jobs.id), device, precision, \
-                       vram_budget, t5, loras, parent, wildcards";
+                       vram_budget, t5, loras, parent, wildcards, grid, cell";
+
+/// Adds a job: what it asks for ([`columns_of`]), and when.
+pub(super) const INSERT: &str = "INSERT INTO jobs (prompt, model, width, height, steps, guidance, seed, first_seed, \
+    count, device, precision, vram_budget, t5, loras, parent, prompt_key, wildcards, state, accepted_at, rank) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, 'queued', ?18, \
+    (SELECT COALESCE(MAX(rank), 0) + 1 FROM jobs))";
 
 /// A row that does not hold a job: written by hand, or damaged in a way that SQLite cannot see.
 #[derive(Debug, thiserror::Error)]
@@ -43,16 +50,10 @@ impl Library {
     /// Nothing was kept then.
     pub fn accept(&mut self, job: &Job, first_seed: u64, now: i64) -> Result<JobStatus, LibraryError> {
         let row = columns_of(job, first_seed);
-        self.write(
-            "INSERT INTO jobs (prompt, model, width, height, steps, guidance, seed, first_seed, count, device, precision, \
-             vram_budget, t5, loras, parent, prompt_key, wildcards, state, accepted_at, rank) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, 'queued', ?18, \
-             (SELECT COALESCE(MAX(rank), 0) + 1 FROM jobs))",
-            row.into_iter().chain([now.into()]),
-        )
-        .map_err(self.fault("accepting a job"))?;
+        self.write(INSERT, row.into_iter().chain([now.into()])).map_err(self.fault("accepting a job"))?;
         let id = JobId(self.db.last_insert_rowid());
-        Ok(JobStatus { id, job: job.clone(), first_seed, state: JobState::Queued, done: 0, accepted_at: now })
+        let job = job.clone().of_cell(None);
+        Ok(JobStatus { id, job, first_seed, state: JobState::Queued, done: 0, accepted_at: now })
     }
 
     /// Writes a job's row. A damaged index of prompts keeps none out: it is made anew from them.
@@ -222,7 +223,11 @@ fn job(row: &Row<'_>) -> Result<Job, RowError> {
     let wildcards = serde_json::from_str(&row.get::<_, String>(20)?)?;
     let job =
         job.placed(row.get::<_, String>(14)?.parse()?, load).iterated_from(parent).with_wildcards(wildcards);
-    Ok(job.with_loras(serde_json::from_str(&row.get::<_, String>(18)?)?)?)
+    let cell = match (row.get::<_, Option<i64>>(21)?, row.get::<_, Option<u32>>(22)?) {
+        (Some(grid), Some(cell)) => Some(GridCell { grid: GridId(grid), cell }),
+        _ => None,
+    };
+    Ok(job.of_cell(cell).with_loras(serde_json::from_str(&row.get::<_, String>(18)?)?)?)
 }
 
 fn to_columns(state: &JobState) -> (&'static str, Option<&str>) {
@@ -235,7 +240,7 @@ fn to_columns(state: &JobState) -> (&'static str, Option<&str>) {
     }
 }
 
-fn from_columns(name: &str, reason: Option<String>) -> Result<JobState, RowError> {
+pub(super) fn from_columns(name: &str, reason: Option<String>) -> Result<JobState, RowError> {
     Ok(match name {
         "queued" => JobState::Queued,
         "running" => JobState::Running,

@@ -12,12 +12,14 @@
 
 mod adopt;
 mod checkpoint;
+mod costs;
 mod disorder;
 mod error;
 mod failures;
 mod find;
 mod folder;
 pub mod foreign;
+mod grids;
 mod jobs;
 pub mod lock;
 mod marks;
@@ -30,6 +32,7 @@ mod rebuild;
 mod samples;
 mod schema;
 mod search;
+pub mod sheet;
 mod usage;
 mod wanted;
 
@@ -43,6 +46,7 @@ pub use adopt::RECORDS_MAX;
 pub use checkpoint::{Checkpoint, CheckpointKey};
 pub use error::LibraryError;
 pub use folder::Folder;
+pub use grids::GRIDS_MAX;
 pub use marks::{Changed, NotChanged};
 pub use pictures::PAGE_MAX;
 pub use search::SEEDS_MAX;

@@ -67,6 +67,7 @@ impl Library {
                 [id.0],
             )
             .map_err(self.fault("trying a job again"))?;
+        self.outdate_sheet(id).map_err(self.fault("trying a job again"))?;
         if put_back == 1 { self.job(id) } else { Ok(None) }
     }
 

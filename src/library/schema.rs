@@ -177,6 +177,21 @@ const MIGRATIONS: &[&str] = &[
     ALTER TABLE pictures ADD COLUMN drawn TEXT;
     ALTER TABLE writing ADD COLUMN drawn TEXT;
     ",
+    // 11: grids: what was asked, JSON, and the contact sheet (relative to the directory of pictures), which is written
+    // again when a cell was tried again. Of jobs the grid and the cell that they are drawn for.
+    "
+    CREATE TABLE grids (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        asked TEXT NOT NULL,
+        seed INTEGER NOT NULL,
+        asked_at INTEGER NOT NULL,
+        sheet TEXT,
+        written INTEGER NOT NULL DEFAULT 0 CHECK (written IN (0, 1))
+    ) STRICT;
+    ALTER TABLE jobs ADD COLUMN grid INTEGER;
+    ALTER TABLE jobs ADD COLUMN cell INTEGER;
+    CREATE INDEX jobs_grid ON jobs (grid, cell) WHERE grid IS NOT NULL;
+    ",
 ];
 
 /// The version that this program writes.

@@ -153,6 +153,40 @@ pub enum Action {
     NextLanguage,
     /// Look through the pictures of the library, or compare two.
     Gallery(GalleryAction),
+    /// Draw a grid, or show one.
+    Grid(GridAction),
+    /// Choose a size by its shape.
+    Sizes(SizesAction),
+}
+
+/// What can be done in the list of sizes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SizesAction {
+    /// Show it.
+    Open,
+    /// Draw in the chosen size.
+    Take,
+    /// More megapixels.
+    More,
+    /// Fewer.
+    Fewer,
+}
+
+/// What can be done about grids.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GridAction {
+    /// Show or hide the form.
+    Open,
+    /// Draw what the form says.
+    Draw,
+    /// Another parameter for the axis: the one before.
+    Before,
+    /// The next.
+    Next,
+    /// Show the contact sheet of the grid before the one that is shown.
+    Older,
+    /// Cancel what is not drawn yet of the grid that is shown.
+    Cancel,
 }
 
 /// What can be done in the gallery, and with what is compared.

@@ -3,8 +3,10 @@
 use super::draft::Draft;
 use super::files::Keep;
 use super::picture::Order;
+use crate::job::costs::CostsRequest;
 use crate::job::{Job, JobId, PictureChange, PictureId, PictureQuery, Prompt, PromptQuery};
 use crate::model::ModelName;
+use crate::wire::grids::GridRequest;
 use crate::wire::library::LibraryRequest;
 use crate::wire::loras::LoraRequest;
 use crate::wire::message::{CountTokens, HistoryPage, Request, ThumbnailRequest};
@@ -100,6 +102,10 @@ pub enum Question {
     },
     /// The seeds that were tried for a prompt.
     Seeds(Prompt),
+    /// What pictures of some sizes will take.
+    Costs(CostsRequest),
+    /// Something about grids.
+    Grids(GridRequest),
     /// Every model that is known, and what there is of it.
     Models,
     /// Which LoRAs there are.
@@ -138,6 +144,8 @@ impl Question {
             Self::Mark(change) => Request::Library(LibraryRequest::Change(change)),
             Self::Prompts { query, limit } => Request::Library(LibraryRequest::Prompts { query, limit }),
             Self::Seeds(prompt) => Request::Library(LibraryRequest::Seeds(prompt)),
+            Self::Costs(asked) => Request::Costs(asked),
+            Self::Grids(asked) => Request::Grids(asked),
             Self::Models => Request::Models,
             Self::Loras => Request::Loras(LoraRequest::List),
             Self::FetchModel(model) => Request::FetchModel(model),

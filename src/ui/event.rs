@@ -10,11 +10,13 @@ use super::input::Input;
 use super::picture::Encoded;
 use super::terminal::editor::{Edited, EditorError};
 use crate::config::snippets::Snippet;
+use crate::job::costs::{Cost, CostsRequest};
 use crate::job::{
     DrawnPrompt, JobId, Picture, PictureId, PictureQuery, Prompt, PromptQuery, TokenCount, TriedSeed,
     Wildcards,
 };
 use crate::model::ModelName;
+use crate::wire::grids::{GridRequest, GridResponse};
 use crate::wire::loras::LoraList;
 use crate::wire::message::{
     self, JobStatus, ModelDetails, ModelFetch, ModelState, RemovalPlan, Snapshot, ThumbnailRequest,
@@ -72,6 +74,7 @@ pub enum Signal {
 }
 
 /// About the connection to the worker, and over it.
+#[expect(clippy::large_enum_variant, reason = "news is made one at a time and moved once")]
 #[derive(Debug)]
 pub enum News {
     /// A worker is being looked for, or started.
@@ -159,6 +162,20 @@ pub enum Answer {
         prompt: Prompt,
         /// The seeds, the best first.
         result: Result<Vec<TriedSeed>, String>,
+    },
+    /// What pictures of some sizes will take.
+    Costs {
+        /// What was asked.
+        asked: CostsRequest,
+        /// Of each size.
+        result: Result<Vec<Cost>, String>,
+    },
+    /// Something about grids.
+    Grids {
+        /// What was asked.
+        asked: GridRequest,
+        /// What came of it.
+        result: Result<GridResponse, String>,
     },
     /// Every model that is known, and what there is of it.
     Models(Result<Vec<ModelState>, String>),

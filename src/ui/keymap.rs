@@ -17,7 +17,7 @@ pub use chord::{Chord, ChordError};
 pub use live::{KeyLine, Keymap};
 pub use presets::Preset;
 
-use super::action::{Action, Edit, FieldAction, GalleryAction, ListMove};
+use super::action::{Action, Edit, FieldAction, GalleryAction, GridAction, ListMove, SizesAction};
 use super::editor::Motion;
 use super::pane::Pane;
 use super::picture::Direction;
@@ -60,6 +60,10 @@ pub enum Context {
     Compare,
     /// While a line is typed in the gallery.
     GalleryLine,
+    /// While the form of a grid is open.
+    Grid,
+    /// While the sizes are open.
+    Sizes,
 
     /// While the palette is open.
     Palette,
@@ -86,7 +90,7 @@ impl Context {
     }
 
     /// Every context, in the order in which the help lists them.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         Self::Everywhere,
         Self::Prompt,
         Self::Parameters,
@@ -103,6 +107,8 @@ impl Context {
         Self::GalleryView,
         Self::Compare,
         Self::GalleryLine,
+        Self::Grid,
+        Self::Sizes,
         Self::Help,
         Self::Palette,
         Self::Themes,
@@ -130,6 +136,8 @@ impl Context {
             Self::GalleryView => "While a picture is seen whole",
             Self::Compare => "While two pictures are compared",
             Self::GalleryLine => "In a line of the gallery",
+            Self::Grid => "In the form of a grid",
+            Self::Sizes => "In the sizes",
             Self::Palette => "In the palette",
             Self::Themes => "In the themes",
             Self::Log => "In the log",
@@ -352,6 +360,23 @@ pub const KEYMAP: &[Binding] = &[
     bind(Context::Snippets, &[plain(PageDown)], Action::List(ListMove::PageDown), "a page down"),
     bind(Context::Snippets, &[plain(Home)], Action::List(ListMove::First), "first"),
     bind(Context::Snippets, &[plain(End)], Action::List(ListMove::Last), "last"),
+
+    bind(Context::Everywhere, &[alt(KeyCode::Char('a'))], Action::Grid(GridAction::Open), "draw a grid: one or two things changed"),
+    bind(Context::Grid, &[plain(Enter)], Action::Grid(GridAction::Draw), "draw the grid"),
+    bind(Context::Grid, &[plain(Left)], Action::Grid(GridAction::Before), "another thing to change: the one before"),
+    bind(Context::Grid, &[plain(Right)], Action::Grid(GridAction::Next), "the next thing to change"),
+    bind(Context::Grid, &[ctrl('o')], Action::Grid(GridAction::Older), "show the contact sheet of the grid before"),
+    bind(Context::Grid, &[ctrl('x')], Action::Grid(GridAction::Cancel), "cancel what is not drawn of the grid that is shown"),
+    bind(Context::Grid, &[plain(Backspace)], Action::Unfilter, "take back a letter of the values"),
+    bind(Context::Grid, &[plain(Up), ctrl('p')], Action::List(ListMove::Up), "row above"),
+    bind(Context::Grid, &[plain(Down), ctrl('n')], Action::List(ListMove::Down), "row below"),
+
+    bind(Context::Parameters, &[letter('a')], Action::Sizes(SizesAction::Open), "choose a size by its shape and megapixels"),
+    bind(Context::Sizes, &[plain(Enter)], Action::Sizes(SizesAction::Take), "draw in this size"),
+    bind(Context::Sizes, &[plain(Left)], Action::Sizes(SizesAction::Fewer), "fewer megapixels"),
+    bind(Context::Sizes, &[plain(Right)], Action::Sizes(SizesAction::More), "more megapixels"),
+    bind(Context::Sizes, &[plain(Up), ctrl('p')], Action::List(ListMove::Up), "size above"),
+    bind(Context::Sizes, &[plain(Down), ctrl('n')], Action::List(ListMove::Down), "size below"),
 
     bind(Context::Help, &[letter('q')], Action::Escape, "close"),
     bind(Context::Help, &[plain(Up), letter('k')], Action::List(ListMove::Up), "up"),

@@ -246,6 +246,20 @@ fn answer(question: &Question, result: Result<Response, ClientError>) -> Answer 
                 _ => Err(unexpected()),
             }),
         },
+        Question::Costs(asked) => Answer::Costs {
+            asked: asked.clone(),
+            result: result.and_then(|response| match response {
+                Response::Costs(costs) => Ok(costs),
+                _ => Err(unexpected()),
+            }),
+        },
+        Question::Grids(asked) => Answer::Grids {
+            asked: asked.clone(),
+            result: result.and_then(|response| match response {
+                Response::Grids(response) => Ok(response),
+                _ => Err(unexpected()),
+            }),
+        },
         Question::Models => Answer::Models(result.and_then(|response| match response {
             Response::Models(states) => Ok(states),
             _ => Err(unexpected()),

@@ -8,6 +8,16 @@ use crate::job::{
 };
 use crate::usage::Compared;
 
+/// A page of history, newest first.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct HistoryPage {
+    /// Only pictures older than this one.
+    pub before: Option<PictureId>,
+    /// At most this many; the worker gives at most 500, fewer where prompts are very long, and
+    /// none only when there are no more.
+    pub limit: u32,
+}
+
 /// A question about pictures, or a change of them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum LibraryRequest {

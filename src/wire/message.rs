@@ -10,13 +10,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::device::{Device, Share};
 use crate::gpu::Readings;
+use crate::job::costs::{Cost, CostsRequest};
+use crate::job::grid::GridId;
 use crate::job::{Job, JobId, Picture, PictureId, Prompt, Rebuilt, TokenCount};
 pub use crate::job::{JobState, JobStatus};
 use crate::model::{ModelInfo, ModelName};
+use crate::wire::grids::{GridRequest, GridResponse};
 pub use crate::wire::held::{
     CheckProgress, CheckState, FileCheck, FileFacts, GoingFile, MemoryNeed, ModelCheck, ModelDetails,
     PartFacts, PartOrigin, PartPlace, PrecisionBytes, RemovalPlan, Soundness, StayingFile, TransformerSize,
 };
+pub use crate::wire::library::HistoryPage;
 use crate::wire::library::{LibraryRequest, LibraryResponse};
 use crate::wire::loras::{LoraRequest, LoraResponse};
 pub use crate::wire::models::{
@@ -27,7 +31,7 @@ pub use crate::wire::refusal::Refusal;
 pub use crate::wire::thumbnail::ThumbnailRequest;
 
 /// The version of these messages. Peers of different versions say so and part.
-pub const PROTOCOL: u32 = 10;
+pub const PROTOCOL: u32 = 11;
 
 /// From a client: a request and the number its reply will carry.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -94,6 +98,10 @@ pub enum Request {
     Library(LibraryRequest),
     /// A question about LoRAs.
     Loras(LoraRequest),
+    /// What pictures of some sizes will take.
+    Costs(CostsRequest),
+    /// A question about grids, or a change of them.
+    Grids(GridRequest),
     /// Who the worker is and what it is doing.
     Status,
     /// Let go of every model that nothing is drawn with just now: the next job loads its own again.
@@ -121,16 +129,6 @@ pub struct CountTokens {
     pub model: ModelName,
     /// The text; it may be empty.
     pub text: String,
-}
-
-/// A page of history, newest first.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct HistoryPage {
-    /// Only pictures older than this one.
-    pub before: Option<PictureId>,
-    /// At most this many; the worker gives at most 500, fewer where prompts are very long, and
-    /// none only when there are no more.
-    pub limit: u32,
 }
 
 /// What the worker answers.
@@ -178,6 +176,10 @@ pub enum Response {
     Library(LibraryResponse),
     /// To `Loras`.
     Loras(LoraResponse),
+    /// To `Costs`.
+    Costs(Vec<Cost>),
+    /// To `Grids`.
+    Grids(GridResponse),
     /// To `Status`.
     Status(Box<WorkerStatus>),
     /// To `Stop`: how many jobs stay queued.
@@ -305,6 +307,8 @@ pub enum Event {
         /// As [`Snapshot::history_total`].
         total: u64,
     },
+    /// The contact sheet of a grid is written: all its cells are over.
+    Grid(GridId),
     /// An engine loaded or freed something.
     Engine(EngineStatus),
     /// Memory, load and temperature. May be dropped.

@@ -4,6 +4,7 @@
 
 pub mod bridge;
 pub mod frame;
+pub mod grids;
 pub mod held;
 pub mod library;
 pub mod loras;

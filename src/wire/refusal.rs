@@ -80,6 +80,9 @@ pub enum Refusal {
     /// No such picture.
     #[error("there is no picture {0} in the library")]
     UnknownPicture(PictureId),
+    /// A grid that cannot be drawn or shown: why.
+    #[error("{0}")]
+    Grid(String),
     /// A picture that stays as it was: why.
     #[error("{0}")]
     Picture(String),

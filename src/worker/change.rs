@@ -65,6 +65,11 @@ async fn edit(shared: &Rc<Shared>, id: JobId, job: Job) -> Answer {
     if !shared.hub.is_untouched(id).ok_or(Refusal::UnknownJob(id))? {
         return Err(Refusal::Begun(id));
     }
+    if shared.hub.cell_of(id).is_some() {
+        let reason =
+            format!("job {id} is a cell of a grid, so it stays what it is; duplicate it and change the copy");
+        return Err(Refusal::Grid(reason));
+    }
     shared.hub.withhold(id);
     let edited = shared.store.ask(move |library| library.edit(id, &job, first_seed)).await;
     let answer = match edited {

@@ -5,12 +5,13 @@
 mod changes;
 mod checks;
 mod fetches;
+mod grids;
 mod pictures;
 mod removal;
 mod reports;
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
@@ -30,6 +31,7 @@ use super::painter::Order;
 use super::queue::{Loaded, Place, Queue, Unfinished, Work};
 use crate::device::Device;
 use crate::gpu::Readings;
+use crate::job::grid::GridId;
 use crate::job::{JobId, JobState, JobStatus, Picture, Rebuilt};
 use crate::library::Changed;
 use crate::model::ModelName;
@@ -56,6 +58,8 @@ pub struct Restored {
     pub history_total: u64,
     /// Models that are still to be fetched, in order.
     pub wanted: Vec<ModelName>,
+    /// Grids without a contact sheet.
+    pub grids: Vec<GridId>,
     /// What a person has to be told, if it was damaged.
     pub rebuilt: Option<Rebuilt>,
 }
@@ -104,6 +108,8 @@ struct State {
     idle: Idle,
     fetches: Fetches,
     checks: Checks,
+    /// Grids whose cells may all be over.
+    due_grids: BTreeSet<GridId>,
     /// A model whose files are being removed.
     removing: Option<ModelName>,
     /// Set to stop what a device draws.
@@ -130,7 +136,8 @@ impl Hub {
         idle: Idle,
         lines: Lines,
     ) -> Self {
-        let Restored { jobs, paused, mut failed, mut history, history_total, wanted, rebuilt } = restored;
+        let Restored { jobs, paused, mut failed, mut history, history_total, wanted, grids, rebuilt } =
+            restored;
         shorten_failed(&mut failed);
         shorten_history(&mut history);
         let engine = |device: &Device| EngineStatus::idle(*device, models.describe(*device));
@@ -152,6 +159,7 @@ impl Hub {
             idle,
             fetches: Fetches::restore(wanted),
             checks: Checks::default(),
+            due_grids: grids.into_iter().collect(),
             removing: None,
             stops: BTreeMap::new(),
             stopping: false,

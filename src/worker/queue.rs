@@ -99,8 +99,14 @@ impl Queue {
     /// Whether a prompt of so many bytes still fits.
     #[must_use]
     pub fn has_room(&self, prompt: usize) -> bool {
+        self.has_room_for(1, prompt)
+    }
+
+    /// Whether so many jobs with so many bytes of prompts still fit.
+    #[must_use]
+    pub fn has_room_for(&self, jobs: usize, prompts: usize) -> bool {
         let waiting: usize = self.jobs().map(|status| status.job.text_len()).sum();
-        self.entries.len() < JOBS_MAX && waiting + prompt <= PROMPTS_MAX
+        self.entries.len() + jobs <= JOBS_MAX && waiting + prompts <= PROMPTS_MAX
     }
 
     /// Adds a job that is on disk. Unless they are moved, jobs are drawn in the order they were accepted, whichever is

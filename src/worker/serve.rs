@@ -26,7 +26,7 @@ use super::painter::{Report, Supplies};
 use super::queue::Unfinished;
 use super::store::Store;
 use super::tokens::Counters;
-use super::{Models, Settings, Shared, WorkerError, readings, session, wanted};
+use super::{Models, Settings, Shared, WorkerError, grids, readings, session, wanted};
 use crate::device::Device;
 use crate::gpu::Readings;
 use crate::job::{JobState, JobStatus, Rebuilt};
@@ -141,6 +141,7 @@ fn restore(
         history: library.history(None, HISTORY_MAX as u32)?,
         history_total: library.pictures()?,
         wanted: library.wanted_models()?,
+        grids: library.unwritten_grids()?,
         rebuilt,
     };
     tracing::info!(
@@ -212,6 +213,7 @@ async fn attend(
     // Whatever was left in the library is begun before anybody connects.
     hub.begin();
     while !hub.is_stopping() {
+        grids::finish_due(&shared);
         tokio::select! {
             () = &mut end => { hub.stop(); }
             Some(report) = reports.recv() => take(&shared, report)?,

@@ -18,7 +18,7 @@ use tokio_util::codec::FramedRead;
 use super::Shared;
 use super::outbox::Outbox;
 use super::peer::Peer;
-use super::{answer, change, held, lora_list, pictures, wanted};
+use super::{answer, change, costs, grids, held, lora_list, pictures, wanted};
 use crate::wire::frame::{self, FrameError, Frames, REPLY_MAX, REQUEST_MAX};
 use crate::wire::library::LibraryRequest;
 use crate::wire::message::{
@@ -211,6 +211,10 @@ impl Session {
                 self.later(pending, pictures::carry_out(Rc::clone(shared), Rc::clone(&self.peer), asked));
             }
             Request::Loras(asked) => self.later(pending, lora_list::answer(shared, &asked)),
+            Request::Costs(asked) => self.later(pending, costs::answer(Rc::clone(shared), asked)),
+            Request::Grids(asked) => {
+                self.later(pending, grids::carry_out(Rc::clone(shared), Rc::clone(&self.peer), asked));
+            }
             Request::Fetch(id) => self.later(pending, answer::fetch(shared, id)),
             Request::Thumbnail(asked) => self.later(pending, answer::thumbnail(shared, asked)),
             Request::Models => self.later(pending, wanted::models(shared)),
@@ -291,7 +295,7 @@ impl Session {
 fn weight(request: &Request) -> u32 {
     match request {
         Request::Subscribe | Request::History(_) | Request::Fetch(_) | Request::Models => ROOM / 2,
-        Request::Loras(_) => ROOM / 2,
+        Request::Loras(_) | Request::Grids(_) => ROOM / 2,
         Request::Library(
             LibraryRequest::Search { .. } | LibraryRequest::Prompts { .. } | LibraryRequest::Seeds(_),
         ) => ROOM / 2,

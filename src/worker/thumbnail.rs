@@ -39,7 +39,7 @@ pub(super) fn make(png: &[u8], side: u32) -> Result<Vec<u8>, String> {
 }
 
 /// A PNG of any colour type, its size checked before anything is allocated for it.
-fn decode(png: &[u8]) -> Result<RgbImage, String> {
+pub(super) fn decode(png: &[u8]) -> Result<RgbImage, String> {
     let mut limits = Limits::default();
     limits.max_image_width = Some(READ_MAX);
     limits.max_image_height = Some(READ_MAX);

@@ -103,6 +103,30 @@ impl Home {
     }
 }
 
+impl Home {
+    /// Asks for a grid until `wanted` holds, and gives that.
+    pub fn grid_when(
+        &self,
+        id: i64,
+        what: &str,
+        wanted: impl Fn(&serde_json::Value) -> bool,
+    ) -> serde_json::Value {
+        let until = std::time::Instant::now() + WITHIN;
+        loop {
+            let grid = self.run(&["grids", "open", &id.to_string(), "--json"]).json();
+            if wanted(&grid) {
+                return grid;
+            }
+            assert!(std::time::Instant::now() < until, "not within {WITHIN:?}: {what}; last: {grid}");
+        }
+    }
+}
+
+/// A program that is not waited for, and whose words nobody reads.
+pub fn start_in_background(command: &mut Command) -> Child {
+    command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program starts")
+}
+
 impl Drop for Home {
     fn drop(&mut self) {
         if self.socket().exists() {

@@ -8,6 +8,8 @@ use flux_tui::model::{Defaults, ModelInfo, ModelName, TextLimits};
 use flux_tui::wire::message::*;
 use flux_tui::wire::queue::{QueueChange, QueuePlace};
 
+#[path = "grids.rs"]
+pub mod grid_messages;
 #[path = "library.rs"]
 pub mod library;
 #[path = "loras.rs"]
@@ -190,7 +192,9 @@ pub fn requests() -> Vec<Request> {
     ];
     let of_library = library::requests(&picture()).into_iter().map(Request::Library);
     let of_loras = lora_messages::requests().into_iter().map(Request::Loras);
-    requests.into_iter().chain(of_library).chain(of_loras).collect()
+    let of_grids = grid_messages::requests(job(Seed::Fixed(1))).into_iter().map(Request::Grids);
+    let costs = [Request::Costs(grid_messages::costs_asked())];
+    requests.into_iter().chain(of_library).chain(of_loras).chain(of_grids).chain(costs).collect()
 }
 
 /// Every refusal.
@@ -199,6 +203,7 @@ pub fn refusals() -> Vec<Refusal> {
     vec![
         Refusal::Version { client, client_protocol: 1, worker, worker_protocol: 2 },
         Refusal::NoHello,
+        Refusal::Grid("there is no grid 9".into()),
         Refusal::UnknownModel { name: text.clone(), known: text.clone() },
         Refusal::LackingModel(text.clone()),
         Refusal::Lora(text.clone()),
@@ -267,7 +272,9 @@ pub fn responses() -> Vec<Response> {
     ];
     let of_library = library::responses(&picture()).into_iter().map(Response::Library);
     let of_loras = lora_messages::responses().into_iter().map(Response::Loras);
-    responses.into_iter().chain(of_library).chain(of_loras).collect()
+    let of_grids = grid_messages::responses(job(Seed::Fixed(1))).into_iter().map(Response::Grids);
+    let costs = [Response::Costs(grid_messages::costs())];
+    responses.into_iter().chain(of_library).chain(of_loras).chain(of_grids).chain(costs).collect()
 }
 
 /// Every event, with every stage and state.
@@ -295,6 +302,7 @@ pub fn events() -> Vec<Event> {
         Event::Paused(true),
         Event::Readings(readings()),
         Event::Models(vec![model()]),
+        Event::Grid(grid::GridId(3)),
         Event::Ending,
     ]);
     events.extend(fetches().into_iter().map(Event::Fetch));

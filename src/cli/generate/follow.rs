@@ -35,7 +35,7 @@ pub(super) async fn draw(
         connection = at.connect_or_start(Asking::HereUninterrupted) => connection?,
         Some(()) = interrupt.recv() => return Err(Failure::Interrupted),
     };
-    let mut line = Line { client, events, heard: VecDeque::new() };
+    let mut line = Line::new(client, events);
     let Response::Snapshot(snapshot) = line.call(Request::Subscribe).await? else {
         return Err(ClientError::Unexpected.into());
     };
@@ -74,7 +74,7 @@ fn waiting(status: &JobStatus, before: usize) -> String {
 }
 
 /// A connection whose events are kept while a reply is awaited.
-struct Line {
+pub(in crate::cli) struct Line {
     client: Client,
     events: Events,
     /// Events that came before the reply they were awaited with.
@@ -82,8 +82,12 @@ struct Line {
 }
 
 impl Line {
+    pub fn new(client: Client, events: Events) -> Self {
+        Self { client, events, heard: VecDeque::new() }
+    }
+
     /// Asks and waits for the answer. Events go on being taken, or the reply could not get through.
-    async fn call(&mut self, request: Request) -> Result<Response, ClientError> {
+    pub async fn call(&mut self, request: Request) -> Result<Response, ClientError> {
         let reply = self.client.call(request);
         tokio::pin!(reply);
         loop {
@@ -121,7 +125,7 @@ impl Line {
     }
 
     /// The next event; `None` when the connection has ended.
-    async fn next(&mut self) -> Option<Event> {
+    pub async fn next(&mut self) -> Option<Event> {
         match self.heard.pop_front() {
             Some(event) => Some(event),
             None => self.events.recv().await,

@@ -3,12 +3,12 @@
 //! The values are checked in [`request`], the output path in [`target`], the job is followed in
 //! [`follow`] with a bar from [`progress`], and what came of it is told by [`report`].
 
-mod follow;
+pub(super) mod follow;
 mod like;
-mod progress;
+pub(super) mod progress;
 mod report;
 pub(super) mod request;
-mod target;
+pub(super) mod target;
 
 use std::path::PathBuf;
 

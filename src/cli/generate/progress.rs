@@ -9,14 +9,14 @@ use crate::wire::message::{Progress, Stage};
 
 /// The bar. Dropping it takes it off the screen.
 #[derive(Debug)]
-pub(super) struct Bar {
+pub(in crate::cli) struct Bar {
     bar: ProgressBar,
     count: u32,
 }
 
 impl Bar {
     /// For a picture.
-    pub(super) fn new() -> Self {
+    pub(in crate::cli) fn new() -> Self {
         let seen = std::io::stderr().is_terminal();
         let target = if seen { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(Some(1), target);
@@ -25,19 +25,19 @@ impl Bar {
     }
 
     /// For so many.
-    pub(super) fn expect(&mut self, count: u32) {
+    pub(in crate::cli) fn expect(&mut self, count: u32) {
         self.count = count;
     }
 
     /// A line without a bar: nothing is known yet about how long it will take.
-    pub(super) fn say(&self, text: &str) {
+    pub(in crate::cli) fn say(&self, text: &str) {
         self.bar.set_style(style("{msg}"));
         self.bar.set_message(text.to_owned());
         self.bar.tick();
     }
 
     /// How far the job is.
-    pub(super) fn update(&self, progress: &Progress) {
+    pub(in crate::cli) fn update(&self, progress: &Progress) {
         let (position, length, text) = line(progress, self.count);
         match length {
             Some(length) => {
@@ -52,7 +52,7 @@ impl Bar {
     }
 
     /// Takes the bar away while `print` prints.
-    pub(super) fn suspend<T>(&self, print: impl FnOnce() -> T) -> T {
+    pub(in crate::cli) fn suspend<T>(&self, print: impl FnOnce() -> T) -> T {
         self.bar.suspend(print)
     }
 }

@@ -10,6 +10,7 @@ use crate::cli::{load, text};
 use crate::client::HostName;
 use crate::config::wildcards;
 use crate::device::DeviceChoice;
+use crate::job::shape::{Ratio, megapixels, read_megapixels};
 use crate::job::{self, Job, JobError, LoraChoice, PROMPT_BYTES, Prompt, SIZE_MULTIPLE, Seed, Size};
 use crate::model::{ModelInfo, ModelName};
 use crate::paths::Paths;
@@ -33,6 +34,12 @@ pub(in crate::cli) struct Asked {
     /// Pixels down, a multiple of 16 up to 2048 [default: the model's].
     #[arg(long, value_name = "H", value_parser = height, allow_negative_numbers = true)]
     height: Option<u32>,
+    /// The shape in place of width and height, as in 3:2 [default: the model's].
+    #[arg(long, value_name = "W:H", conflicts_with_all = ["width", "height"])]
+    ratio: Option<Ratio>,
+    /// How many megapixels in that shape, 1 being 1024x1024; both sides become multiples of 16 [default: the model's].
+    #[arg(long, value_name = "M", value_parser = read_megapixels, conflicts_with_all = ["width", "height"])]
+    megapixels: Option<f64>,
     /// Steps, 1 to 200 [default: the model's].
     #[arg(long, value_name = "N", value_parser = steps, allow_negative_numbers = true)]
     steps: Option<u32>,
@@ -74,6 +81,10 @@ pub(in crate::cli) fn job(args: Asked, paths: &Paths, models: Offered<'_>) -> Re
     };
     let defaults = model.defaults;
     let size = like.as_ref().map_or(defaults.size, |recipe| recipe.size);
+    let size = match (args.ratio, args.megapixels) {
+        (None, None) => size,
+        (ratio, pixels) => ratio.unwrap_or(Ratio::of(size)).size(pixels.unwrap_or(megapixels(size)))?,
+    };
     let size = Size::new(args.width.unwrap_or(size.width()), args.height.unwrap_or(size.height()))?;
     let steps = like.as_ref().map_or(defaults.steps, |recipe| recipe.steps);
     let guidance = like.as_ref().map_or(defaults.guidance, |recipe| recipe.guidance);

@@ -24,7 +24,7 @@ pub(in crate::cli) enum TargetError {
 
 /// A file that can be written, as far as could be told beforehand.
 #[derive(Debug)]
-pub(super) struct Target {
+pub(in crate::cli) struct Target {
     /// As it was asked for.
     path: PathBuf,
     way: Way,
@@ -43,7 +43,7 @@ impl Target {
     ///
     /// # Errors
     /// The first that cannot be written.
-    pub(super) fn all(path: &Path, count: u32) -> Result<Vec<Self>, TargetError> {
+    pub(in crate::cli) fn all(path: &Path, count: u32) -> Result<Vec<Self>, TargetError> {
         if count == 1 {
             return Ok(vec![Self::check(path)?]);
         }
@@ -72,7 +72,7 @@ impl Target {
     }
 
     /// As it was asked for.
-    pub(super) fn path(&self) -> &Path {
+    pub(in crate::cli) fn path(&self) -> &Path {
         &self.path
     }
 
@@ -80,7 +80,7 @@ impl Target {
     ///
     /// # Errors
     /// What the system says; nothing is left behind then.
-    pub(super) fn write(&self, bytes: &[u8]) -> io::Result<()> {
+    pub(in crate::cli) fn write(&self, bytes: &[u8]) -> io::Result<()> {
         match &self.way {
             Way::Direct => OpenOptions::new().write(true).open(&self.path)?.write_all(bytes),
             Way::Rename(file) => {

@@ -8,7 +8,7 @@ use std::time::UNIX_EPOCH;
 use crate::cli::failure::Failure;
 use crate::cli::show;
 use crate::job::{Content, FoundPicture};
-use crate::library::foreign;
+use crate::library::{Folder, foreign};
 
 /// Directories that lie deeper are not looked into.
 const DEPTH_MAX: usize = 32;
@@ -64,7 +64,9 @@ impl Scan {
                 // A link may lead out of the directory, and in circles.
                 Ok(kind) if kind.is_symlink() => self.others += 1,
                 Ok(kind) if kind.is_dir() => self.look_into(&path, depth + 1),
-                Ok(kind) if kind.is_file() && is_png(&path) => self.pictures.push(path),
+                Ok(kind) if kind.is_file() && is_png(&path) && !Folder::is_sheet(&path) => {
+                    self.pictures.push(path);
+                }
                 Ok(_) => self.others += 1,
                 Err(error) => self.unread.push((path, error.to_string())),
             }

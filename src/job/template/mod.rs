@@ -12,6 +12,7 @@ mod draw;
 mod parse;
 
 pub use draw::{Drawn, Pick};
+pub(in crate::job) use parse::weight;
 pub use parse::{Branch, Piece, Template};
 
 /// Choices within choices within choices.

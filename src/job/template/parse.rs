@@ -94,7 +94,7 @@ fn collect<'t>(pieces: &[Piece<'t>], names: &mut Vec<&'t str>) {
 const WEIGHT_BYTES: usize = 24;
 
 /// The weight at the beginning of what can be chosen, and what is behind it.
-pub(super) fn weight(text: &str) -> (f64, &str) {
+pub(in crate::job) fn weight(text: &str) -> (f64, &str) {
     let read = || {
         // No further than a number is long: there may be a megabyte without one.
         let end =

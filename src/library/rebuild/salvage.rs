@@ -10,7 +10,8 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OpenFlags, Row, Transaction, params_from_iter};
 
 /// Those that hold what a person would miss, in an order in which nothing waits for another.
-const TABLES: [&str; 8] = ["jobs", "pictures", "writing", "tags", "usage", "cards", "wanted_models", "queue"];
+const TABLES: [&str; 9] =
+    ["jobs", "pictures", "writing", "tags", "usage", "cards", "wanted_models", "queue", "grids"];
 /// The index that `path TEXT NOT NULL UNIQUE` of `pictures` makes.
 const PATHS: &str = "sqlite_autoindex_pictures_1";
 /// The most numbers that are tried between two damaged places.

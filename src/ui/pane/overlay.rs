@@ -2,8 +2,10 @@
 
 use std::time::Instant;
 
+use super::grid::GridForm;
 use super::prompts::PromptList;
 use super::seeds::SeedList;
+use super::sizes::SizeList;
 use super::snippets::SnippetList;
 use crate::ui::action::ListMove;
 use crate::ui::keymap::Context;
@@ -20,6 +22,10 @@ pub enum Overlay {
     Seeds(Box<SeedList>),
     /// What can be put into the prompt.
     Snippets(Box<SnippetList>),
+    /// The form of a grid.
+    Grid(Box<GridForm>),
+    /// Sizes by shape and megapixels.
+    Sizes(Box<SizeList>),
 }
 
 impl Overlay {
@@ -42,6 +48,8 @@ impl Overlay {
             Self::Prompts(_) => Some(Context::Prompts),
             Self::Seeds(_) => Some(Context::Seeds),
             Self::Snippets(_) => Some(Context::Snippets),
+            Self::Grid(_) => Some(Context::Grid),
+            Self::Sizes(_) => Some(Context::Sizes),
         }
     }
 
@@ -65,20 +73,22 @@ impl Overlay {
     /// Filters by one letter more.
     pub fn type_character(&mut self, typed: char, now: Instant) {
         match self {
-            Self::None => {}
+            Self::None | Self::Sizes(_) => {}
             Self::Prompts(list) => list.type_character(typed, now),
             Self::Seeds(list) => list.type_character(typed),
             Self::Snippets(list) => list.type_character(typed),
+            Self::Grid(form) => form.type_character(typed),
         }
     }
 
     /// Filters by one letter less.
     pub fn backspace(&mut self, now: Instant) {
         match self {
-            Self::None => {}
+            Self::None | Self::Sizes(_) => {}
             Self::Prompts(list) => list.backspace(now),
             Self::Seeds(list) => list.backspace(),
             Self::Snippets(list) => list.backspace(),
+            Self::Grid(form) => form.backspace(),
         }
     }
 
@@ -89,6 +99,8 @@ impl Overlay {
             Self::Prompts(list) => list.choose(by, page),
             Self::Seeds(list) => list.choose(by, page),
             Self::Snippets(list) => list.choose(by, page),
+            Self::Grid(form) => form.choose(by, page),
+            Self::Sizes(list) => list.choose(by, page),
         }
     }
 
@@ -99,6 +111,8 @@ impl Overlay {
             Self::Prompts(list) => list.choose_row(row),
             Self::Seeds(list) => list.choose_row(row),
             Self::Snippets(list) => list.choose_row(row),
+            Self::Grid(form) => form.choose_row(row),
+            Self::Sizes(list) => list.choose_row(row),
         }
     }
 
@@ -110,6 +124,8 @@ impl Overlay {
             Self::Prompts(list) => (list.chosen_row(), list.count()),
             Self::Seeds(list) => (list.chosen_row(), list.rows().len()),
             Self::Snippets(list) => (list.chosen_row(), list.rows().len()),
+            Self::Grid(form) => (form.row(), GridForm::ROWS.len()),
+            Self::Sizes(list) => (list.row(), list.rows().len()),
         }
     }
 
@@ -119,7 +135,7 @@ impl Overlay {
             Self::Prompts(list) => list.unanswered(),
             // Nobody would say that there are none.
             Self::Seeds(_) => drop(self.close()),
-            Self::Snippets(_) | Self::None => {}
+            Self::Snippets(_) | Self::Grid(_) | Self::Sizes(_) | Self::None => {}
         }
     }
 }

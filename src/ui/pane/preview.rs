@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use ratatui::layout::Size;
 
+use super::grid::SeenSheet;
+use crate::job::grid::GridId;
 use crate::job::{JobId, PictureId};
 use crate::ui::picture::{Drawable, Encoded, Means, Order, Slot, Source, Subject, Zoom};
 use crate::wire::message::Preview;
@@ -28,6 +30,8 @@ pub struct PreviewPane {
     live: Vec<Preview>,
     /// The picture to show when there is no preview.
     picture: Option<PictureId>,
+    /// A contact sheet, which is shown in place of both.
+    sheet: Option<SeenSheet>,
     fetched: Fetched,
     ordered: Option<Ordered>,
     last_live: Option<Instant>,
@@ -78,6 +82,50 @@ impl PreviewPane {
         Self { follows: true, ..Self::default() }
     }
 
+    /// Shows what is drawn from now on.
+    pub fn follow(&mut self) {
+        self.follows = true;
+        self.sheet = None;
+    }
+
+    /// Shows a contact sheet.
+    pub fn show_sheet(&mut self, sheet: SeenSheet) {
+        let before = self.sheet.take().filter(|seen| seen.grid.id == sheet.grid.id);
+        let version = before.map_or(0, |seen| seen.version);
+        self.sheet = Some(SeenSheet { version, ..sheet });
+    }
+
+    /// The contact sheet that is shown.
+    #[must_use]
+    pub fn sheet(&self) -> Option<&SeenSheet> {
+        self.sheet.as_ref()
+    }
+
+    /// A contact sheet looks otherwise now.
+    pub fn sheet_changed(&mut self, grid: GridId) {
+        self.sheet.iter_mut().filter(|sheet| sheet.grid.id == grid).for_each(|sheet| sheet.stale = true);
+    }
+
+    /// The contact sheet to ask for, if any: one is on its way at a time.
+    pub fn sheet_question(&mut self) -> Option<GridId> {
+        let sheet = self.sheet.as_mut().filter(|sheet| sheet.stale && !sheet.asked)?;
+        (sheet.stale, sheet.asked) = (false, true);
+        Some(sheet.grid.id)
+    }
+
+    /// A contact sheet came; why not, if it did not.
+    pub fn sheet_came(&mut self, grid: GridId, png: Result<Bytes, String>) -> Option<String> {
+        let sheet = self.sheet.as_mut().filter(|sheet| sheet.grid.id == grid)?;
+        sheet.asked = false;
+        match png {
+            Ok(png) => {
+                (sheet.png, sheet.version) = (Some(png), sheet.version + 1);
+                None
+            }
+            Err(reason) => Some(reason),
+        }
+    }
+
     /// A preview came.
     pub fn live(&mut self, preview: Preview) {
         let is_it = |live: &&mut Preview| (live.job, live.index) == (preview.job, preview.index);
@@ -113,6 +161,7 @@ impl PreviewPane {
     /// Shows this picture, and no running one, until told otherwise.
     pub fn look_at(&mut self, picture: PictureId) {
         self.follows = false;
+        self.sheet = None;
         self.picture = Some(picture);
     }
 
@@ -124,6 +173,9 @@ impl PreviewPane {
     /// What should be seen.
     #[must_use]
     pub fn wanted(&self) -> Option<Subject> {
+        if let Some(sheet) = self.sheet.as_ref().filter(|sheet| sheet.png.is_some()) {
+            return Some(Subject::Sheet { grid: sheet.grid.id, version: sheet.version });
+        }
         match self.followed() {
             Some(live) if self.follows => {
                 Some(Subject::Preview { job: live.job, index: live.index, step: live.step })
@@ -172,6 +224,7 @@ impl PreviewPane {
     pub fn unanswered(&mut self) {
         self.fetched.asked = None;
         self.failed = None;
+        self.sheet.iter_mut().for_each(|sheet| (sheet.stale, sheet.asked) = (true, false));
     }
 
     /// The connection is another, and says what is being drawn.
@@ -201,6 +254,7 @@ impl PreviewPane {
                 Source::Rgb(self.followed()?.clone())
             }
             Subject::Picture(id) => Source::Png(self.fetched.get(id)?.clone()),
+            Subject::Sheet { .. } => Source::Png(self.sheet.as_ref()?.png.clone()?),
         };
         self.ordered = Some(ordered);
         self.next_number += 1;
@@ -237,7 +291,7 @@ impl PreviewPane {
                 self.shown = Some(Shown { number: encoded.number, subject, drawable });
             }
             (Err(why), Subject::Picture(id)) => self.failed = Some((id, why)),
-            (Err(_), Subject::Preview { .. }) => {}
+            (Err(_), Subject::Preview { .. } | Subject::Sheet { .. }) => {}
         }
     }
 }

@@ -76,6 +76,12 @@ impl Words {
         self.drawn.is_some()
     }
 
+    /// The lines of the prompt's wildcards, as far as they were read.
+    #[must_use]
+    pub fn wildcards(&self) -> &Wildcards {
+        &self.wildcards
+    }
+
     /// Why wildcards cannot be had.
     #[must_use]
     pub fn problem(&self) -> Option<&str> {

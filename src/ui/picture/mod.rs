@@ -23,6 +23,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::{Rect, Size};
 use ratatui::widgets::Widget;
 
+use crate::job::grid::GridId;
 use crate::job::{JobId, PictureId};
 use crate::wire::message::Preview;
 
@@ -40,6 +41,13 @@ pub enum Subject {
     },
     /// A finished picture.
     Picture(PictureId),
+    /// The contact sheet of a grid, as it was at some time.
+    Sheet {
+        /// Which grid.
+        grid: GridId,
+        /// Raised as it fills up.
+        version: u32,
+    },
 }
 
 impl Subject {
@@ -50,6 +58,7 @@ impl Subject {
             (Self::Preview { job, index, .. }, Self::Preview { job: other, index: of_other, .. }) => {
                 (job, index) == (other, of_other)
             }
+            (Self::Sheet { grid, .. }, Self::Sheet { grid: other, .. }) => grid == other,
             (one, other) => one == other,
         }
     }

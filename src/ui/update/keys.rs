@@ -236,6 +236,8 @@ pub(super) fn act(state: &mut State, action: Action) -> Vec<Effect> {
 
         Action::NextLanguage => return super::language::next(state),
         Action::Gallery(action) => return gallery::act(state, action),
+        Action::Grid(action) => return super::grid::act(state, action),
+        Action::Sizes(action) => return super::sizes::act(state, action),
     }
     Vec::new()
 }
@@ -286,12 +288,12 @@ pub(super) fn ask_for(state: &mut State, draft: Draft) -> Vec<Effect> {
     };
     match job {
         Ok(Some(job)) => {
-            state.preview.follows = true;
+            state.preview.follow();
             seeds::asked(state, seed, job.count());
             vec![Effect::Ask(Question::Submit(job))]
         }
         Ok(None) => {
-            state.preview.follows = true;
+            state.preview.follow();
             let count = state.parameters.settings().map_or(1, |settings| settings.count);
             seeds::asked(state, seed, count);
             state.worker.unsent.push(draft);

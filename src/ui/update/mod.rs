@@ -6,6 +6,7 @@
 mod editing;
 mod elsewhere;
 mod gallery;
+mod grid;
 mod keys;
 mod language;
 mod log;
@@ -20,6 +21,7 @@ mod palette;
 mod queue;
 mod restore;
 mod seeds;
+mod sizes;
 mod words;
 mod worker;
 
@@ -146,8 +148,10 @@ fn settle(state: &mut State, effects: &mut Vec<Effect>) {
         let older = state.history.wants().map(Question::Older);
         let models = state.models.wants().then_some(Question::Models);
         let loras = state.loras.wants().then_some(Question::Loras);
-        let prompts = overlay::question(state);
-        effects.extend([count, fetch, older, models, loras, prompts].into_iter().flatten().map(Effect::Ask));
+        let (prompts, sheet) = (overlay::question(state), grid::question(state));
+        effects.extend(
+            [count, fetch, older, models, loras, prompts, sheet].into_iter().flatten().map(Effect::Ask),
+        );
     }
     gallery::settle(state, effects);
     if state.gallery.is_open() {

@@ -2,6 +2,7 @@
 
 mod connection;
 mod gallery;
+mod grids;
 mod history;
 mod keymap;
 mod language;
@@ -12,6 +13,7 @@ mod overlays;
 mod palette;
 mod picker;
 mod prompts;
+mod sizes;
 mod words;
 
 use std::time::Duration;
@@ -256,7 +258,7 @@ fn previews_are_encoded_at_most_four_times_a_second_and_the_latest_wins() {
     }
     let step = |subject: &Subject| match subject {
         Subject::Preview { step, .. } => *step,
-        Subject::Picture(_) => panic!("no picture is finished"),
+        Subject::Picture(_) | Subject::Sheet { .. } => panic!("no picture is finished"),
     };
     let steps: Vec<u32> = encoded.iter().map(step).collect();
     assert!((4..=5).contains(&steps.len()), "one second: {steps:?}");

@@ -121,10 +121,12 @@ fn take_event(state: &mut State, event: Event) {
         }
         // The connection ends next, and that says it.
         Event::Ending => {}
+        Event::Grid(grid) => super::grid::written(state, grid),
     }
 }
 
 fn job_changed(state: &mut State, status: JobStatus) {
+    super::grid::job_changed(state, &status);
     if status.state.is_over() {
         state.preview.job_over(status.id);
     }
@@ -192,6 +194,8 @@ pub(super) fn take_answer(state: &mut State, answer: Answer) {
         }
         Answer::Prompts { query, result } => super::overlay::prompts_answered(state, &query, result),
         Answer::Seeds { prompt, result } => super::overlay::seeds_answered(state, &prompt, result),
+        Answer::Costs { asked, result } => super::sizes::answered(state, &asked, result),
+        Answer::Grids { asked, result } => super::grid::answered(state, &asked, result),
         Answer::Models(result) => models::listed(state, result),
         Answer::Loras(result) => loras::listed(state, result),
         // The worker has told all of it.

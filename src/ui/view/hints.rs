@@ -5,7 +5,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use super::{gallery, over, text};
-use crate::ui::action::{Action, Edit, FieldAction, ListMove};
+use crate::ui::action::{Action, Edit, FieldAction, GridAction, ListMove, SizesAction};
 use crate::ui::keymap::Context;
 use crate::ui::pane::Pane;
 use crate::ui::pane::overlay::Overlay;
@@ -140,6 +140,7 @@ fn actions(state: &State) -> Vec<(Action, &'static str)> {
             (Action::Field(FieldAction::Less), "less"),
             (Action::Field(FieldAction::More), "more"),
             (Action::Seeds, "seeds"),
+            (Action::Sizes(SizesAction::Open), "sizes"),
             (Action::Models, "models"),
             (Action::NextPane, "pane"),
         ],
@@ -204,6 +205,23 @@ fn overlay(state: &State) -> Vec<(Action, &'static str)> {
             (Action::RestoreSettings, "settings"),
         ],
         Overlay::Seeds(list) if list.chosen().is_some() => vec![(Action::TakeSeed, "draw with it")],
+        Overlay::Grid(_) => {
+            return vec![
+                (Action::Grid(GridAction::Draw), "draw the grid"),
+                (Action::Grid(GridAction::Next), "change what"),
+                (Action::List(ListMove::Down), "next"),
+                (Action::Grid(GridAction::Older), "older grids"),
+                (Action::Grid(GridAction::Cancel), "cancel it"),
+            ];
+        }
+        Overlay::Sizes(_) => {
+            return vec![
+                (Action::Sizes(SizesAction::Take), "draw in this size"),
+                (Action::Sizes(SizesAction::More), "more megapixels"),
+                (Action::Sizes(SizesAction::Fewer), "fewer megapixels"),
+                (Action::List(ListMove::Down), "next"),
+            ];
+        }
         Overlay::Snippets(list) if list.chosen().is_some() => vec![(Action::TakeSnippet, "insert it")],
         _ => Vec::new(),
     };

@@ -5,6 +5,7 @@
 
 mod frame;
 mod gallery;
+mod grid;
 mod help;
 mod hints;
 mod history;
@@ -25,6 +26,7 @@ mod prompt;
 mod prompts;
 mod queue;
 mod seeds;
+mod sizes;
 mod snippets;
 mod status;
 pub(super) mod text;

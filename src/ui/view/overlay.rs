@@ -7,7 +7,7 @@ use ratatui::style::Style;
 use ratatui::widgets::{Clear, Widget};
 
 use super::listing::{self, Places};
-use super::{frame, prompts, seeds, snippets, text};
+use super::{frame, grid, prompts, seeds, sizes, snippets, text};
 use crate::ui::pane::overlay::Overlay;
 use crate::ui::state::State;
 use crate::ui::theme::Role;
@@ -56,6 +56,8 @@ pub(super) fn draw(state: &State, buffer: &mut Buffer) {
         Overlay::Prompts(list) => prompts::content(state, list, visible),
         Overlay::Seeds(list) => seeds::content(state, list, visible),
         Overlay::Snippets(list) => snippets::content(state, list, visible),
+        Overlay::Grid(form) => grid::content(state, form),
+        Overlay::Sizes(list) => sizes::content(state, list),
     };
     Clear.render(area, buffer);
     buffer.set_style(area, state.style(Role::Screen));

@@ -11,7 +11,7 @@ use crate::ui::picture::Subject;
 use crate::ui::state::{Link, State};
 use crate::ui::terminal::screen::Pixels;
 use crate::ui::theme::Role;
-use crate::wire::message::{Progress, Stage};
+use crate::wire::message::{JobStatus, Progress, Stage};
 
 /// Draws the pane; gives back where pixels lie that outlive the cells over them.
 pub(super) fn draw(state: &State, area: Rect, buffer: &mut Buffer) -> Option<Pixels> {
@@ -59,6 +59,17 @@ fn caption(state: &State, subject: Subject) -> String {
                 state.language.preview_seconds(format_args!("{seconds:.1}")),
                 state.marked(&picture.path.to_string_lossy())
             )
+        }
+        Subject::Sheet { grid, .. } => {
+            let of_it = |job: &&JobStatus| job.job.cell.is_some_and(|cell| cell.grid == grid);
+            let left = state.queue.jobs().iter().filter(of_it).filter(|job| !job.state.is_over()).count();
+            let axes = state.preview.sheet().map(|sheet| sheet.grid.order.to_string()).unwrap_or_default();
+            let left = if left == 0 {
+                state.language.grid_complete().to_owned()
+            } else {
+                state.language.grid_left(left)
+            };
+            format!("{} {dot} {left} {dot} {axes}", state.language.grid_caption(grid))
         }
         Subject::Preview { job, index, step } => {
             let is_it = |now: &&Progress| (now.job, now.index) == (job, index);

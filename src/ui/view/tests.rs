@@ -1,11 +1,13 @@
 //! Layouts by snapshot, and every size with a busy state.
 
 mod gallery;
+mod grids;
 mod loras;
 mod over;
 mod overlays;
 mod picker;
 mod prompts;
+mod sizes;
 mod words;
 
 use std::time::{Duration, Instant};

@@ -9,6 +9,7 @@ use crate::wire::message::{EngineStatus, Event, Progress, Running, Stage};
 use crate::wire::replay::{self, shorten_failed};
 use crate::worker::WorkerError;
 use crate::worker::estimate::Sort;
+use crate::worker::grids::grid_of;
 use crate::worker::outbox::Kind;
 use crate::worker::painter::Report;
 use crate::worker::queue::Work;
@@ -100,6 +101,7 @@ impl Hub {
             state.failed.insert(0, status.clone());
             shorten_failed(&mut state.failed);
         }
+        state.due_grids.extend(grid_of(&status.job, &status.state));
         self.tell(state, Event::Job(status));
     }
 }
