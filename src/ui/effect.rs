@@ -38,8 +38,12 @@ pub enum Effect {
     Call(String),
     /// Clear the screen and draw it whole.
     Repaint,
+    /// Write pictures again that the terminal may have lost, and nothing else.
+    RepaintPictures,
     /// Ask the terminal what it is.
     Probe,
+    /// Ask tmux which terminals there are, and what it passes on to them.
+    AskTmux,
     /// Take the terminal again: modes, screen, everything.
     Reenter,
     /// Give the terminal to the person's editor, over this text; what it leaves comes as an event.

@@ -9,6 +9,7 @@ use super::habits::{Habits, NotKept};
 use super::input::Input;
 use super::picture::Encoded;
 use super::terminal::editor::{Edited, EditorError};
+use super::terminal::tmux::Tmux;
 use crate::config::snippets::Snippet;
 use crate::job::{
     DrawnPrompt, JobId, Picture, PictureId, PictureQuery, Prompt, PromptQuery, TokenCount, TriedSeed,
@@ -47,6 +48,8 @@ pub enum Event {
     Snippets(Vec<Snippet>, Vec<String>),
     /// The person's editor has ended, and this is what it left, or why there is nothing.
     Edited(Result<Edited, EditorError>),
+    /// What tmux says of who looks at this pane; `None` when it could not be asked.
+    Tmux(Option<Tmux>),
     /// A moment that [`super::state::State::deadline`] asked for has come.
     Tick,
 }

@@ -18,15 +18,16 @@ use super::habits::Habits;
 use super::input::EscapeWait;
 use super::keyboard::Keyboard;
 use super::link::{self, Ask, Connect, Link};
-use super::picture::{PictureThread, Slot, kitty_delete};
+use super::picture::{PictureThread, Slot};
 use super::state::State;
-use super::terminal::clipboard;
+use super::terminal::clipboard::{self, Between};
 use super::terminal::editor::{EditorError, PromptEditor};
 use super::terminal::facts::QUESTIONS;
-use super::terminal::guard::{TerminalGuard, has_panicked, kitty_pictures, note_kitty_picture};
+use super::terminal::guard::{TerminalGuard, drop_kitty_pictures, has_panicked, note_kitty_picture};
 use super::terminal::output::Output;
 use super::terminal::screen::Screen;
 use super::terminal::tell::{self, Surroundings};
+use super::tmuxes::Tmuxes;
 use super::{StudioError, telling, update, view};
 use crate::paths::Paths;
 
@@ -65,6 +66,7 @@ pub(super) async fn run<C: Connect>(
     let pictures = PictureThread::start(sender.clone()).map_err(StudioError::Terminal)?;
     let gatherer = Gatherer::new(files.0.config.clone(), sender.clone());
     let files = Files::start(files, sender.clone());
+    let tmux = Tmuxes::new(sender.clone());
     let (link, connection) = link::start(source, sender);
     let unsent = Vec::new();
     let mut running = Running {
@@ -77,6 +79,7 @@ pub(super) async fn run<C: Connect>(
         link,
         files,
         gatherer,
+        tmux,
         keyboard,
         elsewhere,
         events,
@@ -106,6 +109,7 @@ struct Running<A> {
     link: Link<A>,
     files: Files,
     gatherer: Gatherer,
+    tmux: Tmuxes,
     keyboard: Keyboard,
     /// Whether another program has the terminal: then Ctrl-C is its key.
     elsewhere: Arc<Elsewhere>,
@@ -183,7 +187,7 @@ impl<A: Ask> Running<A> {
             Effect::ReadSnippets => self.gatherer.read_snippets(),
             Effect::Encode(order) => {
                 if order.means.protocol.is_kittys() {
-                    note_kitty_picture(order.slot);
+                    note_kitty_picture(order.means.protocol, order.slot);
                 }
                 self.pictures.order(order);
             }
@@ -192,9 +196,8 @@ impl<A: Ask> Running<A> {
                 self.unsent.extend_from_slice(clipboard::copy(&text, between).as_bytes());
             }
             Effect::DropPictures => {
-                if let Some(last) = kitty_pictures() {
-                    self.unsent.extend_from_slice(kitty_delete(Some(Slot::PREVIEW), last).as_bytes());
-                }
+                let drop = drop_kitty_pictures(Some(Slot::PREVIEW));
+                self.unsent.extend_from_slice(drop.as_bytes());
             }
             Effect::Keep(what) => self.files.keep(what),
             Effect::Call(why) => {
@@ -202,7 +205,9 @@ impl<A: Ask> Running<A> {
                 self.unsent.extend_from_slice(bytes.as_bytes());
             }
             Effect::Repaint => self.screen.forget(),
+            Effect::RepaintPictures => self.screen.forget_pictures(),
             Effect::Probe => self.probe(),
+            Effect::AskTmux => self.tmux.ask(),
             Effect::Reenter | Effect::Suspend | Effect::EditElsewhere(_) | Effect::Quit => {}
         }
     }
@@ -220,6 +225,9 @@ impl<A: Ask> Running<A> {
     fn probe(&mut self) {
         if self.state.terminal.environment.can_be_asked() {
             self.unsent.extend_from_slice(QUESTIONS.as_bytes());
+        }
+        if self.state.terminal.environment.between == Between::Tmux {
+            self.tmux.ask();
         }
     }
 

@@ -99,6 +99,10 @@ pub struct ViewState {
     pub zoom: Option<Zoom>,
     /// What is remembered from one studio to the next.
     pub kept: Kept,
+    /// The terminal's window, or the multiplexer's, has not the focus.
+    pub elsewhere: bool,
+    /// Pictures were drawn since.
+    pub unseen: bool,
     /// The first lines for someone who is here for the first time are shown.
     pub tour: bool,
 }

@@ -45,7 +45,13 @@ fn a_tiny_preview_fills_the_room() {
 
 #[test]
 fn every_protocol_covers_the_same_cells() {
-    for protocol in [Protocol::Kitty, Protocol::KittyPlaced, Protocol::Iterm2, Protocol::Sixel] {
+    for protocol in [
+        Protocol::Kitty,
+        Protocol::KittyThroughTmux,
+        Protocol::KittyPlaced,
+        Protocol::Iterm2,
+        Protocol::Sixel,
+    ] {
         let drawn = encode(&order(png(96, 64), Size::new(30, 30), protocol, (8, 16))).expect("encodes");
         assert_eq!((drawn.protocol(), drawn.size()), (protocol, Size::new(30, 10)));
     }
@@ -119,7 +125,9 @@ fn nearer_shows_a_part_in_the_same_room() {
 fn every_slot_has_two_ids_of_its_own_and_its_placeholders_name_it() {
     let slots = [Slot::PREVIEW, Slot::WHOLE[0], Slot::WHOLE[1]].into_iter();
     let slots: Vec<_> = slots.chain((0..Slot::SMALL).filter_map(Slot::small)).collect();
-    let ids = slots.iter().flat_map(|slot| [0, 1].map(|number| super::super::kitty_id(*slot, number)));
+    let ids = slots
+        .iter()
+        .flat_map(|slot| [0, 1].map(|number| super::super::kitty_id(Protocol::Kitty, *slot, number)));
     let mut ids: Vec<_> = ids.collect();
     let all = ids.len();
     ids.sort_unstable();
@@ -127,7 +135,7 @@ fn every_slot_has_two_ids_of_its_own_and_its_placeholders_name_it() {
     assert_eq!((slots.len(), ids.len()), (3 + Slot::SMALL, all));
     assert_eq!(Slot::small(Slot::SMALL), None);
     assert_eq!(slots[3..].iter().map(|slot| slot.place()).collect::<Vec<_>>()[..2], [Some(0), Some(1)]);
-    let deleted = crate::ui::picture::kitty_delete(Some(Slot::PREVIEW), slots[4]);
+    let deleted = crate::ui::picture::kitty_delete(Protocol::Kitty, Some(Slot::PREVIEW), slots[4]);
     assert_eq!(deleted.matches("\x1b_Ga=d,d=I,i=").count(), 8, "the preview's stay: {deleted:?}");
     assert!(!deleted.contains(&format!("i={},", ids[0])) && deleted.contains(&format!("i={},", ids[2])));
     // Golden: the third mark of a row's first placeholder is the slot's number.
@@ -137,7 +145,7 @@ fn every_slot_has_two_ids_of_its_own_and_its_placeholders_name_it() {
     encode(&small).expect("it encodes").draw(buffer.area, &mut buffer);
     assert!(buffer[(0, 0)].symbol().starts_with(&format!(
         "\x1b_Ga=T,U=1,i={},c=4,r=2,f=100,q=2,m=0;iVBOR",
-        super::super::kitty_id(slots[3], 1)
+        super::super::kitty_id(Protocol::Kitty, slots[3], 1)
     )));
     // Row 1, column 0, high byte 3, by kitty's table of marks.
     assert!(

@@ -2,6 +2,7 @@
 //! onto it ([`screen`] makes bytes, [`output`] writes them),
 //! and what it is told beside ([`tell`]).
 
+pub mod choice;
 pub mod clipboard;
 pub mod colours;
 pub mod editor;
@@ -10,3 +11,4 @@ pub mod guard;
 pub mod output;
 pub mod screen;
 pub mod tell;
+pub mod tmux;

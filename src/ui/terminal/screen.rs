@@ -62,6 +62,15 @@ impl Screen {
         self.stale = true;
     }
 
+    /// The terminal has lost its pictures: they are written again, and nothing else. What lies in a picture's first cell
+    /// begins with an escape.
+    pub fn forget_pictures(&mut self) {
+        let pictures = self.shown.content.iter_mut().filter(|cell| cell.symbol().starts_with('\x1b'));
+        for cell in pictures {
+            cell.set_symbol(" ");
+        }
+    }
+
     /// Whether the last frame left pictures for the next: it should follow as soon as the line is free.
     #[must_use]
     pub fn is_behind(&self) -> bool {
@@ -233,6 +242,26 @@ mod tests {
         let mut large = frame("text", None);
         large.buffer[(5, 1)].set_symbol(&"p".repeat(FRAME_PICTURES * 3));
         assert!(bytes(&mut screen, large).len() > FRAME_PICTURES * 3 && !screen.is_behind());
+    }
+
+    #[test]
+    fn lost_pictures_are_written_again_alone() {
+        let mut screen = Screen::default();
+        let with = || {
+            let mut frame = frame("text", None);
+            frame.buffer[(5, 1)].set_symbol("\x1bPqpicture\x1b\\");
+            frame.buffer[(5, 1)].set_diff_option(CellDiffOption::ForcedWidth(NonZeroU16::MIN));
+            Frame { pixels: vec![Pixels { area: Rect::new(5, 1, 4, 1), number: 1 }], ..frame }
+        };
+        bytes(&mut screen, with());
+        assert_eq!(bytes(&mut screen, with()), "");
+        screen.forget_pictures();
+        let again = bytes(&mut screen, with());
+        assert!(
+            again.contains("picture") && !again.contains("text") && !again.contains("\x1b[2J"),
+            "{again:?}"
+        );
+        assert_eq!(bytes(&mut screen, with()), "");
     }
 
     #[test]
