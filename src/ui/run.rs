@@ -1,7 +1,6 @@
 //! The loop: take every event there is, update, do what is to be done, draw once.
 
-use std::io::{self, IsTerminal};
-use std::os::fd::{AsFd, OwnedFd};
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -11,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::effect::Effect;
-use super::event::{Event, Signal, Window};
+use super::event::{Event, Signal};
 use super::files::Files;
 use super::gatherer::Gatherer;
 use super::habits::Habits;
@@ -21,6 +20,7 @@ use super::link::{self, Ask, Connect, Link};
 use super::picture::{PictureThread, Slot};
 use super::state::State;
 use super::terminal::clipboard::{self, Between};
+use super::terminal::device::{controlling_terminal, window};
 use super::terminal::editor::{EditorError, PromptEditor};
 use super::terminal::facts::QUESTIONS;
 use super::terminal::guard::{TerminalGuard, drop_kitty_pictures, has_panicked, note_kitty_picture};
@@ -50,7 +50,8 @@ pub(super) async fn run<C: Connect>(
     mut state: State,
     files: (Paths, Habits),
 ) -> Result<(), StudioError> {
-    let terminal = controlling_terminal()?;
+    let terminal = controlling_terminal().map_err(StudioError::Terminal)?;
+    let terminal = terminal.ok_or(StudioError::NotATerminal)?;
     let (sender, events) = mpsc::channel(QUEUE);
     let guard = TerminalGuard::take().map_err(StudioError::Terminal)?;
     let output = Output::start(io::stdout()).map_err(StudioError::Terminal)?;
@@ -300,34 +301,6 @@ impl<A: Ask> Running<A> {
 enum Flow {
     Stay,
     Leave,
-}
-
-/// The terminal to read keys from: standard input, or what the shell says is the terminal when
-/// standard input is something else.
-fn controlling_terminal() -> Result<OwnedFd, StudioError> {
-    if !io::stdout().is_terminal() {
-        return Err(StudioError::NotATerminal);
-    }
-    if io::stdin().is_terminal() {
-        return io::stdin().as_fd().try_clone_to_owned().map_err(StudioError::Terminal);
-    }
-    let terminal = std::fs::File::open("/dev/tty").map_err(|_| StudioError::NotATerminal)?;
-    Ok(terminal.into())
-}
-
-/// The window as it is now; 80x24 where nobody knows.
-fn window() -> Window {
-    match crossterm::terminal::window_size() {
-        Ok(size) if size.columns > 0 && size.rows > 0 => Window {
-            columns: size.columns,
-            rows: size.rows,
-            pixels: (size.width > 0 && size.height > 0).then_some((size.width, size.height)),
-        },
-        _ => {
-            let (columns, rows) = crossterm::terminal::size().unwrap_or((80, 24));
-            Window { columns, rows, pixels: None }
-        }
-    }
 }
 
 /// The signals that the studio answers to.

@@ -1,11 +1,10 @@
 //! Encoding: shapes, wrong files, protocols.
 
 use bytes::Bytes;
-use ratatui::layout::Size;
 
 use super::*;
 use crate::job::{JobId, PictureId};
-use crate::ui::picture::{Means, Slot, Subject, Zoom};
+use crate::ui::picture::{Subject, Zoom};
 use crate::wire::message::Preview;
 
 fn order(source: Source, room: Size, protocol: Protocol, cell: (u16, u16)) -> Order {

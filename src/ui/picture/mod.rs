@@ -4,6 +4,7 @@
 //! a frame, so it is done on a thread of its own ([`PictureThread`]). Where a
 //! picture is placed is the layout's concern; fetching it is the worker's.
 
+pub mod card;
 mod encode;
 mod fit;
 mod halfblocks;

@@ -75,6 +75,12 @@ impl Environment {
         !matches!(self.term.as_str(), "" | "linux" | "dumb" | "vt52")
     }
 
+    /// Whether not even half-blocks can be shown, as far as its name tells.
+    #[must_use]
+    pub fn has_no_pictures(&self) -> bool {
+        matches!(self.term.as_str(), "" | "dumb" | "vt52")
+    }
+
     /// Whether the terminal has no more than sixteen colours, as far as its name tells.
     #[must_use]
     pub fn is_plain(&self) -> bool {

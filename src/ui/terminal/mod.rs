@@ -2,9 +2,11 @@
 //! onto it ([`screen`] makes bytes, [`output`] writes them),
 //! and what it is told beside ([`tell`]).
 
+pub mod ask;
 pub mod choice;
 pub mod clipboard;
 pub mod colours;
+pub mod device;
 pub mod editor;
 pub mod facts;
 pub mod guard;
