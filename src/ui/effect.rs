@@ -42,6 +42,8 @@ pub enum Effect {
     RepaintPictures,
     /// Ask the terminal what it is.
     Probe,
+    /// Ask the terminal whether it has read all that was written.
+    AskArrived,
     /// Ask tmux which terminals there are, and what it passes on to them.
     AskTmux,
     /// Take the terminal again: modes, screen, everything.

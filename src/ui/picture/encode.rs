@@ -13,6 +13,8 @@ use super::{Drawable, Fit, HalfBlocks, Inline, Means, Order, Protocol, Slot, Sou
 
 /// The largest side that is decoded; the engine draws at most 2048.
 const SIDE_MAX: u32 = 8192;
+/// No side of a preview is made smaller than this for a slow line.
+const SIDE_MIN: u32 = 8;
 
 /// Does what the order says.
 pub(super) fn encode(order: &Order) -> Result<Drawable, String> {
@@ -28,7 +30,18 @@ pub(super) fn encode(order: &Order) -> Result<Drawable, String> {
         return Err("the picture has no pixels".to_owned());
     }
     let pixels = part(pixels, order);
-    scaled(&pixels, order.room, order.means, (order.slot, order.number), exact)
+    let mut drawable = scaled(&pixels, order.room, order.means, (order.slot, order.number), exact)?;
+    let mut pixels = pixels;
+    while let (Some(budget), Drawable::Inline(inline)) = (order.budget, &drawable) {
+        let (width, height) = (pixels.width() / 2, pixels.height() / 2);
+        if inline.bytes() <= budget || width.min(height) < SIDE_MIN {
+            break;
+        }
+        // The terminal makes it as large as it was.
+        pixels = imageops::resize(&pixels, width, height, FilterType::Triangle);
+        drawable = scaled(&pixels, order.room, order.means, (order.slot, order.number), exact)?;
+    }
+    Ok(drawable)
 }
 
 /// These pixels, as large as there is room.

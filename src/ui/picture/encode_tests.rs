@@ -10,7 +10,7 @@ use crate::wire::message::Preview;
 fn order(source: Source, room: Size, protocol: Protocol, cell: (u16, u16)) -> Order {
     let subject = Subject::Picture(PictureId(1));
     let (slot, zoom) = (Slot::PREVIEW, Zoom::default());
-    Order { number: 1, slot, subject, source, room, means: Means { protocol, cell }, zoom }
+    Order { number: 1, slot, subject, source, room, means: Means { protocol, cell }, zoom, budget: None }
 }
 
 fn png(width: u32, height: u32) -> Source {
@@ -152,4 +152,22 @@ fn every_slot_has_two_ids_of_its_own_and_its_placeholders_name_it() {
         "{:?}",
         buffer[(0, 1)].symbol()
     );
+}
+
+#[test]
+fn a_preview_is_made_smaller_until_the_line_has_room_for_it() {
+    let noise = RgbImage::from_fn(64, 64, |x, y| image::Rgb([(x * y % 251) as u8, (x ^ y) as u8, y as u8]));
+    let preview =
+        Preview::new(JobId(1), 0, 3, (64, 64), Bytes::from(noise.into_raw())).expect("the length fits");
+    let bytes = |budget| {
+        let source = Source::Rgb(preview.clone());
+        let order = Order { budget, ..order(source, Size::new(40, 20), Protocol::Kitty, (8, 16)) };
+        match encode(&order).expect("it encodes") {
+            Drawable::Inline(inline) => (inline.bytes(), inline.size()),
+            other => panic!("{other:?}"),
+        }
+    };
+    let (whole, small, least) = (bytes(None), bytes(Some(2000)), bytes(Some(10)));
+    assert!(whole.0 > 2000 && small.0 <= 2000 && least.0 < small.0, "{whole:?} {small:?} {least:?}");
+    assert!(small.1 == whole.1 && least.1 == whole.1, "as large on the screen");
 }

@@ -78,6 +78,12 @@ impl Inline {
         self.size
     }
 
+    /// The bytes that are written for it, its placeholders aside.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.sequence.len()
+    }
+
     /// Draws it at the corner of `area`.
     pub fn draw(&self, area: Rect, buffer: &mut Buffer) {
         let Rect { x, y, width, height } = area;

@@ -159,6 +159,8 @@ pub struct Order {
     pub means: Means,
     /// Which part of it.
     pub zoom: Zoom,
+    /// The bytes that it may have on the line, as near as a smaller picture comes to it; `None` for any number.
+    pub budget: Option<usize>,
 }
 
 /// What came of an order.

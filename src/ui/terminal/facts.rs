@@ -129,7 +129,7 @@ impl Facts {
             Report::AreaPixels { width, height } => self.area = positive(*width, *height),
             Report::Background(rgb) => self.background = Some(*rgb),
             Report::Mode { mode: 2026, state } => self.synchronized = matches!(state, 1 | 2),
-            Report::Mode { .. } => {}
+            Report::Mode { .. } | Report::Arrived => {}
         }
     }
 

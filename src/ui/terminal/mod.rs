@@ -10,6 +10,7 @@ pub mod device;
 pub mod editor;
 pub mod facts;
 pub mod guard;
+pub mod line;
 pub mod output;
 pub mod screen;
 pub mod tell;

@@ -49,6 +49,14 @@ pub fn update(state: &mut State, event: Event, now: Instant) -> Vec<Effect> {
     let mut effects = match event {
         Event::Input(input) => take_input(state, input),
         Event::Resized(window) => terminal::resized(state, window),
+        Event::Sent(bytes) => {
+            state.line.sent(bytes, now);
+            Vec::new()
+        }
+        Event::Written(bytes, took) => {
+            state.line.written(bytes, took, now);
+            Vec::new()
+        }
         Event::Tmux(tmux) => terminal::tmux_said(state, tmux),
         Event::Signal(Signal::End) | Event::TerminalGone => vec![Effect::Quit],
         Event::Signal(Signal::Continued) => {
@@ -102,10 +110,7 @@ fn take_input(state: &mut State, input: Input) -> Vec<Effect> {
             Vec::new()
         }
         Input::Focus(focused) => terminal::focused(state, focused),
-        Input::Report(report) => {
-            terminal::learn(state, &report);
-            Vec::new()
-        }
+        Input::Report(report) => terminal::learn(state, &report),
     }
 }
 
@@ -139,7 +144,7 @@ fn settle(state: &mut State, effects: &mut Vec<Effect>) {
     }
     let room = picture_room(&layout);
     let means = state.terminal.means(state.view.window);
-    effects.extend(state.preview.order(room, means, state.now).map(Effect::Encode));
+    effects.extend(state.preview.order(room, means, &state.line, state.now).map(Effect::Encode));
     effects.extend(state.messages.take().into_iter().map(Effect::Call));
 }
 

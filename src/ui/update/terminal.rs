@@ -9,12 +9,18 @@ use crate::ui::state::State;
 use crate::ui::terminal::clipboard::Between;
 use crate::ui::terminal::tmux::Tmux;
 
-pub(super) fn learn(state: &mut State, report: &Report) {
+/// Takes an answer. After the last of a round the line is quiet: the time of a round trip is measured.
+pub(super) fn learn(state: &mut State, report: &Report) -> Vec<Effect> {
     state.terminal.learn(report);
+    if *report == Report::Arrived {
+        state.line.answered(state.now);
+    }
     if matches!(report, Report::Background(_)) && state.look.automatic {
         // What is wrong with a theme of one's own was told when it was read.
         let _ = looks::dress(state);
     }
+    let last = matches!(report, Report::Attributes(_));
+    if last { vec![Effect::AskArrived] } else { Vec::new() }
 }
 
 /// A resize to the same size is how tmux says that it was attached again: pictures are drawn anew. Who is attached may be
