@@ -98,6 +98,7 @@ fn seeds_and_what_was_found_and_changes_of_them_are_answered_or_refused() {
 /// bytes by chance between orders. `cargo test --test fuzz the_studio -- --ignored --nocapture`.
 #[test]
 #[ignore = "for as long as it is told to"]
+#[allow(clippy::print_stdout, reason = "its result")]
 fn the_studio_under_random_bytes_and_resizes() {
     let seconds = std::env::var("FLUX_TUI_FUZZ_SECONDS").ok().and_then(|text| text.parse().ok());
     let until = Instant::now() + Duration::from_secs(seconds.unwrap_or(10));
@@ -110,7 +111,8 @@ fn the_studio_under_random_bytes_and_resizes() {
         for _ in 0..=chance.below(12) {
             match chance.below(3) {
                 0 => {
-                    script.extend((0..chance.below(64)).map(|_| chance.below(256) as u8).collect::<Vec<u8>>())
+                    let length = chance.below(64);
+                    script.extend((0..length).map(|_| chance.below(256) as u8));
                 }
                 1 => script.extend([studio::RESIZE, chance.below(256) as u8, chance.below(120) as u8]),
                 _ => {
