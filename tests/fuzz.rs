@@ -5,15 +5,18 @@
 mod checks;
 #[path = "fuzz/seeds.rs"]
 mod seeds;
+#[path = "fuzz/studio.rs"]
+mod studio;
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use seeds::Seeds;
 
 /// A target: its name, its check, its seeds and how many changes of each are tried.
 type Target = (&'static str, fn(&[u8]), fn() -> Seeds, u32);
 
-const TARGETS: [Target; 8] = [
+const TARGETS: [Target; 9] = [
     ("safetensors", checks::safetensors, seeds::safetensors, 300),
     ("gguf", checks::gguf, seeds::gguf, 1000),
     ("lora", checks::lora, seeds::lora, 300),
@@ -22,6 +25,7 @@ const TARGETS: [Target; 8] = [
     ("wire", checks::wire, seeds::wire, 2000),
     ("png", checks::png, seeds::png, 500),
     ("input", checks::input, seeds::input, 4000),
+    ("studio", studio::studio, seeds::studio, 12),
 ];
 
 fn here() -> PathBuf {
@@ -88,6 +92,41 @@ fn seeds_and_what_was_found_and_changes_of_them_are_answered_or_refused() {
             }
         }
     }
+}
+
+/// The studio for as long as `FLUX_TUI_FUZZ_SECONDS` says, where no fuzzer is to be had: seeds joined and changed, and
+/// bytes by chance between orders. `cargo test --test fuzz the_studio -- --ignored --nocapture`.
+#[test]
+#[ignore = "for as long as it is told to"]
+#[allow(clippy::print_stdout, reason = "its result")]
+fn the_studio_under_random_bytes_and_resizes() {
+    let seconds = std::env::var("FLUX_TUI_FUZZ_SECONDS").ok().and_then(|text| text.parse().ok());
+    let until = Instant::now() + Duration::from_secs(seconds.unwrap_or(10));
+    let seeds: Vec<Vec<u8>> =
+        seeds::studio().into_iter().chain(seeds::input()).map(|(_, bytes)| bytes).collect();
+    let mut chance = Chance(std::process::id().into());
+    let (mut played, mut bytes) = (0_u64, 0_u64);
+    while Instant::now() < until {
+        let mut script = Vec::new();
+        for _ in 0..=chance.below(12) {
+            match chance.below(3) {
+                0 => {
+                    let length = chance.below(64);
+                    script.extend((0..length).map(|_| chance.below(256) as u8));
+                }
+                1 => script.extend([studio::RESIZE, chance.below(256) as u8, chance.below(120) as u8]),
+                _ => {
+                    let seed = &seeds[chance.below(seeds.len())];
+                    script.extend(chance.change(seed));
+                }
+            }
+        }
+        let checked = std::panic::catch_unwind(|| studio::studio(&script));
+        assert!(checked.is_ok(), "{script:?}");
+        (played, bytes) = (played + 1, bytes + script.len() as u64);
+    }
+    assert!(played > 0);
+    println!("{played} scripts of {bytes} bytes in all, nothing wrong");
 }
 
 #[test]

@@ -19,6 +19,7 @@ use crate::library::LibraryError;
 use crate::library::png::PngError;
 use crate::paths::NoHome;
 use crate::ui::StudioError;
+use crate::ui::terminal::ask::AskError;
 use crate::wire::message::Refusal;
 use crate::worker::{NoModel, WorkerError};
 
@@ -163,6 +164,12 @@ pub(super) enum Failure {
     /// The studio has no terminal, or lost it.
     #[error(transparent)]
     Studio(#[from] StudioError),
+    /// The terminal could not be asked.
+    #[error("{0}; run `flux-tui doctor terminal` in a terminal, without a pipe")]
+    Terminal(#[source] AskError),
+    /// The test card could not be made.
+    #[error("the test card could not be made: {0}")]
+    Card(String),
     /// The engine failed (only in `bench`).
     #[error(transparent)]
     Engine(#[from] EngineError),

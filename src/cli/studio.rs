@@ -35,7 +35,7 @@ pub(super) struct Args {
 }
 
 /// The names of [`Graphics::ALL`].
-fn graphics() -> impl clap::builder::TypedValueParser<Value = Graphics> {
+pub(super) fn graphics() -> impl clap::builder::TypedValueParser<Value = Graphics> {
     use clap::builder::{PossibleValuesParser, TypedValueParser};
     PossibleValuesParser::new(Graphics::ALL.map(|(name, _)| name)).map(|name| {
         let known = Graphics::ALL.into_iter().find(|(known, _)| *known == name);

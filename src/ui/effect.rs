@@ -40,8 +40,14 @@ pub enum Effect {
     Call(String),
     /// Clear the screen and draw it whole.
     Repaint,
+    /// Write pictures again that the terminal may have lost, and nothing else.
+    RepaintPictures,
     /// Ask the terminal what it is.
     Probe,
+    /// Ask the terminal whether it has read all that was written.
+    AskArrived,
+    /// Ask tmux which terminals there are, and what it passes on to them.
+    AskTmux,
     /// Take the terminal again: modes, screen, everything.
     Reenter,
     /// Give the terminal to the person's editor, over this text; what it leaves comes as an event.

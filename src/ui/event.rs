@@ -1,6 +1,6 @@
 //! Everything that can happen to the studio, in one closed enum: one loop takes them one by one.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -9,6 +9,7 @@ use super::habits::{Habits, NotKept};
 use super::input::Input;
 use super::picture::Encoded;
 use super::terminal::editor::{Edited, EditorError};
+use super::terminal::tmux::Tmux;
 use crate::config::snippets::Snippet;
 use crate::job::costs::{Cost, CostsRequest};
 use crate::job::{
@@ -49,6 +50,12 @@ pub enum Event {
     Snippets(Vec<Snippet>, Vec<String>),
     /// The person's editor has ended, and this is what it left, or why there is nothing.
     Edited(Result<Edited, EditorError>),
+    /// Bytes went out, with a question behind them that tells when they have arrived.
+    Sent(usize),
+    /// So many bytes were written in that time.
+    Written(usize, Duration),
+    /// What tmux says of who looks at this pane; `None` when it could not be asked.
+    Tmux(Option<Tmux>),
     /// A moment that [`super::state::State::deadline`] asked for has come.
     Tick,
 }

@@ -44,6 +44,7 @@ pub mod state;
 pub mod telling;
 pub mod terminal;
 pub mod theme;
+mod tmuxes;
 mod update;
 pub mod view;
 

@@ -1,7 +1,6 @@
 //! The loop: take every event there is, update, do what is to be done, draw once.
 
-use std::io::{self, IsTerminal};
-use std::os::fd::{AsFd, OwnedFd};
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -11,22 +10,25 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::effect::Effect;
-use super::event::{Event, Signal, Window};
+use super::event::{Event, Signal};
 use super::files::Files;
 use super::gatherer::Gatherer;
 use super::habits::Habits;
-use super::input::EscapeWait;
+use super::input::{EscapeWait, Input};
 use super::keyboard::Keyboard;
 use super::link::{self, Ask, Connect, Link};
-use super::picture::{PictureThread, Slot, kitty_delete};
+use super::picture::{PictureThread, Slot};
 use super::state::State;
-use super::terminal::clipboard;
+use super::terminal::clipboard::{self, Between};
+use super::terminal::device::{controlling_terminal, window};
 use super::terminal::editor::{EditorError, PromptEditor};
 use super::terminal::facts::QUESTIONS;
-use super::terminal::guard::{TerminalGuard, has_panicked, kitty_pictures, note_kitty_picture};
+use super::terminal::guard::{TerminalGuard, drop_kitty_pictures, has_panicked, note_kitty_picture};
+use super::terminal::line::{ASK, LARGE};
 use super::terminal::output::Output;
 use super::terminal::screen::Screen;
 use super::terminal::tell::{self, Surroundings};
+use super::tmuxes::Tmuxes;
 use super::{StudioError, telling, update, view};
 use crate::paths::Paths;
 
@@ -34,12 +36,16 @@ use crate::paths::Paths;
 const FRAME: Duration = Duration::from_millis(8);
 /// Events taken before a frame is drawn, so that no flood of them keeps the screen from changing.
 const EVENTS_A_FRAME: usize = 1024;
+/// Frames in a row, less one, that leave pictures for the next because of keys.
+const HELD_MAX: u8 = 16;
 /// Events that may wait to be taken.
 const QUEUE: usize = 1024;
 /// How long a stop may take to come; see [`Running::suspend`].
 const STOP_WAIT: Duration = Duration::from_millis(200);
 /// How long after another program had the terminal its Ctrl-C may still reach us.
 const LATE: Duration = Duration::from_secs(1);
+/// How long an answer of the terminal is waited for before another program has it.
+const LAST_ANSWER: Duration = Duration::from_millis(500);
 /// How long leaving waits for a slow line to take the last frame.
 const LAST_FRAME: Duration = Duration::from_secs(2);
 
@@ -49,7 +55,8 @@ pub(super) async fn run<C: Connect>(
     mut state: State,
     files: (Paths, Habits),
 ) -> Result<(), StudioError> {
-    let terminal = controlling_terminal()?;
+    let terminal = controlling_terminal().map_err(StudioError::Terminal)?;
+    let terminal = terminal.ok_or(StudioError::NotATerminal)?;
     let (sender, events) = mpsc::channel(QUEUE);
     let guard = TerminalGuard::take().map_err(StudioError::Terminal)?;
     let output = Output::start(io::stdout()).map_err(StudioError::Terminal)?;
@@ -65,6 +72,7 @@ pub(super) async fn run<C: Connect>(
     let pictures = PictureThread::start(sender.clone()).map_err(StudioError::Terminal)?;
     let gatherer = Gatherer::new(files.0.config.clone(), sender.clone());
     let files = Files::start(files, sender.clone());
+    let tmux = Tmuxes::new(sender.clone());
     let (link, connection) = link::start(source, sender);
     let unsent = Vec::new();
     let mut running = Running {
@@ -77,13 +85,18 @@ pub(super) async fn run<C: Connect>(
         link,
         files,
         gatherer,
+        tmux,
         keyboard,
         elsewhere,
         events,
         unsent,
+        asks_arrival: false,
+        typed: false,
+        held: 0,
     };
     running.probe();
     let result = running.until_left().await;
+    running.answers_are_in().await;
     [&task, &connection].into_iter().for_each(JoinHandle::abort);
     // A line that takes nothing more must not keep the person from leaving.
     let _ = tokio::time::timeout(LAST_FRAME, running.output.idle()).await;
@@ -106,12 +119,19 @@ struct Running<A> {
     link: Link<A>,
     files: Files,
     gatherer: Gatherer,
+    tmux: Tmuxes,
     keyboard: Keyboard,
     /// Whether another program has the terminal: then Ctrl-C is its key.
     elsewhere: Arc<Elsewhere>,
     events: mpsc::Receiver<Event>,
     /// Bytes that go out with the next frame.
     unsent: Vec<u8>,
+    /// The next frame asks whether it has arrived, however small it is.
+    asks_arrival: bool,
+    /// Keys came since the last frame.
+    typed: bool,
+    /// Frames in a row that left pictures for the next because of keys.
+    held: u8,
 }
 
 impl<A: Ask> Running<A> {
@@ -123,6 +143,11 @@ impl<A: Ask> Running<A> {
                 return Err(StudioError::Panicked);
             }
             let now = Instant::now();
+            if self.output.is_idle()
+                && let Some((bytes, took)) = self.output.take_written()
+            {
+                self.tell(Event::Written(bytes, took));
+            }
             let next_frame = last_frame + FRAME;
             if changed && self.output.is_idle() && now >= next_frame {
                 self.draw()?;
@@ -151,6 +176,7 @@ impl<A: Ask> Running<A> {
         let mut next = Some(event);
         let mut taken = 0;
         while let Some(event) = next {
+            self.typed |= matches!(event, Event::Input(Input::Key(_) | Input::Paste { .. }));
             for effect in update(&mut self.state, event, Instant::now()) {
                 if self.perform(effect).await? == Flow::Leave {
                     return Ok(Flow::Leave);
@@ -183,7 +209,7 @@ impl<A: Ask> Running<A> {
             Effect::ReadSnippets => self.gatherer.read_snippets(),
             Effect::Encode(order) => {
                 if order.means.protocol.is_kittys() {
-                    note_kitty_picture(order.slot);
+                    note_kitty_picture(order.means.protocol, order.slot);
                 }
                 self.pictures.order(order);
             }
@@ -192,9 +218,8 @@ impl<A: Ask> Running<A> {
                 self.unsent.extend_from_slice(clipboard::copy(&text, between).as_bytes());
             }
             Effect::DropPictures => {
-                if let Some(last) = kitty_pictures() {
-                    self.unsent.extend_from_slice(kitty_delete(Some(Slot::PREVIEW), last).as_bytes());
-                }
+                let drop = drop_kitty_pictures(Some(Slot::PREVIEW));
+                self.unsent.extend_from_slice(drop.as_bytes());
             }
             Effect::Keep(what) => self.files.keep(what),
             Effect::Call(why) => {
@@ -202,24 +227,59 @@ impl<A: Ask> Running<A> {
                 self.unsent.extend_from_slice(bytes.as_bytes());
             }
             Effect::Repaint => self.screen.forget(),
+            Effect::RepaintPictures => self.screen.forget_pictures(),
             Effect::Probe => self.probe(),
+            Effect::AskArrived => self.asks_arrival = true,
+            Effect::AskTmux => self.tmux.ask(),
             Effect::Reenter | Effect::Suspend | Effect::EditElsewhere(_) | Effect::Quit => {}
         }
     }
 
     fn draw(&mut self) -> Result<(), StudioError> {
+        // No flood of keys keeps a picture from being shown.
+        self.held = if std::mem::take(&mut self.typed) { (self.held + 1) % HELD_MAX } else { 0 };
+        if self.held > 0 {
+            self.screen.hold_pictures();
+        }
         let mut bytes = self.screen.bytes(view::draw(&self.state)).map_err(StudioError::Terminal)?;
         let around = telling::around(&self.state);
         let told = self.around.bytes(around, &self.state.messages.wanted(), &self.state.terminal);
         bytes.extend_from_slice(told.as_bytes());
         bytes.append(&mut self.unsent);
+        let large = bytes.len() >= LARGE && self.state.line.has_answers();
+        let asks = std::mem::take(&mut self.asks_arrival) || large;
+        if asks && self.state.terminal.has_answered() && !self.state.line.is_full(Instant::now()) {
+            bytes.extend_from_slice(ASK.as_bytes());
+            self.tell(Event::Sent(bytes.len()));
+        }
         self.output.write(bytes);
         Ok(())
+    }
+
+    /// Waits a moment for an answer that is due: whoever has the terminal next would take it for keys.
+    async fn answers_are_in(&mut self) {
+        let until = tokio::time::Instant::now() + LAST_ANSWER;
+        while self.state.line.is_full(Instant::now()) {
+            match tokio::time::timeout_at(until, self.events.recv()).await {
+                Ok(Some(event)) => self.tell(event),
+                _ => return,
+            }
+        }
+    }
+
+    /// Something that happened in the loop itself.
+    fn tell(&mut self, event: Event) {
+        for effect in update(&mut self.state, event, Instant::now()) {
+            self.perform_quick(effect);
+        }
     }
 
     fn probe(&mut self) {
         if self.state.terminal.environment.can_be_asked() {
             self.unsent.extend_from_slice(QUESTIONS.as_bytes());
+        }
+        if self.state.terminal.environment.between == Between::Tmux {
+            self.tmux.ask();
         }
     }
 
@@ -241,6 +301,7 @@ impl<A: Ask> Running<A> {
         let mut continued = signal(SignalKind::from_raw(rustix::process::Signal::CONT.as_raw()))
             .map_err(StudioError::Terminal)?;
         let _ = tokio::time::timeout(LAST_FRAME, self.output.idle()).await;
+        self.answers_are_in().await;
         self.guard.release();
         rustix::process::kill_current_process_group(rustix::process::Signal::TSTP)
             .map_err(|error| StudioError::Terminal(error.into()))?;
@@ -255,6 +316,7 @@ impl<A: Ask> Running<A> {
     /// Gives terminal and keys to the person's editor until it ends. What happens meanwhile is taken, and not drawn.
     async fn edit_elsewhere(&mut self, text: &str) -> Result<Flow, StudioError> {
         let _ = tokio::time::timeout(LAST_FRAME, self.output.idle()).await;
+        self.answers_are_in().await;
         let keys = self.keyboard.release().await.map_err(StudioError::Terminal)?;
         self.guard.release();
         self.elsewhere.begins();
@@ -292,34 +354,6 @@ impl<A: Ask> Running<A> {
 enum Flow {
     Stay,
     Leave,
-}
-
-/// The terminal to read keys from: standard input, or what the shell says is the terminal when
-/// standard input is something else.
-fn controlling_terminal() -> Result<OwnedFd, StudioError> {
-    if !io::stdout().is_terminal() {
-        return Err(StudioError::NotATerminal);
-    }
-    if io::stdin().is_terminal() {
-        return io::stdin().as_fd().try_clone_to_owned().map_err(StudioError::Terminal);
-    }
-    let terminal = std::fs::File::open("/dev/tty").map_err(|_| StudioError::NotATerminal)?;
-    Ok(terminal.into())
-}
-
-/// The window as it is now; 80x24 where nobody knows.
-fn window() -> Window {
-    match crossterm::terminal::window_size() {
-        Ok(size) if size.columns > 0 && size.rows > 0 => Window {
-            columns: size.columns,
-            rows: size.rows,
-            pixels: (size.width > 0 && size.height > 0).then_some((size.width, size.height)),
-        },
-        _ => {
-            let (columns, rows) = crossterm::terminal::size().unwrap_or((80, 24));
-            Window { columns, rows, pixels: None }
-        }
-    }
 }
 
 /// The signals that the studio answers to.

@@ -29,6 +29,7 @@ use super::pane::queue::QueuePane;
 use super::pane::themes::ThemesPane;
 use super::telling::Messages;
 use super::terminal::facts::Facts;
+use super::terminal::line::Line;
 use super::theme::Theme;
 use crate::config::JobDefaults;
 use crate::wire::message::EngineStatus;
@@ -80,6 +81,8 @@ pub struct State {
     pub log: LogPane,
     /// What is known of the terminal.
     pub terminal: Facts,
+    /// What is known of the line to it.
+    pub line: Line,
     /// What a person who looks elsewhere has to be told.
     pub messages: Messages,
     /// The moment of the last event.
@@ -99,6 +102,10 @@ pub struct ViewState {
     pub zoom: Option<Zoom>,
     /// What is remembered from one studio to the next.
     pub kept: Kept,
+    /// The terminal's window, or the multiplexer's, has not the focus.
+    pub elsewhere: bool,
+    /// Pictures were drawn since.
+    pub unseen: bool,
     /// The first lines for someone who is here for the first time are shown.
     pub tour: bool,
 }
@@ -171,6 +178,7 @@ impl State {
             themes: ThemesPane::default(),
             log: LogPane::default(),
             terminal,
+            line: Line::default(),
             messages: Messages::default(),
             now,
         }
@@ -206,7 +214,7 @@ impl State {
         };
         // What is due already was seen to by the last update; only what is to come needs a tick.
         let prompts = self.overlay.prompts().and_then(PromptList::due);
-        let all = [counts, self.preview.deadline(), self.countdown(), prompts];
+        let all = [counts, self.preview.deadline(self.line.free_at()), self.countdown(), prompts];
         all.into_iter().flatten().filter(|due| *due > self.now).min()
     }
 

@@ -13,7 +13,7 @@ case $target in
     *) allocation=16 ;;
 esac
 case $target in
-    input | wire | png) length=4096 ;;
+    input | studio | wire | png) length=4096 ;;
     *) length=65536 ;;
 esac
 

@@ -276,3 +276,42 @@ pub fn input() -> Seeds {
     ];
     all.map(|(name, bytes)| (name, bytes.to_vec())).to_vec()
 }
+
+/// Keys over every view, with resizes and the worker's words between them.
+pub fn studio() -> Seeds {
+    use crate::studio::{LINK, QUIET, RESIZE, SAME_SIZE, TICK, WORKER};
+    let script = |pieces: &[&[u8]]| pieces.concat();
+    let views: Vec<u8> =
+        ["\x1bOP", "\x1b[18~", "\x1b[19~", "\x1b[20~", "\x1bg", "\x1bx", "\x12", "\x1bl", "\x1bm"]
+            .iter()
+            .flat_map(|keys| {
+                [keys.as_bytes(), &[QUIET], b"ab\x1b[B\x1b[C\r", &[RESIZE, 60, 15], b"\x1b", &[QUIET]]
+                    .concat()
+            })
+            .collect();
+    vec![
+        ("typed", script(&["a 红 fox\r\x1b[A\x1b[1;5D\x7f".as_bytes(), &[RESIZE, 120, 40, TICK, 30]])),
+        ("small", script(&[&[RESIZE, 0, 0], b"x", &[RESIZE, 1, 1], b"\t\t", &[RESIZE, 255, 120, SAME_SIZE]])),
+        (
+            "drawn",
+            script(&[
+                &[WORKER, 2, WORKER, 1, TICK, 20, WORKER, 5, RESIZE, 64, 40, WORKER, 0],
+                b"\t\t\x1b[6~",
+            ]),
+        ),
+        ("views", views),
+        (
+            "mouse",
+            script(&[
+                b"\x1b[<0;30;4M\x1b[<64;70;20M",
+                &[RESIZE, 90, 33],
+                b"\x1b[<0;90;33M\x1b[I\x1b[O\x1b[I",
+            ]),
+        ),
+        ("lost", script(&[&[LINK, 0, TICK, 60], b"abc\r", &[LINK, 1], b"\x0c", &[SAME_SIZE]])),
+        (
+            "paste",
+            script(&[b"\x1b[200~two\nlines ", &[RESIZE, 80, 24], b"more\x1b[201~\x1b[6;20;10t\x1b[?62;4c"]),
+        ),
+    ]
+}

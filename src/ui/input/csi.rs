@@ -64,6 +64,7 @@ fn plain(sequence: &Sequence<'_>, last: u8) -> Option<Input> {
         b'I' => Some(Input::Focus(true)),
         b'O' => Some(Input::Focus(false)),
         b't' => size_report(&sequence.parameters),
+        b'n' if sequence.parameters == [0] => Some(Input::Report(Report::Arrived)),
         // With more than a key's two parameters, or a first one that is no 1, this is a cursor
         // position report, which nobody asked for.
         _ if sequence.parameter(0, 1) != 1 || sequence.parameters.len() > 2 => None,

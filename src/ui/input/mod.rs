@@ -60,6 +60,8 @@ pub enum Report {
         /// Down.
         height: u16,
     },
+    /// DSR: all that was written before the question has arrived.
+    Arrived,
     /// OSC 11: the background, red, green, blue.
     Background([u8; 3]),
     /// DECRPM: a mode and what is known of it (1 set, 2 reset, 0 unknown).

@@ -13,10 +13,11 @@ use ratatui::layout::Size;
 use super::grid::SeenSheet;
 use crate::job::grid::GridId;
 use crate::job::{JobId, PictureId};
-use crate::ui::picture::{Drawable, Encoded, Means, Order, Slot, Source, Subject, Zoom};
+use crate::ui::picture::{Drawable, Encoded, Means, Order, Protocol, Slot, Source, Subject, Zoom};
+use crate::ui::terminal::line::Line;
 use crate::wire::message::Preview;
 
-/// Between two previews of a running picture.
+/// Between two previews of a running picture, however fast the line is.
 const PAUSE: Duration = Duration::from_millis(250);
 /// PNGs kept, in bytes: a few dozen large pictures, to go back and forth in the history.
 const KEPT_BYTES: usize = 64 << 20;
@@ -239,15 +240,24 @@ impl PreviewPane {
     }
 
     /// The order to give now, if any.
-    pub fn order(&mut self, room: Size, means: Means, now: Instant) -> Option<Order> {
+    pub fn order(&mut self, room: Size, means: Means, line: &Line, now: Instant) -> Option<Order> {
         let subject = self.wanted()?;
+        let is_preview = matches!(subject, Subject::Preview { .. });
+        // Sixels cannot be made larger by the terminal: on a slow line a preview by half-blocks is many times smaller.
+        let means = match means.protocol {
+            Protocol::Sixel if is_preview && line.is_slow() => {
+                Means { protocol: Protocol::HalfBlocks, ..means }
+            }
+            _ => means,
+        };
         let ordered = Ordered { subject, room, means, generation: self.generation };
         if room.width == 0 || room.height == 0 || self.ordered.as_ref() == Some(&ordered) {
             return None;
         }
         let source = match subject {
             Subject::Preview { .. } => {
-                if self.live_due().is_some_and(|due| due > now) {
+                let due = self.live_due().max(line.free_at());
+                if line.is_full(now) || due.is_some_and(|due| due > now) {
                     return None;
                 }
                 self.last_live = Some(now);
@@ -259,16 +269,17 @@ impl PreviewPane {
         self.ordered = Some(ordered);
         self.next_number += 1;
         let (number, slot, zoom) = (self.next_number, Slot::PREVIEW, Zoom::default());
-        Some(Order { number, slot, subject, source, room, means, zoom })
+        let budget = if is_preview { line.budget() } else { None };
+        Some(Order { number, slot, subject, source, room, means, zoom, budget })
     }
 
     /// When an order that had to wait can be given.
     #[must_use]
-    pub fn deadline(&self) -> Option<Instant> {
+    pub fn deadline(&self, free_at: Option<Instant>) -> Option<Instant> {
         let wanted = self.wanted()?;
         let waits = matches!(wanted, Subject::Preview { .. })
             && self.ordered.as_ref().is_none_or(|ordered| ordered.subject != wanted);
-        waits.then(|| self.live_due()).flatten()
+        waits.then(|| self.live_due().max(free_at)).flatten()
     }
 
     fn live_due(&self) -> Option<Instant> {

@@ -6,12 +6,15 @@ use image::codecs::jpeg::JpegDecoder;
 use image::codecs::png::PngDecoder;
 use image::imageops::{self, FilterType};
 use image::{DynamicImage, ImageDecoder, Limits, RgbImage, RgbaImage};
+use ratatui::layout::Size;
 use ratatui_image::protocol::{Protocol as Image, sixel::Sixel};
 
-use super::{Drawable, Fit, HalfBlocks, Inline, Order, Protocol, Source, fit};
+use super::{Drawable, Fit, HalfBlocks, Inline, Means, Order, Protocol, Slot, Source, fit};
 
 /// The largest side that is decoded; the engine draws at most 2048.
 const SIDE_MAX: u32 = 8192;
+/// No side of a preview is made smaller than this for a slow line.
+const SIDE_MIN: u32 = 8;
 
 /// Does what the order says.
 pub(super) fn encode(order: &Order) -> Result<Drawable, String> {
@@ -27,21 +30,52 @@ pub(super) fn encode(order: &Order) -> Result<Drawable, String> {
         return Err("the picture has no pixels".to_owned());
     }
     let pixels = part(pixels, order);
-    let (width, height) = (u32::from(order.means.cell.0), u32::from(order.means.cell.1));
-    match order.means.protocol {
+    let mut drawable = scaled(&pixels, order.room, order.means, (order.slot, order.number), exact)?;
+    let mut pixels = pixels;
+    while let (Some(budget), Drawable::Inline(inline)) = (order.budget, &drawable) {
+        let (width, height) = (pixels.width() / 2, pixels.height() / 2);
+        if inline.bytes() <= budget || width.min(height) < SIDE_MIN {
+            break;
+        }
+        // The terminal makes it as large as it was.
+        pixels = imageops::resize(&pixels, width, height, FilterType::Triangle);
+        drawable = scaled(&pixels, order.room, order.means, (order.slot, order.number), exact)?;
+    }
+    Ok(drawable)
+}
+
+/// These pixels, as large as there is room.
+pub(super) fn drawable(
+    pixels: &RgbImage,
+    room: Size,
+    means: Means,
+    place: (Slot, u64),
+) -> Result<Drawable, String> {
+    scaled(pixels, room, means, place, true)
+}
+
+fn scaled(
+    pixels: &RgbImage,
+    room: Size,
+    means: Means,
+    (slot, number): (Slot, u64),
+    exact: bool,
+) -> Result<Drawable, String> {
+    let (width, height) = (u32::from(means.cell.0), u32::from(means.cell.1));
+    match means.protocol {
         Protocol::HalfBlocks => {
             // Two pixels a cell, each as wide as a cell and half as high: the shape of the cell
             // decides how many of them make the picture's shape.
             let shape = (pixels.width() * height.max(1), pixels.height() * 2 * width.max(1));
-            let room = ratatui::layout::Size::new(order.room.width, order.room.height * 2);
-            let fitted = fit(shape, room, (1, 1));
-            Ok(Drawable::HalfBlocks(HalfBlocks::new(&scale(&pixels, fitted.pixels, exact))))
+            let halves = Size::new(room.width, room.height * 2);
+            let fitted = fit(shape, halves, (1, 1));
+            Ok(Drawable::HalfBlocks(HalfBlocks::new(&scale(pixels, fitted.pixels, exact))))
         }
         protocol => {
-            let fitted = fit(pixels.dimensions(), order.room, (width, height));
+            let fitted = fit(pixels.dimensions(), room, (width, height));
             match protocol {
-                Protocol::Sixel => sixel(&pixels, fitted, (width, height), exact),
-                _ => Inline::new(&pixels, fitted, (width, height), (protocol, order.slot, order.number))
+                Protocol::Sixel => sixel(pixels, fitted, (width, height), exact),
+                _ => Inline::new(pixels, fitted, (width, height), (protocol, slot, number))
                     .map(Drawable::Inline),
             }
         }

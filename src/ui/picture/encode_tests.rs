@@ -1,17 +1,16 @@
 //! Encoding: shapes, wrong files, protocols.
 
 use bytes::Bytes;
-use ratatui::layout::Size;
 
 use super::*;
 use crate::job::{JobId, PictureId};
-use crate::ui::picture::{Means, Slot, Subject, Zoom};
+use crate::ui::picture::{Subject, Zoom};
 use crate::wire::message::Preview;
 
 fn order(source: Source, room: Size, protocol: Protocol, cell: (u16, u16)) -> Order {
     let subject = Subject::Picture(PictureId(1));
     let (slot, zoom) = (Slot::PREVIEW, Zoom::default());
-    Order { number: 1, slot, subject, source, room, means: Means { protocol, cell }, zoom }
+    Order { number: 1, slot, subject, source, room, means: Means { protocol, cell }, zoom, budget: None }
 }
 
 fn png(width: u32, height: u32) -> Source {
@@ -45,7 +44,13 @@ fn a_tiny_preview_fills_the_room() {
 
 #[test]
 fn every_protocol_covers_the_same_cells() {
-    for protocol in [Protocol::Kitty, Protocol::KittyPlaced, Protocol::Iterm2, Protocol::Sixel] {
+    for protocol in [
+        Protocol::Kitty,
+        Protocol::KittyThroughTmux,
+        Protocol::KittyPlaced,
+        Protocol::Iterm2,
+        Protocol::Sixel,
+    ] {
         let drawn = encode(&order(png(96, 64), Size::new(30, 30), protocol, (8, 16))).expect("encodes");
         assert_eq!((drawn.protocol(), drawn.size()), (protocol, Size::new(30, 10)));
     }
@@ -119,7 +124,9 @@ fn nearer_shows_a_part_in_the_same_room() {
 fn every_slot_has_two_ids_of_its_own_and_its_placeholders_name_it() {
     let slots = [Slot::PREVIEW, Slot::WHOLE[0], Slot::WHOLE[1]].into_iter();
     let slots: Vec<_> = slots.chain((0..Slot::SMALL).filter_map(Slot::small)).collect();
-    let ids = slots.iter().flat_map(|slot| [0, 1].map(|number| super::super::kitty_id(*slot, number)));
+    let ids = slots
+        .iter()
+        .flat_map(|slot| [0, 1].map(|number| super::super::kitty_id(Protocol::Kitty, *slot, number)));
     let mut ids: Vec<_> = ids.collect();
     let all = ids.len();
     ids.sort_unstable();
@@ -127,7 +134,7 @@ fn every_slot_has_two_ids_of_its_own_and_its_placeholders_name_it() {
     assert_eq!((slots.len(), ids.len()), (3 + Slot::SMALL, all));
     assert_eq!(Slot::small(Slot::SMALL), None);
     assert_eq!(slots[3..].iter().map(|slot| slot.place()).collect::<Vec<_>>()[..2], [Some(0), Some(1)]);
-    let deleted = crate::ui::picture::kitty_delete(Some(Slot::PREVIEW), slots[4]);
+    let deleted = crate::ui::picture::kitty_delete(Protocol::Kitty, Some(Slot::PREVIEW), slots[4]);
     assert_eq!(deleted.matches("\x1b_Ga=d,d=I,i=").count(), 8, "the preview's stay: {deleted:?}");
     assert!(!deleted.contains(&format!("i={},", ids[0])) && deleted.contains(&format!("i={},", ids[2])));
     // Golden: the third mark of a row's first placeholder is the slot's number.
@@ -137,7 +144,7 @@ fn every_slot_has_two_ids_of_its_own_and_its_placeholders_name_it() {
     encode(&small).expect("it encodes").draw(buffer.area, &mut buffer);
     assert!(buffer[(0, 0)].symbol().starts_with(&format!(
         "\x1b_Ga=T,U=1,i={},c=4,r=2,f=100,q=2,m=0;iVBOR",
-        super::super::kitty_id(slots[3], 1)
+        super::super::kitty_id(Protocol::Kitty, slots[3], 1)
     )));
     // Row 1, column 0, high byte 3, by kitty's table of marks.
     assert!(
@@ -145,4 +152,22 @@ fn every_slot_has_two_ids_of_its_own_and_its_placeholders_name_it() {
         "{:?}",
         buffer[(0, 1)].symbol()
     );
+}
+
+#[test]
+fn a_preview_is_made_smaller_until_the_line_has_room_for_it() {
+    let noise = RgbImage::from_fn(64, 64, |x, y| image::Rgb([(x * y % 251) as u8, (x ^ y) as u8, y as u8]));
+    let preview =
+        Preview::new(JobId(1), 0, 3, (64, 64), Bytes::from(noise.into_raw())).expect("the length fits");
+    let bytes = |budget| {
+        let source = Source::Rgb(preview.clone());
+        let order = Order { budget, ..order(source, Size::new(40, 20), Protocol::Kitty, (8, 16)) };
+        match encode(&order).expect("it encodes") {
+            Drawable::Inline(inline) => (inline.bytes(), inline.size()),
+            other => panic!("{other:?}"),
+        }
+    };
+    let (whole, small, least) = (bytes(None), bytes(Some(2000)), bytes(Some(10)));
+    assert!(whole.0 > 2000 && small.0 <= 2000 && least.0 < small.0, "{whole:?} {small:?} {least:?}");
+    assert!(small.1 == whole.1 && least.1 == whole.1, "as large on the screen");
 }

@@ -6,7 +6,6 @@
 //!
 //! <https://sw.kovidgoyal.net/kitty/graphics-protocol/>, <https://iterm2.com/documentation-images.html>
 
-use std::fmt::Write as _;
 use std::num::NonZeroU16;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
@@ -17,7 +16,8 @@ use ratatui::layout::{Rect, Size};
 use ratatui::style::{Color, Style};
 
 use super::rows::MARKS;
-use super::{Fit, Protocol, Slot};
+use super::{Fit, Protocol, Slot, kitty_id};
+use crate::ui::terminal::tmux;
 
 /// Bytes of base64 in one piece of kitty's; the protocol's most, and a multiple of four.
 const PIECE: usize = 4096;
@@ -46,18 +46,21 @@ impl Inline {
         (protocol, slot, number): (Protocol, Slot, u64),
     ) -> Result<Self, String> {
         let size = fitted.cells;
-        if protocol == Protocol::Kitty && usize::from(size.height) > MARKS.len() {
+        if protocol.has_placeholders() && usize::from(size.height) > MARKS.len() {
             return Err(format!("the window has more than {} rows", MARKS.len()));
         }
         let png = encode(pixels, fitted, cell)?;
-        let (id, before) = (super::kitty_id(slot, number), super::kitty_id(slot, number + 1));
+        let (id, before) = (kitty_id(protocol, slot, number), kitty_id(protocol, slot, number + 1));
         let sequence = match protocol {
             Protocol::Iterm2 => iterm2(&png, size),
-            Protocol::Kitty => kitty(&png, &format!("a=T,U=1,i={id},c={},r={}", size.width, size.height)),
+            Protocol::Kitty => kitty(&png, &placed_by_cells(id, size)).concat(),
+            Protocol::KittyThroughTmux => {
+                kitty(&png, &placed_by_cells(id, size)).iter().map(|piece| tmux::wrapped(piece)).collect()
+            }
             // The one before lies over it as long as there is one: there are two ids in turn.
             _ => {
                 let shown = format!("a=T,C=1,i={id},p=1,c={},r={}", size.width, size.height);
-                kitty(&png, &shown) + &format!("\x1b_Ga=d,d=I,i={before},q=2\x1b\\")
+                kitty(&png, &shown).concat() + &format!("\x1b_Ga=d,d=I,i={before},q=2\x1b\\")
             }
         };
         Ok(Self { protocol, size, sequence, id })
@@ -75,6 +78,12 @@ impl Inline {
         self.size
     }
 
+    /// The bytes that are written for it, its placeholders aside.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.sequence.len()
+    }
+
     /// Draws it at the corner of `area`.
     pub fn draw(&self, area: Rect, buffer: &mut Buffer) {
         let Rect { x, y, width, height } = area;
@@ -86,11 +95,13 @@ impl Inline {
                 }
             }
             let Some(first) = buffer.cell_mut((x, y + row)) else { continue };
-            if self.protocol == Protocol::Kitty {
+            if self.protocol.has_placeholders() {
                 let [_, red, green, blue] = self.id.to_be_bytes();
+                let by_number = self.protocol == Protocol::KittyThroughTmux;
+                let colour = if by_number { Color::Indexed(blue) } else { Color::Rgb(red, green, blue) };
                 let sent = if row == 0 { self.sequence.as_str() } else { "" };
                 first.set_symbol(&(sent.to_owned() + &self.placeholders(row)));
-                first.set_style(Style::new().fg(Color::Rgb(red, green, blue)));
+                first.set_style(Style::new().fg(colour));
             } else if row == 0 {
                 first.set_symbol(&self.sequence);
             } else {
@@ -145,15 +156,20 @@ fn encode(pixels: &RgbImage, Fit { cells, pixels: seen }: Fit, cell: (u32, u32))
     Ok(png)
 }
 
-/// Transmits a PNG in pieces and shows it by `how`; no reply is wanted.
-fn kitty(png: &[u8], how: &str) -> String {
+/// Shown where its placeholders are.
+fn placed_by_cells(id: u32, size: Size) -> String {
+    format!("a=T,U=1,i={id},c={},r={}", size.width, size.height)
+}
+
+/// Transmits a PNG in pieces, which are to follow each other, and shows it by `how`; no reply is wanted.
+fn kitty(png: &[u8], how: &str) -> Vec<String> {
     let text = base64(png);
-    let mut out = String::with_capacity(text.len() + text.len() / PIECE * 12 + 64);
+    let mut out = Vec::with_capacity(text.len() / PIECE + 1);
     let mut rest = text.as_str();
     let mut control = format!("{how},f=100,q=2,");
     loop {
         let (piece, after) = rest.split_at(rest.len().min(PIECE));
-        let _ = write!(out, "\x1b_G{control}m={};{piece}\x1b\\", u8::from(!after.is_empty()));
+        out.push(format!("\x1b_G{control}m={};{piece}\x1b\\", u8::from(!after.is_empty())));
         if after.is_empty() {
             return out;
         }
@@ -201,7 +217,7 @@ mod tests {
         let inline = Inline::new(&small, fit, (10, 20), (Protocol::KittyPlaced, Slot::PREVIEW, 4))
             .expect("it encodes");
         let (id, other) =
-            (super::super::kitty_id(Slot::PREVIEW, 4), super::super::kitty_id(Slot::PREVIEW, 5));
+            (kitty_id(inline.protocol, Slot::PREVIEW, 4), kitty_id(inline.protocol, Slot::PREVIEW, 5));
         let start = format!("\x1b_Ga=T,C=1,i={id},p=1,c=40,r=20,f=100,q=2,m=0;iVBOR");
         assert!(inline.sequence.starts_with(&start), "{:?}", &inline.sequence[..80]);
         let end = format!("\x1b\\\x1b_Ga=d,d=I,i={other},q=2\x1b\\");
@@ -241,13 +257,45 @@ mod tests {
         let mut buffer = Buffer::empty(Rect::new(0, 0, 5, 4));
         inline.draw(Rect::new(1, 1, 3, 2), &mut buffer);
         let mark = |at: usize| MARKS[at];
-        let [high, red, green, blue] = super::super::kitty_id(Slot::PREVIEW, 0).to_be_bytes();
+        let [high, red, green, blue] = kitty_id(Protocol::Kitty, Slot::PREVIEW, 0).to_be_bytes();
         let second = buffer.cell((1, 2)).expect("a cell");
         let expected: String =
             [PLACEHOLDER, mark(1), mark(0), mark(high.into()), PLACEHOLDER, PLACEHOLDER].iter().collect();
         assert_eq!(second.symbol(), expected);
         assert_eq!(second.fg, Color::Rgb(red, green, blue));
         assert!(buffer.cell((1, 1)).expect("a cell").symbol().starts_with("\x1b_Ga=T,U=1,"));
+    }
+
+    #[test]
+    fn through_tmux_each_piece_is_wrapped_and_the_placeholders_are_cells() {
+        let fit = fitted(10, 5, (100, 100));
+        let noise = RgbImage::from_fn(100, 100, |x, y| image::Rgb([(x * y % 251) as u8, (x ^ y) as u8, 9]));
+        let inline =
+            |protocol| Inline::new(&noise, fit, (10, 20), (protocol, Slot::PREVIEW, 1)).expect("it encodes");
+        let (plain, through) = (inline(Protocol::Kitty), inline(Protocol::KittyThroughTmux));
+        let id = kitty_id(Protocol::KittyThroughTmux, Slot::PREVIEW, 1);
+        assert!((16..256).contains(&id), "{id} is one of the colours that have a number");
+        // Golden: the same pieces with the other id, each between the marks and with its escapes doubled.
+        let own = kitty_id(Protocol::Kitty, Slot::PREVIEW, 1);
+        let pieces: Vec<&str> = plain.sequence.split_inclusive("\x1b\\").collect();
+        assert!(pieces.len() > 2);
+        let expected = pieces.iter().map(|piece| {
+            let inner =
+                piece.strip_prefix('\x1b').and_then(|piece| piece.strip_suffix("\x1b\\")).expect("a piece");
+            let inner = inner.replace(&format!("i={own},"), &format!("i={id},"));
+            format!("\x1bPtmux;\x1b\x1b{inner}\x1b\x1b\\\x1b\\")
+        });
+        assert_eq!(through.sequence, expected.collect::<String>());
+        let mut buffer = Buffer::empty(Rect::new(0, 0, 10, 5));
+        through.draw(buffer.area, &mut buffer);
+        let second = buffer.cell((0, 1)).expect("a cell");
+        assert_eq!(second.fg, Color::Indexed(id as u8));
+        assert!(second.symbol().starts_with(&format!("{PLACEHOLDER}{}{}{}", MARKS[1], MARKS[0], MARKS[0])));
+        let deleted = crate::ui::picture::kitty_delete(Protocol::KittyThroughTmux, None, Slot::PREVIEW);
+        assert!(
+            deleted.ends_with(&format!("\x1bPtmux;\x1b\x1b_Ga=d,d=I,i={id},q=2\x1b\x1b\\\x1b\\")),
+            "{deleted:?}"
+        );
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! a frame, so it is done on a thread of its own ([`PictureThread`]). Where a
 //! picture is placed is the layout's concern; fetching it is the worker's.
 
+pub mod card;
 mod encode;
 mod fit;
 mod halfblocks;
@@ -25,6 +26,7 @@ use ratatui::widgets::Widget;
 
 use crate::job::grid::GridId;
 use crate::job::{JobId, PictureId};
+use crate::ui::terminal::tmux;
 use crate::wire::message::Preview;
 
 /// What a picture shows.
@@ -91,6 +93,8 @@ pub enum Protocol {
     HalfBlocks,
     /// kitty's, with unicode placeholders: they move and go with the cells.
     Kitty,
+    /// The same through tmux, which keeps the placeholders as its cells and passes on what is wrapped.
+    KittyThroughTmux,
     /// kitty's, where there are none: the picture lies over the cells.
     KittyPlaced,
     /// iTerm2's.
@@ -110,7 +114,13 @@ impl Protocol {
     /// Whether the terminal keeps what it was sent until it is told to drop it.
     #[must_use]
     pub fn is_kittys(self) -> bool {
-        matches!(self, Self::Kitty | Self::KittyPlaced)
+        matches!(self, Self::Kitty | Self::KittyThroughTmux | Self::KittyPlaced)
+    }
+
+    /// Whether its cells are kitty's placeholders.
+    #[must_use]
+    pub fn has_placeholders(self) -> bool {
+        matches!(self, Self::Kitty | Self::KittyThroughTmux)
     }
 }
 
@@ -158,6 +168,8 @@ pub struct Order {
     pub means: Means,
     /// Which part of it.
     pub zoom: Zoom,
+    /// The bytes that it may have on the line, as near as a smaller picture comes to it; `None` for any number.
+    pub budget: Option<usize>,
 }
 
 /// What came of an order.
@@ -190,16 +202,28 @@ pub enum Drawable {
 /// One of two ids of this process for each slot, in turn: no more than two pictures are ever held there, and the one on
 /// the screen is not replaced while it is seen. The low three bytes become a colour of the placeholders, the high one is
 /// the slot.
-fn kitty_id(slot: Slot, number: u64) -> u32 {
-    u32::from(slot.0) << 24 | 0x0010_0000 | (std::process::id() & 0x0007_ffff) << 1 | (number & 1) as u32
+///
+/// Through tmux the colour is one of 240 by its number: tmux brings those of 24 bits to what it takes the terminal to
+/// have. Two studios in one terminal have the same ids once in 120 times.
+fn kitty_id(protocol: Protocol, slot: Slot, number: u64) -> u32 {
+    let (process, turn) = (std::process::id(), (number & 1) as u32);
+    let low = match protocol {
+        Protocol::KittyThroughTmux => 16 + process % 120 * 2 + turn,
+        _ => 0x0010_0000 | (process & 0x0007_ffff) << 1 | turn,
+    };
+    u32::from(slot.0) << 24 | low
 }
 
 /// Deletes what kitty holds of ours in the slots after `above` up to `last`.
 #[must_use]
-pub fn kitty_delete(above: Option<Slot>, last: Slot) -> String {
+pub fn kitty_delete(protocol: Protocol, above: Option<Slot>, last: Slot) -> String {
     let first = above.map_or(0, |slot| slot.0 + 1);
-    let ids = (first..=last.0).flat_map(|slot| [0, 1].map(|number| kitty_id(Slot(slot), number)));
-    ids.map(|id| format!("\x1b_Ga=d,d=I,i={id},q=2\x1b\\")).collect()
+    let ids = (first..=last.0).flat_map(|slot| [0, 1].map(|number| kitty_id(protocol, Slot(slot), number)));
+    let deleted = ids.map(|id| format!("\x1b_Ga=d,d=I,i={id},q=2\x1b\\"));
+    match protocol {
+        Protocol::KittyThroughTmux => deleted.map(|one| tmux::wrapped(&one)).collect(),
+        _ => deleted.collect(),
+    }
 }
 
 impl std::fmt::Debug for Drawable {

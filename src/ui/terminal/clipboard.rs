@@ -4,6 +4,8 @@
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 
+use super::tmux;
+
 /// The most bytes that are copied. Terminals drop longer sequences, the strictest beyond 74,994 characters of base64.
 pub const COPY_MAX: usize = 74_994 / 4 * 3;
 /// GNU screen takes no longer string at once.
@@ -19,6 +21,8 @@ pub enum Between {
     Tmux,
     /// GNU screen.
     Screen,
+    /// zellij: it takes the clipboard's sequence itself.
+    Zellij,
 }
 
 impl Between {
@@ -30,6 +34,8 @@ impl Between {
             Self::Tmux
         } else if set("STY") {
             Self::Screen
+        } else if set("ZELLIJ") {
+            Self::Zellij
         } else {
             Self::Nothing
         }
@@ -57,9 +63,9 @@ pub fn check(text: &str) -> Result<(), TooLong> {
 pub fn copy(text: &str, between: Between) -> String {
     let plain = format!("\x1b]52;c;{}\x07", BASE64_STANDARD.encode(text));
     match between {
-        Between::Nothing => plain,
+        Between::Nothing | Between::Zellij => plain,
         // Both ways: which of them tmux is set to take, nobody can ask it.
-        Between::Tmux => format!("{plain}\x1bPtmux;\x1b{plain}\x1b\\"),
+        Between::Tmux => plain.clone() + &tmux::wrapped(&plain),
         Between::Screen => {
             let mut wrapped = String::with_capacity(plain.len() + plain.len() / SCREEN_PIECE * 4 + 8);
             // The sequence is ASCII: it can be cut anywhere.

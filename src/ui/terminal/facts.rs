@@ -7,9 +7,11 @@
 use crate::config::Graphics;
 use crate::ui::event::Window;
 use crate::ui::input::Report;
-use crate::ui::picture::{Means, Protocol};
+use crate::ui::picture::Means;
+use crate::ui::terminal::choice::{Choice, choose};
 use crate::ui::terminal::clipboard::Between;
 use crate::ui::terminal::colours::Depth;
+use crate::ui::terminal::tmux::Tmux;
 
 /// A cell's shape where the terminal does not say: twice as high as wide.
 const USUAL_CELL: (u16, u16) = (10, 20);
@@ -34,6 +36,8 @@ pub struct Environment {
     pub multiplexer: bool,
     /// What has to be passed through.
     pub between: Between,
+    /// One multiplexer within another: nobody knows which is the inner one.
+    pub nested: bool,
     /// In Windows Terminal, which gives its session to what it starts.
     pub windows_terminal: bool,
     /// `SSH_CONNECTION` is set.
@@ -50,13 +54,13 @@ impl Environment {
     pub fn read() -> Self {
         let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         let term = std::env::var("TERM").unwrap_or_default();
-        let multiplexer = ["TMUX", "STY", "ZELLIJ"].into_iter().any(set)
-            || term.starts_with("tmux")
-            || term.starts_with("screen");
+        let around = ["TMUX", "STY", "ZELLIJ"].into_iter().filter(|name| set(name)).count();
+        let multiplexer = around > 0 || term.starts_with("tmux") || term.starts_with("screen");
         let depth = Depth::of(&std::env::var("COLORTERM").unwrap_or_default(), &term);
         Self {
             multiplexer,
             between: Between::read(),
+            nested: around > 1,
             windows_terminal: set("WT_SESSION"),
             ssh: set("SSH_CONNECTION"),
             no_color: set("NO_COLOR"),
@@ -69,6 +73,12 @@ impl Environment {
     #[must_use]
     pub fn can_be_asked(&self) -> bool {
         !matches!(self.term.as_str(), "" | "linux" | "dumb" | "vt52")
+    }
+
+    /// Whether not even half-blocks can be shown, as far as its name tells.
+    #[must_use]
+    pub fn has_no_pictures(&self) -> bool {
+        matches!(self.term.as_str(), "" | "dumb" | "vt52")
     }
 
     /// Whether the terminal has no more than sixteen colours, as far as its name tells.
@@ -85,9 +95,15 @@ pub struct Facts {
     pub environment: Environment,
     /// What the person wants.
     pub wanted: Graphics,
-    name: Option<String>,
-    kitty_graphics: bool,
-    sixel: bool,
+    pub(super) name: Option<String>,
+    pub(super) kitty_graphics: bool,
+    pub(super) sixel: bool,
+    /// Whether it has answered the last question, which every terminal does.
+    answered: bool,
+    /// Whether it draws what comes between two marks at once (mode 2026).
+    synchronized: bool,
+    /// What tmux says, where it was asked and has answered.
+    pub(super) tmux: Option<Tmux>,
     cell: Option<(u16, u16)>,
     area: Option<(u16, u16)>,
     background: Option<[u8; 3]>,
@@ -103,22 +119,74 @@ impl Facts {
     /// Takes an answer.
     pub fn learn(&mut self, report: &Report) {
         match report {
-            Report::Attributes(attributes) => self.sixel = attributes.iter().skip(1).any(|found| *found == 4),
+            Report::Attributes(attributes) => {
+                self.answered = true;
+                self.sixel = attributes.iter().skip(1).any(|found| *found == 4);
+            }
             Report::Version(name) => self.name = Some(name.clone()),
             Report::KittyGraphics(ok) => self.kitty_graphics = *ok,
             Report::CellPixels { width, height } => self.cell = positive(*width, *height),
             Report::AreaPixels { width, height } => self.area = positive(*width, *height),
             Report::Background(rgb) => self.background = Some(*rgb),
-            Report::Mode { .. } => {}
+            Report::Mode { mode: 2026, state } => self.synchronized = matches!(state, 1 | 2),
+            Report::Mode { .. } | Report::Arrived => {}
         }
+    }
+
+    /// Takes what tmux says; whether it is something else than before: then other terminals may be looking.
+    pub fn learn_tmux(&mut self, tmux: Option<Tmux>) -> bool {
+        let changed = self.tmux != tmux;
+        self.tmux = tmux;
+        changed
+    }
+
+    /// Whether it has answered a whole round of questions.
+    #[must_use]
+    pub fn has_answered(&self) -> bool {
+        self.answered
+    }
+
+    /// What it calls itself.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// What tmux says.
+    #[must_use]
+    pub fn tmux(&self) -> Option<&Tmux> {
+        self.tmux.as_ref()
+    }
+
+    /// Its background.
+    #[must_use]
+    pub fn background(&self) -> Option<[u8; 3]> {
+        self.background
+    }
+
+    /// Whether it draws a frame at once.
+    #[must_use]
+    pub fn is_synchronized(&self) -> bool {
+        self.synchronized
+    }
+
+    /// Whether it draws sixel, as it says.
+    #[must_use]
+    pub fn has_sixel(&self) -> bool {
+        self.sixel
+    }
+
+    /// Whether it has answered the question of kitty's graphics protocol.
+    #[must_use]
+    pub fn has_kitty_graphics(&self) -> bool {
+        self.kitty_graphics
     }
 
     /// Whether it calls itself so, and has this version or a later one: the first two numbers in its name.
     #[must_use]
     pub fn is_at_least(&self, known: &str, since: (u32, u32)) -> bool {
         let name = self.name.as_deref().unwrap_or("");
-        name.get(..known.len()).is_some_and(|start| start.eq_ignore_ascii_case(known))
-            && version(name) >= since
+        is_named(name, known) && version(name) >= since
     }
 
     /// Forgets the answers: the questions are asked again, perhaps to another terminal.
@@ -147,53 +215,26 @@ impl Facts {
     /// By which means pictures are drawn in this window.
     #[must_use]
     pub fn means(&self, window: Window) -> Means {
-        let cell = self.cell(window);
-        let protocol = match (self.protocol(), cell) {
-            // A graphics protocol without a cell's size would draw over its neighbours.
-            (Protocol::Kitty | Protocol::KittyPlaced | Protocol::Iterm2 | Protocol::Sixel, None)
-                if self.wanted == Graphics::Auto =>
-            {
-                Protocol::HalfBlocks
-            }
-            (protocol, _) => protocol,
-        };
-        Means { protocol, cell: cell.unwrap_or(USUAL_CELL) }
+        let Choice { protocol, .. } = self.choice(window);
+        Means { protocol, cell: self.cell(window).unwrap_or(USUAL_CELL) }
     }
 
-    fn protocol(&self) -> Protocol {
-        let name = self.name.as_deref().unwrap_or("");
-        let is = |known: &str| name.get(..known.len()).is_some_and(|start| start.eq_ignore_ascii_case(known));
-        // Others answer kitty's query too, but do not know placeholders.
-        let placeholders = is("ghostty") || self.is_at_least("kitty", (0, 28));
-        match self.wanted {
-            Graphics::Kitty if is("kitty") && !placeholders => return Protocol::KittyPlaced,
-            Graphics::Kitty => return Protocol::Kitty,
-            Graphics::Iterm2 => return Protocol::Iterm2,
-            Graphics::Sixel => return Protocol::Sixel,
-            Graphics::HalfBlocks => return Protocol::HalfBlocks,
-            Graphics::Auto => {}
-        }
-        if self.environment.multiplexer || is("tmux") || is("screen") || is("zellij") {
-            return Protocol::HalfBlocks;
-        }
-        if self.kitty_graphics && placeholders {
-            return Protocol::Kitty;
-        }
-        if self.kitty_graphics && is("kitty") {
-            return Protocol::KittyPlaced;
-        }
-        if ["iTerm2", "WezTerm", "mintty", "Konsole", "rio"].into_iter().any(is) {
-            return Protocol::Iterm2;
-        }
-        if self.sixel { Protocol::Sixel } else { Protocol::HalfBlocks }
+    /// By which protocol, and why.
+    #[must_use]
+    pub fn choice(&self, window: Window) -> Choice {
+        choose(self, self.cell(window).is_some())
     }
 
     /// One cell in pixels: as the terminal says, or the window divided by its cells.
-    fn cell(&self, window: Window) -> Option<(u16, u16)> {
+    /// Within tmux as tmux knows it.
+    #[must_use]
+    pub fn cell(&self, window: Window) -> Option<(u16, u16)> {
         let divided = |(width, height): (u16, u16)| {
             positive(width.checked_div(window.columns)?, height.checked_div(window.rows)?)
         };
-        self.cell.or_else(|| window.pixels.and_then(divided)).or_else(|| self.area.and_then(divided))
+        let told =
+            self.cell.or_else(|| window.pixels.and_then(divided)).or_else(|| self.area.and_then(divided));
+        told.or_else(|| self.tmux.as_ref()?.clients.iter().find_map(|client| client.cell))
     }
 }
 
@@ -201,8 +242,13 @@ fn positive(width: u16, height: u16) -> Option<(u16, u16)> {
     (width > 0 && height > 0).then_some((width, height))
 }
 
+/// Whether a terminal's name is this one: `kitty(0.35.2)` is kitty.
+pub(super) fn is_named(name: &str, known: &str) -> bool {
+    name.get(..known.len()).is_some_and(|start| start.eq_ignore_ascii_case(known))
+}
+
 /// The first two numbers in a name: `kitty(0.35.2)` is 0, 35.
-fn version(name: &str) -> (u32, u32) {
+pub(super) fn version(name: &str) -> (u32, u32) {
     let mut numbers = name.split(|found: char| !found.is_ascii_digit()).filter_map(|text| text.parse().ok());
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }
@@ -210,6 +256,7 @@ fn version(name: &str) -> (u32, u32) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ui::picture::Protocol;
 
     const WINDOW: Window = Window { columns: 80, rows: 24, pixels: None };
 

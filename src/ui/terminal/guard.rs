@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, Once, PoisonError};
 
 use super::tell::{NO_PROGRESS, TITLE_BACK, TITLE_KEPT};
-use crate::ui::picture::{Slot, kitty_delete};
+use crate::ui::picture::{Protocol, Slot, kitty_delete};
 
 /// Alternate screen, bracketed paste, mouse (buttons and wheel, SGR form), focus reports, a bar
 /// as the cursor.
@@ -15,8 +15,8 @@ const LEAVE: &str =
     "\x1b[?2026l\x1b[0m\x1b[0 q\x1b[?1004l\x1b[?1006l\x1b[?1000l\x1b[?2004l\x1b[?1049l\x1b[?25h";
 
 static TAKEN: AtomicBool = AtomicBool::new(false);
-/// Up to which slot kitty was sent pictures that it should drop.
-static HOLDS_PICTURES: Mutex<Option<Slot>> = Mutex::new(None);
+/// By which of its protocols kitty was sent pictures that it should drop, each up to which slot.
+static HOLDS_PICTURES: Mutex<Vec<(Protocol, Slot)>> = Mutex::new(Vec::new());
 /// Whether the title is ours, and the one before is kept by the terminal.
 static HOLDS_TITLE: AtomicBool = AtomicBool::new(false);
 /// Whether the terminal shows a progress.
@@ -80,15 +80,19 @@ pub fn has_panicked() -> bool {
 }
 
 /// Kitty was sent a picture for this slot: it is deleted on leaving.
-pub fn note_kitty_picture(slot: Slot) {
+pub fn note_kitty_picture(protocol: Protocol, slot: Slot) {
     let mut held = HOLDS_PICTURES.lock().unwrap_or_else(PoisonError::into_inner);
-    *held = (*held).max(Some(slot));
+    match held.iter_mut().find(|(known, _)| *known == protocol) {
+        Some((_, last)) => *last = (*last).max(slot),
+        None => held.push((protocol, slot)),
+    }
 }
 
-/// Up to which slot kitty holds pictures. A lock that is held by whoever panicked is not waited for.
+/// What has kitty drop its pictures in the slots after `above`. A lock that is held by whoever panicked is not waited for.
 #[must_use]
-pub fn kitty_pictures() -> Option<Slot> {
-    HOLDS_PICTURES.try_lock().ok().and_then(|held| *held)
+pub fn drop_kitty_pictures(above: Option<Slot>) -> String {
+    let Ok(held) = HOLDS_PICTURES.try_lock() else { return String::new() };
+    held.iter().map(|(protocol, last)| kitty_delete(*protocol, above, *last)).collect()
 }
 
 /// The title will be ours: what keeps the one before, the first time. It comes back on leaving.
@@ -108,10 +112,7 @@ fn give_back() {
     if !TAKEN.swap(false, Ordering::SeqCst) {
         return;
     }
-    let mut leave = String::new();
-    if let Some(last) = kitty_pictures() {
-        leave.push_str(&kitty_delete(None, last));
-    }
+    let mut leave = drop_kitty_pictures(None);
     leave.push_str(LEAVE);
     if HOLDS_TITLE.swap(false, Ordering::SeqCst) {
         leave.push_str(TITLE_BACK);

@@ -2,9 +2,10 @@
 //! when the last one is out, so what is drawn is always the newest.
 
 use std::io::{self, Write};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
@@ -22,6 +23,8 @@ struct State {
     busy: AtomicBool,
     failed: AtomicBool,
     idle: Notify,
+    /// The last frame's bytes, and how long it took to write them.
+    written: Mutex<Option<(usize, Duration)>>,
 }
 
 impl Output {
@@ -43,6 +46,12 @@ impl Output {
     #[must_use]
     pub fn is_idle(&self) -> bool {
         !self.state.busy.load(Ordering::SeqCst)
+    }
+
+    /// How many bytes the last frame had and how long writing it took, once.
+    #[must_use]
+    pub fn take_written(&self) -> Option<(usize, Duration)> {
+        self.state.written.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Whether writing has failed: the terminal is gone.
@@ -94,9 +103,11 @@ fn write_frame(frame: &[u8], target: &mut impl Write) -> io::Result<()> {
 
 fn write_all(queue: &Receiver<Vec<u8>>, mut target: impl Write, state: &State) {
     for frame in queue {
+        let begun = Instant::now();
         if write_frame(&frame, &mut target).is_err() {
             state.failed.store(true, Ordering::SeqCst);
         }
+        *state.written.lock().unwrap_or_else(PoisonError::into_inner) = Some((frame.len(), begun.elapsed()));
         state.busy.store(false, Ordering::SeqCst);
         state.idle.notify_waiters();
     }

@@ -22,6 +22,8 @@ pub struct Screen {
     stale: bool,
     /// Pictures were left for the next frame.
     unwritten: bool,
+    /// The next frame leaves all pictures for the one after it.
+    holds: bool,
 }
 
 /// A picture whose pixels stay when cells are written over them.
@@ -52,6 +54,7 @@ impl Default for Screen {
             pixels: Vec::new(),
             stale: true,
             unwritten: false,
+            holds: false,
         }
     }
 }
@@ -60,6 +63,20 @@ impl Screen {
     /// Nothing is known of the terminal any more: the next frame clears it and is written whole.
     pub fn forget(&mut self) {
         self.stale = true;
+    }
+
+    /// The terminal has lost its pictures: they are written again, and nothing else. What lies in a picture's first cell
+    /// begins with an escape.
+    pub fn forget_pictures(&mut self) {
+        let pictures = self.shown.content.iter_mut().filter(|cell| cell.symbol().starts_with('\x1b'));
+        for cell in pictures {
+            cell.set_symbol(" ");
+        }
+    }
+
+    /// Leaves the pictures of the next frame for the one after it: what was typed goes first.
+    pub fn hold_pictures(&mut self) {
+        self.holds = true;
     }
 
     /// Whether the last frame left pictures for the next: it should follow as soon as the line is free.
@@ -83,7 +100,7 @@ impl Screen {
         let left = self.leave_pictures(&mut frame.buffer);
         let changes = self.shown.diff(&frame.buffer);
         if changes.is_empty() && !anew && self.cursor == frame.cursor {
-            self.unwritten = left;
+            (self.unwritten, self.holds) = (left, false);
             return Ok(Vec::new());
         }
         let mut bytes = Vec::with_capacity(4096);
@@ -107,6 +124,7 @@ impl Screen {
             pixels: frame.pixels,
             stale: false,
             unwritten: left,
+            holds: false,
         };
         Ok(bytes)
     }
@@ -119,7 +137,7 @@ impl Screen {
             if length < PICTURE || cell == shown {
                 continue;
             }
-            if bytes == 0 || bytes + length <= FRAME_PICTURES {
+            if !self.holds && (bytes == 0 || bytes + length <= FRAME_PICTURES) {
                 bytes += length;
             } else {
                 *cell = shown.clone();
@@ -233,6 +251,41 @@ mod tests {
         let mut large = frame("text", None);
         large.buffer[(5, 1)].set_symbol(&"p".repeat(FRAME_PICTURES * 3));
         assert!(bytes(&mut screen, large).len() > FRAME_PICTURES * 3 && !screen.is_behind());
+    }
+
+    #[test]
+    fn what_is_typed_goes_before_a_picture() {
+        let mut screen = Screen::default();
+        let with = || {
+            let mut frame = frame("text", None);
+            frame.buffer[(5, 1)].set_symbol(&"p".repeat(PICTURE * 2));
+            frame.buffer[(5, 1)].set_diff_option(CellDiffOption::ForcedWidth(NonZeroU16::MIN));
+            frame
+        };
+        screen.hold_pictures();
+        let first = bytes(&mut screen, with());
+        assert!(first.contains("text") && !first.contains("pp") && screen.is_behind());
+        assert!(bytes(&mut screen, with()).contains("pp") && !screen.is_behind());
+    }
+
+    #[test]
+    fn lost_pictures_are_written_again_alone() {
+        let mut screen = Screen::default();
+        let with = || {
+            let mut frame = frame("text", None);
+            frame.buffer[(5, 1)].set_symbol("\x1bPqpicture\x1b\\");
+            frame.buffer[(5, 1)].set_diff_option(CellDiffOption::ForcedWidth(NonZeroU16::MIN));
+            Frame { pixels: vec![Pixels { area: Rect::new(5, 1, 4, 1), number: 1 }], ..frame }
+        };
+        bytes(&mut screen, with());
+        assert_eq!(bytes(&mut screen, with()), "");
+        screen.forget_pictures();
+        let again = bytes(&mut screen, with());
+        assert!(
+            again.contains("picture") && !again.contains("text") && !again.contains("\x1b[2J"),
+            "{again:?}"
+        );
+        assert_eq!(bytes(&mut screen, with()), "");
     }
 
     #[test]

@@ -6,6 +6,7 @@
 use super::clipboard::Between;
 use super::facts::Facts;
 use super::guard::{keep_title, note_progress};
+use super::tmux;
 use crate::config::{Notify, ShowProgress, TerminalConfig};
 use crate::ui::telling::{Around, Progress};
 
@@ -72,12 +73,11 @@ fn progress(progress: Progress) -> String {
     }
 }
 
-/// tmux passes on what is wrapped so, where its `allow-passthrough` is on, and drops it where it is not.
+/// As what stands between passes it on.
 fn through(facts: &Facts, bytes: &str) -> String {
-    if facts.environment.between == Between::Tmux {
-        format!("\x1bPtmux;{}\x1b\\", bytes.replace('\x1b', "\x1b\x1b"))
-    } else {
-        bytes.to_owned()
+    match facts.environment.between {
+        Between::Tmux => tmux::wrapped(bytes),
+        _ => bytes.to_owned(),
     }
 }
 

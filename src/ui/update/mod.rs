@@ -22,6 +22,7 @@ mod queue;
 mod restore;
 mod seeds;
 mod sizes;
+mod terminal;
 mod words;
 mod worker;
 
@@ -35,8 +36,8 @@ use std::time::Instant;
 use ratatui::layout::{Rect, Size};
 
 use super::effect::{Effect, Question};
-use super::event::{Event, Signal, Window};
-use super::input::{Input, Report};
+use super::event::{Event, Signal};
+use super::input::Input;
 use super::layout::{Layout, inside, padded, prompt_text};
 use super::pane::Pane;
 use super::picture::Slot;
@@ -49,7 +50,16 @@ pub fn update(state: &mut State, event: Event, now: Instant) -> Vec<Effect> {
     state.messages.note(&event, state.language, now);
     let mut effects = match event {
         Event::Input(input) => take_input(state, input),
-        Event::Resized(window) => resized(state, window),
+        Event::Resized(window) => terminal::resized(state, window),
+        Event::Sent(bytes) => {
+            state.line.sent(bytes, now);
+            Vec::new()
+        }
+        Event::Written(bytes, took) => {
+            state.line.written(bytes, took, now);
+            Vec::new()
+        }
+        Event::Tmux(tmux) => terminal::tmux_said(state, tmux),
         Event::Signal(Signal::End) | Event::TerminalGone => vec![Effect::Quit],
         Event::Signal(Signal::Continued) => {
             repaint(state);
@@ -61,6 +71,7 @@ pub fn update(state: &mut State, event: Event, now: Instant) -> Vec<Effect> {
             Vec::new()
         }
         Event::Encoded(encoded) => {
+            state.view.unseen |= state.view.elsewhere;
             match encoded.slot {
                 Slot::PREVIEW => state.preview.encoded(encoded),
                 _ => gallery::encoded(state, encoded),
@@ -100,31 +111,9 @@ fn take_input(state: &mut State, input: Input) -> Vec<Effect> {
             keys::paste(state, &text, dropped);
             Vec::new()
         }
-        Input::Focus(_) => Vec::new(),
-        Input::Report(report) => {
-            learn(state, &report);
-            Vec::new()
-        }
+        Input::Focus(focused) => terminal::focused(state, focused),
+        Input::Report(report) => terminal::learn(state, &report),
     }
-}
-
-fn learn(state: &mut State, report: &Report) {
-    state.terminal.learn(report);
-    if matches!(report, Report::Background(_)) && state.look.automatic {
-        // What is wrong with a theme of one's own was told when it was read.
-        let _ = looks::dress(state);
-    }
-}
-
-/// A resize to the same size is how tmux says that it was attached again: pictures are drawn anew.
-fn resized(state: &mut State, window: Window) -> Vec<Effect> {
-    let same = state.view.window == window;
-    state.view.window = window;
-    if same {
-        repaint(state);
-        return vec![Effect::Repaint];
-    }
-    Vec::new()
 }
 
 /// What follows from the state as it now is: the prompt's room, questions, pictures to encode.
@@ -159,7 +148,7 @@ fn settle(state: &mut State, effects: &mut Vec<Effect>) {
     }
     let room = picture_room(&layout);
     let means = state.terminal.means(state.view.window);
-    effects.extend(state.preview.order(room, means, state.now).map(Effect::Encode));
+    effects.extend(state.preview.order(room, means, &state.line, state.now).map(Effect::Encode));
     effects.extend(state.messages.take().into_iter().map(Effect::Call));
 }
 

@@ -118,7 +118,16 @@ impl Thumbs {
             let number = self.number + (tile.number + 1) % 2;
             (tile.ordered, tile.number) = (Some(ordered), number);
             let (subject, source) = (Subject::Picture(*picture), Source::Jpeg(jpeg.clone()));
-            orders.push(Order { number, slot, subject, source, room, means, zoom: Zoom::default() });
+            orders.push(Order {
+                number,
+                slot,
+                subject,
+                source,
+                room,
+                means,
+                zoom: Zoom::default(),
+                budget: None,
+            });
         }
         orders
     }

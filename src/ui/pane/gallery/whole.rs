@@ -116,7 +116,16 @@ impl Whole {
         self.ordered = Some(ordered);
         self.number += 1;
         let (number, slot, subject) = (self.number, self.slot, Subject::Picture(picture));
-        Some(Order { number, slot, subject, source: Source::Png(png.clone()), room, means, zoom })
+        Some(Order {
+            number,
+            slot,
+            subject,
+            source: Source::Png(png.clone()),
+            room,
+            means,
+            zoom,
+            budget: None,
+        })
     }
 
     /// Takes a result, unless it was overtaken; or gives back which picture cannot be shown, and why.

@@ -1,5 +1,7 @@
 //! `flux-tui doctor`: what this machine can draw with, and what is in the way.
 
+mod terminal;
+
 use serde::Serialize;
 
 use super::failure::Failure;
@@ -12,10 +14,19 @@ use crate::gpu::Sampler;
 /// Looks at the processor, NVIDIA's driver and libraries, and each card. Exit code 1 when there is a card that cannot
 /// be used.
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(super) struct Args {
     /// Print one JSON object instead.
     #[arg(long)]
     json: bool,
+    #[command(subcommand)]
+    about: Option<About>,
+}
+
+/// What else is looked at.
+#[derive(Debug, clap::Subcommand)]
+enum About {
+    Terminal(terminal::Args),
 }
 
 #[derive(Serialize)]
@@ -32,6 +43,9 @@ struct One {
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
+    if let Some(About::Terminal(args)) = &args.about {
+        return terminal::run(args);
+    }
     let mut findings = examine();
     findings.extend(unused_cards(&findings, Sampler::new().sample().gpus.len()));
     let bad = findings.iter().filter(|finding| finding.state == State::Bad).count();

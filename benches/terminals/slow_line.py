@@ -1,0 +1,113 @@
+#!/usr/bin/env python3
+"""How long a key takes to be seen over a line of 1 Mbit/s while a picture is drawn.
+
+    python3 benches/terminals/slow_line.py PROGRAM [KEYS [STEPS [WAY ...]]]
+
+The program runs in a PTY of 120x40 that is read at 125,000 bytes a second and no faster, by a pretended terminal that
+answers as kitty 0.35 or as one with sixel does; each answer comes 20 ms after its question was read. Keys are typed at
+moments by chance while a picture of so many steps (200) is drawn, each timed from its write to the read of the letter. For each way
+of drawing: the latency, the bytes a second, how many previews came, and whether the finished picture did.
+"""
+import fcntl, glob, json, os, pty, random, select, shutil, statistics, struct, subprocess, sys, tempfile, termios, threading, time
+
+PROGRAM = os.path.abspath(sys.argv[1])
+KEYS = int(sys.argv[2]) if len(sys.argv) > 2 else 80
+STEPS = int(sys.argv[3]) if len(sys.argv) > 3 else 200
+RATE, TRIP = 125_000, 0.020
+ANSWERS = {
+    "kitty": b"\x1bP>|kitty(0.35.2)\x1b\\\x1b_Gi=31;OK\x1b\\\x1b[6;20;10t\x1b[?62;c",
+    "sixel": b"\x1b[6;20;10t\x1b[?62;4;22c",
+    "halfblocks": b"\x1b[6;20;10t\x1b[?62;22c",
+}
+PICTURE = {"kitty": b"\x1b_Ga=T", "sixel": b"\x1bP", "halfblocks": None}
+
+
+class Line:
+    """Reads at the rate, answers, and notes when what was wanted has come."""
+
+    def __init__(self, master, way):
+        self.master, self.way, self.bytes = master, way, bytearray()
+        self.changed, self.ended = threading.Condition(), False
+        threading.Thread(target=self.read, daemon=True).start()
+
+    def read(self):
+        due = time.monotonic()
+        asked = 0
+        while not self.ended:
+            try:
+                piece = os.read(self.master, 512)
+            except OSError:  # how Linux says that the other side is gone
+                return
+            # What comes after a pause is not owed the time of the pause.
+            due = max(due, time.monotonic()) + len(piece) / RATE
+            time.sleep(max(0, due - time.monotonic()))
+            with self.changed:
+                self.bytes += piece
+                self.changed.notify_all()
+            for question, answer in ((b"\x1b[c", ANSWERS[self.way]), (b"\x1b[5n", b"\x1b[0n")):
+                start = max(0, asked - len(question) + 1)
+                for _ in range(self.bytes.count(question, start)):
+                    threading.Timer(TRIP, os.write, (self.master, answer)).start()
+            asked = len(self.bytes)
+
+    def until(self, wanted, start, seconds=90):
+        """When that has come behind `start`."""
+        end = time.monotonic() + seconds
+        with self.changed:
+            while self.bytes.find(wanted, start) < 0:
+                if not self.changed.wait(max(0, end - time.monotonic())):
+                    raise SystemExit(f"{self.way}: {wanted!r} did not come; last: {bytes(self.bytes[-300:])!r}")
+        return time.monotonic()
+
+
+def measure(way, home):
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
+    env = {"HOME": home, "TERM": "xterm-256color", "COLORTERM": "truecolor", "PATH": os.environ["PATH"]}
+    child = subprocess.Popen([PROGRAM], stdin=slave, stdout=slave, stderr=slave, env=env, start_new_session=True)
+    os.close(slave)
+    line = Line(master, way)
+    line.until(b"ready", 0)
+    time.sleep(1)
+    os.write(master, f"fox\t{STEPS}\r".encode())
+    line.until(b"drawing", 0)
+    os.write(master, b"\x1b[Z")
+    time.sleep(3)
+    begun, start, times = time.monotonic(), len(line.bytes), []
+    for at in range(KEYS):
+        time.sleep(random.uniform(0.05, 0.3))
+        letter, before = "QWYUJK"[at % 6].encode(), len(line.bytes)
+        typed = time.monotonic()
+        os.write(master, letter)
+        times.append(1e3 * (line.until(letter, before) - typed))
+    took, drawn = time.monotonic() - begun, bytes(line.bytes[start:])
+    # The caption is written letter by letter as it differs: the file tells that the picture is finished.
+    while not glob.glob(home + "/.local/share/flux-tui/pictures/**/*.png", recursive=True):
+        time.sleep(0.2)
+    before = len(line.bytes)
+    time.sleep(2)
+    mark = PICTURE[way]
+    times.sort()
+    os.write(master, b"\x03")
+    time.sleep(1)
+    line.ended = True
+    child.wait(20)
+    os.close(master)
+    return {
+        "way": way, "median_ms": round(statistics.median(times), 1), "p95_ms": round(times[int(0.95 * (len(times) - 1))], 1),
+        "max_ms": round(times[-1], 1), "kB_a_second": round(len(drawn) / took / 1e3, 1),
+        "previews_a_second": round(drawn.count(mark) / took, 2) if mark else None, "finished_bytes": len(line.bytes) - before,
+    }
+
+
+def main():
+    random.seed(7)
+    for way in sys.argv[4:] or ANSWERS:
+        home = tempfile.mkdtemp()
+        print(json.dumps(measure(way, home)), flush=True)
+        subprocess.run([PROGRAM, "worker", "stop"], env={"HOME": home, "PATH": os.environ["PATH"]}, stdout=subprocess.DEVNULL, check=False)
+        shutil.rmtree(home, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()
