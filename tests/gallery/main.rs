@@ -201,7 +201,7 @@ fn more_of_what_is_liked() {
     let mut studio = open(&home);
     studio.see("an owl at night");
     studio.type_keys("m");
-    studio.see("one more like it");
+    studio.see("1 more like it goes to the queue");
     studio.see("Gallery  4 pictures");
     // The parent, from the child.
     studio.type_keys("hP");
