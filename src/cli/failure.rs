@@ -169,7 +169,7 @@ pub(super) enum Failure {
     Terminal(#[source] AskError),
     /// The test card could not be made.
     #[error("the test card could not be made: {0}")]
-    Card(String),
+    TestCard(String),
     /// The engine failed (only in `bench`).
     #[error(transparent)]
     Engine(#[from] EngineError),

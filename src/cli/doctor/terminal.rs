@@ -42,7 +42,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         return stdout::line("No card is shown: TERM says that this terminal has no colours.");
     }
     let (means, depth) = (found.facts.means(window), found.facts.depth());
-    let card = card::print(means, (window.columns, window.rows), depth).map_err(Failure::Card)?;
+    let card = card::print(means, (window.columns, window.rows), depth).map_err(Failure::TestCard)?;
     stdout::write(&card)?;
     stdout::line(
         "Above: eight bars of colour from white to black, a ramp of grey below them, and over both an orange \
