@@ -50,6 +50,11 @@
 //! writes the PNG by rename and records it → `Finished` → `ui::picture` encodes it off-thread →
 //! `ui::view::preview` draws it.
 //!
+//! Several pictures that differ by one or two things are a grid: jobs like others, and a contact sheet that the worker
+//! writes when all are over (`job::grid`, `worker::grids`, `library::sheet`).
+//!
+//! What the studio says is in `messages/`, in English and Chinese, and named by [`ui::language`].
+//!
 //! # Two engines
 //! [`engine`] draws on the CPU with candle, in fp32. With the feature `cuda` it also draws on NVIDIA cards, by
 //! `engine::cuda`: kernels of our own and cublasLt over buffers that are laid out before a step. They share names,

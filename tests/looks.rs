@@ -8,7 +8,6 @@ use std::fs;
 use std::path::PathBuf;
 
 use home::Home;
-use portable_pty::CommandBuilder;
 use terminal::Terminal;
 
 const ALT_X: &str = "\x1bx";
@@ -20,13 +19,7 @@ const F12: &str = "\x1b[24~";
 const CTRL_C: &str = "\x03";
 
 fn open(home: &Home) -> Terminal {
-    let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_flux-tui"));
-    for name in ["XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME"] {
-        command.env_remove(name);
-    }
-    command.env("HOME", home.path());
-    command.cwd(home.path());
-    Terminal::start(command)
+    Terminal::start(home.studio())
 }
 
 /// A file in the configuration's folder.

@@ -11,16 +11,7 @@ use terminal::Terminal;
 const PROGRAM: &str = env!("CARGO_BIN_EXE_flux-tui");
 
 fn open(home: &Home) -> Terminal {
-    Terminal::start(at_home(home, CommandBuilder::new(PROGRAM)))
-}
-
-fn at_home(home: &Home, mut command: CommandBuilder) -> CommandBuilder {
-    for name in ["XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "COLORTERM"] {
-        command.env_remove(name);
-    }
-    command.env("HOME", home.path());
-    command.cwd(home.path());
-    command
+    Terminal::start(home.studio())
 }
 
 /// The colours in the middle of the preview, once there are any.
@@ -144,7 +135,7 @@ fn process_state(process: rustix::process::Pid) -> Option<char> {
 #[test]
 fn control_z_gives_the_terminal_back_and_fg_brings_the_same_screen() {
     let home = Home::new();
-    let mut shell = at_home(&home, CommandBuilder::new("sh"));
+    let mut shell = home.inside(CommandBuilder::new("sh"));
     shell.arg("-i");
     shell.env_remove("ENV");
     shell.env("PS1", "shell> ");

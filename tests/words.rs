@@ -7,20 +7,14 @@ mod terminal;
 use std::fs;
 
 use home::Home;
-use portable_pty::CommandBuilder;
 use terminal::Terminal;
 
 const CHINESE: &str = "zh_CN.UTF-8";
 const CTRL_C: &str = "\x03";
 
 fn open(home: &Home, locale: &str, arguments: &[&str]) -> Terminal {
-    let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_flux-tui"));
-    for name in ["XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME"] {
-        command.env_remove(name);
-    }
+    let mut command = home.studio();
     command.args(arguments);
-    command.env("HOME", home.path());
-    command.cwd(home.path());
     Terminal::start_in(locale, command)
 }
 

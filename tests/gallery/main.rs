@@ -9,11 +9,9 @@ mod terminal;
 use std::path::Path;
 
 use home::Home;
-use portable_pty::CommandBuilder;
 use serde_json::Value;
 use terminal::Terminal;
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_flux-tui");
 const OPEN: &str = "\x1bg";
 const RIGHT: &str = "\x1b[C";
 
@@ -28,13 +26,7 @@ fn home() -> Home {
 
 /// The studio in a terminal of its own, its gallery open.
 fn open(home: &Home) -> Terminal {
-    let mut command = CommandBuilder::new(PROGRAM);
-    for name in ["XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "COLORTERM"] {
-        command.env_remove(name);
-    }
-    command.env("HOME", home.path());
-    command.cwd(home.path());
-    let mut studio = Terminal::start(command);
+    let mut studio = Terminal::start(home.studio());
     studio.see("History 3");
     studio.type_keys(OPEN);
     studio.see("Gallery  3 pictures");

@@ -11,7 +11,6 @@ use std::path::{Path, PathBuf};
 
 use flux_tui::library::png;
 use home::Home;
-use portable_pty::CommandBuilder;
 use serde_json::Value;
 use terminal::Terminal;
 
@@ -20,13 +19,7 @@ const QUICK: [&str; 8] = ["--width", "64", "--height", "64", "--steps", "2", "--
 
 /// The studio in a terminal of its own.
 fn open(home: &Home) -> Terminal {
-    let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_flux-tui"));
-    for name in ["XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "COLORTERM"] {
-        command.env_remove(name);
-    }
-    command.env("HOME", home.path());
-    command.cwd(home.path());
-    Terminal::start(command)
+    Terminal::start(home.studio())
 }
 
 fn grid(home: &Home, prompt: &str, more: &[&str]) -> home::Ran {
@@ -107,21 +100,19 @@ fn what_cannot_be_drawn_is_refused_before_anything_is_queued() {
     assert!(!queued.to_string().contains("a fox"), "{queued}");
 }
 
+/// Whoever asked for a grid of three pictures that a queue at rest keeps waiting.
+fn three_that_wait(home: &Home, prompt: &str) -> std::process::Child {
+    assert_eq!(home.run(&["queue", "pause"]).code, 0);
+    let arguments = ["grid", prompt, "--axis", "steps=1..3", "--width", "64", "--height", "64"];
+    let waiting = home::start_in_background(&mut home.command(&arguments));
+    home.status_when("three wait", |status| status["queued"] == 3);
+    waiting
+}
+
 #[test]
 fn a_grid_that_waits_survives_a_restart_and_is_cancelled_as_one() {
     let home = Home::new();
-    assert_eq!(home.run(&["queue", "pause"]).code, 0);
-    let mut waiting = home::start_in_background(&mut home.command(&[
-        "grid",
-        "a fox",
-        "--axis",
-        "steps=1..3",
-        "--width",
-        "64",
-        "--height",
-        "64",
-    ]));
-    home.status_when("three wait", |status| status["queued"] == 3);
+    let mut waiting = three_that_wait(&home, "a fox");
     assert_eq!(home.run(&["worker", "stop"]).code, 0);
     let left = waiting.wait().expect("it ends");
     assert!(!left.success(), "what waits is not drawn");
@@ -139,18 +130,7 @@ fn a_grid_that_waits_survives_a_restart_and_is_cancelled_as_one() {
     assert!(cells(&done).iter().all(|cell| cell["state"] == "done"), "{done}");
     assert_eq!(read(&sheet(&done)).grid.expect("a grid").expect("understood").cells, ["drawn"; 3]);
 
-    assert_eq!(home.run(&["queue", "pause"]).code, 0);
-    let mut waiting = home::start_in_background(&mut home.command(&[
-        "grid",
-        "an owl",
-        "--axis",
-        "steps=1..3",
-        "--width",
-        "64",
-        "--height",
-        "64",
-    ]));
-    home.status_when("three wait", |status| status["queued"] == 3);
+    let mut waiting = three_that_wait(&home, "an owl");
     let cancelled = home.run(&["grids", "cancel", "2"]);
     assert_eq!(cancelled.stdout, "3 pictures cancelled\n", "{cancelled:?}");
     waiting.wait().expect("it ends");

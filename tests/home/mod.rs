@@ -8,6 +8,8 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+use portable_pty::CommandBuilder;
+
 /// How long any one command may take. A debug build on a busy machine loads and draws in seconds.
 const WITHIN: Duration = Duration::from_secs(120);
 
@@ -64,6 +66,21 @@ impl Home {
             command.env_remove(name);
         }
         command.env("HOME", &self.path).current_dir(&self.path).args(arguments).stdin(Stdio::null());
+        command
+    }
+
+    /// The studio, to be run in this home in a terminal.
+    pub fn studio(&self) -> CommandBuilder {
+        self.inside(CommandBuilder::new(env!("CARGO_BIN_EXE_flux-tui")))
+    }
+
+    /// A program that is to be run in a terminal, in this home.
+    pub fn inside(&self, mut command: CommandBuilder) -> CommandBuilder {
+        for name in OTHERS {
+            command.env_remove(name);
+        }
+        command.env("HOME", &self.path);
+        command.cwd(&self.path);
         command
     }
 

@@ -1,7 +1,6 @@
 //! A person chooses a LoRA by keys alone, in a real terminal, with the real worker and the built-in model.
 
 use flux_tui::job::UsedLora;
-use portable_pty::CommandBuilder;
 
 use crate::home::Home;
 use crate::program::{keep, recipe};
@@ -12,13 +11,7 @@ const LEFT: &str = "\x1b[D";
 const SWITCH: &str = "\x14"; // Ctrl-T
 
 fn open(home: &Home) -> Terminal {
-    let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_flux-tui"));
-    for name in ["XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "COLORTERM"] {
-        command.env_remove(name);
-    }
-    command.env("HOME", home.path());
-    command.cwd(home.path());
-    Terminal::start(command)
+    Terminal::start(home.studio())
 }
 
 /// Waits until a text is gone.

@@ -79,6 +79,7 @@ impl InPlace {
             if !wanted() || !self.pin_piece(piece) {
                 return Ok(false);
             }
+            // The driver serves whoever asks again first, which would be this loop: steps would wait for all of it.
             std::thread::sleep(begun.elapsed().min(LONGEST));
         }
         Ok(true)

@@ -11,7 +11,8 @@
 //! | [`card`] | which cards there are and what they can do |
 //! | [`gpu`] | an opened card: context, stream, kernels |
 //! | [`memory`] | device memory and matrices in it |
-//! | [`host`] | pinned host memory, and files that the card reads where they are |
+//! | [`host`], [`in_place`] | pinned host memory; files that the card reads where they are |
+//! | [`pinning`] | pins such files while steps run |
 //! | [`beside`] | memory that tensors come to while the last are widened |
 //! | `staging` | large copies, filled by all threads |
 //! | [`streaming`] | weights that take turns in slots of device memory |

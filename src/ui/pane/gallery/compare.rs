@@ -66,14 +66,20 @@ pub struct Difference {
 
 /// What two pictures can differ in besides their prompts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs, reason = "they are those of a job")]
 pub enum Parameter {
+    /// The model.
     Model,
+    /// Pixels across and down.
     Size,
+    /// Evaluations of the transformer.
     Steps,
+    /// The embedded guidance.
     Guidance,
+    /// The noise it began with.
     Seed,
+    /// LoRAs with their strengths.
     Loras,
+    /// What it was computed in.
     Precision,
 }
 
