@@ -176,6 +176,7 @@ int main(int argc, char** argv) {
     if (program == "step") return step_main(argc - 2, argv + 2);
     if (program == "vae") return vae_main(argc - 2, argv + 2);
     if (program == "text") return text_main(argc - 2, argv + 2);
-    std::fprintf(stderr, "usage: harness attention|elementwise|gemm|step|vae|text ...\n");
+    if (program == "product") return product_main(argc - 2, argv + 2);
+    std::fprintf(stderr, "usage: harness attention|elementwise|gemm|product|step|vae|text ...\n");
     return 2;
 }

@@ -89,6 +89,7 @@ inline dim3 row_block(int width, int chunks = kRowChunks) {
 int attention_main(int argc, char** argv);
 int elementwise_main(int argc, char** argv);
 int gemm_main(int argc, char** argv);
+int product_main(int argc, char** argv);
 int step_main(int argc, char** argv);
 int vae_main(int argc, char** argv);
 int text_main(int argc, char** argv);
