@@ -36,12 +36,12 @@ __global__ void reference_kernel(const fp8* x, const float* x_scale, const fp8* 
     if (c >= n) return;
     double sum = 0;
     for (int i = 0; i < k; ++i) sum += double(float(x[size_t(r) * k + i])) * double(float(w[size_t(c) * k + i]));
-    sum *= double(w_scale[c]);
+    sum *= double(x_scale[r]) * double(w_scale[c]);
     int part = 0;
     while (c >= side.ends[part]) ++part;
     for (int i = 0; i < side.ranks; ++i)
         sum += double(float(t[size_t(r) * t_width + side.firsts[part] + i])) * double(float(b[size_t(c) * side.ranks + i]));
-    out[size_t(r) * n + c] = float(sum * double(x_scale[r]) + double(float(bias[c])));
+    out[size_t(r) * n + c] = float(sum + double(float(bias[c])));
 }
 
 void try_layer(const Module& module, cublasLtHandle_t handle, Layer s, int parts, int ranks, bool timed) {

@@ -6,6 +6,7 @@ mod converted;
 mod loading;
 mod loras;
 mod pictures;
+mod products;
 mod quantised;
 mod text;
 mod transformer;

@@ -1,16 +1,14 @@
 //! softmax(Q·Kᵀ / √dim) · V for every head, without a mask: Hopper's kernel where the card is one, the one for every
 //! card otherwise. Tilings and times: the kernels' own comments and `benches/PERFORMANCE.md`.
 
-use cudarc::driver::sys::{
-    self, CUtensorMap, CUtensorMapDataType, CUtensorMapFloatOOBfill, CUtensorMapInterleave,
-    CUtensorMapL2promotion, CUtensorMapSwizzle,
-};
+use cudarc::driver::sys::CUtensorMap;
 use half::bf16;
 use std::sync::Arc;
 
-use super::error::{CudaError, Result, driver};
+use super::error::{CudaError, Result};
 use super::gpu::{Gpu, Grid, Kernel, Module, launch};
 use super::memory::{Buffer, Element, Matrix};
+use super::tensor_map::Boxes;
 
 /// Attention of one number and size of heads, with the memory that its kernel needs between its blocks.
 #[derive(Debug)]
@@ -144,33 +142,14 @@ impl Attention {
 
     /// The description by which Hopper's copy engine reads `rows` rows of one head at a time.
     fn map(&self, part: Matrix<'_, bf16>, rows: usize) -> Result<CUtensorMap> {
-        let (length, dim) = (part.rows() as u64, self.dim as u64);
-        let row = (part.stride() * bf16::BYTES) as u64;
-        let sizes = [64, length, dim / 64, self.heads as u64, 1];
-        let strides = [row, 128, dim * bf16::BYTES as u64, row * length];
-        let boxes = [64, rows as u32, (dim / 64) as u32, 1, 1];
-        let steps = [1u32; 5];
-        let mut map = CUtensorMap { opaque: [0; 16] };
-        // SAFETY: reads five sizes, four strides, five box sides and five steps, and writes the map.
-        unsafe {
-            sys::cuTensorMapEncodeTiled(
-                &raw mut map,
-                CUtensorMapDataType::CU_TENSOR_MAP_DATA_TYPE_BFLOAT16,
-                5,
-                part.at() as usize as *mut std::ffi::c_void,
-                sizes.as_ptr(),
-                strides.as_ptr(),
-                boxes.as_ptr(),
-                steps.as_ptr(),
-                CUtensorMapInterleave::CU_TENSOR_MAP_INTERLEAVE_NONE,
-                CUtensorMapSwizzle::CU_TENSOR_MAP_SWIZZLE_128B,
-                CUtensorMapL2promotion::CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
-                CUtensorMapFloatOOBfill::CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE,
-            )
-        }
-        .result()
-        .map_err(driver("describing queries, keys and values to the copy engine"))?;
-        Ok(map)
+        let boxes = Boxes {
+            at: part.at(),
+            bytes: bf16::BYTES,
+            sizes: &[64, part.rows(), self.dim / 64, self.heads, 1],
+            strides: &[part.stride(), 64, self.dim, part.stride() * part.rows()],
+            boxes: &[64, rows, self.dim / 64, 1, 1],
+        };
+        boxes.describe("describing queries, keys and values to the copy engine")
     }
 }
 

@@ -48,6 +48,8 @@ pub enum Module {
     Dequantize,
     /// What LoRAs add.
     Side,
+    /// Layers and what LoRAs add, for Hopper.
+    ProductHopper,
 }
 
 /// All of them.
@@ -62,6 +64,7 @@ pub const MODULES: &[Module] = &[
     Module::Text,
     Module::Dequantize,
     Module::Side,
+    Module::ProductHopper,
 ];
 
 /// The version of CUDA whose nvcc compiled the kernels, or `none`.
@@ -70,7 +73,7 @@ pub const BUILT_WITH: &str = env!("FLUX_TUI_NVCC");
 impl Module {
     /// Whether it is for Hopper only.
     fn is_hoppers(self) -> bool {
-        matches!(self, Self::AttentionHopper | Self::ConvHopper)
+        matches!(self, Self::AttentionHopper | Self::ConvHopper | Self::ProductHopper)
     }
 
     fn fat_binary(self) -> &'static [u8] {
@@ -85,6 +88,7 @@ impl Module {
             Self::Text => fat_binary!("text"),
             Self::Dequantize => fat_binary!("dequantize"),
             Self::Side => fat_binary!("side"),
+            Self::ProductHopper => fat_binary!("product_sm90"),
         }
     }
 }

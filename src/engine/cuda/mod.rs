@@ -64,6 +64,7 @@ pub mod sampling;
 mod staging;
 pub mod streaming;
 pub mod synthetic;
+mod tensor_map;
 pub mod text;
 pub mod vae;
 mod watching;

@@ -7,6 +7,7 @@
 
 mod kept;
 mod plan;
+mod ranks;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -23,6 +24,7 @@ use super::error::{CudaError, Result, driver};
 use super::gpu::Gpu;
 use super::memory::{ALIGNMENT, Element, F8, Matrix};
 use plan::Plan;
+pub use ranks::{Ranks, are_parts};
 
 /// What the library may use beside its operands, in bytes.
 pub(super) const WORKSPACE: usize = 32 << 20;

@@ -352,11 +352,22 @@ impl Linear {
         }
     }
 
+    /// The weight, if it is kept in fp8.
+    pub(super) fn fp8<'a>(&self, memory: &'a Buffer) -> Option<Fp8<'a>> {
+        match self.weight(memory) {
+            Held::Fp8(weight, scales) => Some((weight, scales)),
+            _ => None,
+        }
+    }
+
     /// Its own bias.
     pub(super) fn bias<'a>(&self, memory: &'a Buffer) -> Matrix<'a, bf16> {
         memory.matrix(self.bias, 1, self.out)
     }
 }
+
+/// A weight in fp8 with the scales of its rows.
+pub(super) type Fp8<'a> = (Matrix<'a, F8>, Matrix<'a, f32>);
 
 /// A weight in the memory of its block.
 enum Held<'a> {
@@ -387,6 +398,11 @@ impl<'a> Scratch<'a> {
         let fit = self.0.bytes() / (inner * size_of::<bf16>());
         let rows = if fit >= 256 { fit / 256 * 256 } else { fit.max(1) };
         (0..out).step_by(rows).map(move |first| (first, rows.min(out - first)))
+    }
+
+    /// Whether so many rows have room in it.
+    pub(super) fn fits(&self, rows: usize, width: usize) -> bool {
+        rows * width * size_of::<bf16>() <= self.0.bytes()
     }
 
     /// So many rows in it.

@@ -5,20 +5,21 @@
 //! strength and scale in it.
 //!
 //! What it costs is device memory: y of FLUX.1's widest layer has 198 MB at 1024². Added afterwards it is read and
-//! written again. Where the Bs cover all rows of a layer, their product is therefore written first, and the layer's own
-//! product adds itself to that: it reads while it computes. Changes that are not of low rank, and DoRA's by columns, are
+//! written again. Where the Bs cover all rows of a layer, Hopper therefore has one kernel for layer and Bs
+//! ([`Gpu::product_with_ranks`]); elsewhere their product is written first, and the layer's own product adds itself to
+//! that: it reads while it computes. Changes that are not of low rank, and DoRA's by columns, are
 //! added as a whole matrix.
 
 use std::ops::Range;
 
 use half::bf16;
 
-use super::linear::{Input, Linear, Scratch};
+use super::linear::{Fp8, Input, Linear, Scratch};
 use crate::engine::converted::round;
 use crate::engine::cuda::error::{CudaError, Result};
 use crate::engine::cuda::gpu::Gpu;
 use crate::engine::cuda::memory::{Buffer, Element, F8, Layout, Matrix};
-use crate::engine::cuda::product::{Doing, GRAIN};
+use crate::engine::cuda::product::{Doing, GRAIN, Ranks, are_parts};
 use crate::engine::lora::{Layer, Low, Parts, Rows};
 
 /// Rows of A that belong to one B begin on multiples of this: 16 bytes of bf16, which products want.
@@ -47,6 +48,8 @@ struct Pair {
     ups: Vec<Up>,
     /// Whether the Bs have every row of the layer, each once.
     covers: bool,
+    /// Whether they are one matrix, too: `[out, ranks of each]`.
+    joined: bool,
 }
 
 /// B of the LoRAs that change the same rows, `[rows, ranks]` in bf16.
@@ -218,9 +221,7 @@ impl Pair {
         let mut ups = Vec::new();
         for same in parts.low.chunk_by(|one, other| one.rows == other.rows) {
             let own = same.iter().map(Low::rank).sum::<usize>().next_multiple_of(RANKS);
-            let rows = same[0].rows.clone();
-            let at = layout.place::<bf16>(rows.len(), own);
-            ups.push(Up { rows, ranks: ranks..ranks + own, at });
+            ups.push(Up { rows: same[0].rows.clone(), ranks: ranks..ranks + own, at: 0 });
             ranks += own;
         }
         let ranks = ranks.next_multiple_of(GRAIN);
@@ -228,7 +229,16 @@ impl Pair {
         let covers = follow
             && ups.first().is_some_and(|first| first.rows.start == 0)
             && ups.last().is_some_and(|last| last.rows.end == out);
-        Self { ranks, down: Weight::place(layout, ranks, inner, quantised), ups, covers }
+        let own = ups.first().map_or(0, |up| up.ranks.len());
+        let joined = covers && ups.iter().all(|up| up.ranks.len() == own);
+        let whole = joined.then(|| layout.place::<bf16>(out, own));
+        for Up { rows, ranks, at } in &mut ups {
+            *at = match whole {
+                Some(whole) => whole + rows.start * own * bf16::BYTES,
+                None => layout.place::<bf16>(rows.len(), ranks.len()),
+            };
+        }
+        Self { ranks, down: Weight::place(layout, ranks, inner, quantised), ups, covers, joined }
     }
 
     fn pieces(&self, parts: &Parts<'_>, inner: usize) -> Vec<Piece> {
@@ -258,6 +268,37 @@ impl Pair {
         }
         pieces.extend(self.down.pieces(down, inner));
         pieces
+    }
+
+    /// The whole layer at once: `out = x · Wᵀ + b + B (A x)`, where the card has a kernel for it and that is the fastest.
+    /// Whether it has.
+    fn run_with(
+        &self,
+        gpu: &Gpu,
+        memory: &Buffer,
+        (x, weight): (Input<'_>, Option<Fp8<'_>>),
+        bias: Matrix<'_, bf16>,
+        out: Matrix<'_, bf16>,
+        scratch: &Scratch<'_>,
+    ) -> Result<bool> {
+        let (Input::Fp8(x, x_scales), Some((weight, scales)), Weight::Fp8 { at, scales: own }) =
+            (x, weight, self.down)
+        else {
+            return Ok(false);
+        };
+        let ends: Vec<_> = self.ups.iter().map(|up| up.rows.end).collect();
+        let fits = x_scales.at().is_multiple_of(16) && scratch.fits(x.rows(), self.ranks) && are_parts(&ends);
+        if !self.joined || !fits || !gpu.ranks_are_worth_it(x.rows(), out.width(), x.width()) {
+            return Ok(false);
+        }
+        let small = scratch.rows(x.rows(), self.ranks);
+        let down = (memory.matrix(at, self.ranks, x.width()), memory.matrix(own, self.ranks, 1));
+        gpu.narrow_fp8(small, (x, x_scales), down)?;
+        let up = memory.matrix(self.ups[0].at, out.width(), self.ups[0].ranks.len());
+        let parts: Vec<_> = self.ups.iter().map(|up| (up.rows.end, up.ranks.start)).collect();
+        let ranks = Ranks { small, up, parts: &parts };
+        gpu.product_with_ranks(out, (x, x_scales), (weight, scales), bias, ranks)?;
+        Ok(true)
     }
 
     /// B (A x) into `out`, or added to it; so many rows at a time as the scratch has room for what A gives.
@@ -319,6 +360,11 @@ impl<'a> Beside<'a> {
     ) -> Result<()> {
         let Side { low, again, .. } = self.side;
         let bias = self.bias().unwrap_or_else(|| linear.bias(weights));
+        if let Some(pair) = low.as_ref().filter(|_| again.is_none())
+            && pair.run_with(gpu, self.memory, (x, linear.fp8(weights)), bias, out, scratch)?
+        {
+            return Ok(());
+        }
         // Tried before `out` holds what counts.
         if let Some(pair) = low {
             pair.run(gpu, self.memory, Doing::Choose, (x, self.side.inner), out, scratch)?;

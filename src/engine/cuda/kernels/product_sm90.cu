@@ -1,15 +1,15 @@
 // A linear layer in fp8 with what LoRAs add, for Hopper:
 //
-//   product_sm90   out = (x · wᵀ) * scale of x's row * scale of w's row + t · bᵀ * scale of x's row + bias
+//   product_sm90   out = (x · wᵀ) * scale of x's row * scale of w's row + t · bᵀ + bias
 //
-// x is [rows, inner] and w [columns, inner], both e4m3 with fp32 scales a row; t = x · Aᵀ, of x without its scales, is
-// [rows, all ranks] and b [columns, ranks], both bf16; bias and out bf16. Inner is a multiple of 16, columns of 8. Several b of the same number
-// of ranks lie below each other: columns until ends[i] meet t from column firsts[i] on, and ends are multiples of 192.
+// x is [rows, inner] and w [columns, inner], both e4m3 with fp32 scales a row; t = x · Aᵀ is [rows, all ranks] and b
+// [columns, ranks], both bf16; bias and out bf16. Inner is a multiple of 16, columns of 8. Several b of the same number of
+// ranks lie below each other: columns until ends[i] meet t from column firsts[i] on, and ends are multiples of 192.
 //
 // Why: y of FLUX.1's widest layer has 198 MB at 1024². A library's product adds t · bᵀ by reading what another product
-// wrote: 3 of 4 bytes that a LoRA moves. Here the ranks are more columns of inner, in bf16, for the same sums. So b has to be
-// in the units of w: its rows are divided by w's scales in shared memory, by warps that have nothing else to do. What is
-// added costs 16 / inner (with two for bf16) of the product, 1 % for rank 16.
+// wrote: 3 of 4 bytes that a LoRA moves. Here the ranks are more columns of inner, in bf16, for the same sums. So t and b
+// have to be in the units of x and w: their rows are divided by those scales in shared memory, by warps that have nothing
+// else to do. What is added costs 16 / inner (with two for bf16) of the product, 1 % for rank 16.
 //
 // Tiling. A tile is 128 rows and 192 columns; each of two consumer warpgroups has 64 of the rows, as wgmma tiles of
 // 64 x 192, and one producer thread streams 128 bytes of inner at a time: 16 KB of x and 24 KB of w, in four stages of the
@@ -49,7 +49,7 @@ constexpr int kStages = 4, kStageBytes = kLeftBytes + kRightBytes;
 constexpr int kPanel = 64, kPanelBytes = 64 * kPanel * 2;  // columns of results that are written at a time, rows of 128 bytes
 constexpr int kPanels = kColumns / kPanel;
 constexpr int kProducerRegisters = 24, kConsumerRegisters = 240;
-constexpr int kHelpers = 96;  // threads that bring t and b, and divide b
+constexpr int kHelpers = 96;  // threads that bring t and b, and divide them
 constexpr int kHelpersBarrier = 1, kResultsBarrier = 2;  // named; the second is one for each warpgroup
 // What a tile's results are made with: scales of its columns and their biases, scales of its rows.
 constexpr int kBiasAt = kColumns * 4, kRowScalesAt = kBiasAt + kColumns * 2, kFactorsBytes = kRowScalesAt + kRows * 4;
@@ -169,7 +169,7 @@ struct Producer {
 // A scale near nothing is no reason for an overflow.
 __device__ __forceinline__ float inverse(float scale) { return scale == 0 ? 1 : fminf(1 / scale, 0x1p100f); }
 
-// Brings t and b, and divides b's rows by the scales of w's, two rows a thread.
+// Brings t and b, and divides their rows by the scales of x's and w's.
 struct Helper {
     const Shared& shared;
     const Problem& p;
@@ -182,10 +182,11 @@ struct Helper {
         return *reinterpret_cast<const uint32_t*>(&product);
     }
 
-    __device__ void divide(int row, float factor) {
+    // A row of ranks, wherever the swizzle has them within it.
+    __device__ static void divide(uint32_t row, float scale) {
+        const float factor = inverse(scale);
 #pragma unroll
-        for (int chunk = 0; chunk < 2; ++chunk) {
-            const uint32_t place = shared.ranks_right() + row * kRanksRowBytes + chunk * 16;  // wherever the swizzle has it
+        for (uint32_t place = row; place < row + kRanksRowBytes; place += 16) {
             uint32_t a, b, c, d;
             asm volatile("ld.shared.v4.b32 {%0, %1, %2, %3}, [%4];" : "=r"(a), "=r"(b), "=r"(c), "=r"(d) : "r"(place));
             asm volatile("st.shared.v4.b32 [%0], {%1, %2, %3, %4};" ::"r"(place), "r"(times(a, factor)),
@@ -194,13 +195,15 @@ struct Helper {
         }
     }
 
-    // The scale of a row; a row of zeros has none, and its sums keep what is added to them.
-    __device__ float scale(int column, int at, int parity) {
-        if (column + at >= p.columns) return 0;
-        const float own = from.weight_scales[column + at];
-        if (own == 0)
-            asm volatile("st.shared.f32 [%0], %1;" ::"r"(shared.factors(parity) + 4 * at), "f"(1.f) : "memory");
-        return inverse(own);
+    __device__ void divide(int row, int column, int parity) {
+        for (int at = thread; at < min(kRows, p.rows - row); at += kHelpers)
+            divide(shared.ranks_left() + at * kRanksRowBytes, from.x_scales[row + at]);
+        for (int at = thread; at < min(kColumns, p.columns - column); at += kHelpers) {
+            const float scale = from.weight_scales[column + at];
+            divide(shared.ranks_right() + at * kRanksRowBytes, scale);
+            // A row of zeros may have no scale: its sums keep what is added to them.
+            if (scale == 0) asm volatile("st.shared.f32 [%0], %1;" ::"r"(shared.factors(parity) + 4 * at), "f"(1.f) : "memory");
+        }
     }
 
     __device__ void bring(int row, int column, int rank, uint32_t phase) {
@@ -216,12 +219,11 @@ struct Helper {
         uint32_t phase = 0;
         int parity = 0;
         for (int tile = Tiles::first(); tile < tiles.count; tile += Tiles::step()) {
-            const int column = tiles.column(tile);
+            const int row = tiles.row(tile), column = tiles.column(tile);
             for (int rank = 0; rank < p.side.ranks; rank += kRanks) {
-                if (thread == 0) bring(tiles.row(tile), column, rank, phase);
+                if (thread == 0) bring(row, column, rank, phase);
                 barrier_wait(shared.ranks_landed(), phase);
-                divide(thread, scale(column, thread, parity));
-                divide(thread + kHelpers, scale(column, thread + kHelpers, parity));
+                divide(row, column, parity);
                 copy_engine_fence();
                 named_sync(kHelpersBarrier, kHelpers);
                 if (thread == 0) barrier_arrive(shared.ranks_full());

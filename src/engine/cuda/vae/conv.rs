@@ -1,16 +1,14 @@
 //! 3×3 convolutions: one safe function for each kernel of `kernels/conv_sm80.cu` and `conv_sm90.cu`, and which of them a
 //! shape runs by. What they compute and what bounds them is written there.
 
-use cudarc::driver::sys::{
-    self, CUtensorMap, CUtensorMapDataType, CUtensorMapFloatOOBfill, CUtensorMapInterleave,
-    CUtensorMapL2promotion, CUtensorMapSwizzle,
-};
+use cudarc::driver::sys::CUtensorMap;
 use half::bf16;
 
 use super::super::card::Card;
-use super::super::error::{CudaError, Result, driver};
+use super::super::error::{CudaError, Result};
 use super::super::gpu::{Gpu, Grid, Kernel, Module, launch};
 use super::super::memory::{Element, Matrix};
+use super::super::tensor_map::Boxes;
 use super::ops::{dense, vae};
 
 /// Output channels that the kernel for few has room for.
@@ -231,30 +229,10 @@ impl Gpu {
 
 /// The description by which Hopper's copy engine reads boxes of an array: sizes and boxes in values, innermost first.
 fn tensor_map(matrix: Matrix<'_, bf16>, sizes: [usize; 3], boxes: [usize; 3]) -> Result<CUtensorMap> {
-    let strides = [sizes[0], sizes[0] * sizes[1]].map(|values| (values * bf16::BYTES) as u64);
-    let (sizes, boxes) = (sizes.map(|size| size as u64), boxes.map(|side| side as u32));
-    let steps = [1u32; 3];
-    let mut map = CUtensorMap { opaque: [0; 16] };
-    // SAFETY: reads three sizes, two strides, three box sides and three steps, and writes the map.
-    unsafe {
-        sys::cuTensorMapEncodeTiled(
-            &raw mut map,
-            CUtensorMapDataType::CU_TENSOR_MAP_DATA_TYPE_BFLOAT16,
-            3,
-            matrix.at() as usize as *mut std::ffi::c_void,
-            sizes.as_ptr(),
-            strides.as_ptr(),
-            boxes.as_ptr(),
-            steps.as_ptr(),
-            CUtensorMapInterleave::CU_TENSOR_MAP_INTERLEAVE_NONE,
-            CUtensorMapSwizzle::CU_TENSOR_MAP_SWIZZLE_128B,
-            CUtensorMapL2promotion::CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
-            CUtensorMapFloatOOBfill::CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE,
-        )
-    }
-    .result()
-    .map_err(driver("describing a picture to the copy engine"))?;
-    Ok(map)
+    let strides = [sizes[0], sizes[0] * sizes[1]];
+    let boxes =
+        Boxes { at: matrix.at(), bytes: bf16::BYTES, sizes: &sizes, strides: &strides, boxes: &boxes };
+    boxes.describe("describing a picture to the copy engine")
 }
 
 #[cfg(test)]
