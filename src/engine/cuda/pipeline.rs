@@ -359,7 +359,10 @@ impl Draw for Pipeline {
         let foreseen = self.foresight.of(&self.flux.config, picture, anew, held, stages);
         let encode = seconds();
         check(observer)?;
-        let (workspace, steps) = self.denoise((brief, first), &encoded, observer)?;
+        // What the host streams is copied much, too.
+        let gpu = Arc::clone(&self.gpu);
+        let (workspace, steps) =
+            on_the_pool(&gpu, "drawing", || self.denoise((brief, first), &encoded, observer))?;
         let latent = self.latent(workspace).map_err(during("drawing"))?;
         // What the first picture waited for belongs to the load.
         let load = self.flux.take_waited().as_secs_f64();
