@@ -50,6 +50,8 @@ pub enum Module {
     Side,
     /// Layers and what LoRAs add, for Hopper.
     ProductHopper,
+    /// LoKr's products.
+    Kron,
 }
 
 /// All of them.
@@ -65,6 +67,7 @@ pub const MODULES: &[Module] = &[
     Module::Dequantize,
     Module::Side,
     Module::ProductHopper,
+    Module::Kron,
 ];
 
 /// The version of CUDA whose nvcc compiled the kernels, or `none`.
@@ -89,6 +92,7 @@ impl Module {
             Self::Dequantize => fat_binary!("dequantize"),
             Self::Side => fat_binary!("side"),
             Self::ProductHopper => fat_binary!("product_sm90"),
+            Self::Kron => fat_binary!("kron"),
         }
     }
 }

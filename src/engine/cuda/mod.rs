@@ -50,6 +50,7 @@ pub mod foresight;
 pub mod gpu;
 pub mod host;
 pub mod in_place;
+pub mod kron;
 pub mod loras;
 pub mod memory;
 pub mod narrow;

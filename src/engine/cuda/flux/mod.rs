@@ -13,6 +13,7 @@ mod arrival;
 pub mod block;
 mod bring;
 pub mod forms;
+mod kron;
 pub mod linear;
 pub mod modulation;
 pub mod origin;

@@ -261,3 +261,49 @@ fn is_in_a_block(name: &str) -> bool {
     let modulates = name.contains("_mod.lin") || name.contains(".modulation.");
     (name.starts_with("double_blocks.") || name.starts_with("single_blocks.")) && !modulates
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    use super::*;
+    use crate::engine::lora::{Of, Shapes, footprint, read};
+    use crate::engine::weights::Weights;
+    use crate::model::Source;
+
+    fn file(name: &str) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+    }
+
+    #[test]
+    fn what_lies_beside_a_model_is_what_is_foreseen_by_the_files_header() {
+        let open = |name: &str| Weights::open(&Source::File(file(name))).expect("nano is whole");
+        let transformer = open("models/nano/flux1-nano-fp8.safetensors");
+        let (clip, t5) = (open("models/nano/clip.safetensors"), open("models/nano/t5.safetensors"));
+        let shapes = Shapes::of(&transformer, &clip, &t5);
+        let forms =
+            ["comfy", "dora", "full", "kohya", "loha", "lokr", "lycoris", "peft", "peft-dora", "xlabs"];
+        for name in forms {
+            let path = file(&format!("tests/lora/fixtures/{name}.safetensors"));
+            let lora = Arc::new(read(&path, &shapes).unwrap_or_else(|error| panic!("{name}: {error}")));
+            let changed = Changed::by(&[(lora, 0.7)], Of::Transformer);
+            let (mut bytes, mut places) = (0, 0);
+            for (name, layers) in changed.layers() {
+                let shape = shapes.transformer[name];
+                let mut making =
+                    making(&Origin::File(&transformer), name, shape, layers).expect("it is there");
+                let mut layout = Layout::default();
+                let side = Side::place(&mut layout, &mut making, false);
+                let mut pieces = side.pieces(&making);
+                pieces.sort();
+                let apart = pieces.windows(2).all(|two| two[0].0 + two[0].1.len() <= two[1].0);
+                let last = pieces.last().expect("something is changed");
+                assert!(apart && last.0 + last.1.len() <= layout.bytes(), "{name}");
+                (bytes, places) = (bytes + layout.bytes(), places + pieces.len() + 2);
+            }
+            // Small matrices are not small beside the gaps between them.
+            let most = footprint(&path) as usize + 256 * places;
+            assert!(bytes <= most, "{name}: {bytes} of at most {most}");
+        }
+    }
+}
