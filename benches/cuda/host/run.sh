@@ -8,7 +8,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 kernels=$here/../../../src/engine/cuda/kernels
 cp "$kernels"/{attention_mma,attention_rows,conv,fp8,fragments,values}.cuh "$out"
 names=("${@:2}")
-[ ${#names[@]} -gt 0 ] || names=(conv_sm80 conv_sm90 dequantize kron text vae)
+[ ${#names[@]} -gt 0 ] || names=(conv_sm80 conv_sm90 dequantize kron merge text vae)
 failed=0
 for name in "${names[@]}"; do
     # Dynamic shared memory is the arena, other shared arrays are static: blocks run one after the other.

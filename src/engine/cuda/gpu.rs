@@ -52,6 +52,8 @@ pub enum Module {
     ProductHopper,
     /// LoKr's products.
     Kron,
+    /// LoRAs into weights.
+    Merge,
 }
 
 /// All of them.
@@ -68,6 +70,7 @@ pub const MODULES: &[Module] = &[
     Module::Side,
     Module::ProductHopper,
     Module::Kron,
+    Module::Merge,
 ];
 
 /// The version of CUDA whose nvcc compiled the kernels, or `none`.
@@ -93,6 +96,7 @@ impl Module {
             Self::Side => fat_binary!("side"),
             Self::ProductHopper => fat_binary!("product_sm90"),
             Self::Kron => fat_binary!("kron"),
+            Self::Merge => fat_binary!("merge"),
         }
     }
 }

@@ -53,6 +53,7 @@ pub mod in_place;
 pub mod kron;
 pub mod loras;
 pub mod memory;
+pub mod merge;
 pub mod narrow;
 pub mod ops;
 pub mod pinning;

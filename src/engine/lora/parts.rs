@@ -69,13 +69,27 @@ impl<'l> Parts<'l> {
         let mut parts = Self::default();
         for (layer, strength) in layers.iter().filter(|(_, strength)| *strength != 0.0) {
             layer.branches.iter().for_each(|branch| parts.add(out, branch, *strength, weight));
-            for bias in &layer.biases {
-                parts.bias.resize(out, 0.0);
-                let own = parts.bias[bias.first..].iter_mut();
-                own.zip(&bias.values).for_each(|(own, value)| *own += strength * value);
-            }
+            parts.add_biases(out, layer, *strength);
         }
         parts
+    }
+
+    /// Of their biases alone.
+    #[must_use]
+    pub fn biases_of([out, _]: [usize; 2], layers: &[(&'l Layer, f32)]) -> Self {
+        let mut parts = Self::default();
+        for (layer, strength) in layers.iter().filter(|(_, strength)| *strength != 0.0) {
+            parts.add_biases(out, layer, *strength);
+        }
+        parts
+    }
+
+    fn add_biases(&mut self, out: usize, layer: &Layer, strength: f32) {
+        for bias in &layer.biases {
+            self.bias.resize(out, 0.0);
+            let own = self.bias[bias.first..].iter_mut();
+            own.zip(&bias.values).for_each(|(own, value)| *own += strength * value);
+        }
     }
 
     /// Takes changes that are products of low rank in another form as what they are, where that has less values

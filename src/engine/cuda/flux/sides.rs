@@ -8,6 +8,7 @@ use half::bf16;
 use rayon::prelude::*;
 
 use super::Flux;
+use super::merge::Targets;
 use super::modulation::Modulator;
 use super::origin::Origin;
 use super::side::{Beside, Making, Piece, Side};
@@ -95,7 +96,8 @@ struct Made<'l> {
 
 impl Flux {
     /// Sets what these LoRAs add beside the transformer from now on, and lets go of what was set before. `shapes` are those
-    /// of its linear layers. Nothing of the weights is touched; after an error nothing is set.
+    /// of its linear layers. Nothing of the weights is touched, but what was merged into them is taken out; after an error
+    /// nothing is set.
     ///
     /// # Errors
     /// When there is no memory; when a layer that DoRA changes, or whose bias is changed, cannot be read.
@@ -105,29 +107,77 @@ impl Flux {
         shapes: &BTreeMap<String, [usize; 2]>,
         changed: &Changed,
     ) -> Result<()> {
+        self.set_or_nothing(origin, shapes, changed, false)
+    }
+
+    /// The same, merged into weights where that can be done ([`super::merge`]).
+    ///
+    /// # Errors
+    /// As [`Flux::set_loras`]; when weights do not arrive.
+    pub fn merge_loras(
+        &mut self,
+        origin: &Origin<'_>,
+        shapes: &BTreeMap<String, [usize; 2]>,
+        changed: &Changed,
+    ) -> Result<()> {
+        self.set_or_nothing(origin, shapes, changed, true)
+    }
+
+    fn set_or_nothing(
+        &mut self,
+        origin: &Origin<'_>,
+        shapes: &BTreeMap<String, [usize; 2]>,
+        changed: &Changed,
+        merge: bool,
+    ) -> Result<()> {
         self.sides = None;
+        self.restore(origin)?;
+        self.set(origin, shapes, changed, merge).inspect_err(|_| {
+            self.sides = None;
+            if let Err(error) = self.restore(origin) {
+                // Whoever sets LoRAs next tries again.
+                tracing::error!(%error, "weights with LoRAs in them could not be read again");
+            }
+        })
+    }
+
+    fn set(
+        &mut self,
+        origin: &Origin<'_>,
+        shapes: &BTreeMap<String, [usize; 2]>,
+        changed: &Changed,
+        merge: bool,
+    ) -> Result<()> {
         let (layers, norms) = (changed.layers(), changed.norms());
         if layers.is_empty() && norms.is_empty() {
             return Ok(());
         }
         let quantises = self.precision.quantises();
         let layers: Vec<_> = layers.into_iter().filter(|(name, _)| shapes.contains_key(*name)).collect();
+        let targets = if merge { self.targets() } else { Targets::default() };
+        let merged = |name: &str| targets.contains_key(name);
+        let into: Vec<_> = layers.iter().filter(|(name, _)| merged(name)).cloned().collect();
         let made = layers.into_par_iter().map(|(name, layers)| {
-            let mut making = making(origin, name, shapes[name], layers)?;
+            let mut making = making(origin, name, shapes[name], layers, merged(name))?;
             let mut layout = Layout::default();
             let side = Side::place(&mut layout, &mut making, quantises && is_in_a_block(name));
             let pieces = side.pieces(&making);
             Ok(Made { name, side, bytes: layout.bytes(), pieces })
         });
         let made = made.collect::<Result<Vec<_>>>()?;
+        self.merge(origin, &targets, &into)?;
         let mut layout = Layout::default();
         let (mut sides, mut pieces) = (HashMap::new(), Vec::new());
-        for Made { name, side, bytes, pieces: own } in made {
+        // Of what is merged nothing may be left.
+        for Made { name, side, bytes, pieces: own } in made.into_iter().filter(|made| made.bytes > 0) {
             let at = layout.place::<u8>(1, bytes);
             pieces.extend(own.into_iter().map(|(from, bytes)| (at + from, bytes)));
             sides.insert(name.to_owned(), side.moved(at));
         }
         let norms = self.place_norms(&mut layout, &norms);
+        if layout.bytes() == 0 {
+            return Ok(());
+        }
         let memory = Buffer::new(&self.gpu, layout.bytes(), "LoRAs")?;
         upload(&self.gpu, &memory, pieces)?;
         let norms = norms.into_iter().map(|norms| fill_norms(&self.gpu, &memory, origin, norms));
@@ -227,12 +277,13 @@ fn upload(gpu: &Gpu, memory: &Buffer, mut pieces: Vec<Piece>) -> Result<()> {
     })
 }
 
-/// What a layer's side is made of; of the layer itself only what is needed is read.
-fn making<'l>(
+/// What a layer's side is made of, or only what is added to its bias; of the layer itself only what is needed is read.
+pub(super) fn making<'l>(
     origin: &Origin<'l>,
     name: &str,
     shape: [usize; 2],
     layers: Vec<(&'l Layer, f32)>,
+    biases: bool,
 ) -> Result<Making<'l>> {
     let weight: Box<Rows<'l>> = match origin {
         Origin::File(weights) => {
@@ -242,7 +293,7 @@ fn making<'l>(
         // They are made on the card; only DoRA asks.
         Origin::Random(_) => Box::new(|_: usize, out: &mut [f32]| out.fill(0.0)),
     };
-    let parts = Parts::of(shape, &layers, &*weight);
+    let parts = if biases { Parts::biases_of(shape, &layers) } else { Parts::of(shape, &layers, &*weight) };
     let wanted = !parts.bias.is_empty() || !parts.again.is_empty();
     let bias = if wanted { values(origin, &format!("{name}.bias"), &[shape[0]])? } else { Vec::new() };
     Ok(Making { shape, layers, parts, weight, bias })
@@ -291,7 +342,7 @@ mod tests {
             for (name, layers) in changed.layers() {
                 let shape = shapes.transformer[name];
                 let mut making =
-                    making(&Origin::File(&transformer), name, shape, layers).expect("it is there");
+                    making(&Origin::File(&transformer), name, shape, layers, false).expect("it is there");
                 let mut layout = Layout::default();
                 let side = Side::place(&mut layout, &mut making, false);
                 let mut pieces = side.pieces(&making);
