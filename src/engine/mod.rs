@@ -41,7 +41,7 @@ use crate::usage::{Learned, Usage};
 pub struct Placement {
     /// One of [`devices`].
     pub device: Device,
-    /// What was asked for is had as it is, or not at all. On the CPU only the precision matters.
+    /// What was asked for is had as it is, or not at all. On the CPU only the precision and LoRAs' merging matter.
     pub options: LoadOptions,
     /// The picture that a card's memory is planned for.
     pub picture: Planned,
