@@ -16,6 +16,7 @@
 //! precision = "auto"   # auto, fp8, fp8-storage, bf16
 //! vram_budget = "8GiB" # of a card's memory; without it, what is free
 //! t5        = "auto"   # auto, card, cpu: where T5 reads prompts
+//! merge_loras = "never" # never, resident: whether LoRAs are merged into weights that stay in memory
 //!
 //! [terminal]           # what it is told beside what is drawn
 //! notify       = "auto" # auto, off, bell, osc9, osc99, osc777: the end of a long job

@@ -119,7 +119,8 @@ fn pictures_may_come_in_any_order_and_the_last_to_come_ends_the_job() {
 }
 
 /// What takes a file back to each earlier version, and the version.
-const EARLIER: [(&str, i64); 9] = [
+const EARLIER: [(&str, i64); 10] = [
+    ("ALTER TABLE jobs DROP COLUMN merge_loras;", 11),
     (
         "DROP INDEX jobs_grid; DROP TABLE grids; ALTER TABLE jobs DROP COLUMN grid; \
          ALTER TABLE jobs DROP COLUMN cell;",

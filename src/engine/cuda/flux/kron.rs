@@ -201,6 +201,7 @@ fn narrowed(values: &[f32]) -> Vec<u8> {
 mod tests {
     use std::sync::Arc;
 
+    use super::super::side::tests::read;
     use super::*;
     use crate::engine::sample::noise::randn;
 
@@ -208,12 +209,24 @@ mod tests {
         lora::Matrix { rows, columns, values: randn(seed, rows * columns) }
     }
 
-    fn read(pieces: &[Piece], at: usize, rows: usize, columns: usize) -> lora::Matrix {
-        let (_, bytes) = pieces.iter().find(|(begin, _)| *begin == at).expect("a piece lies there");
-        let mut values: Vec<f32> =
-            bytes.as_chunks().0.iter().map(|two| bf16::from_le_bytes(*two).to_f32()).collect();
-        values.resize(rows * columns, 0.0);
-        lora::Matrix { rows, columns, values }
+    impl Kron {
+        /// ΔW of these rows, out of the memory of all sides.
+        pub(in super::super) fn delta(&self, memory: &[u8]) -> (Range<usize>, lora::Matrix) {
+            let ([o1, i1], [o2, i2]) = (self.left, self.right);
+            let left = read(memory, self.left_at, i1, o1.next_multiple_of(TILE));
+            let right = match self.right_at {
+                Right::Whole { at } => read(memory, at, o2, i2),
+                Right::Pair { ranks, up, down } => {
+                    read(memory, up, o2, ranks).times(&read(memory, down, ranks, i2))
+                }
+            };
+            let value = |row: usize, column: usize| {
+                left.row(column / i2)[row / o2] * right.row(row % o2)[column % i2]
+            };
+            let (rows, columns) = (o1 * o2, i1 * i2);
+            let values = (0..rows * columns).map(|at| value(at / columns, at % columns)).collect();
+            (self.rows.clone(), lora::Matrix { rows, columns, values })
+        }
     }
 
     #[test]
@@ -226,20 +239,14 @@ mod tests {
             let kron = Kron::place(&mut layout, 0..80, &both).moved(256);
             let pieces = kron.pieces(0.5, &both);
             assert!(pieces.iter().all(|(at, bytes)| *at >= 768 && at + bytes.len() <= layout.bytes() + 256));
-            let left = read(&pieces, kron.left_at, 4, 8);
-            let right = match kron.right_at {
-                Right::Whole { at } => read(&pieces, at, 16, 24),
-                Right::Pair { ranks, up, down } => {
-                    assert_eq!(ranks, 8);
-                    read(&pieces, up, 16, 8).times(&read(&pieces, down, 8, 24))
-                }
-            };
+            let mut memory = vec![0; layout.bytes() + 256];
+            pieces.iter().for_each(|(at, bytes)| memory[*at..][..bytes.len()].copy_from_slice(bytes));
+            let (rows, ours) = kron.delta(&memory);
             let mut expected = vec![0.0; 80 * 96];
             Change::Kronecker(both.clone()).rows(0, &mut expected);
-            for (at, expected) in expected.iter().enumerate() {
-                let (row, column) = (at / 96, at % 96);
-                let ours = left.row(column / 24)[row / 16] * right.row(row % 16)[column % 24];
-                assert!((ours - 0.5 * expected).abs() < 0.05, "{row}, {column}: {ours}, {expected}");
+            assert_eq!(rows, 0..80);
+            for (at, (ours, expected)) in ours.values.iter().zip(&expected).enumerate() {
+                assert!((ours - 0.5 * expected).abs() < 0.05, "{at}: {ours}, {expected}");
             }
         }
     }

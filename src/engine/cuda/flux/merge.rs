@@ -315,3 +315,98 @@ impl Flux {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::engine::lora::{Changed, Of, Shapes, read};
+    use crate::engine::weights::Weights;
+    use crate::model::Source;
+
+    /// What the kernels make of a weight, one after the other.
+    fn merged(changes: &Changes, own: &[f32], inner: usize) -> Vec<f32> {
+        let mut w = own.to_vec();
+        for (row, factor) in changes.again.iter().enumerate() {
+            w[row * inner..][..inner].iter_mut().for_each(|value| *value *= 1.0 + factor);
+        }
+        for (rows, factors) in &changes.columns {
+            for at in rows.start * inner..rows.end * inner {
+                w[at] += own[at] * factors[at % inner];
+            }
+        }
+        for Pair { rows, up, down } in &changes.lows {
+            for (row, at) in rows.clone().enumerate() {
+                for rank in 0..down.rows {
+                    let to = w[at * inner..][..inner].iter_mut();
+                    to.zip(down.row(rank)).for_each(|(to, value)| *to += up.row(rank)[row] * value);
+                }
+            }
+        }
+        for Kron { rows, left, right } in &changes.krons {
+            for (row, at) in rows.clone().enumerate() {
+                for column in 0..inner {
+                    let factor = left.row(row / right.rows)[column / right.columns];
+                    w[at * inner + column] += factor * right.row(row % right.rows)[column % right.columns];
+                }
+            }
+        }
+        let mut delta = vec![0.0; inner];
+        for dense in &changes.dense {
+            for (row, at) in dense.rows.clone().enumerate() {
+                dense.rows_of(row, &mut delta);
+                w[at * inner..][..inner].iter_mut().zip(&delta).for_each(|(to, value)| *to += value);
+            }
+        }
+        w
+    }
+
+    #[test]
+    fn what_goes_to_the_card_comes_to_the_merge_of_every_form() {
+        let file = |name: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+        let open = |name: &str| Weights::open(&Source::File(file(name))).expect("nano is whole");
+        let transformer = open("models/nano/flux1-nano-fp8.safetensors");
+        let (clip, t5) = (open("models/nano/clip.safetensors"), open("models/nano/t5.safetensors"));
+        let shapes = Shapes::of(&transformer, &clip, &t5);
+        let lora = |name: &str| {
+            let path = file(&format!("tests/lora/fixtures/{name}.safetensors"));
+            Arc::new(read(&path, &shapes).unwrap_or_else(|error| panic!("{name}: {error}")))
+        };
+        let mut kinds = [0; 4];
+        for names in [
+            &["kohya", "peft", "xlabs"][..],
+            &["lokr", "loha"],
+            &["dora", "kohya"],
+            &["peft-dora", "full"],
+            &["lycoris", "comfy"],
+        ] {
+            let loras: Vec<_> = names.iter().map(|name| (lora(name), 0.6)).collect();
+            let changed = Changed::by(&loras, Of::Transformer);
+            for (name, layers) in changed.layers() {
+                let shape @ [out, inner] = shapes.transformer[name];
+                let origin = Origin::File(&transformer);
+                let Making { parts, weight, .. } =
+                    sides::making(&origin, name, shape, layers.clone(), false).expect("it is there");
+                let mut own = vec![0.0; out * inner];
+                weight(0, &mut own);
+                let mut expected = own.clone();
+                for (layer, strength) in &layers {
+                    layer.branches.iter().for_each(|branch| branch.merge(*strength, &*weight, &mut expected));
+                }
+                let changes = Changes::of(parts, inner);
+                let (places, bytes) = changes.places();
+                assert!(places.iter().all(|(at, [rows, columns])| at + 4 * rows * columns <= bytes));
+                let counts =
+                    [changes.lows.len(), changes.krons.len(), changes.columns.len(), changes.dense.len()];
+                kinds.iter_mut().zip(counts).for_each(|(kind, count)| *kind += count);
+                let ours = merged(&changes, &own, inner);
+                let off = ours.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+                let largest = expected.iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
+                assert!(off <= 1e-5 * largest.max(1.0), "{names:?}, {name}: {off:e} of {largest}");
+            }
+        }
+        assert!(kinds.iter().all(|count| *count > 0), "{kinds:?}");
+    }
+}
