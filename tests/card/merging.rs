@@ -74,6 +74,8 @@ fn merged_is_beside_within_what_the_weights_are_rounded_by() {
                  changes {changes:.1e}",
                 precision.name()
             );
+            // What is as large as the weights and of full rank is rounded in every one of them.
+            let most = if name == "full" && precision != Precision::Bf16 { 0.2 } else { most };
             assert!(of_merged < most, "{name} in {}: {of_merged:e}", precision.name());
             assert!(layers > 0, "{name} in {}: nothing was merged", precision.name());
         }
@@ -144,21 +146,24 @@ fn streamed_blocks_keep_what_is_beside_them() {
     assert!(some.1 < 2e-2 && all.1 < 2e-2, "{some:?}, {all:?}");
 }
 
-/// Rounds the same value so often by the kernel, under a scale that stays; gives the mean of what came of it and the two
-/// neighbours in e4m3.
+/// Rounds the same value so often by the kernel, under a scale of 1; gives the mean of what came of it, and how many
+/// different numbers that were.
 fn mean_of(gpu: &Arc<Gpu>, value: f32, key: u64) -> (f64, usize) {
     let (rows, width) = (64, 4096);
     let memory = Buffer::new(gpu, rows * width * 5 + 4096, "a test").expect("memory");
     let w = memory.matrix::<f32>(0, rows, width);
     let out = memory.matrix::<F8>(rows * width * 4, rows, width);
     let scales = memory.matrix::<f32>(rows * width * 5, rows, 1);
-    gpu.fill(w, value).expect("it runs");
+    // The first of each row holds the scale where it is.
+    let all: Vec<f32> = (0..rows * width).map(|at| if at % width == 0 { 448.0 } else { value }).collect();
+    gpu.upload(w, &all).expect("it runs");
     gpu.fill(scales, 1.0).expect("it runs");
     gpu.merge_end(w, Merging::Fp8(out, scales), key, 0).expect("it runs");
     let wide = Buffer::of::<half::bf16>(gpu, rows, width, "a test").expect("memory");
     let wide = wide.matrix::<half::bf16>(0, rows, width);
     gpu.widen(out, scales, wide).expect("it runs");
-    let values = gpu.download(wide).expect("it is there");
+    assert_eq!(gpu.download(scales).expect("they are there"), [1.0; 64]);
+    let values = gpu.download(wide.slice_columns(1, width - 1)).expect("it is there");
     let mut kinds: Vec<u16> = values.iter().map(|value| value.to_bits()).collect();
     kinds.sort_unstable();
     kinds.dedup();

@@ -15,9 +15,10 @@
 // https://doi.org/10.1145/2063384.2063405) of a key and the value's index: the same wherever and in whatever pieces it is
 // computed.
 //
-// The scale of a row stays, and is doubled where the row's new largest would not fit: so every weight that is not changed
-// is a number of e4m3 under the new scale too, and stays what it is, but for the last bits of the smallest under a doubled
-// one. Under a scale of the new largest all weights would be rounded again.
+// A row's scale is multiplied by the power of two under which its new largest just fits. So every weight that is not changed
+// is a number of e4m3 under the new scale, too, and stays what it is, but for the last bits of the smallest where the scale
+// grows; where it falls (many files have a scale of 1 for weights of 0.02, the smallest of which have few bits) changes are
+// rounded in finer steps than the weights were. Under a scale of the new largest itself all weights would be rounded again.
 //
 // Speed: merge_low is bound by its multiplications, 12 G for each rank on all blocks of FLUX.1; the others by device
 // memory, of which w's passes mostly stay in L2.
@@ -196,8 +197,9 @@ __global__ void merge_end_fp8(const float* w, uint8_t* weight, float* scales, un
     for (int warp = 0; warp < static_cast<int>(blockDim.x) / 32; ++warp) top = fmaxf(top, of_warp[warp]);
     // A row of nothing may have any scale.
     if (!(scale > 0)) scale = top > 0 ? top / kLargest : 1.f;
-    // A largest that is not finite would double for ever.
+    // A largest that is not finite would double for ever, and one of 0 halve.
     for (int times = 0; times < 256 && top / scale > kLargest; ++times) scale *= 2;
+    while (scale > 1e-30f && top > 0 && top / scale <= kLargest / 2) scale /= 2;
     if (threadIdx.x == 0) scales[row] = scale;
     uint32_t* out = reinterpret_cast<uint32_t*>(weight + static_cast<long long>(row) * width);
     const long long before = static_cast<long long>(first + row) * width / 4;
