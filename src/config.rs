@@ -16,6 +16,7 @@
 //! precision = "auto"   # auto, fp8, fp8-storage, bf16
 //! vram_budget = "8GiB" # of a card's memory; without it, what is free
 //! t5        = "auto"   # auto, card, cpu: where T5 reads prompts
+//! merge_loras = "never" # never, resident: whether LoRAs are merged into weights that stay in memory
 //!
 //! [terminal]           # what it is told beside what is drawn
 //! notify       = "auto" # auto, off, bell, osc9, osc99, osc777: the end of a long job
@@ -56,7 +57,7 @@ pub use language::LanguageChoice;
 pub use terminal::{Notify, ShowProgress, TerminalConfig};
 pub use worker::{Lapse, NoLapse, WorkerConfig};
 
-use crate::device::{DeviceChoice, LoadOptions, PrecisionChoice, T5Choice, VramBudget};
+use crate::device::{DeviceChoice, LoadOptions, MergeChoice, PrecisionChoice, T5Choice, VramBudget};
 use crate::job::{Size, check_guidance, check_steps};
 use crate::model::ModelName;
 
@@ -105,6 +106,8 @@ pub struct JobDefaults {
     pub vram_budget: Option<VramBudget>,
     /// Where T5 reads.
     pub t5: Option<T5Choice>,
+    /// Whether LoRAs are merged.
+    pub merge_loras: Option<MergeChoice>,
 }
 
 impl JobDefaults {
@@ -121,6 +124,7 @@ impl JobDefaults {
             precision: self.precision.or(other.precision),
             vram_budget: self.vram_budget.or(other.vram_budget),
             t5: self.t5.or(other.t5),
+            merge_loras: self.merge_loras.or(other.merge_loras),
         }
     }
 
@@ -131,6 +135,7 @@ impl JobDefaults {
             precision: self.precision.unwrap_or_default(),
             vram_budget: self.vram_budget,
             t5: self.t5.unwrap_or_default(),
+            merge_loras: self.merge_loras.unwrap_or_default(),
         }
     }
 }
@@ -321,6 +326,7 @@ impl Reading<'_> {
             ("defaults", "precision") => defaults.precision = Some(named(key, value)?),
             ("defaults", "vram_budget") => defaults.vram_budget = Some(named(key, value)?),
             ("defaults", "t5") => defaults.t5 = Some(named(key, value)?),
+            ("defaults", "merge_loras") => defaults.merge_loras = Some(named(key, value)?),
             ("", _) => {
                 return Err(format!(
                     "{key:?} is not known here; there are theme, graphics, ascii, language, [defaults], \
@@ -330,7 +336,7 @@ impl Reading<'_> {
             (section, _) => {
                 return Err(format!(
                     "{key:?} is not known in [{section}]; there are model, width, height, steps, guidance, \
-                     device, precision, vram_budget, t5"
+                     device, precision, vram_budget, t5, merge_loras"
                 ));
             }
         }
@@ -400,7 +406,7 @@ mod tests {
         let (config, problems) = parse(
             "theme = \"light\"\ngraphics = \"sixel\"\nascii = true\nlanguage = \"zh\"\n\n[defaults]\nmodel = \"nano\"\n\
              width = 256\nheight = 128\nsteps = 12\nguidance = 4\ndevice = \"cuda:1\"\n\
-             precision = \"fp8-storage\"\nvram_budget = \"7.9GB\"\nt5 = \"cpu\"\n[worker]\nfree_after = \"5m\"\n\
+             precision = \"fp8-storage\"\nvram_budget = \"7.9GB\"\nt5 = \"cpu\"\nmerge_loras = \"resident\"\n[worker]\nfree_after = \"5m\"\n\
              end_after = \"never\"\nkeep_converted = true\n[terminal]\nnotify = \"osc99\"\n\
              notify_after = \"1m\"\ntitle = false\nprogress = \"off\"\n[host]\ncommand = [\"ssh\", \"-J\", \"gate\"]\n\
              program = \"/opt/flux-tui\"\n",
@@ -413,7 +419,8 @@ mod tests {
         assert_eq!((config.defaults.steps, config.defaults.guidance), (Some(12), Some(4.0)));
         assert_eq!(config.defaults.device, Some(DeviceChoice::CudaAt(1)));
         let vram_budget = Some(VramBudget(7_900_000_000));
-        let load = LoadOptions { precision: PrecisionChoice::Fp8Storage, vram_budget, t5: T5Choice::Cpu };
+        let (precision, merge_loras) = (PrecisionChoice::Fp8Storage, MergeChoice::Resident);
+        let load = LoadOptions { precision, vram_budget, t5: T5Choice::Cpu, merge_loras };
         assert_eq!(config.defaults.load(), load);
         let (free_after, end_after) = (Some(Lapse::After(Duration::from_secs(300))), Some(Lapse::Never));
         let wanted = WorkerConfig { checkpoint_every: None, free_after, end_after, keep_converted: true };

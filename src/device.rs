@@ -63,6 +63,19 @@ pub enum T5Choice {
     Cpu,
 }
 
+/// Whether LoRAs are merged into weights, written `never` or `resident`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum MergeChoice {
+    /// They are added beside weights that stay untouched: others are set in an instant, and each costs a little of every
+    /// step.
+    #[default]
+    Never,
+    /// Into weights that stay in memory, where these can take it; beside the others. Steps are as fast as without; other
+    /// LoRAs take a part of a load.
+    Resident,
+}
+
 /// How much of a card's memory may be held, in bytes; written `8GiB`, `7.9GB`, `800MiB`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -79,6 +92,9 @@ pub struct LoadOptions {
     /// Where T5 reads.
     #[serde(default)]
     pub t5: T5Choice,
+    /// Whether LoRAs are merged.
+    #[serde(default)]
+    pub merge_loras: MergeChoice,
 }
 
 impl From<PrecisionChoice> for LoadOptions {
@@ -119,6 +135,9 @@ pub enum DeviceError {
     /// Not a place for T5.
     #[error("T5 cannot read on {0:?}: write auto, card or cpu")]
     T5(String),
+    /// Not a way to add LoRAs.
+    #[error("LoRAs cannot be merged {0:?}: write never, or resident for weights that stay in memory")]
+    Merge(String),
     /// Not a precision.
     #[error("{0:?} is no precision: write auto, fp8, fp8-storage or bf16")]
     Precision(String),
@@ -268,6 +287,26 @@ impl fmt::Display for T5Choice {
     }
 }
 
+impl FromStr for MergeChoice {
+    type Err = DeviceError;
+    fn from_str(text: &str) -> Result<Self, DeviceError> {
+        match text.trim() {
+            "never" => Ok(Self::Never),
+            "resident" => Ok(Self::Resident),
+            _ => Err(DeviceError::Merge(text.to_owned())),
+        }
+    }
+}
+
+impl fmt::Display for MergeChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Never => "never",
+            Self::Resident => "resident",
+        })
+    }
+}
+
 impl fmt::Display for VramBudget {
     /// For a person, in two decimals: `8 GiB`, `7.9 GB`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -294,7 +333,7 @@ macro_rules! as_text {
         }
     )*};
 }
-as_text!(Device, DeviceChoice, PrecisionChoice, T5Choice);
+as_text!(Device, DeviceChoice, PrecisionChoice, T5Choice, MergeChoice);
 
 #[cfg(test)]
 mod tests {
@@ -331,6 +370,9 @@ mod tests {
         }
         for name in ["auto", "card", "cpu"] {
             assert_eq!(name.parse::<T5Choice>().map(|choice| choice.to_string()), Ok(name.to_owned()));
+        }
+        for name in ["never", "resident"] {
+            assert_eq!(name.parse::<MergeChoice>().map(|choice| choice.to_string()), Ok(name.to_owned()));
         }
         assert!("gpu".parse::<T5Choice>().expect_err("no such place").to_string().contains("card or cpu"));
         let choice: DeviceChoice = serde_json::from_str("\"cuda:1\"").expect("it is a choice");

@@ -60,7 +60,8 @@
 //! `engine::cuda`: kernels of our own and cublasLt over buffers that are laid out before a step. They share names,
 //! schedule, noise and files, not code: what is fused on a card crosses the borders of the blocks. `engine::placement` is
 //! the one door to both. A transformer arrives on a card while the prompt is read and the first step begins: each block is
-//! waited for where it is first read. LoRAs (`engine::lora`) are added beside weights that stay untouched.
+//! waited for where it is first read. LoRAs (`engine::lora`) are added beside weights that stay untouched, or
+//! merged into those that stay in memory where a job asks for it.
 
 pub mod catalog;
 pub mod cli;

@@ -140,6 +140,7 @@ fn a_plan_is_for_a_card_and_is_asked_for_with_values_that_can_be_drawn() {
     home.run(&["plan", "--width", "100"]).refused_with(&["nearest is 96"]);
     home.run(&["plan", "--vram-budget", "8"]).refused_with(&["like 8GiB"]);
     home.run(&["plan", "--t5", "gpu"]).refused_with(&["auto, card or cpu"]);
+    home.run(&["generate", "a", "--merge-loras", "always"]).refused_with(&["never, or resident"]);
     home.run(&["plan", "--model", "none"]).ended_with(2, &["none", "nano"]);
 }
 

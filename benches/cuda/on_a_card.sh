@@ -85,14 +85,18 @@ forms() {
 loras() {
     timeout 200 "$program" bench --model flux1-dev --synthetic --precision fp8 --sizes 1024x1024,512x512 --loras 1,4 --repeat 10 --json >"$out/loras.json"
     timeout 200 "$program" bench --model flux1-dev --synthetic --precision bf16 --sizes 1024x1024 --loras 1,4 --repeat 5 --json >"$out/loras-bf16.json"
-    for told in loras loras-bf16; do
+    for form in lokr loha; do
+        timeout 200 "$program" bench --model flux1-dev --synthetic --precision fp8 --sizes 1024x1024 --loras 1 --lora-form $form --repeat 5 --json >"$out/loras-$form.json"
+    done
+    timeout 300 "$program" bench --model flux1-dev --synthetic --precision fp8 --sizes 1024x1024 --loras 1,4 --merge-loras resident --repeat 5 --json >"$out/loras-merged.json"
+    for told in loras loras-bf16 loras-lokr loras-loha loras-merged; do
         python3 - "$out/$told.json" <<'TABLE'
 import json, sys
 told = json.load(open(sys.argv[1]))
 for s in told["sizes"]:
     print(f"{told['precision']} on {told['card']}, {s['width']}x{s['height']}: step {s['step']['median']:.2f} ms")
     for w in s["loras"]:
-        print(f"  {w['count']} of rank {w['rank']}: {w['step']['median']:.2f} ms, {w['ratio']:.3f}; set in {w['set']['median']:.1f} ms "
+        print(f"  {w['count']} {w['form']} of {w['rank']}, merged into {w['merged']} layers: {w['step']['median']:.2f} ms, {w['ratio']:.3f}; set in {w['set']['median']:.1f} ms "
               f"({w['set']['min']:.1f} to {w['set']['max']:.1f}), {w['bytes'] / 1e9:.3f} GB, held {w['held']}, same bits {w['repeats']}")
 TABLE
     done

@@ -2,7 +2,7 @@
 
 use super::text;
 use crate::config::{Config, JobDefaults};
-use crate::device::{DeviceChoice, LoadOptions, PrecisionChoice, T5Choice, VramBudget};
+use crate::device::{DeviceChoice, LoadOptions, MergeChoice, PrecisionChoice, T5Choice, VramBudget};
 use crate::paths::Paths;
 
 /// What is not said is the configuration's.
@@ -18,6 +18,10 @@ pub(super) struct Flags {
     /// Where T5 reads the prompts of a model on a card: auto, card, cpu.
     #[arg(long, value_name = "WHERE")]
     pub t5: Option<T5Choice>,
+    /// Whether LoRAs are merged into weights that stay in memory: never, resident. Then steps with many are as fast as
+    /// without any, and other LoRAs take a part of a load to set.
+    #[arg(long, value_name = "WHAT")]
+    pub merge_loras: Option<MergeChoice>,
 }
 
 impl Flags {
@@ -31,7 +35,7 @@ impl Flags {
 
     /// As the configuration would say it.
     pub fn defaults(self) -> JobDefaults {
-        let Self { precision, vram_budget, t5 } = self;
-        JobDefaults { precision, vram_budget, t5, ..JobDefaults::default() }
+        let Self { precision, vram_budget, t5, merge_loras } = self;
+        JobDefaults { precision, vram_budget, t5, merge_loras, ..JobDefaults::default() }
     }
 }

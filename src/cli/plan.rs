@@ -2,8 +2,6 @@
 
 mod past;
 
-use std::path::PathBuf;
-
 use serde::Serialize;
 
 use super::failure::Failure;
@@ -141,9 +139,8 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
 /// Bytes of a LoRA's file.
 fn lora_bytes(paths: &Paths, lora: &LoraChoice) -> Result<u64, Failure> {
     let files = lora_files(&catalog(&paths.config), paths, lora.file()).map_err(Failure::Lora)?;
-    let bytes = |path: &PathBuf| std::fs::metadata(path).map_or(0, |file| file.len());
     // Of several that the name means, the largest.
-    Ok(files.iter().map(bytes).max().unwrap_or(0))
+    Ok(files.iter().map(|path| engine::lora::footprint(path)).max().unwrap_or(0))
 }
 
 /// Whether it is the transformer that is not here, and is one of FLUX.1's that are kept in fp8: quantised ones have other

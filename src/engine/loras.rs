@@ -1,5 +1,6 @@
 //! The LoRAs of pictures on the CPU: read once, and set beside a model's layers when a picture asks for others than the
-//! one before. Nothing of the model changes, so without them it is what it was, bit for bit.
+//! one before. Nothing of the model changes, so without them it is what it was, bit for bit. Where it is asked for they are
+//! merged into weights that the model holds in fp32, which are read from their file again before others are set.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,11 +9,12 @@ use super::dit::layers::Layers;
 use super::dit::linear::Linear;
 use super::dit::model::Flux;
 use super::dit::norms::Norms;
-use super::lora::{Changed, Layer, Lora, Of, Shapes, Shelf, Side, text};
+use super::lora::{Changed, Layer, Lora, Of, Shapes, Shelf, Side, merges, merging_note, text};
 use super::text::encode::Clip;
 use super::text::t5::T5;
-use super::weights::Weights;
-use super::{EngineError, LoraFile};
+use super::weights::{Weights, WeightsError};
+use super::{EngineError, LoraFile, resume};
+use crate::device::MergeChoice;
 use crate::job::{LoraHash, Unapplied};
 use crate::model::Source;
 
@@ -23,8 +25,11 @@ pub struct Loras {
     clip: Weights,
     clip_config: Source,
     shelf: Shelf,
-    /// What is set.
-    set: Vec<(LoraHash, f32)>,
+    choice: MergeChoice,
+    /// What is set, and whether it is merged; `None` when that failed.
+    set: Option<(Vec<(LoraHash, f32)>, bool)>,
+    /// What is said of it.
+    note: String,
     /// The model's own CLIP while a changed one is in its place.
     own_clip: Option<Clip>,
     /// What the encoders were changed by.
@@ -53,8 +58,27 @@ impl Loras {
     #[must_use]
     pub fn new(transformer: Weights, t5: Weights, clip: Weights, clip_config: &Source) -> Self {
         let shelf = Shelf::new(Shapes::of(&transformer, &clip, &t5));
-        let (set, text, clip_config) = (Vec::new(), String::new(), clip_config.clone());
-        Self { transformer, t5, clip, clip_config, shelf, set, own_clip: None, text }
+        let (set, text, clip_config) = (Some(Default::default()), String::new(), clip_config.clone());
+        let (choice, note) = (MergeChoice::Never, String::new());
+        Self { transformer, t5, clip, clip_config, shelf, choice, set, note, own_clip: None, text }
+    }
+
+    /// The same, which are merged by this choice.
+    #[must_use]
+    pub fn merging(self, choice: MergeChoice) -> Self {
+        Self { choice, ..self }
+    }
+
+    /// What a person is told of how they are added.
+    #[must_use]
+    pub fn note(&self) -> &str {
+        &self.note
+    }
+
+    /// What the numbers of a picture depend on.
+    #[must_use]
+    pub fn numerics(&self, wanted: &[LoraFile]) -> String {
+        resume::of_loras(wanted) + if merges(self.choice, wanted) { "; merged" } else { "" }
     }
 
     /// What tells texts apart that encoders read which LoRAs have changed; empty where none has.
@@ -69,21 +93,32 @@ impl Loras {
     /// [`EngineError::Lora`]; what was set before is set still.
     pub fn set(&mut self, wanted: &[LoraFile], model: &mut Model<'_>) -> Result<Vec<Unapplied>, EngineError> {
         let (loras, unapplied) = self.shelf.take(wanted)?;
-        let key: Vec<_> = wanted.iter().map(|file| (file.hash.clone(), file.strength)).collect();
-        if key != self.set {
-            self.set_all(&loras, model)?;
+        let merge = merges(self.choice, wanted);
+        let key = (wanted.iter().map(|file| (file.hash.clone(), file.strength)).collect(), merge);
+        if self.set.as_ref() != Some(&key) {
+            self.set = None;
+            let merged = self.set_all(&loras, merge, model)?;
+            self.note = merging_note(self.choice, wanted, merged);
             self.text = text(wanted, &loras);
-            self.set = key;
+            self.set = Some(key);
         }
         Ok(unapplied)
     }
 
-    fn set_all(&mut self, loras: &[(Arc<Lora>, f32)], model: &mut Model<'_>) -> Result<(), EngineError> {
+    /// Gives the number of layers that they were merged into.
+    fn set_all(
+        &mut self,
+        loras: &[(Arc<Lora>, f32)],
+        merge: bool,
+        model: &mut Model<'_>,
+    ) -> Result<usize, EngineError> {
         let changed_clip = self.changed_clip(loras)?;
         let shapes = self.shelf.shapes();
         let transformer = Changed::by(loras, Of::Transformer);
         let mut beside = Beside::new(&self.transformer, &shapes.transformer, &transformer);
+        beside.merge = merge;
         model.flux.layers(&mut beside);
+        let merged = beside.merged;
         beside.failed.map_or(Ok(()), |error| Err(compute(error)))?;
         model.t5.layers(&mut Beside::new(&self.t5, &shapes.t5, &Changed::by(loras, Of::T5)));
         match (changed_clip, self.own_clip.take()) {
@@ -94,7 +129,7 @@ impl Loras {
             (None, Some(own)) => *model.clip = own,
             (None, None) => {}
         }
-        Ok(())
+        Ok(merged)
     }
 
     /// CLIP with what is changed in it, if anything is: it is small, so its weights are read again.
@@ -117,6 +152,10 @@ fn compute(error: candle_core::Error) -> EngineError {
 
 /// Sets what belongs beside each layer that it is shown, and takes away what does not.
 pub(in crate::engine) struct Beside<'b> {
+    changed: &'b Changed,
+    /// Whether to merge what can be, and how many layers that were.
+    merge: bool,
+    merged: usize,
     weights: &'b Weights,
     shapes: &'b BTreeMap<String, [usize; 2]>,
     layers: BTreeMap<&'b str, Vec<(&'b Layer, f32)>>,
@@ -127,12 +166,29 @@ pub(in crate::engine) struct Beside<'b> {
 impl<'b> Beside<'b> {
     /// Of what is changed in these weights.
     pub fn new(weights: &'b Weights, shapes: &'b BTreeMap<String, [usize; 2]>, changed: &'b Changed) -> Self {
-        Self { weights, shapes, layers: changed.layers(), norms: changed.norms(), failed: None }
+        let (layers, norms) = (changed.layers(), changed.norms());
+        Self { changed, merge: false, merged: 0, weights, shapes, layers, norms, failed: None }
+    }
+
+    /// Reads a layer's weight from its file again: with what is changed in it where that is to be merged, which is told, or
+    /// as it was.
+    fn read(&self, name: &str, layer: &mut Linear) -> Result<bool, WeightsError> {
+        let weight = format!("{name}.weight");
+        if !(self.merge && layer.can_merge() && self.changed.is(&weight)) {
+            return layer.restore(self.weights, name).map(|()| false);
+        }
+        let change = |values: &mut [f32]| self.changed.change(self.weights, &weight, values);
+        layer.read_with(self.weights, name, change).map(|()| true)
     }
 }
 
 impl Layers for Beside<'_> {
     fn linear(&mut self, name: &str, layer: &mut Linear) {
+        let merged = self.read(name, layer).unwrap_or_else(|error| {
+            self.failed.get_or_insert(candle_core::Error::wrap(error));
+            false
+        });
+        self.merged += usize::from(merged);
         let side = self.layers.get(name).zip(self.shapes.get(name)).and_then(|(changes, shape)| {
             let matrix = self.weights.matrix(&format!("{name}.weight"), (shape[0], shape[1]));
             let rows = |first: usize, out: &mut [f32]| match &matrix {
@@ -140,7 +196,7 @@ impl Layers for Beside<'_> {
                 // The model was read from this very tensor.
                 Err(_) => out.fill(0.0),
             };
-            Side::new(*shape, changes, &rows)
+            if merged { Side::of_biases(*shape, changes) } else { Side::new(*shape, changes, &rows) }
         });
         layer.set_side(side.map(Arc::new));
     }

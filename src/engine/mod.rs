@@ -41,7 +41,7 @@ use crate::usage::{Learned, Usage};
 pub struct Placement {
     /// One of [`devices`].
     pub device: Device,
-    /// What was asked for is had as it is, or not at all. On the CPU only the precision matters.
+    /// What was asked for is had as it is, or not at all. On the CPU only the precision and LoRAs' merging matter.
     pub options: LoadOptions,
     /// The picture that a card's memory is planned for.
     pub picture: Planned,
@@ -58,7 +58,7 @@ pub struct Planned {
     pub size: Size,
     /// Evaluations of the transformer.
     pub steps: u32,
-    /// Bytes of the files of its LoRAs: they take about as much of a card.
+    /// Bytes that its LoRAs take of a card ([`lora::footprint`]): about those of their files.
     pub loras: u64,
 }
 
@@ -66,8 +66,7 @@ impl Planned {
     /// For a picture that is drawn from this.
     #[must_use]
     pub fn of(brief: &Brief) -> Self {
-        let bytes = |lora: &LoraFile| std::fs::metadata(&lora.path).map_or(0, |file| file.len());
-        let loras = brief.loras.iter().map(bytes).sum();
+        let loras = brief.loras.iter().map(|file| lora::footprint(&file.path)).sum();
         Self { size: brief.size, steps: brief.steps, loras }
     }
 

@@ -23,6 +23,7 @@ use super::vae::on_host;
 use super::watch::{compute, watched};
 use super::weights::{Dtype, Weights, WeightsError};
 use super::{Brief, Draw, Drawn, EngineError, Observer, Report, Step, StepLatent, latent};
+use crate::device::MergeChoice;
 use crate::job::{Times, TokenCount};
 use crate::model::{ModelName, Parts, TextLimits};
 
@@ -51,6 +52,7 @@ impl Pipeline {
         name: &ModelName,
         parts: &Parts,
         limits: TextLimits,
+        merge_loras: MergeChoice,
         observer: &mut dyn Observer,
     ) -> Result<Self, EngineError> {
         let failed = |part, from| Files::failed::<WeightsError>(name, part, from);
@@ -89,7 +91,7 @@ impl Pipeline {
             projection,
             precision,
             digest,
-            loras: Loras::new(transformer, t5, clip, &parts.clip_config),
+            loras: Loras::new(transformer, t5, clip, &parts.clip_config).merging(merge_loras),
         })
     }
 
@@ -226,11 +228,11 @@ impl Draw for Pipeline {
     fn numerics(&self, brief: &Brief) -> String {
         let computes = format!("CPU, {}", self.precision);
         resume::numerics(&computes, &self.digest, self.counter.t5.limit(), &self.sigmas(brief))
-            + &resume::of_loras(&brief.loras)
+            + &self.loras.numerics(&brief.loras)
     }
 
     fn precision(&self) -> String {
-        self.precision.clone()
+        format!("{}{}", self.precision, self.loras.note())
     }
 }
 

@@ -58,7 +58,10 @@ pub fn load(
     observer: &mut dyn Observer,
 ) -> Result<Box<dyn Draw>, EngineError> {
     match (on.device, on.options.precision) {
-        (Device::Cpu, PrecisionChoice::Auto) => Ok(Box::new(Pipeline::load(name, parts, limits, observer)?)),
+        (Device::Cpu, PrecisionChoice::Auto) => {
+            let merge_loras = on.options.merge_loras;
+            Ok(Box::new(Pipeline::load(name, parts, limits, merge_loras, observer)?))
+        }
         (Device::Cpu, precision) => {
             let reason = "the CPU computes in fp32; precision auto works there";
             Err(refused(name, format!("precision {precision}"), reason))

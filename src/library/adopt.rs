@@ -284,8 +284,10 @@ pub(super) fn insert_job(
     let row = columns_of(&job, found.recipe.seed);
     change.execute(
         "INSERT INTO jobs (prompt, model, width, height, steps, guidance, seed, first_seed, count, device, precision, \
-         vram_budget, t5, loras, parent, prompt_key, wildcards, state, accepted_at, ended_at, id, rank) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, 'done', ?18, ?18, ?19, \
+         vram_budget, t5, loras, parent, prompt_key, wildcards, merge_loras, state, accepted_at, ended_at, id, \
+         rank) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, 'done', ?19, ?19, \
+         ?20, \
          (SELECT COALESCE(MAX(rank), 0) + 1 FROM jobs))",
         params_from_iter(row.into_iter().chain([found.written_at.into(), id.map(|id| id.0).into()])),
     )?;

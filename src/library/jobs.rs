@@ -15,12 +15,13 @@ use crate::model::ModelName;
 const COLUMNS: &str = "id, prompt, model, width, height, steps, guidance, seed, first_seed, count, \
                        state, reason, accepted_at, \
                        (SELECT COUNT(*) FROM pictures WHERE job = jobs.id), device, precision, \
-                       vram_budget, t5, loras, parent, wildcards, grid, cell";
+                       vram_budget, t5, loras, parent, wildcards, grid, cell, merge_loras";
 
 /// Adds a job: what it asks for ([`columns_of`]), and when.
 pub(super) const INSERT: &str = "INSERT INTO jobs (prompt, model, width, height, steps, guidance, seed, first_seed, \
-    count, device, precision, vram_budget, t5, loras, parent, prompt_key, wildcards, state, accepted_at, rank) \
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, 'queued', ?18, \
+    count, device, precision, vram_budget, t5, loras, parent, prompt_key, wildcards, merge_loras, state, accepted_at, \
+    rank) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, 'queued', ?19, \
     (SELECT COALESCE(MAX(rank), 0) + 1 FROM jobs))";
 
 /// A row that does not hold a job: written by hand, or damaged in a way that SQLite cannot see.
@@ -162,8 +163,8 @@ impl Library {
     }
 }
 
-/// What a job asks for, in the order of the columns from `prompt` to `count`, then from `device` to `wildcards`.
-pub(super) fn columns_of(job: &Job, first_seed: u64) -> [Value; 17] {
+/// What a job asks for, in the order of the columns from `prompt` to `count`, then from `device` to `merge_loras`.
+pub(super) fn columns_of(job: &Job, first_seed: u64) -> [Value; 18] {
     let seed = match job.seed {
         Seed::Random => None,
         Seed::Fixed(seed) => Some(seed.cast_signed()),
@@ -187,6 +188,7 @@ pub(super) fn columns_of(job: &Job, first_seed: u64) -> [Value; 17] {
         job.parent.map(|parent| parent.0).into(),
         prompt_key(job.prompt.as_str()).to_vec().into(),
         serde_json::to_string(job.wildcards()).unwrap_or_default().into(),
+        job.load.merge_loras.to_string().into(),
     ]
 }
 
@@ -218,6 +220,7 @@ fn job(row: &Row<'_>) -> Result<Job, RowError> {
         precision: row.get::<_, String>(15)?.parse()?,
         vram_budget: row.get::<_, Option<i64>>(16)?.map(|bytes| VramBudget(bytes.cast_unsigned())),
         t5: row.get::<_, String>(17)?.parse()?,
+        merge_loras: row.get::<_, String>(23)?.parse()?,
     };
     let parent = row.get::<_, Option<i64>>(19)?.map(PictureId);
     let wildcards = serde_json::from_str(&row.get::<_, String>(20)?)?;

@@ -45,7 +45,8 @@ impl Library {
             .write(
                 "UPDATE jobs SET prompt = ?1, model = ?2, width = ?3, height = ?4, steps = ?5, guidance = ?6, \
                  seed = ?7, first_seed = ?8, count = ?9, device = ?10, precision = ?11, vram_budget = ?12, t5 = ?13, \
-                 loras = ?14, parent = ?15, prompt_key = ?16, wildcards = ?17 WHERE id = ?18 AND state = 'queued' \
+                 loras = ?14, parent = ?15, prompt_key = ?16, wildcards = ?17, merge_loras = ?18 \
+                 WHERE id = ?19 AND state = 'queued' \
                  AND id NOT IN (SELECT job FROM pictures)",
                 row.into_iter().chain([id.0.into()]),
             )

@@ -192,6 +192,10 @@ const MIGRATIONS: &[&str] = &[
     ALTER TABLE jobs ADD COLUMN cell INTEGER;
     CREATE INDEX jobs_grid ON jobs (grid, cell) WHERE grid IS NOT NULL;
     ",
+    // 12: whether LoRAs are merged into weights, as it is written on the command line.
+    "
+    ALTER TABLE jobs ADD COLUMN merge_loras TEXT NOT NULL DEFAULT 'never';
+    ",
 ];
 
 /// The version that this program writes.

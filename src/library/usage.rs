@@ -236,7 +236,7 @@ fn past_usage(db: &Connection, limit: u32) -> rusqlite::Result<Vec<Past>> {
 
 /// All that a [`Past`] is made of.
 const PAST: &str = "SELECT picture, model, width, height, steps, jobs.precision, vram_budget, t5, foreseen_peak, \
-                    foreseen_context, foreseen_step, peak, context, step \
+                    foreseen_context, foreseen_step, peak, context, step, merge_loras \
                     FROM usage JOIN pictures ON pictures.id = picture JOIN jobs ON jobs.id = job";
 
 /// Usage of pictures of a card (?1), a model (?2), a precision (?3) and a place for T5 (?4).
@@ -256,6 +256,7 @@ fn past(row: &Row<'_>) -> Result<Past, RowError> {
             precision: row.get::<_, String>(5)?.parse()?,
             vram_budget: row.get::<_, Option<i64>>(6)?.map(|bytes| VramBudget(bytes.cast_unsigned())),
             t5: row.get::<_, String>(7)?.parse()?,
+            merge_loras: row.get::<_, String>(14)?.parse()?,
         },
         compared: Compared {
             foreseen: Foreseen { peak: bytes(8)?, context: bytes(9)?, step: row.get(10)? },

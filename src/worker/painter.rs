@@ -106,8 +106,9 @@ struct Loaded {
     /// Whether it was loaded anew because memory had run out.
     cautious: bool,
     draw: Box<dyn Draw>,
-    /// What its LoRAs hold of the card's memory, as it was last told.
+    /// What its LoRAs hold of the card's memory, and what computes, as these were last told.
     loras: u64,
+    told: String,
     /// Bytes of the card's memory that were in use before it was loaded.
     used_before: Option<u64>,
     /// Seconds that loading took, until a picture has been charged with them.
@@ -373,9 +374,11 @@ impl Painter {
         #[cfg(debug_assertions)]
         let draw: Box<dyn Draw> = Box::new(faulty::Faulty(draw));
         let took = begun.elapsed().as_secs_f64();
-        let name_of = name.clone();
-        let engine = Loaded { name: name_of, options, picture, cautious, draw, loras: 0, used_before, took };
+        let (name_of, told) = (name.clone(), String::new());
+        let mut engine =
+            Loaded { name: name_of, options, picture, cautious, draw, loras: 0, told, used_before, took };
         let precision = engine.precision();
+        engine.told.clone_from(&precision);
         tracing::info!(model = %name, device = %self.device, seconds = took, precision, "loaded");
         self.supplies.tell(Report::Engine(self.status(&engine), options));
         *loaded = Some(engine);
@@ -393,10 +396,13 @@ impl Painter {
         }
     }
 
-    /// Tells what LoRAs hold of the card's memory beside the model, if it is another amount than before.
+    /// Tells what LoRAs hold of the card's memory beside the model, and how they are added, if either is another than before.
     fn tell_loras(&self, engine: &mut Loaded) {
         let bytes = engine.draw.lora_bytes();
-        if std::mem::replace(&mut engine.loras, bytes) != bytes {
+        let precision = engine.precision();
+        let same = std::mem::replace(&mut engine.loras, bytes) == bytes && engine.told == precision;
+        engine.told = precision;
+        if !same {
             self.supplies.tell(Report::Engine(self.status(engine), engine.options));
         }
     }

@@ -5,7 +5,7 @@ use flux_tui::engine::budget::Residence;
 use flux_tui::engine::cuda::flux::origin::Origin;
 use flux_tui::engine::cuda::flux::precision::Precision;
 use flux_tui::engine::cuda::pipeline::Pipeline;
-use flux_tui::engine::lora::{Changed, Of, Shelf};
+use flux_tui::engine::lora::{Changed, Of, Shelf, footprint};
 use flux_tui::engine::{LoraFile, Placement};
 use flux_tui::model::ModelName;
 
@@ -173,7 +173,7 @@ fn loras_beside_streamed_blocks_have_the_bits_of_those_beside_resident_ones() {
     let file = weights("flux1-nano-fp8.safetensors");
     let config = Nano::new().flux.config;
     let inputs = Inputs::new(&config, TEXT, (8, 8));
-    let files = ["kohya", "dora"].map(|name| lora(&fixture(name), 0.8));
+    let files = ["kohya", "dora", "lokr"].map(|name| lora(&fixture(name), 0.8));
     let blocks = config.double_blocks + config.single_blocks;
     for (precision, _) in precisions(gpu.card().has_fp8()) {
         let [whole, streamed] = [Residence::whole(blocks), Residence::nothing(blocks, 2)].map(|plan| {
@@ -184,6 +184,24 @@ fn loras_beside_streamed_blocks_have_the_bits_of_those_beside_resident_ones() {
             velocity(&card, &inputs)
         });
         assert!(whole == streamed, "{}", precision.name());
+    }
+}
+
+#[test]
+fn lokr_and_loha_hold_what_their_files_foretell_and_no_whole_matrices() {
+    let Some(gpu) = gpu() else { return };
+    for (precision, _) in precisions(gpu.card().has_fp8()) {
+        let mut card = OnCard::new(&gpu, precision);
+        for name in ["lokr", "loha", "lycoris", "kohya"] {
+            let before = gpu.held();
+            set(&mut card, &[lora(&fixture(name), 1.0)]);
+            let (held, foretold) = (gpu.held() - before, footprint(&fixture(name)));
+            eprintln!("{name} in {}: {held} bytes of {foretold} foretold", precision.name());
+            // What lies between small matrices is not small beside them.
+            assert!(held <= foretold + 256 * 100, "{name}: {held} of {foretold}");
+            set(&mut card, &[]);
+            assert_eq!(gpu.held(), before);
+        }
     }
 }
 

@@ -7,6 +7,7 @@ mod beside;
 mod forms;
 #[path = "../home/mod.rs"]
 mod home;
+mod merging;
 mod model;
 mod program;
 mod studio;

@@ -9,7 +9,7 @@ use crate::home::Home;
 use crate::model::fixture;
 
 /// A picture as small and quick as they come, on the CPU.
-const QUICK: [&str; 10] =
+pub const QUICK: [&str; 10] =
     ["--width", "32", "--height", "32", "--steps", "2", "--seed", "3", "--device", "cpu"];
 
 fn draw(home: &Home, arguments: &[&str]) -> serde_json::Value {
@@ -22,7 +22,7 @@ fn path_in(object: &serde_json::Value) -> PathBuf {
     object["path"].as_str().expect("a path").into()
 }
 
-fn pixels(object: &serde_json::Value) -> Vec<u8> {
+pub fn pixels(object: &serde_json::Value) -> Vec<u8> {
     image::open(path_in(object)).expect("a picture").to_rgb8().into_raw()
 }
 

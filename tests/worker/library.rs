@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use flux_tui::device::{DeviceChoice, LoadOptions, PrecisionChoice, T5Choice, VramBudget};
+use flux_tui::device::{DeviceChoice, LoadOptions, MergeChoice, PrecisionChoice, T5Choice, VramBudget};
 use flux_tui::job::*;
 use flux_tui::library::{Folder, Library};
 use jiff::Zoned;
@@ -103,6 +103,7 @@ fn pictures_may_come_in_any_order_and_the_last_to_come_ends_the_job() {
         precision: PrecisionChoice::Bf16,
         vram_budget: Some(VramBudget(7_900_000_000)),
         t5: T5Choice::Cpu,
+        merge_loras: MergeChoice::Resident,
     };
     let job = job_of("alpha", "a", Seed::Random, 3).placed(DeviceChoice::CudaAt(1), load);
     let status = library.accept(&job, 10, 0).expect("it is accepted");
@@ -118,7 +119,8 @@ fn pictures_may_come_in_any_order_and_the_last_to_come_ends_the_job() {
 }
 
 /// What takes a file back to each earlier version, and the version.
-const EARLIER: [(&str, i64); 9] = [
+const EARLIER: [(&str, i64); 10] = [
+    ("ALTER TABLE jobs DROP COLUMN merge_loras;", 11),
     (
         "DROP INDEX jobs_grid; DROP TABLE grids; ALTER TABLE jobs DROP COLUMN grid; \
          ALTER TABLE jobs DROP COLUMN cell;",

@@ -164,6 +164,12 @@ inline float __uint_as_float(uint32_t x) {
     std::memcpy(&y, &x, 4);
     return y;
 }
+inline uint32_t __float_as_uint(float x) {
+    uint32_t y;
+    std::memcpy(&y, &x, 4);
+    return y;
+}
+inline unsigned __float2uint_rn(float x) { return static_cast<unsigned>(std::nearbyint(x)); }
 // One rounding each: g++ fuses none of them for this machine's plain instruction set.
 inline float __fmul_rn(float x, float y) { return x * y; }
 inline float __fadd_rn(float x, float y) { return x + y; }

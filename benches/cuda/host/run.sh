@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Checks kernels of the VAE, of the text encoders and of quantised weights on the CPU, where there is no GPU (device.h).
+# Checks kernels of the VAE, of the text encoders, of quantised weights and of LoRAs on the CPU, where there is no GPU (device.h).
 # Wants g++ and CUDA's headers; builds in DIR.
 #   benches/cuda/host/run.sh DIR [NAME...]
 set -euo pipefail
 out=$(mkdir -p "$1" && cd "$1" && pwd)
 here=$(cd "$(dirname "$0")" && pwd)
 kernels=$here/../../../src/engine/cuda/kernels
-cp "$kernels"/{attention_mma,attention_rows,conv,fragments,values}.cuh "$out"
+cp "$kernels"/{attention_mma,attention_rows,conv,fp8,fragments,values}.cuh "$out"
 names=("${@:2}")
-[ ${#names[@]} -gt 0 ] || names=(conv_sm80 conv_sm90 dequantize text vae)
+[ ${#names[@]} -gt 0 ] || names=(conv_sm80 conv_sm90 dequantize kron merge text vae)
 failed=0
 for name in "${names[@]}"; do
     # Dynamic shared memory is the arena, other shared arrays are static: blocks run one after the other.

@@ -4,6 +4,17 @@ use std::path::PathBuf;
 
 use super::Failure;
 
+/// The form of LoRAs that are measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum LoraForm {
+    /// B A.
+    Lora,
+    /// W₁ ⊗ W₂.
+    Lokr,
+    /// (B₁ A₁) ∘ (B₂ A₂).
+    Loha,
+}
+
 /// What is asked of a synthetic measurement.
 #[derive(Debug, clap::Args)]
 #[group(skip)] // the name of its group would be that of `bench` itself
@@ -23,9 +34,13 @@ pub(super) struct Args {
     /// With --vram-budget, make each step so many milliseconds longer: a slower card, to see what streaming costs it.
     #[arg(long, value_name = "MS", requires = "synthetic", default_value_t = 0)]
     slower_step: u32,
-    /// Measure each size also with so many LoRAs of rank 16 on every linear layer, and how long setting them takes.
+    /// Measure each size also with so many LoRAs of rank 16 on every linear layer, and how long setting them takes; with
+    /// --merge-loras, merged into the weights.
     #[arg(long, value_name = "N,…", requires = "synthetic", value_delimiter = ',')]
     loras: Vec<usize>,
+    /// What they are: lora (of rank 16), lokr (its first factor 8×8) or loha (of rank 4).
+    #[arg(long, value_name = "FORM", requires = "loras", default_value = "lora")]
+    lora_form: LoraForm,
     /// Use the attention kernel for every card although this one has a better one.
     #[arg(long, requires = "synthetic", hide = true)]
     portable_attention: bool,
@@ -60,15 +75,14 @@ mod on_a_card {
     use serde::Serialize;
 
     use super::super::{Args as Bench, budget};
-    use super::Failure;
+    use super::{Args, Failure, LoraForm};
     use crate::cli::bench::measure::{Spread, spread};
     use crate::cli::stdout;
-    use crate::device::Device;
-    use crate::device::VramBudget;
+    use crate::device::{Device, MergeChoice, VramBudget};
     use crate::engine;
     use crate::engine::budget::Residence;
     use crate::engine::cuda::flux::precision::{self, Precision, Stored, asked};
-    use crate::engine::cuda::synthetic::lora::random;
+    use crate::engine::cuda::synthetic::lora::{Form, random};
     use crate::engine::cuda::synthetic::{self, Step, Synthetic, TEXT};
     use crate::engine::cuda::vae::Decoder;
     use crate::engine::cuda::{Gpu, card};
@@ -130,11 +144,14 @@ mod on_a_card {
         loras: Vec<WithLoras>,
     }
 
-    /// What LoRAs beside the model cost.
+    /// What LoRAs beside the model or in it cost.
     #[derive(Serialize)]
     struct WithLoras {
         count: usize,
+        form: &'static str,
         rank: usize,
+        /// Layers that they were merged into.
+        merged: usize,
         step: Spread,
         /// By the medians, of the step without any.
         ratio: f64,
@@ -147,8 +164,14 @@ mod on_a_card {
         repeats: bool,
     }
 
-    /// The rank of the LoRAs that are measured.
-    const RANK: usize = 16;
+    /// The LoRAs that are measured: their rank (of LoKr the sides of the first factor), and how they are called.
+    fn form(args: &Args) -> (Form, usize, &'static str) {
+        match args.lora_form {
+            LoraForm::Lora => (Form::LowRank(16), 16, "LoRAs"),
+            LoraForm::Lokr => (Form::Kronecker(8), 8, "LoKrs"),
+            LoraForm::Loha => (Form::Hadamard(4), 4, "LoHas"),
+        }
+    }
 
     pub(in crate::cli::bench) fn run(bench: &Bench) -> Result<(), Failure> {
         let args = &bench.synthetic;
@@ -206,7 +229,7 @@ mod on_a_card {
             let decoded = synthetic::decode(&gpu, &decoder, latent::grid(size), bench.repeat as usize)?;
             let mut at_size = at_size(&config, size, &step, decoded, ceilings, (held, peak));
             for &count in &args.loras {
-                at_size.loras.push(with_loras(&mut model_of_it, &gpu, (size, &step), count, bench.repeat)?);
+                at_size.loras.push(with_loras(&mut model_of_it, &gpu, (size, &step), count, bench)?);
             }
             told.sizes.push(at_size);
         }
@@ -218,26 +241,31 @@ mod on_a_card {
         gpu: &Gpu,
         (size, without): (Size, &Step),
         count: usize,
-        repeat: u32,
+        bench: &Bench,
     ) -> Result<WithLoras, Failure> {
-        let config = model.transformer().config.clone();
-        let loras: Vec<_> = (0..count as u64).map(|number| Arc::new(random(&config, RANK, number))).collect();
-        let (_, bytes) = model.set_loras(&loras)?;
+        let (config, repeat) = (model.transformer().config.clone(), bench.repeat);
+        let (merge, (of, rank, form)) =
+            (bench.load.merge_loras == Some(MergeChoice::Resident), form(&bench.synthetic));
+        let loras: Vec<_> = (0..count as u64).map(|number| Arc::new(random(&config, of, number))).collect();
+        let (_, bytes) = model.set_loras(&loras, merge)?;
         let first = gpu.held();
         let mut set = Vec::new();
         for turn in 0..repeat as usize {
             // In another order they are others.
             let mut turned = loras.clone();
             turned.rotate_left(turn % count.max(1));
-            set.push(model.set_loras(&turned)?.0 * 1e3);
+            set.push(model.set_loras(&turned, merge)?.0 * 1e3);
         }
-        let (_, last) = (model.set_loras(&loras)?, gpu.held());
+        let (_, last) = (model.set_loras(&loras, merge)?, gpu.held());
+        let merged = model.transformer().merged_layers();
         let step = model.measure(latent::grid(size), repeat as usize, Duration::ZERO)?;
-        model.set_loras(&[])?;
+        model.set_loras(&[], false)?;
         let times = spread(&step.milliseconds);
         Ok(WithLoras {
             count,
-            rank: RANK,
+            form,
+            rank,
+            merged,
             ratio: times.median / spread(&without.milliseconds).median,
             step: times,
             set: spread(&set),
@@ -347,14 +375,18 @@ mod on_a_card {
             for with in &size.loras {
                 page += &format!(
                     "{:>11} {:>16.2} {:8.2} {:8.2}  {:.3} of the step without; set in {:.1} ms, {:.3} GB{}\n",
-                    format!("+ {} LoRAs", with.count),
+                    format!("+ {} {}", with.count, with.form),
                     with.step.median,
                     with.step.min,
                     with.step.max,
                     with.ratio,
                     with.set.median,
                     with.bytes as f64 / 1e9,
-                    if with.held[0] == with.held[1] { "" } else { "; memory has grown" },
+                    match (with.merged, with.held[0] == with.held[1]) {
+                        (0, true) => String::new(),
+                        (layers, true) => format!("; merged into {layers} layers"),
+                        (_, false) => "; memory has grown".to_owned(),
+                    },
                 );
             }
         }

@@ -50,6 +50,10 @@ pub enum Module {
     Side,
     /// Layers and what LoRAs add, for Hopper.
     ProductHopper,
+    /// LoKr's products.
+    Kron,
+    /// LoRAs into weights.
+    Merge,
 }
 
 /// All of them.
@@ -65,6 +69,8 @@ pub const MODULES: &[Module] = &[
     Module::Dequantize,
     Module::Side,
     Module::ProductHopper,
+    Module::Kron,
+    Module::Merge,
 ];
 
 /// The version of CUDA whose nvcc compiled the kernels, or `none`.
@@ -89,6 +95,8 @@ impl Module {
             Self::Dequantize => fat_binary!("dequantize"),
             Self::Side => fat_binary!("side"),
             Self::ProductHopper => fat_binary!("product_sm90"),
+            Self::Kron => fat_binary!("kron"),
+            Self::Merge => fat_binary!("merge"),
         }
     }
 }

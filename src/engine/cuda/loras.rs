@@ -10,10 +10,11 @@ use super::flux::origin::Origin;
 use super::flux::sides::Sides;
 use super::pipeline::during;
 use super::prompts::{Prompts, T5Reader};
-use crate::engine::lora::{Changed, Lora, Of, Shapes, Shelf, text};
+use crate::device::MergeChoice;
+use crate::engine::lora::{Changed, Lora, Of, Shapes, Shelf, merges, merging_note, text};
 use crate::engine::loras::Beside;
 use crate::engine::weights::Weights;
-use crate::engine::{EngineError, LoraFile};
+use crate::engine::{EngineError, LoraFile, resume};
 use crate::job::{LoraHash, Unapplied};
 
 /// What is beside a model.
@@ -22,9 +23,14 @@ pub struct Loras {
     t5: Weights,
     clip: Weights,
     shelf: Shelf,
-    /// What is set.
-    set: Vec<(LoraHash, f32)>,
+    choice: MergeChoice,
+    /// What is set, and whether it is merged; `None` when that failed.
+    set: Option<Set>,
+    /// What is said of it.
+    note: String,
 }
+
+type Set = (Vec<(LoraHash, f32)>, bool);
 
 impl std::fmt::Debug for Loras {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -35,9 +41,29 @@ impl std::fmt::Debug for Loras {
 impl Loras {
     /// None yet, beside a model that was read from these files.
     #[must_use]
-    pub fn new(transformer: Weights, t5: Weights, clip: Weights) -> Self {
+    pub fn new(transformer: Weights, t5: Weights, clip: Weights, choice: MergeChoice) -> Self {
         let shelf = Shelf::new(Shapes::of(&transformer, &clip, &t5));
-        Self { transformer, t5, clip, shelf, set: Vec::new() }
+        let (set, note) = (Some(Set::default()), String::new());
+        Self { transformer, t5, clip, shelf, choice, set, note }
+    }
+
+    /// Whether these would be merged.
+    #[must_use]
+    pub fn merges(&self, wanted: &[LoraFile]) -> bool {
+        merges(self.choice, wanted)
+    }
+
+    /// What the numbers of a picture depend on: merged into other layers they make others.
+    #[must_use]
+    pub fn numerics(&self, wanted: &[LoraFile], flux: &Flux) -> String {
+        let merged = self.merges(wanted).then(|| format!("; merged into {} layers", flux.mergeable()));
+        resume::of_loras(wanted) + &merged.unwrap_or_default()
+    }
+
+    /// What a person is told of how they are added.
+    #[must_use]
+    pub fn note(&self) -> &str {
+        &self.note
     }
 
     /// Sets these and no others. What of each belongs to no layer of the model is told.
@@ -54,21 +80,29 @@ impl Loras {
         let begun = Instant::now();
         let (loras, unapplied) = self.shelf.take(wanted)?;
         let read = begun.elapsed().as_secs_f64();
-        let key: Vec<_> = wanted.iter().map(|file| (file.hash.clone(), file.strength)).collect();
-        if key != self.set {
-            self.set.clear();
+        let merge = self.merges(wanted);
+        let key = (wanted.iter().map(|file| (file.hash.clone(), file.strength)).collect(), merge);
+        if self.set.as_ref() != Some(&key) {
+            self.set = None;
             self.set_text(wanted, &loras, prompts);
             let transformer = Changed::by(&loras, Of::Transformer);
             let shapes = &self.shelf.shapes().transformer;
-            let set = flux.set_loras(&Origin::File(&self.transformer), shapes, &transformer);
+            let origin = Origin::File(&self.transformer);
+            let set = if merge {
+                flux.merge_loras(&origin, shapes, &transformer)
+            } else {
+                flux.set_loras(&origin, shapes, &transformer)
+            };
             set.map_err(|error: CudaError| {
                 self.set_text(&[], &[], prompts);
                 during("adding LoRAs")(error)
             })?;
-            self.set = key;
+            self.set = Some(key);
             let (seconds, bytes) =
                 (begun.elapsed().as_secs_f64() - read, flux.sides().map_or(0, Sides::bytes));
-            tracing::info!(count = wanted.len(), read, seconds, bytes, "LoRAs were set");
+            let merged = flux.merged_layers();
+            self.note = merging_note(self.choice, wanted, merged);
+            tracing::info!(count = wanted.len(), read, seconds, bytes, merged, "LoRAs were set");
         }
         Ok(unapplied)
     }

@@ -23,7 +23,7 @@ use super::memory::Buffer;
 use super::prepare::Prepared;
 use super::prompts::{Encoded, Prompts, T5Reader};
 use super::text::{Clip, T5};
-use super::watching::{Arriving, LatentOnCard, OnCard, Throttle};
+use super::watching::{Arriving, LatentOnCard, OnCard, Throttle, arrive_whole};
 use crate::device::Share;
 use crate::engine::budget::{Plan, Tile};
 use crate::engine::files::{Files, Progress};
@@ -125,7 +125,7 @@ impl Pipeline {
         progress.finish_bytes(vae_bytes)?;
         took.lap("the VAE", vae_bytes);
         let encoders = (t5.clone(), clip.clone());
-        let loras = Loras::new(transformer, encoders.0.clone(), encoders.1.clone());
+        let loras = Loras::new(transformer, encoders.0.clone(), encoders.1.clone(), on.options.merge_loras);
         let t5 = if t5_on_host {
             host::T5::load(&t5, &parts.t5_config).map(T5Reader::Host).map_err(CudaError::from)
         } else if plan.t5_stays {
@@ -339,6 +339,10 @@ impl Draw for Pipeline {
         check(observer)?;
         begun.map_or(Ok(()), |begun| begun.check(brief, self.flux.config.in_channels))?;
         self.gpu.bind().map_err(during("taking the card"))?;
+        if self.loras.merges(&brief.loras) {
+            // Into weights that are there.
+            arrive_whole(&self.flux, &self.gpu, observer, self.arriving).map_err(drawing(&self.from))?;
+        }
         let unapplied = self.set_loras(&brief.loras)?;
         let picture = Planned::of(brief);
         let (tile, stages) = self.check(picture).map_err(during("planning"))?;
@@ -389,12 +393,13 @@ impl Draw for Pipeline {
     fn numerics(&self, brief: &Brief) -> String {
         let computes = format!("CUDA, {}", self.choice.precision.name());
         resume::numerics(&computes, &self.digest, self.prompts.tokens(), &self.sigmas(brief))
-            + &resume::of_loras(&brief.loras)
+            + &self.loras.numerics(&brief.loras, &self.flux)
     }
 
     fn precision(&self) -> String {
         let t5 = if self.prompts.t5_is_on_the_host() { "; T5 on the CPU in fp32" } else { "" };
-        format!("{}, because {}{t5}", self.choice.precision.name(), self.choice.because)
+        let loras = self.loras.note();
+        format!("{}, because {}{t5}{loras}", self.choice.precision.name(), self.choice.because)
     }
 
     fn rounded(&self) -> bool {

@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use cudarc::driver::CudaEvent;
 
 use super::error::{CudaError, Result, driver};
+use super::flux::Flux;
 use super::flux::step::Watch;
 use super::gpu::Gpu;
 use super::memory::Matrix;
@@ -77,6 +78,12 @@ impl Watch for Throttle<'_, '_> {
         }
         Ok(())
     }
+}
+
+/// Waits for a transformer that may still be on its way.
+pub fn arrive_whole(flux: &Flux, gpu: &Gpu, observer: &mut dyn Observer, arriving: Arriving) -> Result<()> {
+    let observer = RefCell::new(observer);
+    flux.arrive_whole(&mut Throttle::new(gpu, &observer, Some(arriving)))
 }
 
 /// The estimate where it is; it is copied only if somebody wants to see it.

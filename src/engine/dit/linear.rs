@@ -11,11 +11,13 @@ use crate::engine::ops::side_branch::side_branch;
 use crate::engine::ops::stored_linear::StoredLinear;
 use crate::engine::weights::{Weights, WeightsError};
 
-/// y = x · W + b, and what LoRAs add to it. W and b are never changed.
+/// y = x · W + b, and what LoRAs add to it. W is changed only where it is asked to be read with changes.
 #[derive(Debug, Clone)]
 pub struct Linear {
     own: Own,
     side: Option<Arc<Side>>,
+    /// Whether W is not as its file has it.
+    changed: bool,
 }
 
 /// W and b, in one of their forms.
@@ -59,10 +61,47 @@ impl Linear {
         let name = format!("{name}.weight");
         if weights.dtype(&name)?.is_quantised() || weights.stay_stored() {
             let own = Own::Stored(StoredLinear::new(weights.matrix(&name, (out, inner))?, bias)?);
-            return Ok(Self { own, side: None });
+            return Ok(Self { own, side: None, changed: false });
         }
         let bias = Tensor::from_vec(bias.unwrap_or_else(|| vec![0.0; out]), out, &Device::Cpu)?;
-        Ok(Self { own: Own::Wide(weights.transposed(&name, (out, inner))?, bias), side: None })
+        let own = Own::Wide(weights.transposed(&name, (out, inner))?, bias);
+        Ok(Self { own, side: None, changed: false })
+    }
+
+    /// Whether LoRAs can be merged into it: not where its weight is its file's own.
+    #[must_use]
+    pub fn can_merge(&self) -> bool {
+        matches!(self.own, Own::Wide(..))
+    }
+
+    /// Reads `{name}.weight` again and changes its values, `[out, in]`, as `change` does.
+    ///
+    /// # Errors
+    /// When it is missing, and what `change` gives: the weight is what it was then.
+    pub fn read_with(
+        &mut self,
+        weights: &Weights,
+        name: &str,
+        change: impl FnOnce(&mut [f32]) -> Result<(), WeightsError>,
+    ) -> Result<(), WeightsError> {
+        if let Own::Wide(weight, _) = &mut self.own {
+            let (inner, out) = weight.dims2()?;
+            *weight = weights.transposed_with(&format!("{name}.weight"), (out, inner), change)?;
+            self.changed = true;
+        }
+        Ok(())
+    }
+
+    /// Reads `{name}.weight` again if it is not as its file has it.
+    ///
+    /// # Errors
+    /// When it is missing.
+    pub fn restore(&mut self, weights: &Weights, name: &str) -> Result<(), WeightsError> {
+        if self.changed {
+            self.read_with(weights, name, |_| Ok(()))?;
+            self.changed = false;
+        }
+        Ok(())
     }
 
     /// Sets what LoRAs add from now on; with `None` the layer is what it was when it was loaded.

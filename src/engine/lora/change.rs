@@ -53,6 +53,60 @@ impl Matrix {
     }
 }
 
+/// W₁ ⊗ W₂: the left one's every value times the whole of the right one.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Kronecker {
+    /// W₁.
+    pub left: Matrix,
+    /// W₂.
+    pub right: Matrix,
+    /// W₂ as B then A, where it is a product and these two have less values.
+    pub pair: Option<(Matrix, Matrix)>,
+}
+
+impl Kronecker {
+    /// Of two whole matrices.
+    #[must_use]
+    pub fn new(left: Matrix, right: Matrix) -> Self {
+        Self { left, right, pair: None }
+    }
+
+    /// The same, the right one being B · A.
+    #[must_use]
+    pub fn with_pair(self, (up, down): (Matrix, Matrix)) -> Self {
+        let smaller = up.values.len() + down.values.len() < self.right.values.len();
+        Self { pair: smaller.then_some((up, down)), ..self }
+    }
+
+    fn shape(&self) -> [usize; 2] {
+        [self.left.rows * self.right.rows, self.left.columns * self.right.columns]
+    }
+
+    fn rows(&self, first: usize, out: &mut [f32]) {
+        let Self { left, right, .. } = self;
+        for (row, out) in (first..).zip(out.chunks_exact_mut(left.columns * right.columns)) {
+            let factors = left.row(row / right.rows);
+            let right = right.row(row % right.rows);
+            for (factor, out) in factors.iter().zip(out.chunks_exact_mut(right.len())) {
+                out.iter_mut().zip(right).for_each(|(out, value)| *out = factor * value);
+            }
+        }
+    }
+
+    /// The second half of the rows before the first, unless the halves part within one of the left's rows.
+    fn swapped(&self) -> Option<Self> {
+        let Self { left, right, pair } = self;
+        match (left.swapped(), left.rows) {
+            (Some(left), _) => Some(Self { left, ..self.clone() }),
+            (None, 1) => {
+                let pair = pair.as_ref().and_then(|(up, down)| Some((up.swapped()?, down.clone())));
+                Some(Self { left: left.clone(), right: right.swapped()?, pair })
+            }
+            (None, _) => None,
+        }
+    }
+}
+
 /// ΔW of some rows of a layer, before its scale.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Change {
@@ -65,8 +119,8 @@ pub enum Change {
     },
     /// LoHa: (B₁ · A₁) ∘ (B₂ · A₂), each as B then A.
     Hadamard([(Matrix, Matrix); 2]),
-    /// LoKr: the left one's every value times the whole of the right one.
-    Kronecker(Matrix, Matrix),
+    /// LoKr.
+    Kronecker(Kronecker),
     /// All of it, `[rows, in]`.
     Full(Matrix),
 }
@@ -78,7 +132,7 @@ impl Change {
         match self {
             Self::LowRank { down, up } => [up.rows, down.columns],
             Self::Hadamard([(b, a), _]) => [b.rows, a.columns],
-            Self::Kronecker(left, right) => [left.rows * right.rows, left.columns * right.columns],
+            Self::Kronecker(both) => both.shape(),
             Self::Full(all) => [all.rows, all.columns],
         }
     }
@@ -88,7 +142,10 @@ impl Change {
     pub fn values(&self) -> usize {
         let both = |one: &Matrix, other: &Matrix| one.values.len() + other.values.len();
         match self {
-            Self::LowRank { down: one, up: other } | Self::Kronecker(one, other) => both(one, other),
+            Self::LowRank { down: one, up: other } => both(one, other),
+            Self::Kronecker(Kronecker { left, right, pair }) => {
+                both(left, right) + pair.as_ref().map_or(0, |(up, down)| both(up, down))
+            }
             Self::Hadamard([(b1, a1), (b2, a2)]) => both(b1, a1) + both(b2, a2),
             Self::Full(all) => all.values.len(),
         }
@@ -110,15 +167,7 @@ impl Change {
                 product(&other.0, &other.1, first, &mut second);
                 out.iter_mut().zip(second).for_each(|(value, factor)| *value *= factor);
             }
-            Self::Kronecker(left, right) => {
-                for (row, out) in (first..).zip(out.chunks_exact_mut(columns)) {
-                    let right = right.row(row % right.rows);
-                    let factors = left.row(row / (rows / left.rows));
-                    for (factor, out) in factors.iter().zip(out.chunks_exact_mut(right.len())) {
-                        out.iter_mut().zip(right).for_each(|(out, value)| *out = factor * value);
-                    }
-                }
-            }
+            Self::Kronecker(both) => both.rows(first, out),
             Self::Full(all) => out.copy_from_slice(&all.values[first * columns..][..out.len()]),
         }
     }
@@ -131,14 +180,31 @@ impl Change {
             Self::Hadamard([(b1, a1), (b2, a2)]) => {
                 Some(Self::Hadamard([(b1.swapped()?, a1.clone()), (b2.swapped()?, a2.clone())]))
             }
-            Self::Kronecker(left, right) => match (left.swapped(), left.rows) {
-                (Some(left), _) => Some(Self::Kronecker(left, right.clone())),
-                (None, 1) => Some(Self::Kronecker(left.clone(), right.swapped()?)),
-                // Its halves part within one of the left's rows.
-                (None, _) => self.full().swapped(),
-            },
+            Self::Kronecker(both) => both.swapped().map(Self::Kronecker).or_else(|| self.full().swapped()),
             Self::Full(all) => Some(Self::Full(all.swapped()?)),
         }
+    }
+
+    /// B · A of rank r₁ · r₂ that LoHa's two products are, as B then A, where it has less values than ΔW: in row i of B every
+    /// value of row i of B₁ times every one of B₂, in A likewise for columns (the Khatri-Rao product,
+    /// <https://doi.org/10.1137/07070111X>). As many values are so many multiplications a row of x, too.
+    #[must_use]
+    pub fn as_pair(&self) -> Option<(Matrix, Matrix)> {
+        let Self::Hadamard([(b1, a1), (b2, a2)]) = self else { return None };
+        let ranks = a1.rows * a2.rows;
+        if ranks * (b1.rows + a1.columns) >= b1.rows * a1.columns {
+            return None;
+        }
+        let mut up = Vec::with_capacity(b1.rows * ranks);
+        for row in 0..b1.rows {
+            up.extend(b1.row(row).iter().flat_map(|one| b2.row(row).iter().map(move |other| one * other)));
+        }
+        let mut down = Vec::with_capacity(ranks * a1.columns);
+        for (one, other) in (0..a1.rows).flat_map(|one| (0..a2.rows).map(move |other| (one, other))) {
+            down.extend(a1.row(one).iter().zip(a2.row(other)).map(|(one, other)| one * other));
+        }
+        let up = Matrix { rows: b1.rows, columns: ranks, values: up };
+        Some((up, Matrix { rows: ranks, columns: a1.columns, values: down }))
     }
 
     fn full(&self) -> Self {
@@ -271,9 +337,9 @@ mod tests {
         vec![
             Change::LowRank { down: matrix(1, 3, 10), up: matrix(2, 12, 3) },
             Change::Hadamard([pair(3), pair(5)]),
-            Change::Kronecker(matrix(7, 4, 2), matrix(8, 3, 5)),
-            Change::Kronecker(matrix(9, 3, 5), matrix(10, 4, 2)),
-            Change::Kronecker(matrix(11, 1, 2), matrix(12, 12, 5)),
+            Change::Kronecker(Kronecker::new(matrix(7, 4, 2), matrix(8, 3, 5))),
+            Change::Kronecker(Kronecker::new(matrix(9, 3, 5), matrix(10, 4, 2))),
+            Change::Kronecker(Kronecker::new(matrix(11, 1, 2), matrix(12, 12, 5))),
             Change::Full(matrix(13, 12, 10)),
         ]
     }
@@ -305,10 +371,34 @@ mod tests {
     #[test]
     fn a_kronecker_product_is_every_value_of_the_left_times_the_right() {
         let (left, right) = (matrix(1, 2, 3), matrix(2, 4, 5));
-        let whole = all(&Change::Kronecker(left.clone(), right.clone()));
+        let whole = all(&Change::Kronecker(Kronecker::new(left.clone(), right.clone())));
         for (row, column) in [(0, 0), (5, 7), (7, 14), (3, 10)] {
             let expected = left.row(row / 4)[column / 5] * right.row(row % 4)[column % 5];
             assert!((whole[row * 15 + column] - expected).abs() < 1e-7, "{row}, {column}");
         }
+    }
+
+    #[test]
+    fn a_right_side_of_low_rank_stays_a_pair_where_that_is_smaller_and_is_swapped_with_it() {
+        let (up, down) = (matrix(1, 12, 2), matrix(2, 2, 6));
+        let change = Kronecker::new(matrix(3, 1, 4), up.times(&down)).with_pair((up.clone(), down.clone()));
+        assert_eq!(change.pair, Some((up.clone(), down.clone())));
+        let Some(Change::Kronecker(swapped)) = Change::Kronecker(change).swapped() else { panic!("halves") };
+        let (turned, same) = swapped.pair.expect("it stays one");
+        assert_eq!((turned.times(&same), same), (swapped.right, down));
+        let (up, down) = (matrix(4, 4, 3), matrix(5, 3, 4));
+        assert_eq!(Kronecker::new(matrix(3, 2, 2), up.times(&down)).with_pair((up, down)).pair, None);
+    }
+
+    #[test]
+    fn two_products_value_by_value_are_one_of_the_product_of_their_ranks() {
+        let pair = |seed, ranks| (matrix(seed, 40, ranks), matrix(seed + 1, ranks, 30));
+        let change = Change::Hadamard([pair(1, 2), pair(3, 3)]);
+        let (up, down) = change.as_pair().expect("6 · 70 values are less than 1200");
+        assert_eq!((up.columns, down.rows), (6, 6));
+        let product = up.times(&down).values;
+        let worst = product.iter().zip(all(&change)).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(worst < 1e-5, "{worst}");
+        assert_eq!(Change::Hadamard([pair(1, 4), pair(5, 5)]).as_pair(), None, "20 · 70 are more");
     }
 }

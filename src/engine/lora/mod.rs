@@ -18,6 +18,8 @@ mod changed;
 mod describe;
 mod during;
 mod error;
+mod footprint;
+mod merging;
 mod names;
 mod parts;
 mod read;
@@ -26,11 +28,13 @@ mod side;
 
 use std::collections::BTreeMap;
 
-pub use change::{Bias, Branch, Change, Magnitude, Matrix};
+pub use change::{Bias, Branch, Change, Kronecker, Magnitude, Matrix};
 pub use changed::Changed;
 pub use describe::describe;
 pub use during::During;
 pub use error::LoraError;
+pub use footprint::footprint;
+pub use merging::{merges, merging_note};
 pub use names::Of;
 pub use parts::{Low, Parts, Rows};
 pub use read::{glance, read};

@@ -1,6 +1,7 @@
 //! What the changes of a layer come to at their strengths, sorted by how they are added: every engine lays them out as it
 //! computes best.
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -32,9 +33,9 @@ pub struct Low<'l> {
     /// The rows of the layer that it changes.
     pub rows: Range<usize>,
     /// `[rank, in]`
-    down: &'l Matrix,
+    down: Cow<'l, Matrix>,
     /// `[rows, rank]`
-    up: &'l Matrix,
+    up: Cow<'l, Matrix>,
     factor: f32,
     row_gains: Vec<f32>,
     column_gains: Vec<f32>,
@@ -68,13 +69,41 @@ impl<'l> Parts<'l> {
         let mut parts = Self::default();
         for (layer, strength) in layers.iter().filter(|(_, strength)| *strength != 0.0) {
             layer.branches.iter().for_each(|branch| parts.add(out, branch, *strength, weight));
-            for bias in &layer.biases {
-                parts.bias.resize(out, 0.0);
-                let own = parts.bias[bias.first..].iter_mut();
-                own.zip(&bias.values).for_each(|(own, value)| *own += strength * value);
-            }
+            parts.add_biases(out, layer, *strength);
         }
         parts
+    }
+
+    /// Of their biases alone.
+    #[must_use]
+    pub fn biases_of([out, _]: [usize; 2], layers: &[(&'l Layer, f32)]) -> Self {
+        let mut parts = Self::default();
+        for (layer, strength) in layers.iter().filter(|(_, strength)| *strength != 0.0) {
+            parts.add_biases(out, layer, *strength);
+        }
+        parts
+    }
+
+    fn add_biases(&mut self, out: usize, layer: &Layer, strength: f32) {
+        for bias in &layer.biases {
+            self.bias.resize(out, 0.0);
+            let own = self.bias[bias.first..].iter_mut();
+            own.zip(&bias.values).for_each(|(own, value)| *own += strength * value);
+        }
+    }
+
+    /// Takes changes that are products of low rank in another form as what they are, where that has less values
+    /// ([`Change::as_pair`]).
+    pub fn pair_up(&mut self) {
+        for dense in std::mem::take(&mut self.dense) {
+            let Some((up, down)) = dense.change.as_pair() else {
+                self.dense.push(dense);
+                continue;
+            };
+            let Dense { rows, factor, row_gains, column_gains, .. } = dense;
+            let (down, up) = (Cow::Owned(down), Cow::Owned(up));
+            self.low.push(Low { rows, down, up, factor, row_gains, column_gains });
+        }
     }
 
     fn add(&mut self, out: usize, branch: &'l Branch, strength: f32, weight: &Rows<'_>) {
@@ -99,6 +128,7 @@ impl<'l> Parts<'l> {
         let rows = rows.clone();
         match &**change {
             Change::LowRank { down, up } => {
+                let (down, up) = (Cow::Borrowed(down), Cow::Borrowed(up));
                 self.low.push(Low { rows, down, up, factor, row_gains, column_gains });
             }
             _ => {

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 
 use super::alphas::Alphas;
 use super::names::{self, Of, Role, Target};
-use super::{Bias, Branch, Change, Layer, Lora, LoraError, Magnitude, Matrix, Shapes};
+use super::{Bias, Branch, Change, Kronecker, Layer, Lora, LoraError, Magnitude, Matrix, Shapes};
 use crate::engine::weights::{Weights, WeightsError};
 use crate::model::Source;
 
@@ -189,6 +189,18 @@ fn rows([out, inner]: [usize; 2], parts: Option<(usize, usize)>) -> Range<usize>
     }
 }
 
+/// A factor of LoKr, and what it is the product of if it is one: B, then A.
+struct Factor {
+    whole: Matrix,
+    pair: Option<(Matrix, Matrix)>,
+}
+
+impl Factor {
+    fn rank(&self) -> Option<usize> {
+        self.pair.as_ref().map(|(_, down)| down.rows)
+    }
+}
+
 /// Reads the tensors of one group.
 struct Reader<'r> {
     weights: &'r Weights,
@@ -246,8 +258,14 @@ impl Reader<'_> {
         } else if has(Role::LokrW1) || has(Role::LokrW1A) || has(Role::LokrW2) || has(Role::LokrW2A) {
             let left = (Role::LokrW1, Role::LokrW1A, Role::LokrW1B, ["lokr_w1", "lokr_w1_a", "lokr_w1_b"]);
             let right = (Role::LokrW2, Role::LokrW2A, Role::LokrW2B, ["lokr_w2", "lokr_w2_a", "lokr_w2_b"]);
-            let ((left, first), (right, second)) = (self.factor(left, wanted)?, self.factor(right, wanted)?);
-            (Change::Kronecker(left, right), second.or(first))
+            let (left, right) = (self.factor(left, wanted)?, self.factor(right, wanted)?);
+            let rank = right.rank().or(left.rank());
+            let both = Kronecker::new(left.whole, right.whole);
+            let both = match right.pair {
+                Some(pair) => both.with_pair(pair),
+                None => both,
+            };
+            (Change::Kronecker(both), rank)
         } else if has(Role::Diff) {
             (Change::Full(self.matrix(Role::Diff, "diff")?), None)
         } else {
@@ -277,22 +295,22 @@ impl Reader<'_> {
         Ok((self.matrix(left, called[0])?, self.matrix(right, called[1])?))
     }
 
-    /// A factor of LoKr, and its rank where it is itself a product.
+    /// A factor of LoKr.
     fn factor(
         &self,
         (whole, left, right, called): (Role, Role, Role, [&'static str; 3]),
         wanted: [usize; 2],
-    ) -> Result<(Matrix, Option<usize>), LoraError> {
+    ) -> Result<Factor, LoraError> {
         if self.tensors.contains_key(&whole) || !self.tensors.contains_key(&left) {
-            return Ok((self.matrix(whole, called[0])?, None));
+            return Ok(Factor { whole: self.matrix(whole, called[0])?, pair: None });
         }
         // Of two thin ones the product may be larger than the file by any factor.
         let found = [self.shape(left, called[1])?[0], self.shape(right, called[2])?[1]];
         if found[0] > wanted[0] || found[1] > wanted[1] {
             self.fits(left, wanted, found)?;
         }
-        let (left, right) = self.pair(left, right, [called[1], called[2]])?;
-        Ok((left.times(&right), Some(right.rows)))
+        let pair = self.pair(left, right, [called[1], called[2]])?;
+        Ok(Factor { whole: pair.0.times(&pair.1), pair: Some(pair) })
     }
 
     fn magnitude(&self, [rows, inner]: [usize; 2], swap: bool) -> Result<Option<Magnitude>, LoraError> {

@@ -73,8 +73,17 @@ impl Side {
     /// needs.
     #[must_use]
     pub fn new(shape: [usize; 2], layers: &[(&Layer, f32)], weight: &Rows<'_>) -> Option<Self> {
-        let [out, inner] = shape;
-        let Parts { low, dense, bias, again, columns } = Parts::of(shape, layers, weight);
+        Self::of(shape, Parts::of(shape, layers, weight))
+    }
+
+    /// Of what they change in the bias alone.
+    #[must_use]
+    pub fn of_biases(shape: [usize; 2], layers: &[(&Layer, f32)]) -> Option<Self> {
+        Self::of(shape, Parts::biases_of(shape, layers))
+    }
+
+    fn of([out, inner]: [usize; 2], parts: Parts<'_>) -> Option<Self> {
+        let Parts { low, dense, bias, again, columns } = parts;
         let down = Matrix { rows: inner, columns: 0, values: Vec::new() };
         let mut side = Self { inner, out, down, ups: Vec::new(), dense, bias, again, columns };
         side.join(low);

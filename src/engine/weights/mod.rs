@@ -240,7 +240,21 @@ impl Weights {
     /// # Errors
     /// As [`Weights::get`].
     pub fn transposed(&self, name: &str, (out, inner): (usize, usize)) -> Result<Tensor, WeightsError> {
-        let wide = self.widened(name, &[out, inner])?;
+        self.transposed_with(name, (out, inner), |_| Ok(()))
+    }
+
+    /// The same with its values changed as `change` does, `[out, in]`.
+    ///
+    /// # Errors
+    /// As [`Weights::transposed`], and what `change` gives.
+    pub fn transposed_with(
+        &self,
+        name: &str,
+        (out, inner): (usize, usize),
+        change: impl FnOnce(&mut [f32]) -> Result<(), WeightsError>,
+    ) -> Result<Tensor, WeightsError> {
+        let mut wide = self.widened(name, &[out, inner])?;
+        change(&mut wide)?;
         Ok(Tensor::from_vec(transpose(&wide, out, inner), (inner, out), &Device::Cpu)?)
     }
 

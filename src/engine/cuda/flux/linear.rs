@@ -8,6 +8,7 @@ use crate::engine::cuda::gpu::Gpu;
 use crate::engine::cuda::host::Span;
 use crate::engine::cuda::in_place::InPlace;
 use crate::engine::cuda::memory::{Buffer, F8, Layout, Matrix};
+use crate::engine::cuda::merge::{COLUMNS, Merging};
 use crate::engine::cuda::product::Doing;
 use crate::engine::cuda::weights::{block_on_card, blocks_on_card};
 use crate::engine::weights::{Dtype, Stored};
@@ -356,6 +357,16 @@ impl Linear {
     pub(super) fn fp8<'a>(&self, memory: &'a Buffer) -> Option<Fp8<'a>> {
         match self.weight(memory) {
             Held::Fp8(weight, scales) => Some((weight, scales)),
+            _ => None,
+        }
+    }
+
+    /// Its weight, where LoRAs can be merged into it: not where it is quantised, or has odd rows.
+    pub(super) fn merging<'a>(&self, memory: &'a Buffer) -> Option<Merging<'a>> {
+        let even = self.inner.is_multiple_of(COLUMNS);
+        match self.weight(memory) {
+            Held::Bf16(weight) if even => Some(Merging::Bf16(weight)),
+            Held::Fp8(weight, scales) if even => Some(Merging::Fp8(weight, scales)),
             _ => None,
         }
     }

@@ -7,13 +7,15 @@
 //! What it costs is device memory: y of FLUX.1's widest layer has 198 MB at 1024². Added afterwards it is read and
 //! written again. Where the Bs cover all rows of a layer, Hopper therefore has one kernel for layer and Bs
 //! ([`Gpu::product_with_ranks`]); elsewhere their product is written first, and the layer's own product adds itself to
-//! that: it reads while it computes. Changes that are not of low rank, and DoRA's by columns, are
-//! added as a whole matrix.
+//! that: it reads while it computes. LoHa is a pair, too, where that is smaller than the matrix ([`Parts::pair_up`]), and
+//! LoKr stays its two factors ([`super::kron`]). Other changes, DoRA's by columns and DoRA's of a LoKr are added as a whole
+//! matrix, with all else that changes the layer.
 
 use std::ops::Range;
 
 use half::bf16;
 
+use super::kron::{Kron, factors};
 use super::linear::{Fp8, Input, Linear, Scratch};
 use crate::engine::converted::round;
 use crate::engine::cuda::error::{CudaError, Result};
@@ -31,6 +33,8 @@ pub struct Side {
     out: usize,
     inner: usize,
     low: Option<Pair>,
+    /// Those of LoKr, in order.
+    krons: Vec<Kron>,
     /// ΔW where it is a whole matrix.
     dense: Option<Weight>,
     /// The layer's own bias with what is added, which takes its place.
@@ -157,14 +161,20 @@ impl Side {
     pub fn place(layout: &mut Layout, making: &mut Making<'_>, quantised: bool) -> Self {
         let Making { shape: [out, inner], parts, .. } = making;
         let (out, inner) = (*out, *inner);
-        let whole = !parts.dense.is_empty() || !parts.columns.is_empty();
+        let whole = !parts.columns.is_empty() || {
+            parts.pair_up();
+            parts.dense.iter().any(|dense| factors(dense).is_none())
+        };
         let dense = whole.then(|| Weight::place(layout, out, inner, quantised));
         let low =
             (!whole && !parts.low.is_empty()).then(|| Pair::place(layout, parts, inner, out, quantised));
+        let krons = if whole { &[][..] } else { &parts.dense };
+        let krons = krons.iter().filter_map(|dense| Some((dense.rows.clone(), factors(dense)?)));
+        let krons = krons.map(|(rows, both)| Kron::place(layout, rows, both)).collect();
         let again = (!whole && !parts.again.is_empty())
             .then(|| [layout.place::<f32>(out, 1), layout.place::<bf16>(1, out)]);
         let bias = (again.is_none() && !parts.bias.is_empty()).then(|| layout.place::<bf16>(1, out));
-        Self { out, inner, low, dense, bias, again }
+        Self { out, inner, low, krons, dense, bias, again }
     }
 
     /// All of its bytes, where they lie.
@@ -184,6 +194,9 @@ impl Side {
         }
         if let Some(pair) = &self.low {
             pieces.extend(pair.pieces(parts, self.inner));
+        }
+        for (kron, dense) in self.krons.iter().zip(&parts.dense) {
+            pieces.extend(factors(dense).into_iter().flat_map(|both| kron.pieces(dense.factor, both)));
         }
         if let Some(at) = self.bias {
             pieces.push((at, bytes_of(bias.iter().enumerate().map(|(at, own)| own + added(at)))));
@@ -206,6 +219,7 @@ impl Side {
         };
         Self {
             low: self.low.map(pair),
+            krons: self.krons.into_iter().map(|kron| kron.moved(by)).collect(),
             dense: self.dense.map(|dense| dense.moved(by)),
             bias: self.bias.map(|at| at + by),
             again: self.again.map(|both| both.map(|at| at + by)),
@@ -360,12 +374,13 @@ impl<'a> Beside<'a> {
     ) -> Result<()> {
         let Side { low, again, .. } = self.side;
         let bias = self.bias().unwrap_or_else(|| linear.bias(weights));
+        // Tried before `out` holds what counts.
+        self.krons(gpu, Doing::Choose, x, out, scratch)?;
         if let Some(pair) = low.as_ref().filter(|_| again.is_none())
             && pair.run_with(gpu, self.memory, (x, linear.fp8(weights)), bias, out, scratch)?
         {
-            return Ok(());
+            return self.krons(gpu, Doing::Add, x, out, scratch);
         }
-        // Tried before `out` holds what counts.
         if let Some(pair) = low {
             pair.run(gpu, self.memory, Doing::Choose, (x, self.side.inner), out, scratch)?;
         }
@@ -373,7 +388,8 @@ impl<'a> Beside<'a> {
             && linear.can_add(gpu, weights, x, out)?
         {
             pair.run(gpu, self.memory, Doing::Write, (x, self.side.inner), out, scratch)?;
-            return linear.run_as(Doing::Add, gpu, (weights, bias), x, out, scratch);
+            linear.run_as(Doing::Add, gpu, (weights, bias), x, out, scratch)?;
+            return self.krons(gpu, Doing::Add, x, out, scratch);
         }
         linear.run_as(Doing::Write, gpu, (weights, bias), x, out, scratch)?;
         self.add(gpu, x, out, scratch)
@@ -392,10 +408,23 @@ impl<'a> Beside<'a> {
         if let Some(pair) = low {
             pair.run(gpu, memory, Doing::Add, (x, *inner), out, scratch)?;
         }
+        self.krons(gpu, Doing::Add, x, out, scratch)?;
         match dense {
             None => Ok(()),
             Some(dense) => self.add_dense(gpu, *dense, x, out, scratch),
         }
+    }
+
+    /// What LoKr adds.
+    fn krons(
+        self,
+        gpu: &Gpu,
+        doing: Doing,
+        x: Input<'_>,
+        out: Matrix<'_, bf16>,
+        scratch: &Scratch<'_>,
+    ) -> Result<()> {
+        self.side.krons.iter().try_for_each(|kron| kron.run(gpu, self.memory, doing, x, out, scratch))
     }
 
     /// Through the scratch, some rows at a time: a product with scales of its own cannot be added everywhere.
@@ -429,7 +458,7 @@ impl<'a> Beside<'a> {
 }
 
 /// In bf16.
-fn narrow(values: &[f32], to: &mut [u8]) {
+pub(super) fn narrow(values: &[f32], to: &mut [u8]) {
     let to: &mut [[u8; 2]] = to.as_chunks_mut().0;
     to.iter_mut().zip(values).for_each(|(to, value)| *to = bf16::from_f32(*value).to_le_bytes());
 }
@@ -437,3 +466,6 @@ fn narrow(values: &[f32], to: &mut [u8]) {
 fn bytes_of(values: impl Iterator<Item = f32>) -> Vec<u8> {
     values.flat_map(|value| bf16::from_f32(value).to_le_bytes()).collect()
 }
+
+#[cfg(test)]
+pub(super) mod tests;

@@ -8,6 +8,7 @@ use half::bf16;
 use rayon::prelude::*;
 
 use super::Flux;
+use super::merge::Targets;
 use super::modulation::Modulator;
 use super::origin::Origin;
 use super::side::{Beside, Making, Piece, Side};
@@ -95,7 +96,8 @@ struct Made<'l> {
 
 impl Flux {
     /// Sets what these LoRAs add beside the transformer from now on, and lets go of what was set before. `shapes` are those
-    /// of its linear layers. Nothing of the weights is touched; after an error nothing is set.
+    /// of its linear layers. Nothing of the weights is touched, but what was merged into them is taken out; after an error
+    /// nothing is set.
     ///
     /// # Errors
     /// When there is no memory; when a layer that DoRA changes, or whose bias is changed, cannot be read.
@@ -105,29 +107,77 @@ impl Flux {
         shapes: &BTreeMap<String, [usize; 2]>,
         changed: &Changed,
     ) -> Result<()> {
+        self.set_or_nothing(origin, shapes, changed, false)
+    }
+
+    /// The same, merged into weights where that can be done ([`super::merge`]).
+    ///
+    /// # Errors
+    /// As [`Flux::set_loras`]; when weights do not arrive.
+    pub fn merge_loras(
+        &mut self,
+        origin: &Origin<'_>,
+        shapes: &BTreeMap<String, [usize; 2]>,
+        changed: &Changed,
+    ) -> Result<()> {
+        self.set_or_nothing(origin, shapes, changed, true)
+    }
+
+    fn set_or_nothing(
+        &mut self,
+        origin: &Origin<'_>,
+        shapes: &BTreeMap<String, [usize; 2]>,
+        changed: &Changed,
+        merge: bool,
+    ) -> Result<()> {
         self.sides = None;
+        self.restore(origin)?;
+        self.set(origin, shapes, changed, merge).inspect_err(|_| {
+            self.sides = None;
+            if let Err(error) = self.restore(origin) {
+                // Whoever sets LoRAs next tries again.
+                tracing::error!(%error, "weights with LoRAs in them could not be read again");
+            }
+        })
+    }
+
+    fn set(
+        &mut self,
+        origin: &Origin<'_>,
+        shapes: &BTreeMap<String, [usize; 2]>,
+        changed: &Changed,
+        merge: bool,
+    ) -> Result<()> {
         let (layers, norms) = (changed.layers(), changed.norms());
         if layers.is_empty() && norms.is_empty() {
             return Ok(());
         }
         let quantises = self.precision.quantises();
         let layers: Vec<_> = layers.into_iter().filter(|(name, _)| shapes.contains_key(*name)).collect();
+        let targets = if merge { self.targets() } else { Targets::default() };
+        let merged = |name: &str| targets.contains_key(name);
+        let into: Vec<_> = layers.iter().filter(|(name, _)| merged(name)).cloned().collect();
         let made = layers.into_par_iter().map(|(name, layers)| {
-            let mut making = making(origin, name, shapes[name], layers)?;
+            let mut making = making(origin, name, shapes[name], layers, merged(name))?;
             let mut layout = Layout::default();
             let side = Side::place(&mut layout, &mut making, quantises && is_in_a_block(name));
             let pieces = side.pieces(&making);
             Ok(Made { name, side, bytes: layout.bytes(), pieces })
         });
         let made = made.collect::<Result<Vec<_>>>()?;
+        self.merge(origin, &targets, &into)?;
         let mut layout = Layout::default();
         let (mut sides, mut pieces) = (HashMap::new(), Vec::new());
-        for Made { name, side, bytes, pieces: own } in made {
+        // Of what is merged nothing may be left.
+        for Made { name, side, bytes, pieces: own } in made.into_iter().filter(|made| made.bytes > 0) {
             let at = layout.place::<u8>(1, bytes);
             pieces.extend(own.into_iter().map(|(from, bytes)| (at + from, bytes)));
             sides.insert(name.to_owned(), side.moved(at));
         }
         let norms = self.place_norms(&mut layout, &norms);
+        if layout.bytes() == 0 {
+            return Ok(());
+        }
         let memory = Buffer::new(&self.gpu, layout.bytes(), "LoRAs")?;
         upload(&self.gpu, &memory, pieces)?;
         let norms = norms.into_iter().map(|norms| fill_norms(&self.gpu, &memory, origin, norms));
@@ -227,12 +277,13 @@ fn upload(gpu: &Gpu, memory: &Buffer, mut pieces: Vec<Piece>) -> Result<()> {
     })
 }
 
-/// What a layer's side is made of; of the layer itself only what is needed is read.
-fn making<'l>(
+/// What a layer's side is made of, or only what is added to its bias; of the layer itself only what is needed is read.
+pub(super) fn making<'l>(
     origin: &Origin<'l>,
     name: &str,
     shape: [usize; 2],
     layers: Vec<(&'l Layer, f32)>,
+    biases: bool,
 ) -> Result<Making<'l>> {
     let weight: Box<Rows<'l>> = match origin {
         Origin::File(weights) => {
@@ -242,7 +293,7 @@ fn making<'l>(
         // They are made on the card; only DoRA asks.
         Origin::Random(_) => Box::new(|_: usize, out: &mut [f32]| out.fill(0.0)),
     };
-    let parts = Parts::of(shape, &layers, &*weight);
+    let parts = if biases { Parts::biases_of(shape, &layers) } else { Parts::of(shape, &layers, &*weight) };
     let wanted = !parts.bias.is_empty() || !parts.again.is_empty();
     let bias = if wanted { values(origin, &format!("{name}.bias"), &[shape[0]])? } else { Vec::new() };
     Ok(Making { shape, layers, parts, weight, bias })
@@ -260,4 +311,72 @@ fn values(origin: &Origin<'_>, name: &str, shape: &[usize]) -> Result<Vec<f32>> 
 fn is_in_a_block(name: &str) -> bool {
     let modulates = name.contains("_mod.lin") || name.contains(".modulation.");
     (name.starts_with("double_blocks.") || name.starts_with("single_blocks.")) && !modulates
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    use super::*;
+    use crate::engine::lora::{Of, Shapes, footprint, read};
+    use crate::engine::weights::Weights;
+    use crate::model::Source;
+
+    fn file(name: &str) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+    }
+
+    #[test]
+    fn what_lies_beside_a_model_is_the_change_and_no_more_than_the_files_header_foretells() {
+        let open = |name: &str| Weights::open(&Source::File(file(name))).expect("nano is whole");
+        let transformer = open("models/nano/flux1-nano-fp8.safetensors");
+        let (clip, t5) = (open("models/nano/clip.safetensors"), open("models/nano/t5.safetensors"));
+        let shapes = Shapes::of(&transformer, &clip, &t5);
+        let forms =
+            ["comfy", "dora", "full", "kohya", "loha", "lokr", "lycoris", "peft", "peft-dora", "xlabs"];
+        for name in forms {
+            let path = file(&format!("tests/lora/fixtures/{name}.safetensors"));
+            let lora = Arc::new(read(&path, &shapes).unwrap_or_else(|error| panic!("{name}: {error}")));
+            let changed = Changed::by(&[(lora, 0.7)], Of::Transformer);
+            let (mut bytes, mut places) = (0, 0);
+            for (layer, layers) in changed.layers() {
+                let shape = shapes.transformer[layer];
+                let mut making = making(&Origin::File(&transformer), layer, shape, layers.clone(), false)
+                    .expect("it is there");
+                let mut layout = Layout::default();
+                let side = Side::place(&mut layout, &mut making, false);
+                let mut pieces = side.pieces(&making);
+                pieces.sort();
+                let apart = pieces.windows(2).all(|two| two[0].0 + two[0].1.len() <= two[1].0);
+                let last = pieces.last().expect("something is changed");
+                assert!(apart && last.0 + last.1.len() <= layout.bytes(), "{name}");
+                (bytes, places) = (bytes + layout.bytes(), places + pieces.len() + 2);
+                let factors = ["lokr", "loha", "lycoris", "kohya", "comfy"].contains(&name);
+                assert!(!(factors && side.is_whole()), "{name}, {layer}: a whole matrix");
+                if side.is_dora() {
+                    continue;
+                }
+                let mut memory = vec![0; layout.bytes()];
+                pieces.iter().for_each(|(at, bytes)| memory[*at..][..bytes.len()].copy_from_slice(bytes));
+                let mut expected = vec![0.0; shape[0] * shape[1]];
+                for (layer, strength) in &layers {
+                    layer
+                        .branches
+                        .iter()
+                        .for_each(|branch| branch.merge(*strength, &*making.weight, &mut expected));
+                }
+                let ours = side.delta(&memory);
+                let norm = |values: &mut dyn Iterator<Item = f32>| {
+                    values.map(|x| f64::from(x).powi(2)).sum::<f64>().sqrt()
+                };
+                let off = norm(&mut ours.iter().zip(&expected).map(|(ours, theirs)| ours - theirs));
+                let all = norm(&mut expected.iter().copied());
+                // Each of two factors is off by 2^-9 at most.
+                assert!(off <= 4e-3 * all, "{name}, {layer}: off by {:.1e}", off / all);
+            }
+            // Small matrices are not small beside the gaps between them.
+            let most = footprint(&path) as usize + 256 * places;
+            assert!(bytes <= most, "{name}: {bytes} of at most {most}");
+        }
+    }
 }

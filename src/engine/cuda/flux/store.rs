@@ -153,6 +153,15 @@ impl Places {
         let _ = self.files.set(files);
     }
 
+    /// The memory of a block that stays on the card.
+    #[must_use]
+    pub fn resident(&self, block: usize) -> Option<&Buffer> {
+        match &self.blocks[block] {
+            Held::Resident(memory) => Some(memory),
+            Held::Streamed(_) => None,
+        }
+    }
+
     /// Bytes of all blocks on the card, were they all there.
     #[must_use]
     pub fn all_bytes(&self) -> u64 {
