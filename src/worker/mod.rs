@@ -31,6 +31,7 @@ mod hub;
 mod idle;
 mod log;
 mod lora_list;
+mod lora_watch;
 mod loras;
 mod memory;
 mod models;
@@ -63,7 +64,7 @@ pub use files::{
     Known, TellCheck, check_files, file_here, files_here, needed_places, places_of, plan as plan_removal_of,
     told as removal_told, with_companions,
 };
-pub use lora_list::KnownLoras;
+pub use lora_list::{KnownLoras, Looking};
 pub use loras::UnusableLora;
 pub use models::{Catalogued, NoModel, Ready, find, lora_files, search};
 pub use pictures::{News, answer as library_answer};
@@ -178,8 +179,15 @@ pub trait Models: Send + Sync {
         crate::catalog::loras::find(&[], file).map_err(|reason| reason.to_string())
     }
     /// The LoRAs in the folders; it looks through them.
-    fn loras(&self) -> LoraList {
+    fn loras(&self, _looking: Looking<'_>) -> LoraList {
         LoraList::default()
+    }
+    /// The picture of a LoRA that was listed, as its file has it; `None` where it has none.
+    ///
+    /// # Errors
+    /// When there is no such LoRA, and why its picture cannot be read.
+    fn lora_picture(&self, _path: &Path) -> Result<Option<Vec<u8>>, String> {
+        Ok(None)
     }
     /// A device, for a person.
     fn describe(&self, device: Device) -> String;
@@ -370,6 +378,8 @@ struct Shared {
     changing: tokio::sync::Mutex<()>,
     /// Held while a small copy of a picture is made.
     copying: tokio::sync::Mutex<()>,
+    /// Watches the folders of LoRAs that were listed.
+    lora_watch: lora_watch::LoraWatch,
     settings: Settings,
 }
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::lora_list::KnownLoras;
+use super::lora_list::{KnownLoras, Looking};
 use super::recognise::{Recogniser, is_flux1, role};
 use super::standing;
 use super::{Count, Models, PlannedRemoval, Tell, TellCheck, Unchecked, Unfetched, Unkept, details, files};
@@ -246,8 +246,12 @@ impl Models for Catalogued {
         lora_files(&self.catalog(), &self.paths, file)
     }
 
-    fn loras(&self) -> LoraList {
-        self.loras.list(&self.catalog(), &self.paths)
+    fn loras(&self, looking: Looking<'_>) -> LoraList {
+        self.loras.list(&self.catalog(), &self.paths, looking)
+    }
+
+    fn lora_picture(&self, path: &Path) -> Result<Option<Vec<u8>>, String> {
+        self.loras.picture(path)
     }
 
     fn keep_converted(

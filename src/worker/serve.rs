@@ -22,6 +22,7 @@ use super::engines::Engines;
 use super::fetcher::{FetchReport, Fetcher};
 use super::hub::{Hub, Lines, Restored};
 use super::idle::{Due, Idle};
+use super::lora_watch::{self, LoraWatch};
 use super::painter::{Report, Supplies};
 use super::queue::Unfinished;
 use super::store::Store;
@@ -107,7 +108,9 @@ pub(super) fn serve_claimed(
         let hub = Hub::new(info(), Arc::clone(&models), devices, restored, idle, lines);
         let (changing, copying) = (tokio::sync::Mutex::default(), tokio::sync::Mutex::default());
         let counters = Counters::new(Arc::clone(&models));
-        let shared = Rc::new(Shared { hub, store, models, counters, changing, copying, settings });
+        let lora_watch = LoraWatch::start();
+        let shared =
+            Rc::new(Shared { hub, store, models, counters, changing, copying, lora_watch, settings });
         ready();
         let inputs = Inputs { listener, door, reports, readings, fetches, checks };
         attend(shared, inputs, end).await
@@ -207,6 +210,7 @@ async fn attend(
 ) -> Result<Option<Vec<JoinHandle<()>>>, WorkerError> {
     let Inputs { listener, door, mut reports, mut readings, mut fetches, mut checks } = inputs;
     let doors = spawn_local(admit(Rc::clone(&shared), listener));
+    let following = spawn_local(lora_watch::tell_of_changes(Rc::clone(&shared)));
     let hub = &shared.hub;
     let mut end = pin!(end);
     let mut look = tokio::time::interval(shared.settings.look_every);
@@ -232,6 +236,7 @@ async fn attend(
     }
     tracing::info!("the worker ends");
     doors.abort();
+    following.abort();
     let stopped = async {
         while !hub.is_quiet() {
             tokio::select! {

@@ -303,6 +303,7 @@ pub fn events() -> Vec<Event> {
         Event::Readings(readings()),
         Event::Models(vec![model()]),
         Event::Grid(grid::GridId(3)),
+        Event::Loras,
         Event::Ending,
     ]);
     events.extend(fetches().into_iter().map(Event::Fetch));

@@ -14,7 +14,7 @@ use crate::fetch::{Hubs, Kept, Ledger, Unfinished, unfinished};
 use crate::job::LoraFacts;
 use crate::paths::Paths;
 use crate::wire::loras::{LoraInfo, LoraList};
-use crate::worker::{KnownLoras, Recogniser, search, weight_bytes};
+use crate::worker::{KnownLoras, Looking, Recogniser, search, weight_bytes};
 
 /// Say which models there are: licence, size, and what is missing of those that cannot be drawn with yet; and which LoRAs.
 ///
@@ -32,7 +32,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let paths = Paths::from_env()?;
     let catalog = catalog(&paths.config);
     let begun = Begun::read(&paths);
-    let loras = KnownLoras::default().list(&catalog, &paths);
+    let loras = KnownLoras::default().list(&catalog, &paths, Looking { entering: &mut |_| {}, until: None });
     if loras.left_out > 0 {
         text::complain(
             "warning",
@@ -151,8 +151,9 @@ impl Lora {
         let name = info.file().to_owned();
         let LoraInfo { path, bytes, picture, facts, .. } = info;
         let (facts, unusable) = match facts {
-            Ok(facts) => (Some(facts), None),
-            Err(reason) => (None, Some(reason)),
+            Some(Ok(facts)) => (Some(facts), None),
+            Some(Err(reason)) => (None, Some(reason)),
+            None => (None, None),
         };
         Self { name, path, bytes, picture, facts, unusable }
     }

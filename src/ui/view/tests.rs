@@ -2,6 +2,7 @@
 
 mod gallery;
 mod grids;
+mod lora_picture;
 mod loras;
 mod over;
 mod overlays;
