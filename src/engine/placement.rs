@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::budget::{Limits, Plan, Speed};
 use super::pipeline::Pipeline;
 use super::{Draw, EngineError, Observer, Placement};
-use crate::device::{Device, PrecisionChoice};
+use crate::device::{Device, PrecisionChoice, Share};
 use crate::model::{ModelName, Parts, TextLimits};
 
 /// The devices that [`load`] can use, the best first: cards by their free memory, then the CPU.
@@ -34,6 +34,16 @@ pub fn identity(device: Device) -> Option<String> {
     match device {
         Device::Cpu => None,
         Device::Cuda(number) => cards::identity(number),
+    }
+}
+
+/// Who holds how much of a card's memory now, as this process has asked for it: without what the driver adds for itself.
+/// Nothing of a card that nothing was drawn on, and of the CPU.
+#[must_use]
+pub fn held(device: Device) -> Vec<Share> {
+    match device {
+        Device::Cpu => Vec::new(),
+        Device::Cuda(number) => cards::held(number),
     }
 }
 
@@ -129,7 +139,7 @@ mod cards {
     use super::*;
     use crate::engine::cuda::prepare::Prepared;
     use crate::engine::cuda::{Gpu, pipeline};
-    use crate::engine::cuda::{card, converted};
+    use crate::engine::cuda::{card, converted, tally};
     use crate::engine::files::Files;
 
     pub fn usable() -> Vec<Device> {
@@ -143,6 +153,10 @@ mod cards {
     pub fn describe(number: u32) -> String {
         let known = card::usable().iter().find(|card| card.ordinal == number);
         known.map_or_else(|| format!("cuda:{number}"), |card| format!("cuda:{number}, {}", card.name))
+    }
+
+    pub fn held(number: u32) -> Vec<Share> {
+        tally::held(number)
     }
 
     pub fn identity(number: u32) -> Option<String> {
@@ -209,6 +223,10 @@ mod cards {
 
     pub fn describe(number: u32) -> String {
         format!("cuda:{number}")
+    }
+
+    pub fn held(_: u32) -> Vec<Share> {
+        Vec::new()
     }
 
     pub fn identity(_: u32) -> Option<String> {

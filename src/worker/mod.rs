@@ -73,7 +73,7 @@ pub use serve::serve;
 pub use standing::weight_bytes;
 
 use crate::config::{Lapse, WorkerConfig};
-use crate::device::Device;
+use crate::device::{Device, Share};
 use crate::engine::converted::Kept;
 use crate::engine::{Draw, EngineError, Observer, Placement};
 use crate::fetch::Cancel;
@@ -198,6 +198,10 @@ pub trait Models: Send + Sync {
     /// Why it is not kept; [`Unkept::Convert`] of a stop when the observer wants it.
     fn keep_converted(&self, _: &ModelName, _: &mut dyn Observer) -> Result<Option<Kept>, Unkept> {
         Ok(None)
+    }
+    /// Who holds how much of a card now, of this process.
+    fn held(&self, _device: Device) -> Vec<Share> {
+        Vec::new()
     }
     /// What tells a card from all others; `None` of the CPU.
     fn identity(&self, _device: Device) -> Option<String> {

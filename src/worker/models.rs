@@ -10,7 +10,7 @@ use super::{Count, Models, PlannedRemoval, Tell, TellCheck, Unchecked, Unfetched
 use crate::catalog::find::{Lacking, Search};
 use crate::catalog::places::Places;
 use crate::catalog::{self, Catalog, Entry, loras};
-use crate::device::Device;
+use crate::device::{Device, Share};
 use crate::engine::converted;
 use crate::engine::weights::{self, Identity, Kind, Variant, WeightsError};
 use crate::engine::{self, Counter, Draw, EngineError, Observer, Placement};
@@ -265,6 +265,10 @@ impl Models for Catalogued {
 
     fn describe(&self, device: Device) -> String {
         engine::describe(device)
+    }
+
+    fn held(&self, device: Device) -> Vec<Share> {
+        engine::held(device)
     }
 
     fn identity(&self, device: Device) -> Option<String> {

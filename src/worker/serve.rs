@@ -93,7 +93,9 @@ pub(super) fn serve_claimed(
     let (checking, checks) = unbounded_channel();
     let checker = Checker::new(Arc::clone(&models), checking);
     let (reading, readings) = unbounded_channel();
-    let nudge = readings::start(settings.readings_every, Arc::clone(&watched), reading)
+    let holders = Arc::clone(&models);
+    let held = move |device| holders.held(device);
+    let nudge = readings::start(settings.readings_every, Arc::clone(&watched), held, reading)
         .map_err(system("starting the thread that reads the sensors"))?;
 
     let runtime = tokio::runtime::Builder::new_current_thread()

@@ -5,6 +5,7 @@ mod budget;
 mod converted;
 mod loading;
 mod loras;
+mod owners;
 mod pictures;
 mod products;
 mod quantised;

@@ -119,6 +119,7 @@ messages! {
     memory_machine(cores);
     memory_planned(plan);
     memory_measured(bytes);
+    memory_both;
     measure_memory;
     measure_load;
     measure_temperature;
