@@ -6,6 +6,7 @@ use super::budget::{Limits, Plan, Speed};
 use super::pipeline::Pipeline;
 use super::{Draw, EngineError, Observer, Placement};
 use crate::device::{Device, PrecisionChoice, Share};
+use crate::job::costs::Planned as Expected;
 use crate::model::{ModelName, Parts, TextLimits};
 
 /// The devices that [`load`] can use, the best first: cards by their free memory, then the CPU.
@@ -108,6 +109,24 @@ pub fn plan(
     }
 }
 
+/// What pictures of a model that is not loaded are expected to take, for many at once: each as it is placed, all on one
+/// card. Headers are read once.
+///
+/// # Errors
+/// As [`load`], but for pictures that there is no room for.
+pub fn foresee(
+    name: &ModelName,
+    parts: &Parts,
+    limits: TextLimits,
+    on: &[Placement],
+) -> Result<Vec<Expected>, EngineError> {
+    match on.first().map(|on| on.device) {
+        None => Ok(Vec::new()),
+        Some(Device::Cpu) => Err(refused(name, "device cpu".to_owned(), ONLY_CARDS)),
+        Some(Device::Cuda(number)) => cards::foresee(name, parts, limits, (number, on)),
+    }
+}
+
 /// Plans a model of FLUX.1's own size whose files are not here; `guidance` is whether it has that embedding.
 ///
 /// # Errors
@@ -191,6 +210,29 @@ mod cards {
         Prepared::new(&gpu, name, (&files, parts), limits, on).map(forecast)
     }
 
+    pub fn foresee(
+        name: &ModelName,
+        parts: &Parts,
+        limits: TextLimits,
+        (number, on): (u32, &[Placement]),
+    ) -> Result<Vec<Expected>, EngineError> {
+        let gpu = open(name, number)?;
+        let mut files = Files::open(name, parts, limits)?;
+        // All are of one question, so all are loaded so.
+        on.first().into_iter().for_each(|on| converted::instead(&mut files, parts, on.options));
+        let mut expected = Vec::with_capacity(on.len());
+        for on in on {
+            expected.push(match Prepared::new(&gpu, name, (&files, parts), limits, on) {
+                Ok(Prepared { plan, .. }) => {
+                    Expected::Fits { seconds: plan.picture, peak: plan.peaks.highest().0 }
+                }
+                Err(EngineError::Placement { .. }) => Expected::TooLarge,
+                Err(other) => return Err(other),
+            });
+        }
+        Ok(expected)
+    }
+
     pub fn plan_published(
         name: &ModelName,
         guidance: bool,
@@ -249,6 +291,15 @@ mod cards {
         _limits: TextLimits,
         (number, _on): (u32, &Placement),
     ) -> Result<Forecast, EngineError> {
+        Err(without_cuda(name, number))
+    }
+
+    pub fn foresee(
+        name: &ModelName,
+        _parts: &Parts,
+        _limits: TextLimits,
+        (number, _on): (u32, &[Placement]),
+    ) -> Result<Vec<Expected>, EngineError> {
         Err(without_cuda(name, number))
     }
 

@@ -390,6 +390,12 @@ impl Hub {
         self.lines.engines.end()
     }
 
+    /// Whether something is being drawn.
+    #[must_use]
+    pub fn is_drawing(&self) -> bool {
+        !self.state.borrow().queue.is_still()
+    }
+
     /// Whether there is neither work nor a client.
     #[must_use]
     pub fn is_alone(&self) -> bool {

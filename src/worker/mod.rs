@@ -78,6 +78,7 @@ use crate::engine::converted::Kept;
 use crate::engine::{Draw, EngineError, Observer, Placement};
 use crate::fetch::Cancel;
 use crate::job::TokenCount;
+use crate::job::costs::Planned;
 use crate::library::LibraryError;
 use crate::model::{ModelInfo, ModelName};
 use crate::paths::Paths;
@@ -198,6 +199,11 @@ pub trait Models: Send + Sync {
     /// Why it is not kept; [`Unkept::Convert`] of a stop when the observer wants it.
     fn keep_converted(&self, _: &ModelName, _: &mut dyn Observer) -> Result<Option<Kept>, Unkept> {
         Ok(None)
+    }
+    /// What pictures of a model are expected to take on a card, each placed so, by plan: in their order, as far as that can
+    /// be said. It reads headers, and may try how fast the card is.
+    fn foresee(&self, _name: &ModelName, _on: &[Placement]) -> Vec<Option<Planned>> {
+        Vec::new()
     }
     /// Who holds how much of a card now, of this process.
     fn held(&self, _device: Device) -> Vec<Share> {

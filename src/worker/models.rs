@@ -16,6 +16,7 @@ use crate::engine::weights::{self, Identity, Kind, Variant, WeightsError};
 use crate::engine::{self, Counter, Draw, EngineError, Observer, Placement};
 use crate::fetch::{Cancel, Hubs, Kept, Ledger};
 use crate::job::TokenCount;
+use crate::job::costs::Planned;
 use crate::model::{ModelInfo, ModelName, Parts, Source};
 use crate::paths::Paths;
 use crate::wire::loras::LoraList;
@@ -265,6 +266,19 @@ impl Models for Catalogued {
 
     fn describe(&self, device: Device) -> String {
         engine::describe(device)
+    }
+
+    fn foresee(&self, name: &ModelName, on: &[Placement]) -> Vec<Option<Planned>> {
+        let found = self.searching(|catalog, search| find(catalog, search, name));
+        let Ok(Ready { info, parts }) = found else { return Vec::new() };
+        let parts = Parts { converted: Some(self.paths.converted()), ..parts };
+        match engine::foresee(name, &parts, info.limits, on) {
+            Ok(planned) => planned.into_iter().map(Some).collect(),
+            Err(error) => {
+                tracing::warn!(%error, model = %name, "what pictures will take is not planned");
+                Vec::new()
+            }
+        }
     }
 
     fn held(&self, device: Device) -> Vec<Share> {

@@ -176,6 +176,7 @@ messages! {
     sizes_title(megapixels);
     sizes_about;
     sizes_unknown;
+    sizes_too_large;
     sizes_seconds(seconds);
     sizes_no_costs(reason);
     grid_title;
