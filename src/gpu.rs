@@ -1,6 +1,7 @@
 //! Readings of memory, load and temperature: NVML where there is a GPU, the host otherwise.
 //! No CUDA context is made here.
 
+use crate::device::{Owner, Share};
 use nvml_wrapper::enum_wrappers::device::TemperatureSensor;
 use nvml_wrapper::enums::device::UsedGpuMemory;
 use nvml_wrapper::error::NvmlError;
@@ -53,6 +54,28 @@ pub struct Gpu {
     pub temperature: Option<u32>,
     /// Watts; `None` where the card does not say.
     pub power: Option<f32>,
+    /// Who of the worker holds what of [`ours`](Self::ours), as it counts itself; empty where it has nothing on the card.
+    #[serde(default)]
+    pub owners: Vec<Share>,
+}
+
+impl Gpu {
+    /// Who holds what, with what the driver says that the worker has beside what it counts: CUDA's context and the kernels.
+    #[must_use]
+    pub fn measured(&self) -> Vec<Share> {
+        let counted: u64 = self.owners.iter().map(|share| share.bytes).sum();
+        let beside = self.ours.unwrap_or(0).saturating_sub(counted);
+        let mut all = self.owners.clone();
+        let context = all.iter().position(|share| share.owner == Owner::Context);
+        match context {
+            Some(at) => all[at].bytes += beside,
+            None if beside > 0 && !all.is_empty() => {
+                all.push(Share { owner: Owner::Context, bytes: beside });
+            }
+            None => {}
+        }
+        all
+    }
 }
 
 /// Takes [`Readings`] of this machine and this process. The first has no load: that is measured
@@ -154,6 +177,7 @@ fn gpu(device: &Device<'_>, index: u32) -> Result<Gpu, NvmlError> {
         utilisation: device.utilization_rates().ok().map(|rates| rates.gpu),
         temperature: device.temperature(TemperatureSensor::Gpu).ok(),
         power: device.power_usage().ok().map(|milliwatts| milliwatts as f32 / 1000.0),
+        owners: Vec::new(),
     })
 }
 
@@ -176,6 +200,19 @@ mod tests {
         let host = Sampler::new().sample().host;
         assert!(host.cores > 0, "{host:?}");
         assert!(0 < host.ours && host.ours < host.used && host.used <= host.total, "{host:?}");
+    }
+
+    #[test]
+    fn what_the_driver_has_beside_what_is_counted_is_the_contexts() {
+        let share = |owner, bytes| Share { owner, bytes };
+        let owners = vec![share(Owner::Vae, 100), share(Owner::Context, 20)];
+        let gpu = Gpu { ours: Some(500), owners, ..Gpu::default() };
+        assert_eq!(gpu.measured(), [share(Owner::Vae, 100), share(Owner::Context, 400)]);
+        let first = Gpu { owners: vec![share(Owner::Vae, 100)], ..gpu };
+        assert_eq!(first.measured(), [share(Owner::Vae, 100), share(Owner::Context, 400)]);
+        let unlisted = Gpu { ours: None, ..first };
+        assert_eq!(unlisted.measured(), [share(Owner::Vae, 100)]);
+        assert_eq!(Gpu { ours: Some(500), ..Gpu::default() }.measured(), []);
     }
 
     #[test]

@@ -115,7 +115,7 @@ fn the_lists_are_whole() {
             Event::Stopped { .. } | Event::Moved { .. } | Event::Paused(_) => {}
             Event::Engine(_) | Event::Readings(_) | Event::Ending => {}
             Event::Grid(_) => {}
-            Event::Fetch(_) | Event::Models(_) | Event::Check(_) => {}
+            Event::Fetch(_) | Event::Models(_) | Event::Check(_) | Event::Loras => {}
         }
     }
 }

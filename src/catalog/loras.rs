@@ -58,8 +58,15 @@ pub struct Lora {
 /// names is told once.
 #[must_use]
 pub fn list(folders: &[PathBuf]) -> Vec<Lora> {
+    list_telling(folders, &mut |_| {})
+}
+
+/// [`list`], which tells of each of the folders, whether it is there or not, and of each folder below them before it is
+/// looked into: whoever watches it from then on misses nothing.
+pub fn list_telling(folders: &[PathBuf], entering: &mut dyn FnMut(&Path)) -> Vec<Lora> {
     let (mut all, mut seen, mut entries) = (Vec::new(), HashSet::new(), 0);
     for folder in folders {
+        entering(folder);
         let (first, mut pictures) = (all.len(), HashMap::new());
         let mut waiting = vec![(folder.clone(), 0)];
         while let Some((path, depth)) = waiting.pop() {
@@ -79,6 +86,9 @@ pub fn list(folders: &[PathBuf]) -> Vec<Lora> {
             if is_lora {
                 all.extend(name(folder, &path).map(|name| Lora { name, path, picture: None }));
             } else if depth <= DEPTH_MAX {
+                if depth > 0 {
+                    entering(&path);
+                }
                 let children = fs::read_dir(&path).into_iter().flatten().flatten();
                 let left = ENTRIES_MAX - entries;
                 let before = waiting.len();
@@ -92,6 +102,12 @@ pub fn list(folders: &[PathBuf]) -> Vec<Lora> {
         all[first..].sort_by(|one, other| one.name.cmp(&other.name));
     }
     all
+}
+
+/// Whether a file of this name, were it in one of the folders, would be in the list or change what is told of another.
+#[must_use]
+pub fn concerns(name: &Path) -> bool {
+    name.extension().is_some_and(|ending| ending == ENDING) || pictured(name).is_some()
 }
 
 /// The LoRA, without its ending, that a picture is of, and how likely it is among others; `None` of what is no picture.

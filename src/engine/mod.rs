@@ -25,7 +25,7 @@ pub mod vae;
 mod watch;
 pub mod weights;
 
-pub use placement::{Forecast, describe, devices, identity, load, plan, plan_published};
+pub use placement::{Forecast, describe, devices, foresee, held, identity, load, plan, plan_published};
 pub use resume::{LatentValues, StepLatent};
 pub use text::tokenize::{Counter, TokenizeError, let_go as let_tokenizers_go};
 

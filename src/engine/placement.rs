@@ -5,7 +5,8 @@ use serde::Serialize;
 use super::budget::{Limits, Plan, Speed};
 use super::pipeline::Pipeline;
 use super::{Draw, EngineError, Observer, Placement};
-use crate::device::{Device, PrecisionChoice};
+use crate::device::{Device, PrecisionChoice, Share};
+use crate::job::costs::Planned as Expected;
 use crate::model::{ModelName, Parts, TextLimits};
 
 /// The devices that [`load`] can use, the best first: cards by their free memory, then the CPU.
@@ -34,6 +35,16 @@ pub fn identity(device: Device) -> Option<String> {
     match device {
         Device::Cpu => None,
         Device::Cuda(number) => cards::identity(number),
+    }
+}
+
+/// Who holds how much of a card's memory now, as this process has asked for it: without what the driver adds for itself.
+/// Nothing of a card that nothing was drawn on, and of the CPU.
+#[must_use]
+pub fn held(device: Device) -> Vec<Share> {
+    match device {
+        Device::Cpu => Vec::new(),
+        Device::Cuda(number) => cards::held(number),
     }
 }
 
@@ -101,6 +112,24 @@ pub fn plan(
     }
 }
 
+/// What pictures of a model that is not loaded are expected to take, for many at once: each as it is placed, all on one
+/// card. Headers are read once.
+///
+/// # Errors
+/// As [`load`], but for pictures that there is no room for.
+pub fn foresee(
+    name: &ModelName,
+    parts: &Parts,
+    limits: TextLimits,
+    on: &[Placement],
+) -> Result<Vec<Expected>, EngineError> {
+    match on.first().map(|on| on.device) {
+        None => Ok(Vec::new()),
+        Some(Device::Cpu) => Err(refused(name, "device cpu".to_owned(), ONLY_CARDS)),
+        Some(Device::Cuda(number)) => cards::foresee(name, parts, limits, (number, on)),
+    }
+}
+
 /// Plans a model of FLUX.1's own size whose files are not here; `guidance` is whether it has that embedding.
 ///
 /// # Errors
@@ -132,7 +161,7 @@ mod cards {
     use super::*;
     use crate::engine::cuda::prepare::Prepared;
     use crate::engine::cuda::{Gpu, pipeline};
-    use crate::engine::cuda::{card, converted};
+    use crate::engine::cuda::{card, converted, tally};
     use crate::engine::files::Files;
 
     pub fn usable() -> Vec<Device> {
@@ -146,6 +175,10 @@ mod cards {
     pub fn describe(number: u32) -> String {
         let known = card::usable().iter().find(|card| card.ordinal == number);
         known.map_or_else(|| format!("cuda:{number}"), |card| format!("cuda:{number}, {}", card.name))
+    }
+
+    pub fn held(number: u32) -> Vec<Share> {
+        tally::held(number)
     }
 
     pub fn identity(number: u32) -> Option<String> {
@@ -178,6 +211,29 @@ mod cards {
         let mut files = Files::open(name, parts, limits)?;
         converted::instead(&mut files, parts, on.options);
         Prepared::new(&gpu, name, (&files, parts), limits, on).map(forecast)
+    }
+
+    pub fn foresee(
+        name: &ModelName,
+        parts: &Parts,
+        limits: TextLimits,
+        (number, on): (u32, &[Placement]),
+    ) -> Result<Vec<Expected>, EngineError> {
+        let gpu = open(name, number)?;
+        let mut files = Files::open(name, parts, limits)?;
+        // All are of one question, so all are loaded so.
+        on.first().into_iter().for_each(|on| converted::instead(&mut files, parts, on.options));
+        let mut expected = Vec::with_capacity(on.len());
+        for on in on {
+            expected.push(match Prepared::new(&gpu, name, (&files, parts), limits, on) {
+                Ok(Prepared { plan, .. }) => {
+                    Expected::Fits { seconds: plan.picture, peak: plan.peaks.highest().0 }
+                }
+                Err(EngineError::Placement { .. }) => Expected::TooLarge,
+                Err(other) => return Err(other),
+            });
+        }
+        Ok(expected)
     }
 
     pub fn plan_published(
@@ -214,6 +270,10 @@ mod cards {
         format!("cuda:{number}")
     }
 
+    pub fn held(_: u32) -> Vec<Share> {
+        Vec::new()
+    }
+
     pub fn identity(_: u32) -> Option<String> {
         None
     }
@@ -234,6 +294,15 @@ mod cards {
         _limits: TextLimits,
         (number, _on): (u32, &Placement),
     ) -> Result<Forecast, EngineError> {
+        Err(without_cuda(name, number))
+    }
+
+    pub fn foresee(
+        name: &ModelName,
+        _parts: &Parts,
+        _limits: TextLimits,
+        (number, _on): (u32, &[Placement]),
+    ) -> Result<Vec<Expected>, EngineError> {
         Err(without_cuda(name, number))
     }
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// What a LoRA is, by its file's header alone. What the file says in words is cut to a length and has no control characters.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct LoraFacts {
     /// Whose names its tensors have: `kohya`, `diffusers`.
     pub form: String,
@@ -19,6 +19,9 @@ pub struct LoraFacts {
     pub phrase: Option<String>,
     /// The words of the pictures that it was trained on, the most frequent first.
     pub tags: Vec<String>,
+    /// Whether there is a picture in its header.
+    #[serde(default)]
+    pub thumbnail: bool,
 }
 
 impl LoraFacts {

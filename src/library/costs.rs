@@ -24,20 +24,20 @@ struct Seen {
 }
 
 impl Library {
-    /// What pictures are expected to take, in the order of the sizes that are asked for. Times are the median of the latest
+    /// What pictures are expected to take on a card, or on the CPU, in the order of the sizes that are asked for. Times are the median of the latest
     /// of that size. Of a size that was not drawn they are reckoned from the nearest: what is around the steps by the
     /// pixels, and a step by the power of the pixels that the sizes which were drawn show, or by the pixels where there is
     /// one.
     ///
     /// # Errors
     /// When the library cannot be read.
-    pub fn costs(&self, asked: &CostsRequest) -> Result<Vec<Cost>, LibraryError> {
-        let seen = self.seen(asked)?;
+    pub fn costs(&self, asked: &CostsRequest, card: Option<&str>) -> Result<Vec<Cost>, LibraryError> {
+        let seen = self.seen(asked, card)?;
         let power = power(&seen);
         Ok(asked.sizes.iter().map(|size| cost(*size, asked.steps, &seen, power)).collect())
     }
 
-    fn seen(&self, asked: &CostsRequest) -> Result<HashMap<Size, Seen>, LibraryError> {
+    fn seen(&self, asked: &CostsRequest, card: Option<&str>) -> Result<HashMap<Size, Seen>, LibraryError> {
         let fault = self.fault("reading what pictures took");
         let mut query = self
             .db
@@ -45,11 +45,13 @@ impl Library {
                 "SELECT width, height, steps, denoise, encode + pictures.decode, \
                  usage.peak + COALESCE(context, foreseen_context) FROM pictures JOIN jobs ON jobs.id = job \
                  LEFT JOIN usage ON picture = pictures.id \
-                 WHERE model = ?1 AND jobs.precision = ?2 AND origin = 'flux-tui' \
+                 WHERE model = ?1 AND jobs.precision = ?2 AND origin = 'flux-tui' AND CASE WHEN ?4 IS NULL \
+                 THEN card IS NULL AND pictures.precision LIKE 'fp32%' ELSE card = ?4 END \
                  ORDER BY pictures.id DESC LIMIT ?3",
             )
             .map_err(&fault)?;
-        let asked = params![asked.model.as_str(), asked.load.precision.to_string(), LOOKED_AT];
+        // What was drawn on cards has what it took there; only the CPU computes in fp32.
+        let asked = params![asked.model.as_str(), asked.load.precision.to_string(), LOOKED_AT, card];
         let mut rows = query.query(asked).map_err(&fault)?;
         let mut seen: HashMap<Size, Seen> = HashMap::new();
         while let Some(row) = rows.next().map_err(&fault)? {
@@ -75,7 +77,7 @@ fn cost(size: Size, steps: u32, seen: &HashMap<Size, Seen>, power: f64) -> Cost 
     if let Some(of_it) = seen.get(&size) {
         let (step, around) = whole(of_it);
         let seconds = Some(step * f64::from(steps) + around);
-        return Cost { size, seconds, seen: true, peak: of_it.peak };
+        return Cost { size, seconds, seen: true, peak: of_it.peak, too_large: false };
     }
     let far = |other: &Size| (tokens(*other) / tokens(size)).ln().abs();
     let nearest = seen.iter().min_by(|(one, _), (other, _)| far(one).total_cmp(&far(other)));
@@ -83,7 +85,7 @@ fn cost(size: Size, steps: u32, seen: &HashMap<Size, Seen>, power: f64) -> Cost 
         let (ratio, (step, around)) = (tokens(size) / tokens(*other), whole(of_it));
         step * ratio.powf(power) * f64::from(steps) + around * ratio
     });
-    Cost { size, seconds, seen: false, peak: None }
+    Cost { size, seconds, seen: false, peak: None, too_large: false }
 }
 
 /// By which power of the pixels a step takes longer: from the smallest and the largest that were drawn.
@@ -127,7 +129,9 @@ mod tests {
     fn a_size_that_was_drawn_takes_what_it_took() {
         let seen = seen(&[(512, 0.1), (1024, 0.4)]);
         let told = cost(size(512), 20, &seen, power(&seen));
-        assert_eq!(told, Cost { size: size(512), seconds: Some(3.0), seen: true, peak: Some(512) });
+        let expected =
+            Cost { size: size(512), seconds: Some(3.0), seen: true, peak: Some(512), too_large: false };
+        assert_eq!(told, expected);
     }
 
     #[test]

@@ -2,13 +2,14 @@
 
 use super::draft::Draft;
 use super::files::Keep;
+use super::pane::lora_pictures::PictureKey;
 use super::picture::Order;
 use crate::job::costs::CostsRequest;
 use crate::job::{Job, JobId, PictureChange, PictureId, PictureQuery, Prompt, PromptQuery};
 use crate::model::ModelName;
 use crate::wire::grids::GridRequest;
 use crate::wire::library::LibraryRequest;
-use crate::wire::loras::LoraRequest;
+use crate::wire::loras::{ListLoras, LoraPicture, LoraRequest};
 use crate::wire::message::{CountTokens, HistoryPage, Request, ThumbnailRequest};
 use crate::wire::queue::QueueChange;
 
@@ -115,7 +116,9 @@ pub enum Question {
     /// Every model that is known, and what there is of it.
     Models,
     /// Which LoRAs there are.
-    Loras,
+    Loras(ListLoras),
+    /// A small copy of a LoRA's picture.
+    LoraPicture(PictureKey),
     /// Fetch what is missing of a model.
     FetchModel(ModelName),
     /// Fetch no more of it.
@@ -153,7 +156,10 @@ impl Question {
             Self::Costs(asked) => Request::Costs(asked),
             Self::Grids(asked) => Request::Grids(asked),
             Self::Models => Request::Models,
-            Self::Loras => Request::Loras(LoraRequest::List),
+            Self::Loras(asked) => Request::Loras(LoraRequest::List(asked)),
+            Self::LoraPicture(PictureKey { path, side, .. }) => {
+                Request::Loras(LoraRequest::Picture(LoraPicture { path, side }))
+            }
             Self::FetchModel(model) => Request::FetchModel(model),
             Self::CancelFetch(model) => Request::CancelFetch(model),
             Self::ModelDetails(model) => Request::ModelDetails(model),

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::effect::Gather;
 use super::habits::{Habits, NotKept};
 use super::input::Input;
+use super::pane::lora_pictures::PictureKey;
 use super::picture::Encoded;
 use super::terminal::editor::{Edited, EditorError};
 use super::terminal::tmux::Tmux;
@@ -187,7 +188,14 @@ pub enum Answer {
     /// Every model that is known, and what there is of it.
     Models(Result<Vec<ModelState>, String>),
     /// The LoRAs in the worker's folders.
-    Loras(Result<LoraList, String>),
+    Loras(Result<Option<LoraList>, String>),
+    /// To `LoraPicture`: a JPEG, if there is one.
+    LoraPicture {
+        /// Which.
+        key: PictureKey,
+        /// The picture.
+        result: Result<Option<Bytes>, String>,
+    },
     /// A model is being fetched, or waits for it.
     FetchingModel {
         /// Which.

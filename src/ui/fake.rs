@@ -3,7 +3,7 @@
 
 mod loras;
 
-pub(crate) use loras::loras;
+pub(crate) use loras::{loras, pictured_loras};
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,7 +22,7 @@ use crate::job::{
 };
 use crate::model::{Defaults, ModelInfo, ModelName, TextLimits};
 use crate::wire::library::{LibraryRequest, LibraryResponse};
-use crate::wire::loras::LoraResponse;
+use crate::wire::loras::{LoraRequest, LoraResponse};
 use crate::wire::message::{
     CheckProgress, CheckState, EngineStatus, Event, FetchProgress, FetchState, FileCheck, FileFacts, Gate,
     GoingFile, JobState, JobStatus, Lacks, MemoryNeed, ModelCheck, ModelDetails, ModelFetch, ModelState,
@@ -199,7 +199,10 @@ impl Ask for FakeWorker {
                 Response::Library(LibraryResponse::Prompts(page))
             }
             Request::Models => Response::Models(models()),
-            Request::Loras(_) => Response::Loras(LoraResponse::List(loras())),
+            Request::Loras(asked) => Response::Loras(match asked {
+                LoraRequest::List(_) => LoraResponse::List(loras()),
+                LoraRequest::Picture(_) => LoraResponse::Picture(None),
+            }),
             Request::Fetch(id) => {
                 let found = self.shared(|shared| {
                     shared.pictures.iter().find(|(picture, _)| picture.id == id).map(|(_, png)| png.clone())

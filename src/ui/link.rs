@@ -264,10 +264,18 @@ fn answer(question: &Question, result: Result<Response, ClientError>) -> Answer 
             Response::Models(states) => Ok(states),
             _ => Err(unexpected()),
         })),
-        Question::Loras => Answer::Loras(result.and_then(|response| match response {
-            Response::Loras(LoraResponse::List(list)) => Ok(list),
+        Question::Loras(_) => Answer::Loras(result.and_then(|response| match response {
+            Response::Loras(LoraResponse::List(list)) => Ok(Some(list)),
+            Response::Loras(LoraResponse::Same) => Ok(None),
             _ => Err(unexpected()),
         })),
+        Question::LoraPicture(key) => Answer::LoraPicture {
+            key: key.clone(),
+            result: result.and_then(|response| match response {
+                Response::Loras(LoraResponse::Picture(jpeg)) => Ok(jpeg),
+                _ => Err(unexpected()),
+            }),
+        },
         Question::FetchModel(model) => Answer::FetchingModel {
             model: model.clone(),
             result: result.and_then(|response| match response {

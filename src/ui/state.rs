@@ -194,6 +194,13 @@ impl State {
             || self.overlay.is_open()
     }
 
+    /// Whether something lies over the picker of LoRAs too.
+    #[must_use]
+    pub fn is_picker_covered(&self) -> bool {
+        let named = self.palette.is_open() || self.themes.is_open();
+        named || self.log.scrolled().is_some() || self.view.help.is_some()
+    }
+
     /// Where everything is.
     #[must_use]
     pub fn layout(&self) -> Layout {
@@ -214,7 +221,8 @@ impl State {
         };
         // What is due already was seen to by the last update; only what is to come needs a tick.
         let prompts = self.overlay.prompts().and_then(PromptList::due);
-        let all = [counts, self.preview.deadline(self.line.free_at()), self.countdown(), prompts];
+        let loras = self.loras.deadline().filter(|_| self.worker.link == Link::Up);
+        let all = [counts, self.preview.deadline(self.line.free_at()), self.countdown(), prompts, loras];
         all.into_iter().flatten().filter(|due| *due > self.now).min()
     }
 

@@ -26,12 +26,13 @@ use crate::wire::loras::{LoraRequest, LoraResponse};
 pub use crate::wire::models::{
     FetchProgress, FetchState, Gate, Lacks, ModelFetch, ModelState, Standing, ToFetch,
 };
+pub use crate::wire::preview::{Preview, PreviewError};
 use crate::wire::queue::QueueChange;
 pub use crate::wire::refusal::Refusal;
 pub use crate::wire::thumbnail::ThumbnailRequest;
 
 /// The version of these messages. Peers of different versions say so and part.
-pub const PROTOCOL: u32 = 11;
+pub const PROTOCOL: u32 = 12;
 
 /// From a client: a request and the number its reply will carry.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -319,6 +320,8 @@ pub enum Event {
     Check(ModelCheck),
     /// Which models can be drawn with may have changed: all of them.
     Models(Vec<ModelInfo>),
+    /// The LoRAs in the folders may be others: whoever shows them asks again.
+    Loras,
     /// The worker is ending; the connection closes next.
     Ending,
 }
@@ -376,83 +379,6 @@ pub enum Stage {
     Decoding,
     /// Writing the file.
     Saving,
-}
-
-/// A small picture of the latent: 8-bit RGB, rows from the top, no padding.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "RawPreview")]
-pub struct Preview {
-    /// Which job.
-    pub job: JobId,
-    /// Which of its pictures, from 0.
-    pub index: u32,
-    /// After this many steps.
-    pub step: u32,
-    width: u32,
-    height: u32,
-    rgb: Bytes,
-}
-
-/// A preview as it is decoded, before its length is checked.
-#[derive(Deserialize)]
-struct RawPreview {
-    job: JobId,
-    index: u32,
-    step: u32,
-    width: u32,
-    height: u32,
-    rgb: Bytes,
-}
-
-/// A preview whose bytes are not `3 · width · height`.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("a preview of {width}×{height} came with {bytes} bytes")]
-pub struct PreviewError {
-    width: u32,
-    height: u32,
-    bytes: usize,
-}
-
-impl Preview {
-    /// # Errors
-    /// When `rgb` does not hold `3 · width · height` bytes.
-    pub fn new(
-        job: JobId,
-        index: u32,
-        step: u32,
-        (width, height): (u32, u32),
-        rgb: Bytes,
-    ) -> Result<Self, PreviewError> {
-        if u64::from(width) * u64::from(height) != rgb.len() as u64 / 3 || !rgb.len().is_multiple_of(3) {
-            return Err(PreviewError { width, height, bytes: rgb.len() });
-        }
-        Ok(Self { job, index, step, width, height, rgb })
-    }
-
-    /// Pixels across.
-    #[must_use]
-    pub fn width(&self) -> u32 {
-        self.width
-    }
-
-    /// Pixels down.
-    #[must_use]
-    pub fn height(&self) -> u32 {
-        self.height
-    }
-
-    /// `3 · width · height` bytes.
-    #[must_use]
-    pub fn rgb(&self) -> &Bytes {
-        &self.rgb
-    }
-}
-
-impl TryFrom<RawPreview> for Preview {
-    type Error = PreviewError;
-    fn try_from(raw: RawPreview) -> Result<Self, PreviewError> {
-        Self::new(raw.job, raw.index, raw.step, (raw.width, raw.height), raw.rgb)
-    }
 }
 
 /// Who the worker is and what it is doing, for `flux-tui worker status`.

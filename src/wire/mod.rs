@@ -10,6 +10,7 @@ pub mod library;
 pub mod loras;
 pub mod message;
 pub mod models;
+pub mod preview;
 pub mod queue;
 pub mod refusal;
 pub mod replay;

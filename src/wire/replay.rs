@@ -38,7 +38,7 @@ impl Snapshot {
             Event::Fetch(fetch) => models::note(&mut self.fetches, fetch),
             Event::Check(check) => held::note(&mut self.checks, check),
             Event::Models(models) => self.models = models,
-            Event::Grid(_) | Event::Ending => {}
+            Event::Grid(_) | Event::Loras | Event::Ending => {}
         }
     }
 

@@ -23,6 +23,12 @@ impl ThumbnailRequest {
     /// The side that is made.
     #[must_use]
     pub fn bounded(self) -> u32 {
-        self.side.clamp(SIDE_MIN, SIDE_MAX)
+        bounded_side(self.side)
     }
+}
+
+/// The side that is made of one that is asked for.
+#[must_use]
+pub fn bounded_side(side: u32) -> u32 {
+    side.clamp(SIDE_MIN, SIDE_MAX)
 }

@@ -318,6 +318,11 @@ impl Hub {
         self.tell_of(&state, Kind::Readings, Event::Readings(readings));
     }
 
+    /// The LoRAs in the folders may be others.
+    pub fn loras_changed(&self) {
+        self.tell(&self.state.borrow(), Event::Loras);
+    }
+
     /// What is to be done about having nothing to do, and when.
     #[must_use]
     pub fn idle(&self) -> Option<(Due, Instant)> {
@@ -383,6 +388,12 @@ impl Hub {
     #[must_use]
     pub fn end_engines(&self) -> Vec<JoinHandle<()>> {
         self.lines.engines.end()
+    }
+
+    /// Whether something is being drawn.
+    #[must_use]
+    pub fn is_drawing(&self) -> bool {
+        !self.state.borrow().queue.is_still()
     }
 
     /// Whether there is neither work nor a client.

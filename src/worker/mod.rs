@@ -31,6 +31,7 @@ mod hub;
 mod idle;
 mod log;
 mod lora_list;
+mod lora_watch;
 mod loras;
 mod memory;
 mod models;
@@ -63,7 +64,7 @@ pub use files::{
     Known, TellCheck, check_files, file_here, files_here, needed_places, places_of, plan as plan_removal_of,
     told as removal_told, with_companions,
 };
-pub use lora_list::KnownLoras;
+pub use lora_list::{KnownLoras, Looking};
 pub use loras::UnusableLora;
 pub use models::{Catalogued, NoModel, Ready, find, lora_files, search};
 pub use pictures::{News, answer as library_answer};
@@ -72,11 +73,12 @@ pub use serve::serve;
 pub use standing::weight_bytes;
 
 use crate::config::{Lapse, WorkerConfig};
-use crate::device::Device;
+use crate::device::{Device, Share};
 use crate::engine::converted::Kept;
 use crate::engine::{Draw, EngineError, Observer, Placement};
 use crate::fetch::Cancel;
 use crate::job::TokenCount;
+use crate::job::costs::Planned;
 use crate::library::LibraryError;
 use crate::model::{ModelInfo, ModelName};
 use crate::paths::Paths;
@@ -178,8 +180,15 @@ pub trait Models: Send + Sync {
         crate::catalog::loras::find(&[], file).map_err(|reason| reason.to_string())
     }
     /// The LoRAs in the folders; it looks through them.
-    fn loras(&self) -> LoraList {
+    fn loras(&self, _looking: Looking<'_>) -> LoraList {
         LoraList::default()
+    }
+    /// The picture of a LoRA that was listed, as its file has it; `None` where it has none.
+    ///
+    /// # Errors
+    /// When there is no such LoRA, and why its picture cannot be read.
+    fn lora_picture(&self, _path: &Path) -> Result<Option<Vec<u8>>, String> {
+        Ok(None)
     }
     /// A device, for a person.
     fn describe(&self, device: Device) -> String;
@@ -190,6 +199,15 @@ pub trait Models: Send + Sync {
     /// Why it is not kept; [`Unkept::Convert`] of a stop when the observer wants it.
     fn keep_converted(&self, _: &ModelName, _: &mut dyn Observer) -> Result<Option<Kept>, Unkept> {
         Ok(None)
+    }
+    /// What pictures of a model are expected to take on a card, each placed so, by plan: in their order, as far as that can
+    /// be said. It reads headers, and may try how fast the card is.
+    fn foresee(&self, _name: &ModelName, _on: &[Placement]) -> Vec<Option<Planned>> {
+        Vec::new()
+    }
+    /// Who holds how much of a card now, of this process.
+    fn held(&self, _device: Device) -> Vec<Share> {
+        Vec::new()
     }
     /// What tells a card from all others; `None` of the CPU.
     fn identity(&self, _device: Device) -> Option<String> {
@@ -370,6 +388,8 @@ struct Shared {
     changing: tokio::sync::Mutex<()>,
     /// Held while a small copy of a picture is made.
     copying: tokio::sync::Mutex<()>,
+    /// Watches the folders of LoRAs that were listed.
+    lora_watch: lora_watch::LoraWatch,
     settings: Settings,
 }
 

@@ -3,19 +3,20 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::lora_list::KnownLoras;
+use super::lora_list::{KnownLoras, Looking};
 use super::recognise::{Recogniser, is_flux1, role};
 use super::standing;
 use super::{Count, Models, PlannedRemoval, Tell, TellCheck, Unchecked, Unfetched, Unkept, details, files};
 use crate::catalog::find::{Lacking, Search};
 use crate::catalog::places::Places;
 use crate::catalog::{self, Catalog, Entry, loras};
-use crate::device::Device;
+use crate::device::{Device, Share};
 use crate::engine::converted;
 use crate::engine::weights::{self, Identity, Kind, Variant, WeightsError};
 use crate::engine::{self, Counter, Draw, EngineError, Observer, Placement};
 use crate::fetch::{Cancel, Hubs, Kept, Ledger};
 use crate::job::TokenCount;
+use crate::job::costs::Planned;
 use crate::model::{ModelInfo, ModelName, Parts, Source};
 use crate::paths::Paths;
 use crate::wire::loras::LoraList;
@@ -246,8 +247,12 @@ impl Models for Catalogued {
         lora_files(&self.catalog(), &self.paths, file)
     }
 
-    fn loras(&self) -> LoraList {
-        self.loras.list(&self.catalog(), &self.paths)
+    fn loras(&self, looking: Looking<'_>) -> LoraList {
+        self.loras.list(&self.catalog(), &self.paths, looking)
+    }
+
+    fn lora_picture(&self, path: &Path) -> Result<Option<Vec<u8>>, String> {
+        self.loras.picture(path)
     }
 
     fn keep_converted(
@@ -261,6 +266,23 @@ impl Models for Catalogued {
 
     fn describe(&self, device: Device) -> String {
         engine::describe(device)
+    }
+
+    fn foresee(&self, name: &ModelName, on: &[Placement]) -> Vec<Option<Planned>> {
+        let found = self.searching(|catalog, search| find(catalog, search, name));
+        let Ok(Ready { info, parts }) = found else { return Vec::new() };
+        let parts = Parts { converted: Some(self.paths.converted()), ..parts };
+        match engine::foresee(name, &parts, info.limits, on) {
+            Ok(planned) => planned.into_iter().map(Some).collect(),
+            Err(error) => {
+                tracing::warn!(%error, model = %name, "what pictures will take is not planned");
+                Vec::new()
+            }
+        }
+    }
+
+    fn held(&self, device: Device) -> Vec<Share> {
+        engine::held(device)
     }
 
     fn identity(&self, device: Device) -> Option<String> {

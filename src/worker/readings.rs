@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedSender;
 
+use crate::device::{Device, Share};
 use crate::gpu::{Readings, Sampler};
 
-/// Starts the thread. It reads when it is nudged and every so often while it is watched, and ends
+/// Starts the thread; `held` says who of this process holds what of a card. It reads when it is nudged and every so often while it is watched, and ends
 /// when nobody can nudge it any more.
 ///
 /// # Errors
@@ -19,6 +20,7 @@ use crate::gpu::{Readings, Sampler};
 pub fn start(
     every: Duration,
     watched: Arc<AtomicBool>,
+    held: impl Fn(Device) -> Vec<Share> + Send + 'static,
     readings: UnboundedSender<Readings>,
 ) -> io::Result<mpsc::Sender<()>> {
     let (nudge, nudges) = mpsc::channel();
@@ -35,7 +37,10 @@ pub fn start(
                 return;
             }
             let sampler = sampler.get_or_insert_with(Sampler::new);
-            if readings.send(sampler.sample()).is_err() {
+            let mut sampled = sampler.sample();
+            // The numbers of the devices are the driver's, as those of the cards are in every usual order.
+            sampled.gpus.iter_mut().for_each(|gpu| gpu.owners = held(Device::Cuda(gpu.index)));
+            if readings.send(sampled).is_err() {
                 return;
             }
         }

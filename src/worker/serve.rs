@@ -22,6 +22,7 @@ use super::engines::Engines;
 use super::fetcher::{FetchReport, Fetcher};
 use super::hub::{Hub, Lines, Restored};
 use super::idle::{Due, Idle};
+use super::lora_watch::{self, LoraWatch};
 use super::painter::{Report, Supplies};
 use super::queue::Unfinished;
 use super::store::Store;
@@ -92,7 +93,9 @@ pub(super) fn serve_claimed(
     let (checking, checks) = unbounded_channel();
     let checker = Checker::new(Arc::clone(&models), checking);
     let (reading, readings) = unbounded_channel();
-    let nudge = readings::start(settings.readings_every, Arc::clone(&watched), reading)
+    let holders = Arc::clone(&models);
+    let held = move |device| holders.held(device);
+    let nudge = readings::start(settings.readings_every, Arc::clone(&watched), held, reading)
         .map_err(system("starting the thread that reads the sensors"))?;
 
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -107,7 +110,9 @@ pub(super) fn serve_claimed(
         let hub = Hub::new(info(), Arc::clone(&models), devices, restored, idle, lines);
         let (changing, copying) = (tokio::sync::Mutex::default(), tokio::sync::Mutex::default());
         let counters = Counters::new(Arc::clone(&models));
-        let shared = Rc::new(Shared { hub, store, models, counters, changing, copying, settings });
+        let lora_watch = LoraWatch::start();
+        let shared =
+            Rc::new(Shared { hub, store, models, counters, changing, copying, lora_watch, settings });
         ready();
         let inputs = Inputs { listener, door, reports, readings, fetches, checks };
         attend(shared, inputs, end).await
@@ -207,6 +212,7 @@ async fn attend(
 ) -> Result<Option<Vec<JoinHandle<()>>>, WorkerError> {
     let Inputs { listener, door, mut reports, mut readings, mut fetches, mut checks } = inputs;
     let doors = spawn_local(admit(Rc::clone(&shared), listener));
+    let following = spawn_local(lora_watch::tell_of_changes(Rc::clone(&shared)));
     let hub = &shared.hub;
     let mut end = pin!(end);
     let mut look = tokio::time::interval(shared.settings.look_every);
@@ -232,6 +238,7 @@ async fn attend(
     }
     tracing::info!("the worker ends");
     doors.abort();
+    following.abort();
     let stopped = async {
         while !hub.is_quiet() {
             tokio::select! {

@@ -21,6 +21,7 @@ use super::peer::Peer;
 use super::{answer, change, costs, grids, held, lora_list, pictures, wanted};
 use crate::wire::frame::{self, FrameError, Frames, REPLY_MAX, REQUEST_MAX};
 use crate::wire::library::LibraryRequest;
+use crate::wire::loras::LoraRequest;
 use crate::wire::message::{
     CountTokens, Hello, PROTOCOL, Refusal, Request, Response, ToClient, ToWorker, WorkerInfo,
 };
@@ -210,7 +211,7 @@ impl Session {
             Request::Library(asked) => {
                 self.later(pending, pictures::carry_out(Rc::clone(shared), Rc::clone(&self.peer), asked));
             }
-            Request::Loras(asked) => self.later(pending, lora_list::answer(shared, &asked)),
+            Request::Loras(asked) => self.later(pending, lora_list::answer(Rc::clone(shared), asked)),
             Request::Costs(asked) => self.later(pending, costs::answer(Rc::clone(shared), asked)),
             Request::Grids(asked) => {
                 self.later(pending, grids::carry_out(Rc::clone(shared), Rc::clone(&self.peer), asked));
@@ -295,7 +296,7 @@ impl Session {
 fn weight(request: &Request) -> u32 {
     match request {
         Request::Subscribe | Request::History(_) | Request::Fetch(_) | Request::Models => ROOM / 2,
-        Request::Loras(_) | Request::Grids(_) => ROOM / 2,
+        Request::Loras(LoraRequest::List(_)) | Request::Grids(_) => ROOM / 2,
         Request::Library(
             LibraryRequest::Search { .. } | LibraryRequest::Prompts { .. } | LibraryRequest::Seeds(_),
         ) => ROOM / 2,

@@ -6,6 +6,7 @@ mod converted;
 mod loading;
 mod loras;
 mod merging;
+mod owners;
 mod pictures;
 mod products;
 mod quantised;

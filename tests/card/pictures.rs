@@ -74,7 +74,7 @@ fn on_card(gpu: &std::sync::Arc<engine::cuda::Gpu>, precision: PrecisionChoice) 
     load(gpu, LoadOptions { precision, ..LoadOptions::default() })
 }
 
-fn load(gpu: &std::sync::Arc<engine::cuda::Gpu>, options: LoadOptions) -> Pipeline {
+pub fn load(gpu: &std::sync::Arc<engine::cuda::Gpu>, options: LoadOptions) -> Pipeline {
     let (name, on) = (ModelName::new(ModelName::NANO), Placement::new(Device::Cuda(0), options));
     Pipeline::load(gpu, &name, &parts(), LIMITS, &on, &mut Looker::default()).expect("nano loads")
 }

@@ -106,3 +106,53 @@ fn a_file_of_ones_own_is_a_model_and_what_cannot_be_converted_is_refused() {
     home.run(&["models", "convert", "mine", "--to", taken]).ended_with(1, &[taken]);
     assert!(!Path::new(&format!("{taken}.part")).exists(), "a part is left");
 }
+
+#[test]
+fn what_nothing_can_use_any_more_is_told_and_goes_when_a_person_agrees() {
+    let (home, folder) = (Home::new(), folder());
+    let none = home.run(&["models", "prune"]);
+    assert!(none.done().contains("no converted transformer is of no use"), "{none:?}");
+    let source = with_a_wide_model(&home, folder.path());
+    let by_path = folder.path().join("by path.safetensors");
+    let mut other = tensors(TRANSFORMER);
+    let (_, first) = other.iter_mut().next().expect("it has tensors");
+    first.bytes[0] ^= 1;
+    make::write(&by_path, &make::wide(&other));
+    let by_path = by_path.to_str().expect("text");
+    let convert = |model: &str| {
+        let told = home.run(&["models", "convert", model, "--json"]).json();
+        told["file"].as_str().expect("a path").to_owned()
+    };
+    let (of_mine, of_path) = (convert("mine"), convert(by_path));
+    assert_ne!(of_mine, of_path);
+    let converted = home.path().join(".cache/flux-tui/converted");
+    std::fs::write(converted.join("mine.txt"), "a note").expect("it can be written");
+    // Both sources are there, one of them where only its path leads.
+    let told = home.run(&["models", "prune", "--yes"]);
+    assert!(told.done().contains(&format!("stays  {of_path}")), "{told:?}");
+    assert!(Path::new(&of_mine).exists() && Path::new(&of_path).exists());
+    assert!(!home.run(&["models", "list"]).done().contains("of no use"));
+
+    std::fs::write(converted.join("half.safetensors.part"), "half").expect("it can be written");
+    std::fs::write(converted.join("broken.safetensors"), "<html>").expect("it can be written");
+    std::fs::remove_file(by_path).expect("it is ours");
+    other.values_mut().next().expect("it has tensors").bytes[0] ^= 2;
+    make::write(Path::new(&source), &make::wide(&other));
+    let list = home.run(&["models", "list"]);
+    assert!(list.done().contains("4 converted transformers of no use"), "{list:?}");
+    let told = home.run(&["models", "prune", "--dry-run"]);
+    let why =
+        |file: &str| told.done().lines().find(|line| line.contains(file)).unwrap_or_default().to_owned();
+    assert!(why(&of_path).ends_with("what it was made from is gone") && why(&of_path).contains(by_path));
+    assert!(why(&of_mine).ends_with("what it was made from is another file now"), "{told:?}");
+    assert!(why("half.safetensors").ends_with("it was never finished"), "{told:?}");
+    assert!(why("broken.safetensors").ends_with("it cannot be read"), "{told:?}");
+    home.run(&["models", "prune"]).ended_with(1, &["nobody agreed"]);
+    assert!(Path::new(&of_path).exists());
+    let bytes = |file: &str| std::fs::metadata(file).expect("it is there").len();
+    let all = bytes(&of_mine) + bytes(&of_path) + 4 + 6;
+    let told = home.run(&["models", "prune", "--yes", "--json"]).json();
+    assert_eq!((told["files"].as_array().map(Vec::len), told["freed"].as_u64()), (Some(4), Some(all)));
+    let left: Vec<_> = std::fs::read_dir(&converted).expect("the folder stays").flatten().collect();
+    assert_eq!(left.len(), 1, "what is not ours stays: {left:?}");
+}

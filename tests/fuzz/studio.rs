@@ -141,7 +141,7 @@ impl Desk {
                 Some(Event::Answer(Answer::Counted { version, result: Ok(Vec::new()) }))
             }
             Effect::Ask(Question::Models) => Some(Event::Answer(Answer::Models(Err("not now".into())))),
-            Effect::Ask(Question::Loras) => Some(Event::Answer(Answer::Loras(Err("not now".into())))),
+            Effect::Ask(Question::Loras(_)) => Some(Event::Answer(Answer::Loras(Err("not now".into())))),
             _ => None,
         }
     }

@@ -86,3 +86,31 @@ fn find_add_weaken_draw_and_take_it_back_from_the_history() {
     studio.type_keys("\x03");
     assert_eq!(studio.ended(), 0);
 }
+
+#[test]
+fn an_open_picker_follows_the_folders_and_shows_pictures() {
+    let home = Home::new();
+    keep(&home, "kohya", ".local/share/flux-tui/loras/ink.safetensors");
+    let mut studio = open(&home);
+    studio.see("ready");
+    studio.type_keys(PICKER);
+    studio.see("kohya LoRA of rank");
+    // One comes, in a folder that comes with it; a picture comes beside another; one changes; one goes.
+    keep(&home, "peft", ".local/share/flux-tui/loras/风格/soft.safetensors");
+    studio.see("风格/soft");
+    gone(&studio, "▀");
+    let picture = home.path().join(".local/share/flux-tui/loras/ink.preview.png");
+    image::RgbImage::from_fn(64, 64, |x, y| image::Rgb([x as u8 * 4, y as u8 * 4, 90]))
+        .save(&picture)
+        .expect("it can be written");
+    studio.until("a picture of it", |screen| screen.contents().contains('▀').then_some(()));
+    std::fs::write(home.path().join(".local/share/flux-tui/loras/ink.safetensors"), "<html>")
+        .expect("it is ours");
+    studio.see("cannot be used");
+    std::fs::remove_dir_all(home.path().join(".local/share/flux-tui/loras/风格")).expect("it is ours");
+    gone(&studio, "风格/soft");
+    std::fs::remove_dir_all(home.path().join(".local/share/flux-tui/loras")).expect("it is ours");
+    studio.see("there is no LoRA here");
+    keep(&home, "lokr", ".local/share/flux-tui/loras/mist.safetensors");
+    studio.see("mist");
+}

@@ -1,6 +1,6 @@
 //! Messages about grids and sizes, a sample of each kind.
 
-use flux_tui::device::LoadOptions;
+use flux_tui::device::{DeviceChoice, LoadOptions};
 use flux_tui::job::costs::{Cost, CostsRequest};
 use flux_tui::job::grid::{Axis, Cell, Grid, GridId, GridOrder};
 use flux_tui::job::{Job, JobId, JobState, PictureId, Size, Wildcards};
@@ -53,11 +53,12 @@ fn size() -> Size {
 /// A question about sizes.
 pub fn costs_asked() -> CostsRequest {
     let (model, load) = (ModelName::new("nano"), LoadOptions::default());
-    CostsRequest { model, load, steps: 20, sizes: vec![size()] }
+    CostsRequest { model, device: DeviceChoice::CudaAt(1), load, steps: 20, sizes: vec![size()] }
 }
 
 /// Its answer.
 pub fn costs() -> Vec<Cost> {
-    let known = Cost { size: size(), seconds: Some(0.25), seen: true, peak: Some(u64::MAX) };
-    vec![known, Cost { seconds: None, seen: false, peak: None, ..known }]
+    let known =
+        Cost { size: size(), seconds: Some(0.25), seen: true, peak: Some(u64::MAX), too_large: false };
+    vec![known, Cost { seconds: None, seen: false, peak: None, too_large: true, ..known }]
 }

@@ -95,7 +95,9 @@ fn preview() -> Preview {
 fn readings() -> Readings {
     let host = Host { total: u64::MAX, used: 1, ours: 0, worker_load: 99.5, load: 100.0, cores: 2 };
     let silent = Gpu { index: 1, name: "GPU".into(), ..Gpu::default() };
+    let owners = vec![Share { owner: Owner::Streamed, bytes: u64::MAX }];
     let gpu = Gpu {
+        owners,
         utilisation: Some(98),
         temperature: Some(71),
         power: Some(168.5),
@@ -303,6 +305,7 @@ pub fn events() -> Vec<Event> {
         Event::Readings(readings()),
         Event::Models(vec![model()]),
         Event::Grid(grid::GridId(3)),
+        Event::Loras,
         Event::Ending,
     ]);
     events.extend(fetches().into_iter().map(Event::Fetch));

@@ -5,6 +5,7 @@ mod support;
 
 mod checkpoints;
 mod converting;
+mod costs;
 mod crash;
 mod daemon;
 mod damaged;

@@ -17,6 +17,7 @@ use flux_tui::engine::{
     Brief, Draw, Drawn, EngineError, LatentPreview, LatentValues, Observer, Placement, Report, Step,
     StepLatent,
 };
+use flux_tui::job::costs::Planned;
 use flux_tui::job::{Encoder, Size, Times, TokenCount};
 use flux_tui::model::{Defaults, ModelInfo, ModelName, TextLimits};
 use flux_tui::usage::{CardPace, Foreseen, Learned, Usage};
@@ -193,6 +194,16 @@ impl Models for Scripted {
         }
         kept.push(format!("{name} stopped"));
         Err(ConvertError::Stopped.into())
+    }
+
+    /// As many seconds as steps and kilobytes as tokens; beyond a megapixel there is no room.
+    fn foresee(&self, _: &ModelName, on: &[Placement]) -> Vec<Option<Planned>> {
+        let planned = |on: &Placement| match on.picture.size.image_tokens() {
+            4097.. => Planned::TooLarge,
+            tokens => Planned::Fits { seconds: f64::from(on.picture.steps), peak: tokens as u64 * 1000 },
+        };
+        self.0.placed.lock().expect("nobody panics with it").extend(on);
+        on.iter().map(|on| Some(planned(on))).collect()
     }
 
     fn describe(&self, device: Device) -> String {

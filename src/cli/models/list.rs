@@ -1,20 +1,23 @@
-//! `flux-tui models list`: every model that is known, and whether all of it is here; every LoRA in the folders.
+//! `flux-tui models list`: every model that is known, and whether all of it is here; every LoRA in the folders; how much converted
+//! transformers hold that nothing can use.
 
 use std::fmt;
 use std::path::PathBuf;
 
 use serde::Serialize;
 
+use super::prune::{self, Listed};
 use crate::catalog::find::{Missing, Search, Total, to_fetch};
 use crate::catalog::{Bytes, Catalog, Entry, Published, Role};
 use crate::cli::failure::Failure;
 use crate::cli::generate::catalog;
 use crate::cli::{stdout, text};
+use crate::engine::converted;
 use crate::fetch::{Hubs, Kept, Ledger, Unfinished, unfinished};
 use crate::job::LoraFacts;
 use crate::paths::Paths;
 use crate::wire::loras::{LoraInfo, LoraList};
-use crate::worker::{KnownLoras, Recogniser, search, weight_bytes};
+use crate::worker::{KnownLoras, Looking, Recogniser, search, weight_bytes};
 
 /// Say which models there are: licence, size, and what is missing of those that cannot be drawn with yet; and which LoRAs.
 ///
@@ -32,7 +35,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let paths = Paths::from_env()?;
     let catalog = catalog(&paths.config);
     let begun = Begun::read(&paths);
-    let loras = KnownLoras::default().list(&catalog, &paths);
+    let loras = KnownLoras::default().list(&catalog, &paths, Looking { entering: &mut |_| {}, until: None });
     if loras.left_out > 0 {
         text::complain(
             "warning",
@@ -43,7 +46,8 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         if search.is_cut() {
             text::complain("warning", "the folders that are searched have more files than are looked at");
         }
-        Told::new(&catalog, search, &begun, loras)
+        let converted = prune::converted(&catalog, search, &paths);
+        Told::new((&catalog, search), &begun, loras, &converted)
     });
     if args.json { stdout::json(&told) } else { stdout::write(&page(&told)) }
 }
@@ -54,6 +58,8 @@ struct Told {
     /// Transformers that no model of the list has: they are drawn with by their path.
     others: Vec<PathBuf>,
     loras: Vec<Lora>,
+    /// Transformers that were converted to fp8.
+    converted: Vec<Listed>,
 }
 
 /// A LoRA in the folders.
@@ -114,10 +120,16 @@ struct Lacks {
 }
 
 impl Told {
-    fn new(catalog: &Catalog, search: &Search<'_>, begun: &Begun, loras: LoraList) -> Self {
+    fn new(
+        (catalog, search): (&Catalog, &Search<'_>),
+        begun: &Begun,
+        loras: LoraList,
+        converted: &[converted::Entry],
+    ) -> Self {
         let models = catalog.entries().iter().map(|entry| Model::new(entry, search, begun)).collect();
         let loras = loras.loras.into_iter().map(Lora::new).collect();
-        Self { models, others: search.other_transformers(), loras }
+        let converted = converted.iter().map(Listed::new).collect();
+        Self { models, others: search.other_transformers(), loras, converted }
     }
 }
 
@@ -151,8 +163,9 @@ impl Lora {
         let name = info.file().to_owned();
         let LoraInfo { path, bytes, picture, facts, .. } = info;
         let (facts, unusable) = match facts {
-            Ok(facts) => (Some(facts), None),
-            Err(reason) => (None, Some(reason)),
+            Some(Ok(facts)) => (Some(facts), None),
+            Some(Err(reason)) => (None, Some(reason)),
+            None => (None, None),
         };
         Self { name, path, bytes, picture, facts, unusable }
     }
@@ -246,6 +259,13 @@ fn page(told: &Told) -> String {
     if !told.loras.is_empty() {
         let rows: Vec<_> = told.loras.iter().map(|lora| (lora.name.as_str(), lora.row())).collect();
         page += &format!("\nLoRAs, for --lora and <lora:NAME>\n\n{}", text::table(&rows));
+    }
+    let wasted: Vec<u64> = told.converted.iter().filter_map(Listed::wasted).collect();
+    if !wasted.is_empty() {
+        let (files, bytes) = (text::count(wasted.len(), "converted transformer"), Bytes(wasted.iter().sum()));
+        page += &format!(
+            "\n{files} of no use ({bytes}); `flux-tui models prune` says why, and removes what you agree to\n"
+        );
     }
     page
 }

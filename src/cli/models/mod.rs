@@ -6,6 +6,7 @@ mod convert;
 mod info;
 mod list;
 mod locate;
+mod prune;
 mod pull;
 mod remove;
 mod selection;
@@ -31,6 +32,7 @@ enum Command {
     Convert(convert::Args),
     Verify(verify::Args),
     Remove(remove::Args),
+    Prune(prune::Args),
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
@@ -42,5 +44,6 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         Command::Convert(args) => convert::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Remove(args) => remove::run(args),
+        Command::Prune(args) => prune::run(args),
     }
 }

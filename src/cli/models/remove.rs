@@ -108,7 +108,7 @@ fn said(removal: &Removal) -> String {
 }
 
 /// Asks a person; without one, nobody has agreed.
-fn agreed() -> Result<bool, Failure> {
+pub(super) fn agreed() -> Result<bool, Failure> {
     if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
         return Ok(false);
     }

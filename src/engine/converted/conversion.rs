@@ -7,10 +7,11 @@ use serde_json::{Map, Value, json};
 
 use super::error::ConvertError;
 use super::part::Part;
-use super::{NOTES, VERSION, digest, is_fp8, round, scale_of};
+use super::{MADE_FROM, NOTES, VERSION, digest, is_fp8, round, scale_of};
 use crate::engine::dit::config::Config;
 use crate::engine::weights::{Dtype, Piece, Stored, Weights, WeightsError, narrow};
 use crate::engine::{Observer, Report};
+use crate::model::Source;
 
 /// Values that are made at a time: few enough for the caches of several threads, enough for all of them.
 const VALUES: usize = 4 << 20;
@@ -27,6 +28,7 @@ pub struct Conversion<'w> {
     /// By BFL's names, in the order of the file.
     tensors: Vec<(String, Vec<usize>)>,
     from: Dtype,
+    digest: String,
     header: Vec<u8>,
     bytes: u64,
 }
@@ -44,9 +46,25 @@ impl<'w> Conversion<'w> {
             return Err(WeightsError::Config(format!("the tensor {name:?} is empty")).into());
         }
         let from = widest(source, &tensors)?;
-        let (header, data) = header(&tensors, &digest(source), from);
+        let digest = digest(source);
+        let (header, data) = header(&tensors, notes(&digest, from), &[]);
         let bytes = header.len() as u64 + data;
-        Ok(Self { source, tensors, from, header, bytes })
+        Ok(Self { source, tensors, from, digest, header, bytes })
+    }
+
+    /// The same, with where the transformer is, and what it is completed from, in the file's header.
+    #[must_use]
+    pub fn made_from(mut self, transformer: &Source, complete_from: Option<&Source>) -> Self {
+        let path = |source: &Source| match source {
+            Source::File(path) => std::path::absolute(path).ok()?.to_str().map(str::to_owned),
+            Source::Embedded { .. } => None,
+        };
+        let paths = [path(transformer), complete_from.and_then(path)];
+        let paths: Vec<_> =
+            MADE_FROM.into_iter().zip(paths).filter_map(|(key, path)| Some((key, path?))).collect();
+        let (header, data) = header(&self.tensors, notes(&self.digest, self.from), &paths);
+        (self.bytes, self.header) = (header.len() as u64 + data, header);
+        self
     }
 
     /// Bytes of the file.
@@ -118,12 +136,21 @@ fn widest(source: &Weights, tensors: &[(String, Vec<usize>)]) -> Result<Dtype, C
     Ok(widest)
 }
 
+/// What the file's header says in words.
+fn notes(digest: &str, from: Dtype) -> [String; NOTES.len()] {
+    [VERSION.to_owned(), digest.to_owned(), from.name()]
+}
+
 /// The file's header, and the bytes of all behind it: the tensors, then the scales of those in fp8.
-fn header(tensors: &[(String, Vec<usize>)], digest: &str, from: Dtype) -> (Vec<u8>, u64) {
+fn header(
+    tensors: &[(String, Vec<usize>)],
+    notes: [String; NOTES.len()],
+    paths: &[(&str, String)],
+) -> (Vec<u8>, u64) {
     let mut header = Map::new();
-    let notes = [VERSION.to_owned(), digest.to_owned(), from.name()];
-    let notes: Map<_, _> =
-        NOTES.into_iter().zip(notes).map(|(key, note)| (key.to_owned(), note.into())).collect();
+    let paths = paths.iter().map(|(key, path)| ((*key).to_owned(), path.as_str().into()));
+    let notes = NOTES.into_iter().zip(notes).map(|(key, note)| (key.to_owned(), note.into()));
+    let notes: Map<_, _> = notes.chain(paths).collect();
     header.insert("__metadata__".to_owned(), Value::Object(notes));
     let mut at = 0;
     let mut add = |name: String, dtype: &str, shape: &[usize], bytes: usize| {

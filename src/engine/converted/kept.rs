@@ -34,7 +34,7 @@ pub fn keep(
     observer: &mut dyn Observer,
 ) -> Result<Kept, ConvertError> {
     let source = Weights::open_transformer(&parts.transformer, parts.complete_from.as_ref())?;
-    let conversion = Conversion::new(&source)?;
+    let conversion = Conversion::new(&source)?.made_from(&parts.transformer, parts.complete_from.as_ref());
     let (bytes, from) = (conversion.bytes(), conversion.from());
     let (file, present) = match to {
         Some(to) => (to.to_owned(), false),

@@ -5,13 +5,14 @@
 //! `cuda/kernels/elementwise.cu`), bit for bit: half as many bytes are read, and they can be streamed where they lie.
 //! What a card keeps in fp8 is so here, `[out, in]` as `F8_E4M3` with `weight_scale` `[out]`; all else is bf16.
 //! [`Conversion`] writes such a file, [`find`] finds the one of a transformer in a folder of them, [`keep`] sees to it that
-//! there is one.
+//! there is one, [`entries`] says which of them are of no use any more.
 
 mod conversion;
 mod error;
 mod kept;
 mod part;
 pub(in crate::engine) mod round;
+mod stale;
 
 use std::path::{Path, PathBuf};
 
@@ -20,6 +21,7 @@ use sha2::{Digest, Sha256};
 pub use conversion::Conversion;
 pub use error::ConvertError;
 pub use kept::{Kept, find, keep};
+pub use stale::{Entry, Standing, Transformer, entries};
 
 use super::weights::{Dtype, Weights};
 use crate::model::Source;
@@ -28,6 +30,10 @@ use crate::model::Source;
 const VERSION: &str = "flux-tui fp8 rows 1";
 /// In a file's header: [`VERSION`]; what it was made from; the type that its blocks had.
 const NOTES: [&str; 3] = ["flux_tui.form", "flux_tui.source", "flux_tui.from"];
+
+/// In a file's header, where that was known: the paths of the transformer that it was made from and of what that is
+/// completed from, so that a person can be told of what it is.
+const MADE_FROM: [&str; 2] = ["flux_tui.transformer", "flux_tui.complete_from"];
 
 /// What tells a transformer from others, in hexadecimal: by headers and samples of its files.
 #[must_use]

@@ -6,7 +6,6 @@
 
 use std::collections::HashMap;
 use std::ffi::c_void;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cudarc::driver::result;
@@ -17,6 +16,8 @@ use super::card::{self, Card};
 use super::error::{CudaError, Result, driver};
 use super::product::Products;
 use super::staging::Staging;
+use super::tally::{self, Tally};
+use crate::device::Share;
 
 /// Carries the fat binary that `build.rs` made of `kernels/$name.cu`.
 macro_rules! fat_binary {
@@ -144,25 +145,7 @@ struct Shared {
     modules: Mutex<HashMap<Module, Arc<CudaModule>>>,
     context: Arc<CudaContext>,
     card: Card,
-    memory: Tally,
-}
-
-/// Bytes of device memory that this program holds.
-#[derive(Debug, Default)]
-pub(super) struct Tally {
-    held: AtomicU64,
-    peak: AtomicU64,
-}
-
-impl Tally {
-    pub fn took(&self, bytes: usize) {
-        let held = self.held.fetch_add(bytes as u64, Ordering::Relaxed) + bytes as u64;
-        self.peak.fetch_max(held, Ordering::Relaxed);
-    }
-
-    pub fn gave(&self, bytes: usize) {
-        self.held.fetch_sub(bytes as u64, Ordering::Relaxed);
-    }
+    memory: Arc<Tally>,
 }
 
 impl std::fmt::Debug for Gpu {
@@ -190,7 +173,7 @@ impl Gpu {
             modules: Mutex::default(),
             functions: Mutex::default(),
             products,
-            memory: Tally::default(),
+            memory: tally::begin(ordinal),
         };
         Ok(Arc::new(Self { stream, shared: Arc::new(shared), staging: Mutex::default() }))
     }
@@ -230,18 +213,24 @@ impl Gpu {
     /// Bytes of device memory that this program holds.
     #[must_use]
     pub fn held(&self) -> u64 {
-        self.shared.memory.held.load(Ordering::Relaxed)
+        self.shared.memory.held()
+    }
+
+    /// Who holds how much of them now.
+    #[must_use]
+    pub fn owners(&self) -> Vec<Share> {
+        tally::shares(&[Arc::clone(&self.shared.memory)])
     }
 
     /// The most bytes that this program has held at a time since [`Gpu::forget_peak`].
     #[must_use]
     pub fn peak(&self) -> u64 {
-        self.shared.memory.peak.load(Ordering::Relaxed)
+        self.shared.memory.peak()
     }
 
     /// Starts the peak again from what is held now.
     pub fn forget_peak(&self) {
-        self.shared.memory.peak.store(self.shared.memory.held.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.shared.memory.forget_peak();
     }
 
     /// Makes the context this thread's. Whoever calls from a new thread does so first.

@@ -12,6 +12,8 @@ use half::bf16;
 
 use super::error::{CudaError, Result, driver};
 use super::gpu::Gpu;
+use super::tally;
+use crate::device::Owner;
 
 /// A value of a matrix.
 pub trait Element: Copy + Send + 'static {
@@ -44,6 +46,7 @@ pub struct Buffer {
     gpu: Arc<Gpu>,
     at: CUdeviceptr,
     bytes: usize,
+    owner: Owner,
 }
 
 impl std::fmt::Debug for Buffer {
@@ -53,7 +56,8 @@ impl std::fmt::Debug for Buffer {
 }
 
 impl Buffer {
-    /// Takes device memory; what is in it is not defined. `purpose` is for the message when there is not enough.
+    /// Takes device memory; what is in it is not defined. `purpose` is for the message when there is not enough, and says
+    /// whose memory it is ([`super::tally`]).
     ///
     /// # Errors
     /// [`CudaError::OutOfMemory`].
@@ -67,8 +71,9 @@ impl Buffer {
             }
             _ => driver("taking device memory")(error),
         })?;
-        gpu.tally().took(bytes);
-        Ok(Self { gpu: Arc::clone(gpu), at, bytes })
+        let owner = tally::owner(purpose);
+        gpu.tally().took_for(owner, bytes);
+        Ok(Self { gpu: Arc::clone(gpu), at, bytes, owner })
     }
 
     /// A matrix of its own memory.
@@ -117,7 +122,7 @@ impl Drop for Buffer {
         if let Err(error) = freed {
             tracing::error!(%error, bytes = self.bytes, "device memory is lost until the process ends");
         }
-        self.gpu.tally().gave(self.bytes);
+        self.gpu.tally().gave(self.owner, self.bytes);
     }
 }
 

@@ -23,6 +23,7 @@
 //! | [`flux`] | the transformer |
 //! | [`vae`] | the decoder |
 //! | [`plan`] | what the planner of memory is told |
+//! | [`tally`] | who holds how much of a card now |
 //! | [`prompts`] | both encoders, wherever each reads, and what they read last |
 //! | `converted` | a transformer's converted form in its place |
 //! | [`prepare`] | what a model will take, before anything of it is there |
@@ -66,6 +67,7 @@ pub mod sampling;
 mod staging;
 pub mod streaming;
 pub mod synthetic;
+pub mod tally;
 mod tensor_map;
 pub mod text;
 pub mod vae;

@@ -106,6 +106,7 @@ impl Pipeline {
         let mut progress =
             Progress::begin(observer, [&files.t5, &files.clip, &files.vae, &files.transformer])?;
         let prepared = Prepared::new(gpu, name, (&files, parts), limits, on)?;
+        tracing::info!(plan = ?prepared.plan, "planned");
         let foresight = Foresight::new(&prepared, on.picture);
         let Prepared { config, choice, t5_on_host, limits, plan, .. } = prepared;
         took.lap("planning", 0);

@@ -13,6 +13,7 @@ use super::pipeline::during;
 use super::plan;
 use super::prompts::T5_ON_HOST;
 use super::synthetic;
+use super::tally;
 use super::text::{Clip, T5, clip, t5};
 use super::vae::{Decoder, Widths};
 use crate::device::{T5Choice, VramBudget};
@@ -202,7 +203,7 @@ impl Prepared {
             what: format!("precision {}", choice.precision.name()),
             reason: none.to_string(),
         })?;
-        tracing::info!(?plan, "planned");
+        tracing::debug!(?plan, "planned");
         let t5_on_host = on.options.t5 == T5Choice::Cpu;
         Ok(Self { config, choice, t5_on_host, limits, speed, plan, outside, pace })
     }
@@ -210,7 +211,9 @@ impl Prepared {
 
 fn limits(gpu: &Gpu, on: &Placement, context: u64) -> Result<Limits> {
     let (before, _) = gpu.free_and_total()?;
-    let free = (before + gpu.held() + context).saturating_sub(MARGIN);
+    // Of this process too: what is loaded makes room, wherever the plan is made.
+    let held: u64 = tally::held(gpu.card().ordinal).iter().map(|share| share.bytes).sum();
+    let free = (before + held + context).saturating_sub(MARGIN);
     // It has run out once: of memory that others took meanwhile, or by more than was planned for.
     let free = if on.cautious { free / 10 * 9 } else { free };
     let budget = on.options.vram_budget.map_or(u64::MAX, |VramBudget(bytes)| bytes);

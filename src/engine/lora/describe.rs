@@ -5,10 +5,13 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+
 use super::LoraError;
 use super::names::{self, Role};
-use super::read::{nothing, open};
-use crate::engine::weights::Weights;
+use super::read::{NAME_MAX, TENSORS_MAX, nothing, open};
+use crate::engine::weights::{Glimpse, glimpse};
 use crate::job::LoraFacts;
 
 /// The longest title, base and phrase, in characters.
@@ -19,33 +22,70 @@ const TAG_MAX: usize = 60;
 const TAGS: usize = 12;
 /// Longer lists of tags are passed over: those of thousands of pictures have less.
 const TAGS_BYTES: usize = 8 << 20;
+/// Where the ModelSpec has a picture, and the longest that is read, in characters.
+const THUMBNAIL: &str = "modelspec.thumbnail";
+const THUMBNAIL_BYTES: usize = 16 << 20;
 
 /// What a file is, whatever the size of the model that it is for.
 ///
 /// # Errors
 /// As [`glance`](super::glance).
 pub fn describe(path: &Path) -> Result<LoraFacts, LoraError> {
+    if let Some(facts) = glimpse(path, quickly).flatten() {
+        return Ok(facts);
+    }
     let weights = open(path)?;
+    let shape = |name| weights.shape(name).unwrap_or_default();
+    let tensors = weights.names().map(|name| (name, shape(name)));
+    told(tensors, |key| weights.note(key)).ok_or_else(|| nothing(&weights))
+}
+
+/// The same of a usual file, for a tenth of the work: `None` leaves it, and what is wrong with it, to the reader of all files.
+fn quickly(seen: &Glimpse<'_>) -> Option<LoraFacts> {
+    let usual = seen.len() <= TENSORS_MAX && seen.tensors().all(|(name, _)| name.len() <= NAME_MAX);
+    usual.then(|| told(seen.tensors(), |key| seen.note(key))).flatten()
+}
+
+/// What these tensors are, in the order of their names; `None` where no layer of FLUX.1 is among them.
+fn told<'f>(
+    tensors: impl Iterator<Item = (&'f str, &'f [usize])>,
+    note: impl Fn(&str) -> Option<&'f str>,
+) -> Option<LoraFacts> {
     let mut form = None;
     let (mut kinds, mut rank) = ([false; KINDS.len()], None);
-    for (name, stem, role) in
-        weights.names().filter_map(|name| names::split(name).map(|(stem, role)| (name, stem, role)))
-    {
+    for (name, shape) in tensors {
+        let Some((stem, role)) = names::split(name) else { continue };
         form = form.or_else(|| names::target(stem).map(|target| target.form));
         kind(role).into_iter().for_each(|kind| kinds[kind] = true);
-        rank = rank.max(rank_of(&weights, name, role));
+        rank = rank.max(rank_of(shape, role));
     }
-    let form = form.ok_or_else(|| nothing(&weights))?;
     let kinds: Vec<_> = KINDS.into_iter().zip(kinds).filter_map(|(kind, has)| has.then_some(kind)).collect();
-    Ok(LoraFacts {
-        form: form.to_owned(),
+    let first = |keys: &[&str]| keys.iter().find_map(|key| note(key).and_then(|text| words(text, NOTE_MAX)));
+    let architecture = first(&["modelspec.architecture"]);
+    let architecture = architecture.map(|model| model.trim_end_matches("/lora").to_owned());
+    Some(LoraFacts {
+        form: form?.to_owned(),
         kind: kinds.join(" and "),
         rank: rank.and_then(|rank| u32::try_from(rank).ok()),
-        title: note(&weights, &["modelspec.title", "ss_output_name"]),
-        base: base(&weights),
-        phrase: note(&weights, &["modelspec.trigger_phrase"]),
-        tags: weights.note("ss_tag_frequency").map(tags).unwrap_or_default(),
+        title: first(&["modelspec.title", "ss_output_name"]),
+        base: architecture.or_else(|| first(&["ss_base_model_version", "ss_sd_model_name"])),
+        phrase: first(&["modelspec.trigger_phrase"]),
+        tags: note("ss_tag_frequency").map(tags).unwrap_or_default(),
+        thumbnail: note(THUMBNAIL).is_some_and(|said| said.starts_with("data:image/")),
     })
+}
+
+/// The picture in a file's header, as it was encoded: a data URI's bytes. `None` where there is none, or one that is too
+/// large or not written so (<https://www.rfc-editor.org/rfc/rfc2397>).
+#[must_use]
+pub fn thumbnail(path: &Path) -> Option<Vec<u8>> {
+    glimpse(path, |seen| {
+        let said = seen.note(THUMBNAIL).filter(|said| said.len() <= THUMBNAIL_BYTES)?;
+        let (about, data) = said.strip_prefix("data:image/")?.split_once(',')?;
+        let is_base64 = about.rsplit(';').next() == Some("base64");
+        is_base64.then(|| BASE64.decode(data.trim()).ok()).flatten()
+    })
+    .flatten()
 }
 
 /// The kinds of changes that there are.
@@ -65,22 +105,9 @@ fn kind(role: Role) -> Option<usize> {
 }
 
 /// The rank, by the matrix that has it as its rows.
-fn rank_of(weights: &Weights, name: &str, role: Role) -> Option<usize> {
+fn rank_of(shape: &[usize], role: Role) -> Option<usize> {
     let has_it = matches!(role, Role::Down | Role::HadaW1B | Role::LokrW1B | Role::LokrW2B);
-    weights.shape(name).ok().filter(|_| has_it).and_then(|shape| shape.first().copied())
-}
-
-/// The first of these keys that has words.
-fn note(weights: &Weights, keys: &[&str]) -> Option<String> {
-    keys.iter().find_map(|key| weights.note(key).and_then(|text| words(text, NOTE_MAX)))
-}
-
-/// What it was trained on. Of an architecture, as in `flux-1-dev/lora`, the model.
-fn base(weights: &Weights) -> Option<String> {
-    let of = |architecture: String| architecture.trim_end_matches("/lora").to_owned();
-    note(weights, &["modelspec.architecture"])
-        .map(of)
-        .or_else(|| note(weights, &["ss_base_model_version", "ss_sd_model_name"]))
+    shape.first().copied().filter(|_| has_it)
 }
 
 /// A text on one line and not too long; none where it says nothing. Tools write `None` where they have none.
@@ -152,6 +179,42 @@ mod tests {
         assert_eq!(told.base.as_deref(), Some("flux-1-dev"));
         assert_eq!(told.tags, ["a fox", "inkwash", "[2J"]);
         assert_eq!(told.words().collect::<Vec<_>>(), ["inkwash", "a fox", "[2J"]);
+    }
+
+    #[test]
+    fn a_picture_in_the_header_is_told_and_read() {
+        let picture = |said: &str| {
+            let (_root, path) = file(&[("modelspec.thumbnail", said)]);
+            (describe(&path).expect("it is a LoRA").thumbnail, thumbnail(&path))
+        };
+        assert_eq!(picture("data:image/jpeg;base64,/9j/"), (true, Some(vec![0xff, 0xd8, 0xff])));
+        assert_eq!(
+            picture("data:image/png;charset=utf-8;base64, /9j/ "),
+            (true, Some(vec![0xff, 0xd8, 0xff]))
+        );
+        for bad in ["data:image/png,%ff", "data:image/png;base64", "data:image/png;base64,\u{e9}"] {
+            assert_eq!(picture(bad), (true, None), "{bad}");
+        }
+        for none in ["", "None", "https://example.org/a.png", "data:text/html;base64,/9j/"] {
+            assert_eq!(picture(none), (false, None), "{none}");
+        }
+        let long = format!("data:image/png;base64,{}", "A".repeat(THUMBNAIL_BYTES));
+        assert_eq!(picture(&long), (true, None));
+    }
+
+    #[test]
+    fn the_quick_look_says_what_the_whole_reader_says() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lora/fixtures");
+        let mut seen = 0;
+        for entry in std::fs::read_dir(folder).expect("the fixtures are there").flatten() {
+            let path = entry.path();
+            let Some(quick) = glimpse(&path, quickly).flatten() else { continue };
+            let weights = open(&path).expect("what is whole can be opened");
+            let tensors = weights.names().map(|name| (name, weights.shape(name).unwrap_or_default()));
+            assert_eq!(told(tensors, |key| weights.note(key)), Some(quick), "{path:?}");
+            seen += 1;
+        }
+        assert!(seen >= 14, "{seen} of the forms");
     }
 
     #[test]

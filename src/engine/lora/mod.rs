@@ -30,7 +30,7 @@ use std::collections::BTreeMap;
 
 pub use change::{Bias, Branch, Change, Kronecker, Magnitude, Matrix};
 pub use changed::Changed;
-pub use describe::describe;
+pub use describe::{describe, thumbnail};
 pub use during::During;
 pub use error::LoraError;
 pub use footprint::footprint;

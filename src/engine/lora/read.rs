@@ -15,10 +15,10 @@ use crate::engine::weights::{Weights, WeightsError};
 use crate::model::Source;
 
 /// Files with more tensors are refused. All layers of FLUX.1 in the form with the most tensors make half of it.
-const TENSORS_MAX: usize = 16_384;
+pub(super) const TENSORS_MAX: usize = 16_384;
 
 /// Longer names are no layer's, and would be told in every message.
-const NAME_MAX: usize = 512;
+pub(super) const NAME_MAX: usize = 512;
 
 /// Reads a file as a LoRA of a model with these layers.
 ///

@@ -13,7 +13,7 @@ use serde::de::{Error as _, MapAccess, Visitor};
 use super::error::HeaderError;
 
 /// Longer headers are refused, as by safetensors itself; FLUX.1's is 100 KB.
-const HEADER_BYTES: u64 = 100_000_000;
+pub(super) const HEADER_BYTES: u64 = 100_000_000;
 
 /// What a file says of itself.
 #[derive(Debug, Default)]

@@ -222,7 +222,7 @@ pub(super) fn lora(tensors: &Tensors) -> Option<&'static str> {
 }
 
 /// Whether it belongs to a weight and is none.
-fn is_beside(name: &str) -> bool {
+pub(super) fn is_beside(name: &str) -> bool {
     let last = name.rsplit('.').next().unwrap_or(name);
     NAMES.scales.iter().chain(&NAMES.notes).any(|beside| beside == last)
 }

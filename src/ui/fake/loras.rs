@@ -3,6 +3,13 @@
 use crate::job::LoraFacts;
 use crate::wire::loras::{LoraInfo, LoraList};
 
+/// The same, of which the first and the last have a picture.
+pub(crate) fn pictured_loras() -> LoraList {
+    let mut list = loras();
+    (list.loras[0].preview, list.loras[4].preview) = (Some(1), Some(7));
+    list
+}
+
 pub(crate) fn loras() -> LoraList {
     let facts = |form: &str, rank| LoraFacts {
         form: form.into(),
@@ -10,13 +17,14 @@ pub(crate) fn loras() -> LoraList {
         rank: Some(rank),
         ..LoraFacts::default()
     };
-    let lora = |name: &str, bytes, facts| LoraInfo {
+    let lora = |name: &str, bytes, facts: Result<LoraFacts, String>| LoraInfo {
         name: name.into(),
         path: format!("/home/someone/.local/share/flux-tui/loras/{name}.safetensors"),
         shared_name: false,
         bytes,
-        facts,
+        facts: Some(facts),
         picture: None,
+        preview: None,
     };
     let ink = LoraFacts {
         title: Some("Ink wash painting".into()),
@@ -38,5 +46,5 @@ pub(crate) fn loras() -> LoraList {
         twice("/home/someone/ComfyUI/models/loras/soft.safetensors"),
         lora("风格/水墨 画", 4_100_000, Ok(facts("ComfyUI", 4))),
     ];
-    LoraList { loras, left_out: 0 }
+    LoraList { loras, left_out: 0, watched: true }
 }

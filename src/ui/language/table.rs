@@ -119,6 +119,7 @@ messages! {
     memory_machine(cores);
     memory_planned(plan);
     memory_measured(bytes);
+    memory_both;
     measure_memory;
     measure_load;
     measure_temperature;
@@ -175,6 +176,7 @@ messages! {
     sizes_title(megapixels);
     sizes_about;
     sizes_unknown;
+    sizes_too_large;
     sizes_seconds(seconds);
     sizes_no_costs(reason);
     grid_title;

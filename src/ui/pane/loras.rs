@@ -1,19 +1,30 @@
-//! The LoRAs: which there are, which the draft has, and the picker over the panes.
+//! The LoRAs: which there are, which the draft has, and the picker over the panes. The list follows the worker's folders by
+//! itself: the worker says when it may be another, and where it cannot know, it is asked every so often while the picker is
+//! open.
+
+use std::time::{Duration, Instant};
 
 use super::drafted::{Drafted, DraftedLora};
+use super::lora_pictures::{LoraPictures, PictureKey};
 use crate::job::{LoraChoice, LoraFacts};
 use crate::ui::action::ListMove;
 use crate::ui::fuzzy::Search;
 use crate::ui::language::Language;
-use crate::wire::loras::{LoraInfo, LoraList};
+use crate::wire::loras::{ListLoras, LoraInfo, LoraList};
 
+/// How long the worker may read headers before the names are shown.
+const PATIENCE_MS: u32 = 150;
+/// Folders of which no changes are told are looked through again after so long, …
+const LOOK_AFTER: Duration = Duration::from_secs(10);
+/// … or after so many times as long as it takes.
+const LOOK_SHARE: u32 = 20;
 /// The longest filter, in characters.
 const FILTER_MAX: usize = 40;
 /// What a word is worth that is in a LoRA's name or title, over one that is in its trigger words.
 const NAMED: u32 = 1000;
 
 /// The LoRAs and the picker.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub struct LorasPane {
     /// What the worker said of its folders; `None` until it has.
     list: Option<LoraList>,
@@ -23,6 +34,11 @@ pub struct LorasPane {
     asked: bool,
     /// What is known may not be so any more.
     stale: bool,
+    asked_at: Option<Instant>,
+    /// When the folders are looked through again, where no changes are told.
+    look_at: Option<Instant>,
+    /// The picture of the chosen one.
+    pub pictures: LoraPictures,
 }
 
 /// The picker while it is open.
@@ -64,12 +80,12 @@ impl Row<'_> {
     /// Whether it can be drawn with, as far as its file tells.
     #[must_use]
     pub fn is_usable(&self) -> bool {
-        self.info.is_some_and(|info| info.facts.is_ok())
+        self.info.is_some_and(|info| info.known().is_some())
     }
 
     /// What may be written in a prompt to have what it was trained for.
     pub fn words(&self) -> impl Iterator<Item = &str> {
-        self.info.and_then(|info| info.facts.as_ref().ok()).into_iter().flat_map(LoraFacts::words)
+        self.info.and_then(LoraInfo::known).into_iter().flat_map(LoraFacts::words)
     }
 
     /// The first of its words that a prompt does not have.
@@ -100,7 +116,7 @@ fn meant(list: &[LoraInfo], file: &str) -> Option<usize> {
 
 /// How well a LoRA fits what is filtered by: each word must fit its name or title by its letters, or be in its trigger words.
 fn fits(row: &Row<'_>, words: &mut [(&str, Search)]) -> Option<u32> {
-    let facts = row.info.and_then(|info| info.facts.as_ref().ok());
+    let facts = row.info.and_then(LoraInfo::known);
     let title = facts.and_then(|facts| facts.title.as_deref()).unwrap_or_default();
     let fit = |(word, search): &mut (&str, Search)| {
         let named = search.score(row.name()).max(search.score(title)).map(|score| NAMED + score);
@@ -134,7 +150,11 @@ impl LorasPane {
 
     /// Closes the picker. Whether it was open.
     pub fn close(&mut self) -> bool {
-        self.picker.take().is_some()
+        let was_open = self.picker.take().is_some();
+        if was_open {
+            self.pictures.close();
+        }
+        was_open
     }
 
     /// Whether the picker is open.
@@ -244,7 +264,7 @@ impl LorasPane {
         if let Some(index) = place.drafted {
             self.drafted.remove(index);
         } else if let Some(info) = self.row(place).info {
-            if let Err(reason) = &info.facts {
+            if let Some(reason) = info.unusable() {
                 return Err(language.lora_unusable(&info.name, reason));
             }
             let lora = LoraChoice::new(info.file(), 1.0);
@@ -268,27 +288,58 @@ impl LorasPane {
         }
     }
 
-    /// Whether the worker is to be asked for the list now.
-    pub fn wants(&mut self) -> bool {
-        let wants = self.is_open() && self.stale && !self.asked;
-        if wants {
-            (self.asked, self.stale) = (true, false);
+    /// How the worker is to be asked for the list now, if it is.
+    pub fn wants(&mut self, now: Instant) -> Option<ListLoras> {
+        let unread = self.list.as_ref().is_some_and(LoraList::has_unread);
+        let due = self.look_at.is_some_and(|at| at <= now);
+        if !self.is_open() || self.asked || !(self.stale || unread || due) {
+            return None;
         }
-        wants
+        (self.asked, self.stale, self.asked_at, self.look_at) = (true, false, Some(now), None);
+        let known = self.list.as_ref().map(LoraList::digest);
+        Some(ListLoras { known, patience_ms: (!unread).then_some(PATIENCE_MS) })
+    }
+
+    /// The worker says that the folders may have others.
+    pub fn changed(&mut self) {
+        self.stale = true;
+    }
+
+    /// When the list is to be asked for again, where no changes are told.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        self.look_at.filter(|_| self.is_open() && !self.asked)
     }
 
     /// There is another connection: what was asked for will not come, and the folders may be others.
     pub fn forget(&mut self) {
-        (self.asked, self.stale) = (false, true);
+        (self.asked, self.stale, self.look_at) = (false, true, None);
+        self.pictures.unanswered();
     }
 
-    /// Takes the list; `None` when it could not be had.
-    pub fn answered(&mut self, list: Option<LoraList>) {
+    /// Takes the list, or that it is the same; `None` when it could not be had.
+    pub fn answered(&mut self, list: Option<Option<LoraList>>, now: Instant) {
         self.asked = false;
-        if let Some(list) = list {
+        if let Some(Some(list)) = list {
             self.list = Some(list);
             self.arrange();
         }
+        let took = self.asked_at.take().map_or(Duration::ZERO, |asked| now.saturating_duration_since(asked));
+        let watched = self.list.as_ref().is_some_and(|list| list.watched);
+        self.look_at = (!watched).then(|| now + LOOK_AFTER.max(took * LOOK_SHARE));
+    }
+
+    /// Whether any of them has a picture.
+    #[must_use]
+    pub fn have_pictures(&self) -> bool {
+        self.infos().iter().any(|info| info.preview.is_some())
+    }
+
+    /// The picture of the chosen one, as large.
+    #[must_use]
+    pub fn picture_key(&self, side: u32) -> Option<PictureKey> {
+        let info = self.chosen()?.info?;
+        Some(PictureKey { path: info.path.clone(), preview: info.preview?, side })
     }
 
     /// Makes the rows anew: what was in the draft when the picker was opened first, then all others in their order; under

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use crate::device::{Owner, Share};
 use crate::gpu::{Gpu, Readings};
 
 /// As many moments as the widest history line has cells.
@@ -184,6 +185,20 @@ impl Use {
         (budget < self.total && share < f64::from(width)).then_some(share as u16)
     }
 
+    /// Cells of a bar of `width` for each of these shares, side by side: where they end is right to half a cell, so that
+    /// many small ones are as long as they are together.
+    #[must_use]
+    pub fn cells_of(self, shares: &[Share], width: u16) -> Vec<(Owner, u16)> {
+        let (mut bytes, mut at) = (0, 0);
+        let cells = |share: &Share| {
+            bytes += share.bytes;
+            let end = bytes as f64 / self.total.max(1) as f64 * f64::from(width);
+            let before = std::mem::replace(&mut at, (end.round() as u16).min(width));
+            (share.owner, at - before)
+        };
+        shares.iter().map(cells).collect()
+    }
+
     /// Cells of a bar of `width` for ours and for others; what is used at all has a cell.
     #[must_use]
     pub fn cells(self, width: u16) -> (u16, u16) {
@@ -209,6 +224,17 @@ mod tests {
         let over = Use { total: 1, ours: 9, others: 9 };
         assert_eq!(over.cells(10), (10, 0));
         assert_eq!(Use { total: 0, ours: 0, others: 0 }.cells(0), (0, 0));
+    }
+
+    #[test]
+    fn owners_are_as_long_as_they_are_together() {
+        let card = Use { total: 100, ours: 0, others: 0 };
+        let shares = Owner::ALL.map(|owner| Share { owner, bytes: 3 });
+        let cells: Vec<u16> = card.cells_of(&shares, 20).into_iter().map(|(_, cells)| cells).collect();
+        assert_eq!(cells, [1, 0, 1, 0, 1, 1, 0]);
+        let over = card.cells_of(&shares.map(|share| Share { bytes: 60, ..share }), 20);
+        assert_eq!(over.iter().map(|(_, cells)| cells).sum::<u16>(), 20);
+        assert_eq!(card.cells_of(&[], 20), []);
     }
 
     #[test]

@@ -7,6 +7,7 @@ pub mod gallery;
 pub mod grid;
 pub mod history;
 pub mod log;
+pub mod lora_pictures;
 pub mod loras;
 pub mod memory;
 pub mod model_page;

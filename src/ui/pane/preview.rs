@@ -265,6 +265,8 @@ impl PreviewPane {
             }
             Subject::Picture(id) => Source::Png(self.fetched.get(id)?.clone()),
             Subject::Sheet { .. } => Source::Png(self.sheet.as_ref()?.png.clone()?),
+            // That of the picker.
+            Subject::Lora(_) => return None,
         };
         self.ordered = Some(ordered);
         self.next_number += 1;
@@ -302,7 +304,7 @@ impl PreviewPane {
                 self.shown = Some(Shown { number: encoded.number, subject, drawable });
             }
             (Err(why), Subject::Picture(id)) => self.failed = Some((id, why)),
-            (Err(_), Subject::Preview { .. } | Subject::Sheet { .. }) => {}
+            (Err(_), Subject::Preview { .. } | Subject::Sheet { .. } | Subject::Lora(_)) => {}
         }
     }
 }

@@ -122,7 +122,7 @@ fn nearer_shows_a_part_in_the_same_room() {
 
 #[test]
 fn every_slot_has_two_ids_of_its_own_and_its_placeholders_name_it() {
-    let slots = [Slot::PREVIEW, Slot::WHOLE[0], Slot::WHOLE[1]].into_iter();
+    let slots = [Slot::PREVIEW, Slot::WHOLE[0], Slot::WHOLE[1], Slot::LORA].into_iter();
     let slots: Vec<_> = slots.chain((0..Slot::SMALL).filter_map(Slot::small)).collect();
     let ids = slots
         .iter()
@@ -131,9 +131,9 @@ fn every_slot_has_two_ids_of_its_own_and_its_placeholders_name_it() {
     let all = ids.len();
     ids.sort_unstable();
     ids.dedup();
-    assert_eq!((slots.len(), ids.len()), (3 + Slot::SMALL, all));
+    assert_eq!((slots.len(), ids.len()), (4 + Slot::SMALL, all));
     assert_eq!(Slot::small(Slot::SMALL), None);
-    assert_eq!(slots[3..].iter().map(|slot| slot.place()).collect::<Vec<_>>()[..2], [Some(0), Some(1)]);
+    assert_eq!(slots[4..].iter().map(|slot| slot.place()).collect::<Vec<_>>()[..2], [Some(0), Some(1)]);
     let deleted = crate::ui::picture::kitty_delete(Protocol::Kitty, Some(Slot::PREVIEW), slots[4]);
     assert_eq!(deleted.matches("\x1b_Ga=d,d=I,i=").count(), 8, "the preview's stay: {deleted:?}");
     assert!(!deleted.contains(&format!("i={},", ids[0])) && deleted.contains(&format!("i={},", ids[2])));

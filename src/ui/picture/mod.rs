@@ -50,6 +50,8 @@ pub enum Subject {
         /// Raised as it fills up.
         version: u32,
     },
+    /// The picture of a LoRA, by what tells it from others.
+    Lora(u64),
 }
 
 impl Subject {
@@ -124,7 +126,7 @@ impl Protocol {
     }
 }
 
-/// A place for a picture, of which the screen has one for the preview and more for the gallery. Each holds one picture: a
+/// A place for a picture, of which the screen has one for the preview, one for a LoRA's and more for the gallery. Each holds one picture: a
 /// later order for it takes the place of an earlier one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Slot(u8);
@@ -134,20 +136,22 @@ impl Slot {
     pub const PREVIEW: Self = Self(0);
     /// Those for whole pictures, of which two are compared.
     pub const WHOLE: [Self; 2] = [Self(1), Self(2)];
+    /// The one for the picture of a LoRA.
+    pub const LORA: Self = Self(3);
     /// How many there are for small copies.
     pub const SMALL: usize = 60;
 
     /// The one for the small copy at this place; `None` beyond [`Self::SMALL`].
     #[must_use]
     pub fn small(place: usize) -> Option<Self> {
-        let first = 1 + Self::WHOLE.len();
+        let first = usize::from(Self::LORA.0) + 1;
         (place < Self::SMALL).then(|| u8::try_from(first + place).ok().map(Self)).flatten()
     }
 
     /// The place of the small copy that it is for.
     #[must_use]
     pub fn place(self) -> Option<usize> {
-        usize::from(self.0).checked_sub(1 + Self::WHOLE.len())
+        usize::from(self.0).checked_sub(usize::from(Self::LORA.0) + 1)
     }
 }
 

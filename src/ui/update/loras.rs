@@ -2,8 +2,11 @@
 
 use crate::job::{PROMPT_BYTES, Recipe, UsedLora};
 use crate::ui::editor::Motion;
+use crate::ui::effect::{Effect, Question};
 use crate::ui::pane::drafted::Drafted;
-use crate::ui::state::State;
+use crate::ui::pane::gallery::thumbs::side;
+use crate::ui::state::{Link, State};
+use crate::ui::view::lora_picture_room;
 use crate::wire::loras::LoraList;
 
 /// Opens the picker, or closes it.
@@ -60,7 +63,27 @@ pub(super) fn restore(state: &mut State, recipe: &Recipe) {
 }
 
 /// The worker has said what there is.
-pub(super) fn listed(state: &mut State, result: Result<LoraList, String>) {
+pub(super) fn listed(state: &mut State, result: Result<Option<LoraList>, String>) {
     let list = result.map_err(|reason| state.notices.warn(state.language.loras_not_listed(reason)));
-    state.loras.answered(list.ok());
+    state.loras.answered(list.ok(), state.now);
+}
+
+/// What follows from the picker as it now is: the picture of the chosen LoRA to ask for and to encode.
+pub(super) fn settle(state: &mut State, effects: &mut Vec<Effect>) {
+    let means = state.terminal.means(state.view.window);
+    if state.loras.pictures.was_closed() && means.protocol.is_kittys() {
+        effects.push(Effect::DropPictures);
+        // The gallery's went with it.
+        state.gallery.repaint();
+    }
+    let room = lora_picture_room(state);
+    let side = side(room, means, state.terminal.environment.ssh);
+    let Some(key) = state.loras.picture_key(side) else { return };
+    if room.width == 0 || room.height == 0 {
+        return;
+    }
+    if state.worker.link == Link::Up && state.loras.pictures.wants(&key) {
+        effects.push(Effect::Ask(Question::LoraPicture(key.clone())));
+    }
+    effects.extend(state.loras.pictures.order(&key, room, means).map(Effect::Encode));
 }

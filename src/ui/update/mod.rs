@@ -74,6 +74,7 @@ pub fn update(state: &mut State, event: Event, now: Instant) -> Vec<Effect> {
             state.view.unseen |= state.view.elsewhere;
             match encoded.slot {
                 Slot::PREVIEW => state.preview.encoded(encoded),
+                Slot::LORA => state.loras.pictures.encoded(encoded),
                 _ => gallery::encoded(state, encoded),
             }
             Vec::new()
@@ -136,12 +137,13 @@ fn settle(state: &mut State, effects: &mut Vec<Effect>) {
         let fetch = if hidden { None } else { state.preview.question().map(Question::Fetch) };
         let older = state.history.wants().map(Question::Older);
         let models = state.models.wants().then_some(Question::Models);
-        let loras = state.loras.wants().then_some(Question::Loras);
+        let loras = state.loras.wants(now).map(Question::Loras);
         let (prompts, sheet) = (overlay::question(state), grid::question(state));
         effects.extend(
             [count, fetch, older, models, loras, prompts, sheet].into_iter().flatten().map(Effect::Ask),
         );
     }
+    loras::settle(state, effects);
     gallery::settle(state, effects);
     if state.gallery.is_open() {
         return;
@@ -162,6 +164,7 @@ fn picture_room(layout: &Layout) -> Size {
 fn repaint(state: &mut State) {
     state.preview.repaint();
     state.gallery.repaint();
+    state.loras.pictures.repaint();
 }
 
 /// Whether there is a worker to be asked; says so where there is none.

@@ -29,7 +29,8 @@ fn open(state: &mut State) -> Vec<Effect> {
     match state.parameters.settings() {
         Ok(settings) => {
             let (model, load, steps) = (settings.model, settings.load, settings.steps);
-            let asked = CostsRequest { model, load, steps, sizes: Vec::new() };
+            let device = settings.device;
+            let asked = CostsRequest { model, device, load, steps, sizes: Vec::new() };
             let list = SizeList::new(asked, settings.size);
             let question = Question::Costs(list.asked.clone());
             state.overlay = Overlay::Sizes(Box::new(list));

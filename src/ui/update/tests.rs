@@ -8,6 +8,7 @@ mod keymap;
 mod language;
 mod layouts;
 mod looks;
+mod lora_follow;
 mod loras;
 mod overlays;
 mod palette;
@@ -260,7 +261,7 @@ fn previews_are_encoded_at_most_four_times_a_second_and_the_latest_wins() {
     }
     let step = |subject: &Subject| match subject {
         Subject::Preview { step, .. } => *step,
-        Subject::Picture(_) | Subject::Sheet { .. } => panic!("no picture is finished"),
+        Subject::Picture(_) | Subject::Sheet { .. } | Subject::Lora(_) => panic!("no picture is finished"),
     };
     let steps: Vec<u32> = encoded.iter().map(step).collect();
     assert!((4..=5).contains(&steps.len()), "one second: {steps:?}");

@@ -119,6 +119,7 @@ fn take_event(state: &mut State, event: Event) {
             state.parameters.offer(models);
             state.models.changed();
         }
+        Event::Loras => state.loras.changed(),
         // The connection ends next, and that says it.
         Event::Ending => {}
         Event::Grid(grid) => super::grid::written(state, grid),
@@ -198,6 +199,8 @@ pub(super) fn take_answer(state: &mut State, answer: Answer) {
         Answer::Grids { asked, result } => super::grid::answered(state, &asked, result),
         Answer::Models(result) => models::listed(state, result),
         Answer::Loras(result) => loras::listed(state, result),
+        // What cannot be shown is not: the list says what the LoRA is.
+        Answer::LoraPicture { key, result } => state.loras.pictures.fetched(key, result.ok().flatten()),
         // The worker has told all of it.
         Answer::FetchingModel { result: Ok(_), .. } | Answer::FetchCancelled { result: Ok(()), .. } => {}
         Answer::FetchingModel { model, result: Err(reason) } => {

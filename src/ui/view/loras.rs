@@ -2,7 +2,7 @@
 //! line, for the parameters.
 
 use ratatui::buffer::Buffer;
-use ratatui::layout::{Position, Rect};
+use ratatui::layout::{Position, Rect, Size};
 use ratatui::style::Style;
 use ratatui::widgets::{Clear, Widget};
 
@@ -10,30 +10,71 @@ use super::listing::{self, DETAIL, Places};
 use super::{frame, text};
 use crate::ui::pane::loras::Row;
 use crate::ui::state::State;
+use crate::ui::terminal::screen::{Frame, Pixels};
 use crate::ui::theme::Role;
 
 /// The least rows that the picker has where there is room for them.
 const LEAST: u16 = 12;
+/// The same where there are pictures.
+const LEAST_PICTURED: u16 = 18;
+/// Narrower, a picture shows nothing.
+const PICTURE: u16 = 16;
+/// Nor may it leave less to the list.
+const LIST: u16 = 40;
 /// Cells for the name.
 const NAME: u16 = 34;
 
-fn places(state: &State) -> Places {
+/// Where the picker is, and where in it pictures are: nowhere where no LoRA has one, or where there is no room.
+fn places(state: &State) -> (Places, Rect) {
     // So many rows whatever the filter lets through: the border stands still while it is typed.
     let rows = state.loras.known().map_or(0, |(known, _)| known) + state.loras.drafted().all().len();
-    let needed = u16::try_from(rows).unwrap_or(u16::MAX).saturating_add(DETAIL + 3).max(LEAST);
-    listing::places(state, needed)
+    let pictures = state.loras.have_pictures();
+    let least = if pictures { LEAST_PICTURED } else { LEAST };
+    let needed = u16::try_from(rows).unwrap_or(u16::MAX).saturating_add(DETAIL + 3).max(least);
+    let mut places = listing::places(state, needed);
+    let Places { list, detail, .. } = &mut places;
+    let height = detail.bottom().saturating_sub(list.y);
+    // Cells are about twice as high as they are wide.
+    let width = (list.width * 2 / 5).min(height * 2);
+    if !pictures || width < PICTURE || list.width < width + 2 + LIST {
+        return (places, Rect::ZERO);
+    }
+    let picture = Rect { x: list.right() - width, y: list.y, width, height };
+    list.width -= width + 2;
+    detail.width -= width + 2;
+    (places, picture)
+}
+
+/// The cells there are for a picture.
+#[must_use]
+pub fn lora_picture_room(state: &State) -> Size {
+    let (_, Rect { width, height, .. }) = places(state);
+    Size::new(width, height)
+}
+
+/// Draws the picture of the chosen LoRA, unless something lies over the picker.
+pub(super) fn draw_picture(state: &State, drawn: &mut Frame) {
+    let (_, area) = places(state);
+    let key = state.loras.picture_key(0);
+    let shown = key.and_then(|key| state.loras.pictures.shown(&key));
+    let (Some((drawable, number)), false) = (shown, state.is_picker_covered()) else { return };
+    let Some(place) = drawable.place(area) else { return };
+    drawable.draw(place, &mut drawn.buffer);
+    if drawable.protocol().leaves_pixels() {
+        drawn.pixels.push(Pixels { area: place, number });
+    }
 }
 
 /// Rows of the list that are in view.
 #[must_use]
 pub fn loras_page(state: &State) -> usize {
-    usize::from(places(state).list.height)
+    usize::from(places(state).0.list.height)
 }
 
 /// The row of the list at a cell.
 #[must_use]
 pub fn lora_at(state: &State, position: Position) -> Option<usize> {
-    let list = places(state).list;
+    let list = places(state).0.list;
     let first = text::first_row(state.loras.chosen_row(), state.loras.len(), list.height);
     list.contains(position).then(|| first + usize::from(position.y - list.y))
 }
@@ -48,7 +89,7 @@ pub(super) fn drafted(state: &State) -> Option<String> {
 }
 
 pub(super) fn draw(state: &State, buffer: &mut Buffer) {
-    let Places { area, list, detail } = places(state);
+    let (Places { area, list, detail }, _) = places(state);
     Clear.render(area, buffer);
     buffer.set_style(area, state.style(Role::Screen));
     let title = match state.loras.filter() {
@@ -106,7 +147,7 @@ fn draw_row(state: &State, row: Rect, lora: &Row<'_>, chosen: bool, buffer: &mut
     let (words, role) = standing(state, lora);
     let taken = text::put_right(buffer, row, &words, over(role));
     let left = Rect { width: row.width.saturating_sub(taken + 2), ..row };
-    let title = lora.info.and_then(|info| info.facts.as_ref().ok()?.title.as_deref()).unwrap_or_default();
+    let title = lora.info.and_then(|info| info.known()?.title.as_deref()).unwrap_or_default();
     let room = if title.is_empty() { left.width.saturating_sub(2) } else { NAME.min(left.width / 2) };
     let name = text::clip(lora.name(), room, glyphs.ellipsis);
     text::put(buffer, left, &[(sign, over(Role::Accent)), (" ", Style::new()), (&name, over(Role::Text))]);
@@ -119,7 +160,7 @@ fn draw_row(state: &State, row: Rect, lora: &Row<'_>, chosen: bool, buffer: &mut
 fn standing(state: &State, lora: &Row<'_>) -> (String, Role) {
     let language = state.language;
     match (lora.drafted, lora.info.map(|info| (&info.facts, info.bytes))) {
-        (_, Some((Err(_), _))) => (language.loras_unusable().to_owned(), Role::Warning),
+        (_, Some((Some(Err(_)), _))) => (language.loras_unusable().to_owned(), Role::Warning),
         (Some(drafted), None) if state.loras.known().is_some() => {
             (language.loras_lost(drafted.amount(language)), Role::Warning)
         }
@@ -138,8 +179,9 @@ fn details(state: &State, lora: &Row<'_>) -> Vec<(String, Role)> {
     };
     let path = (state.marked(&info.path), Role::Dim);
     let facts = match &info.facts {
-        Ok(facts) => facts,
-        Err(reason) => return vec![(reason.clone(), Role::Warning), path],
+        Some(Ok(facts)) => facts,
+        Some(Err(reason)) => return vec![(reason.clone(), Role::Warning), path],
+        None => return vec![(text::decimal(info.bytes), Role::Text), path],
     };
     let mut said = vec![(format!("{} {dot} {}", facts.what(), text::decimal(info.bytes)), Role::Text)];
     let words: Vec<_> = lora.words().collect();

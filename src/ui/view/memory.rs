@@ -4,6 +4,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use super::{frame, memory_alone, text};
+use crate::device::{Device, Owner, Share};
 use crate::gpu::{Gpu, Host, Readings};
 use crate::ui::arrangement::Zoom;
 use crate::ui::language::Language;
@@ -23,7 +24,8 @@ pub(super) fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
     if matches!(state.view.zoom, Some(Zoom::Memory(_))) {
         return memory_alone::draw(state, area, readings, buffer);
     }
-    let memory = memory_of(readings);
+    let measured = measured(state, readings);
+    let memory = measured.memory;
     frame::draw(state, area, None, &title(state, readings, memory), buffer);
     let facts = facts(state, readings);
     let bar = text::row(inside, 0);
@@ -34,14 +36,14 @@ pub(super) fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
                 if readings.gpus.is_empty() { format!("CPU {:.0} %", readings.host.load) } else { facts };
             let width = text::width(&facts).min(inside.width * 2 / 3);
             text::put_right(buffer, inside, &text::clip(&facts, width, ""), state.style(Role::Dim));
-            draw_bar(state, Rect { width: inside.width.saturating_sub(width + 2), ..bar }, memory, buffer);
+            draw_bar(state, Rect { width: inside.width.saturating_sub(width + 2), ..bar }, &measured, buffer);
         }
         2 => {
-            draw_bar(state, bar, memory, buffer);
+            draw_bar(state, bar, &measured, buffer);
             draw_load(state, text::row(inside, 1), &(facts + &loras(state)), buffer);
         }
         _ => {
-            draw_bar(state, bar, memory, buffer);
+            draw_bar(state, bar, &measured, buffer);
             let mut left = draw_owners(state, text::row(inside, 1), memory, buffer);
             // Beside the owners, or where there is no room for them in the next row.
             let (loras, mut facts) = (loras(state), facts);
@@ -61,8 +63,31 @@ pub(super) fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
     }
 }
 
-fn memory_of(readings: &Readings) -> Use {
-    readings.gpus.first().map_or_else(|| Use::of_host(&readings.host), Use::of_gpu)
+/// What is measured of a card or of the machine, and what was planned for it.
+pub(super) struct Measured {
+    pub memory: Use,
+    /// Who of the worker holds what of it; empty where that is not known.
+    pub shares: Vec<Share>,
+    /// Bytes that the worker is to hold, by the plan.
+    pub planned: Option<u64>,
+}
+
+impl Measured {
+    pub fn of_gpu(state: &State, gpu: &Gpu) -> Self {
+        let planned = memory_alone::engine(state, Device::Cuda(gpu.index))
+            .map(|engine| engine.shares.iter().map(|share| share.bytes).sum())
+            .filter(|planned| *planned > 0);
+        Self { memory: Use::of_gpu(gpu), shares: gpu.measured(), planned }
+    }
+
+    pub fn of_host(host: &Host) -> Self {
+        Self { memory: Use::of_host(host), shares: Vec::new(), planned: None }
+    }
+}
+
+fn measured(state: &State, readings: &Readings) -> Measured {
+    let gpu = readings.gpus.first();
+    gpu.map_or_else(|| Measured::of_host(&readings.host), |gpu| Measured::of_gpu(state, gpu))
 }
 
 pub(super) fn of_total(memory: Use) -> String {
@@ -81,26 +106,67 @@ fn title(state: &State, readings: &Readings, memory: Use) -> String {
     }
 }
 
-pub(super) fn draw_bar(state: &State, area: Rect, memory: Use, buffer: &mut Buffer) {
+/// What of a card or of the machine is in use, by whom as far as that is known, and where budget and plan end.
+pub(super) fn draw_bar(state: &State, area: Rect, of: &Measured, buffer: &mut Buffer) {
+    let memory = of.memory;
     let (ours, others) = memory.cells(area.width);
     let [full, shaded, free] = state.look.glyphs.bar;
-    let cells = |sign: &str, count: u16| sign.repeat(usize::from(count));
-    let parts = [
-        (cells(full, ours), Role::MemoryOurs),
-        (cells(shaded, others), Role::MemoryOthers),
-        (cells(free, area.width - ours - others), Role::MemoryFree),
-    ];
-    let parts = parts.each_ref().map(|(text, role)| (&**text, state.style(*role)));
-    text::put(buffer, area, &parts);
+    let free_of_all = free.repeat(usize::from(area.width));
+    text::put(buffer, area, &[(&free_of_all, state.style(Role::MemoryFree))]);
+    let end = match &of.shares[..] {
+        [] => {
+            let worker = full.repeat(usize::from(ours));
+            text::put(buffer, area, &[(&worker, state.style(Role::MemoryOurs))])
+        }
+        shares => draw_shares(state, area, memory, shares, buffer),
+    };
+    let rest = Rect { x: end, width: area.right().saturating_sub(end), ..area };
+    let others = shaded.repeat(usize::from(others.min(rest.width)));
+    text::put(buffer, rest, &[(&others, state.style(Role::MemoryOthers))]);
     // Only cards have one.
     let on_card = state.memory.readings().is_some_and(|readings| !readings.gpus.is_empty());
-    let budget = state.parameters.budget().filter(|_| on_card);
-    if let Some(cell) = budget.and_then(|budget| memory.budget_cell(budget.0, area.width))
-        && area.height > 0
-    {
-        buffer[(area.x + cell, area.y)]
-            .set_symbol(state.look.glyphs.budget)
-            .set_style(state.style(Role::Warning));
+    let budget = state.parameters.budget().filter(|_| on_card).map(|budget| budget.0);
+    for (bytes, role) in [(of.planned, Role::Accent), (budget, Role::Warning)] {
+        if let Some(cell) = bytes.and_then(|bytes| memory.budget_cell(bytes, area.width))
+            && area.height > 0
+        {
+            let mark = &mut buffer[(area.x + cell, area.y)];
+            mark.set_symbol(state.look.glyphs.budget).set_style(state.style(role));
+        }
+    }
+}
+
+/// Shares side by side, each by its owner's sign. Gives where they end.
+pub(super) fn draw_shares(
+    state: &State,
+    area: Rect,
+    memory: Use,
+    shares: &[Share],
+    buffer: &mut Buffer,
+) -> u16 {
+    let mut x = area.x;
+    for (owner, cells) in memory.cells_of(shares, area.width) {
+        let rest = Rect { x, width: area.right().saturating_sub(x), ..area };
+        let cells = sign(state, owner).repeat(usize::from(cells));
+        x = text::put(buffer, rest, &[(&cells, state.style(role(owner)))]);
+    }
+    x
+}
+
+pub(super) fn sign(state: &State, owner: Owner) -> &'static str {
+    let at = Owner::ALL.iter().position(|known| *known == owner).unwrap_or(0);
+    state.look.glyphs.owners[at]
+}
+
+/// Roles that are near in every theme to what the owner is; the signs tell them apart without colour.
+pub(super) fn role(owner: Owner) -> Role {
+    match owner {
+        Owner::Transformer => Role::MemoryOurs,
+        Owner::Streamed => Role::Spark,
+        Owner::Encoders => Role::Warning,
+        Owner::Vae | Owner::Loras => Role::Accent,
+        Owner::Activations => Role::Text,
+        Owner::Context => Role::MemoryOthers,
     }
 }
 

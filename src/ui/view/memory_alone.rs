@@ -4,8 +4,9 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use super::{frame, memory, text};
-use crate::device::{Device, Owner};
+use super::memory::{self, Measured};
+use super::{frame, text};
+use crate::device::{Device, Owner, Share};
 use crate::gpu::Readings;
 use crate::ui::layout::padded;
 use crate::ui::pane::memory::{Measure, Trail, Use};
@@ -21,19 +22,26 @@ pub(super) fn draw(state: &State, area: Rect, readings: &Readings, buffer: &mut 
     frame::draw(state, area, None, state.language.memory_alone(), buffer);
     let inside = padded(area);
     let mut rows = Rows { inside, next: 0 };
-    let host = || (state.language.memory_machine(readings.host.cores), Use::of_host(&readings.host), None);
+    let machine = || {
+        let name = state.language.memory_machine(readings.host.cores);
+        (name, Measured::of_host(&readings.host), None)
+    };
     let cards = readings.gpus.iter().map(|gpu| {
-        (format!("GPU {}  {}", gpu.index, gpu.name), Use::of_gpu(gpu), Some(Device::Cuda(gpu.index)))
+        let name = format!("GPU {}  {}", gpu.index, gpu.name);
+        (name, Measured::of_gpu(state, gpu), Some(Device::Cuda(gpu.index)))
     });
-    let devices: Vec<_> = if readings.gpus.is_empty() { vec![host()] } else { cards.collect() };
-    for ((name, uses, device), trail) in devices.into_iter().zip(state.memory.trails()) {
-        let title = format!("{name}  {}", memory::of_total(uses));
+    let devices: Vec<_> = if readings.gpus.is_empty() { vec![machine()] } else { cards.collect() };
+    for ((name, measured, device), trail) in devices.into_iter().zip(state.memory.trails()) {
+        let title = format!("{name}  {}", memory::of_total(measured.memory));
         put(state, rows.next(), &title, Role::Accent, buffer);
-        memory::draw_bar(state, rows.next(), uses, buffer);
-        memory::draw_owners(state, rows.next(), uses, buffer);
-        if let Some(engine) = device.and_then(|device| engine(state, device)) {
-            draw_plan(state, &mut rows, engine, uses, buffer);
+        memory::draw_bar(state, rows.next(), &measured, buffer);
+        memory::draw_owners(state, rows.next(), measured.memory, buffer);
+        let engine = device.and_then(|device| engine(state, device));
+        if let Some(engine) = engine {
+            draw_plan(state, &mut rows, engine, measured.memory, buffer);
         }
+        let planned = engine.map_or(&[][..], |engine| &engine.shares);
+        draw_names(state, &mut rows, &measured.shares, planned, buffer);
         for measure in Measure::ALL {
             draw_trail(state, &mut rows, measure, trail, buffer);
         }
@@ -61,11 +69,11 @@ fn put(state: &State, row: Rect, line: &str, role: Role, buffer: &mut Buffer) {
 
 /// The engine of a card. The numbers of the devices are the driver's, as those of the cards are in
 /// every usual order.
-fn engine(state: &State, device: Device) -> Option<&EngineStatus> {
+pub(super) fn engine(state: &State, device: Device) -> Option<&EngineStatus> {
     state.worker.engines.iter().find(|engine| engine.device == device && engine.memory.is_some())
 }
 
-/// What was planned: in words beside what is measured, as a bar of the same scale, and who is to hold what.
+/// What was planned: in words beside what is measured, and as a bar of the same scale.
 fn draw_plan(state: &State, rows: &mut Rows, engine: &EngineStatus, uses: Use, buffer: &mut Buffer) {
     let language = state.language;
     let mut parts: Vec<String> = engine.memory.iter().map(|plan| language.memory_planned(plan)).collect();
@@ -76,38 +84,49 @@ fn draw_plan(state: &State, rows: &mut Rows, engine: &EngineStatus, uses: Use, b
     if engine.shares.is_empty() {
         return;
     }
-    let (bar, names) = (rows.next(), rows.next());
+    let bar = rows.next();
     let free = state.look.glyphs.bar[2].repeat(usize::from(bar.width));
     text::put(buffer, bar, &[(&free, state.style(Role::MemoryFree))]);
-    let (mut x, mut named) = (bar.x, names.x);
-    for share in &engine.shares {
-        let (sign, style) = (sign(state, share.owner), state.style(role(share.owner)));
-        let cells = Use { total: uses.total, ours: share.bytes, others: 0 }.cells(bar.width).0;
-        let rest = Rect { x, width: bar.right().saturating_sub(x), ..bar };
-        x = text::put(buffer, rest, &[(&sign.repeat(usize::from(cells)), style)]);
-        let rest = Rect { x: named, width: names.right().saturating_sub(named), ..names };
-        let amount = format!(" {} {}  ", language.owner(share.owner), text::decimal(share.bytes));
-        // An owner that does not fit whole is left out; the bar has it.
-        if text::width(&amount) < rest.width {
-            named = text::put(buffer, rest, &[(sign, style), (&amount, state.style(Role::Text))]);
+    memory::draw_shares(state, bar, uses, &engine.shares, buffer);
+}
+
+/// Every owner by its sign and name: what was measured and what was planned, as far as either is known.
+fn draw_names(state: &State, rows: &mut Rows, measured: &[Share], planned: &[Share], buffer: &mut Buffer) {
+    let of = |shares: &[Share], owner| shares.iter().find(|share| share.owner == owner).map(|it| it.bytes);
+    let amount = |owner| match (of(measured, owner), of(planned, owner)) {
+        (None, None) => None,
+        (None, Some(planned)) if measured.is_empty() => Some(text::decimal(planned)),
+        (Some(measured), None) if planned.is_empty() => Some(text::decimal(measured)),
+        (measured, planned) => Some(both(measured.unwrap_or(0), planned.unwrap_or(0))),
+    };
+    let named: Vec<_> = Owner::ALL.into_iter().filter_map(|owner| Some((owner, amount(owner)?))).collect();
+    if named.is_empty() {
+        return;
+    }
+    let mut left = rows.next();
+    let told = if measured.is_empty() || planned.is_empty() { "" } else { state.language.memory_both() };
+    if !told.is_empty() {
+        let x = text::put(buffer, left, &[(told, state.style(Role::Dim)), ("  ", state.style(Role::Dim))]);
+        left = Rect { x, width: left.right().saturating_sub(x), ..left };
+    }
+    for (owner, amount) in named {
+        let amount = format!(" {} {amount}  ", state.language.owner(owner));
+        if left.width < text::width(&amount) {
+            left = rows.next();
         }
+        let (sign, style) = (memory::sign(state, owner), state.style(memory::role(owner)));
+        let x = text::put(buffer, left, &[(sign, style), (&amount, state.style(Role::Text))]);
+        left = Rect { x, width: left.right().saturating_sub(x), ..left };
     }
 }
 
-fn sign(state: &State, owner: Owner) -> &'static str {
-    let at = Owner::ALL.iter().position(|known| *known == owner).unwrap_or(0);
-    state.look.glyphs.owners[at]
-}
-
-/// Roles that are near in every theme to what the owner is; the signs tell them apart without colour.
-fn role(owner: Owner) -> Role {
-    match owner {
-        Owner::Transformer => Role::MemoryOurs,
-        Owner::Streamed => Role::Spark,
-        Owner::Encoders => Role::Warning,
-        Owner::Vae | Owner::Loras => Role::Accent,
-        Owner::Activations => Role::Text,
-        Owner::Context => Role::MemoryOthers,
+/// `6.4/6.5 GB`, `21.0 MB/0`.
+fn both(measured: u64, planned: u64) -> String {
+    let told = |bytes| if bytes == 0 { "0".to_owned() } else { text::decimal(bytes) };
+    let (measured, planned) = (told(measured), told(planned));
+    match (measured.split_once(' '), planned.split_once(' ')) {
+        (Some((number, unit)), Some((_, other))) if unit == other => format!("{number}/{planned}"),
+        _ => format!("{measured}/{planned}"),
     }
 }
 

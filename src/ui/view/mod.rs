@@ -34,7 +34,7 @@ mod themes;
 
 pub use help::help_rows;
 pub use log::{log_page, log_rows};
-pub use loras::{lora_at, loras_page};
+pub use loras::{lora_at, lora_picture_room, loras_page};
 pub use models::{model_at, models_lines, models_page};
 pub use overlay::{overlay_at, overlay_page};
 pub use palette::{palette_at, palette_page};
@@ -72,6 +72,9 @@ pub fn draw(state: &State) -> Frame {
     }
     if state.is_covered() {
         text::drop_halves(&mut drawn.buffer);
+    }
+    if state.loras.is_open() {
+        loras::draw_picture(state, &mut drawn);
     }
     state.terminal.depth().fit(&mut drawn.buffer);
     drawn

@@ -71,6 +71,8 @@ fn caption(state: &State, subject: Subject) -> String {
             };
             format!("{} {dot} {left} {dot} {axes}", state.language.grid_caption(grid))
         }
+        // The picker's, which has no caption.
+        Subject::Lora(_) => String::new(),
         Subject::Preview { job, index, step } => {
             let is_it = |now: &&Progress| (now.job, now.index) == (job, index);
             let progress = state.queue.progress().iter().find(is_it);

@@ -24,13 +24,16 @@ fn line(state: &State, (ratio, size, cost): (Ratio, Size, Option<Cost>)) -> Row 
     Row { left, right: cost.map_or_else(String::new, |cost| taken(state, &cost)) }
 }
 
-/// Seconds, with a `~` where they are reckoned from other sizes, and memory.
+/// Seconds and memory, with a `~` where they are planned or reckoned from other sizes.
 fn taken(state: &State, cost: &Cost) -> String {
     let language = state.language;
+    if cost.too_large {
+        return language.sizes_too_large().to_owned();
+    }
     let Some(seconds) = cost.seconds else { return language.sizes_unknown().to_owned() };
     let about = if cost.seen { "" } else { "~" };
     let digits = usize::from(seconds < 10.0);
     let time = language.sizes_seconds(format_args!("{about}{seconds:.digits$}"));
-    let peak = cost.peak.map(|bytes| format!("  {} GB", text::gigabytes(bytes)));
+    let peak = cost.peak.map(|bytes| format!("  {about}{} GB", text::gigabytes(bytes)));
     time + &peak.unwrap_or_default()
 }

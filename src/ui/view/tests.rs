@@ -2,7 +2,9 @@
 
 mod gallery;
 mod grids;
+mod lora_picture;
 mod loras;
+mod memory;
 mod over;
 mod overlays;
 mod picker;
@@ -267,6 +269,7 @@ fn a_gpu_and_the_upright_window_in(language: Language) {
         utilisation: Some(98),
         temperature: Some(71),
         power: Some(168.2),
+        owners: Vec::new(),
     };
     let readings = Readings { gpus: vec![gpu], ..fake::readings(0) };
     take(&mut state, Event::News(News::Event(message::Event::Readings(readings))));

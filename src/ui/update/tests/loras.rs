@@ -7,11 +7,11 @@ use crate::ui::pane::drafted::Drafted;
 use crate::wire::loras::LoraList;
 
 fn asks(effects: &[Effect]) -> bool {
-    effects.contains(&Effect::Ask(Question::Loras))
+    effects.iter().any(|effect| matches!(effect, Effect::Ask(Question::Loras(_))))
 }
 
 fn list(desk: &mut Desk, list: LoraList) {
-    desk.event(Event::Answer(Answer::Loras(Ok(list))));
+    desk.event(Event::Answer(Answer::Loras(Ok(Some(list)))));
 }
 
 /// The picker is open and its list has come.

@@ -31,7 +31,7 @@ fn a_shape_and_megapixels_become_width_and_height() {
 #[test]
 fn costs_stand_at_their_sizes_and_stale_ones_are_passed_over() {
     let (mut desk, asked) = opened();
-    let cost = |size| Cost { size, seconds: Some(1.5), seen: true, peak: None };
+    let cost = |size| Cost { size, seconds: Some(1.5), seen: true, peak: None, too_large: false };
     let costs: Vec<Cost> = asked.sizes.iter().map(|size| cost(*size)).collect();
     let stale = CostsRequest { steps: asked.steps + 1, ..asked.clone() };
     let known = |desk: &Desk| match &desk.state.overlay {

@@ -22,7 +22,7 @@ fn each_size(name: &str, list: &LoraList, prepare: impl Fn(&mut State)) {
     for (mut state, window, end) in studios(false, &[]) {
         empty(&mut state, window);
         press(&mut state, &[F(3)]);
-        take(&mut state, Event::Answer(Answer::Loras(Ok(list.clone()))));
+        take(&mut state, Event::Answer(Answer::Loras(Ok(Some(list.clone())))));
         prepare(&mut state);
         insta::assert_snapshot!(format!("{name}{end}"), screen(&state));
     }
@@ -78,7 +78,7 @@ fn before_there_are_any() {
     empty(&mut state, window(80, 24));
     press(&mut state, &[F(3)]);
     assert!(screen(&state).contains("looking for LoRAs"), "{}", screen(&state));
-    take(&mut state, Event::Answer(Answer::Loras(Ok(LoraList::default()))));
+    take(&mut state, Event::Answer(Answer::Loras(Ok(Some(LoraList::default())))));
     assert!(screen(&state).contains("put safetensors files into"), "{}", screen(&state));
 }
 

@@ -139,6 +139,7 @@ fn memory_alone_of_two_cards_and_of_a_machine_without_any() {
             utilisation: Some((step * 2) as u32),
             temperature: Some(40 + step as u32),
             power: (index == 0).then_some(90.0 + step as f32),
+            owners: Vec::new(),
         };
         let readings = Readings { gpus: vec![gpu(0, 33 + step / 4), gpu(1, 33)], ..fake::readings(0) };
         take(&mut state, Event::News(News::Event(message::Event::Readings(readings))));

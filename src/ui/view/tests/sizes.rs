@@ -27,6 +27,7 @@ fn shapes_with_what_they_take() {
             seconds: (at % 4 > 0).then_some(at as f64),
             seen: at % 2 == 0,
             peak: (at % 3 == 0).then_some(9_000_000_000),
+            too_large: at % 7 == 6,
         };
         let costs = asked.sizes.iter().enumerate().map(cost).collect();
         take(&mut state, Event::Answer(Answer::Costs { asked, result: Ok(costs) }));
