@@ -21,6 +21,10 @@ pub struct CostsRequest {
     pub load: LoadOptions,
     /// Steps of a picture.
     pub steps: u32,
+    /// The LoRAs that it is drawn with, as a job names them: their files take about as much of a card. At most
+    /// [`LORAS_MAX`](super::LORAS_MAX) count.
+    #[serde(default)]
+    pub loras: Vec<String>,
     /// How large, at most [`SIZES_MAX`].
     pub sizes: Vec<Size>,
 }

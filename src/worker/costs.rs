@@ -3,13 +3,13 @@
 
 use std::rc::Rc;
 
-use super::Shared;
 use super::answer::Answer;
 use super::held::aside;
+use super::{Models, Shared};
 use crate::device::Device;
 use crate::engine::{Placement, Planned};
-use crate::job::Size;
 use crate::job::costs::{Cost, CostsRequest, SIZES_MAX};
+use crate::job::{LORAS_MAX, Size};
 use crate::library::Kind;
 use crate::usage::Learned;
 use crate::wire::message::{Refusal, Response};
@@ -48,16 +48,26 @@ async fn planned(
     if unseen.is_empty() || tried && shared.hub.is_drawing() {
         return Ok(costs);
     }
-    let (load, steps) = (asked.load, asked.steps);
-    let placed = move |(size, learned)| {
-        let picture = Planned { size, steps, loras: 0 };
-        Placement::new(device, load).for_pictures(picture).knowing(learned)
-    };
-    let on: Vec<Placement> = unseen.iter().copied().zip(learned).map(placed).collect();
-    let planned = aside(shared, move |models| Ok(models.foresee(&asked.model, &on))).await?;
+    let sizes: Vec<_> = unseen.iter().copied().zip(learned).collect();
+    let planned = aside(shared, move |models| {
+        let loras = asked.loras.iter().take(LORAS_MAX).map(|lora| lora_bytes(models, lora)).sum();
+        let placed = |(size, learned)| {
+            let picture = Planned { size, steps: asked.steps, loras };
+            Placement::new(device, asked.load).for_pictures(picture).knowing(learned)
+        };
+        let on: Vec<Placement> = sizes.into_iter().map(placed).collect();
+        Ok(models.foresee(&asked.model, &on))
+    });
+    let planned = planned.await?;
     for (size, planned) in unseen.into_iter().zip(planned) {
         let of_size = costs.iter_mut().filter(|cost| cost.size == size);
         of_size.for_each(|cost| *cost = cost.or_planned(planned));
     }
     Ok(costs)
+}
+
+/// Bytes of the largest file that a LoRA's name means; none where there is none, of which a job is told.
+fn lora_bytes(models: &dyn Models, lora: &str) -> u64 {
+    let files = models.lora(lora).unwrap_or_default();
+    files.iter().filter_map(|path| std::fs::metadata(path).ok()).map(|file| file.len()).max().unwrap_or(0)
 }

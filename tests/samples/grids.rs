@@ -53,7 +53,14 @@ fn size() -> Size {
 /// A question about sizes.
 pub fn costs_asked() -> CostsRequest {
     let (model, load) = (ModelName::new("nano"), LoadOptions::default());
-    CostsRequest { model, device: DeviceChoice::CudaAt(1), load, steps: 20, sizes: vec![size()] }
+    CostsRequest {
+        model,
+        device: DeviceChoice::CudaAt(1),
+        load,
+        steps: 20,
+        loras: vec!["墨".into()],
+        sizes: vec![size()],
+    }
 }
 
 /// Its answer.

@@ -20,7 +20,7 @@ fn size((width, height): (u32, u32)) -> Size {
 async fn costs(watch: &Watch, device: DeviceChoice) -> Vec<Cost> {
     let (model, load) = (ModelName::new("alpha"), LoadOptions::default());
     let sizes = SIZES.map(size).into();
-    let asked = CostsRequest { model, device, load, steps: 7, sizes };
+    let asked = CostsRequest { model, device, load, steps: 7, loras: Vec::new(), sizes };
     match watch.client.call(Request::Costs(asked)).await {
         Ok(Response::Costs(costs)) => costs,
         other => panic!("{other:?}"),
@@ -62,10 +62,30 @@ async fn sizes_that_were_not_drawn_are_planned_on_a_card_and_each_device_has_its
             device: DeviceChoice::CudaAt(7),
             load: LoadOptions::default(),
             steps: 7,
+            loras: Vec::new(),
             sizes: Vec::new(),
         }))
         .await;
     assert!(matches!(refused, Refusal::NoDevice(NoDevice { .. })), "{refused:?}");
+}
+
+#[tokio::test]
+async fn the_loras_of_a_picture_are_planned_with_it() {
+    let place = Place::started_on(&CARDS).await;
+    let watch = place.watch().await;
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/lora/fixtures/kohya.safetensors");
+    let asked = CostsRequest {
+        model: ModelName::new("alpha"),
+        device: DeviceChoice::Cuda,
+        load: LoadOptions::default(),
+        steps: 7,
+        loras: vec![path.to_owned(), "/nowhere/gone.safetensors".to_owned()],
+        sizes: vec![size(SIZES[0])],
+    };
+    let told = watch.client.call(Request::Costs(asked)).await;
+    assert!(matches!(told, Ok(Response::Costs(_))), "{told:?}");
+    let bytes = std::fs::metadata(path).expect("it is there").len();
+    assert_eq!(place.models.placed().iter().map(|on| on.picture.loras).collect::<Vec<_>>(), [bytes]);
 }
 
 #[tokio::test]

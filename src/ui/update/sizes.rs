@@ -30,7 +30,9 @@ fn open(state: &mut State) -> Vec<Effect> {
         Ok(settings) => {
             let (model, load, steps) = (settings.model, settings.load, settings.steps);
             let device = settings.device;
-            let asked = CostsRequest { model, device, load, steps, sizes: Vec::new() };
+            let loras = state.loras.drafted().on();
+            let loras = loras.iter().map(|lora| lora.file().to_owned()).collect();
+            let asked = CostsRequest { model, device, load, steps, loras, sizes: Vec::new() };
             let list = SizeList::new(asked, settings.size);
             let question = Question::Costs(list.asked.clone());
             state.overlay = Overlay::Sizes(Box::new(list));
