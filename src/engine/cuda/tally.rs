@@ -21,7 +21,7 @@ const PURPOSES: [(Owner, &[&str]); 6] = [
     (Owner::Streamed, &["a slot for streamed weights"]),
     (Owner::Encoders, &["the T5 encoder", "the CLIP encoder", "reading the prompt"]),
     (Owner::Vae, &["the VAE's decoder"]),
-    (Owner::Loras, &["LoRAs"]),
+    (Owner::Loras, &["LoRAs", "LoRAs on their way into weights"]),
     (Owner::Context, &["a piece of a weight"]),
 ];
 
