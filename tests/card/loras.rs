@@ -127,6 +127,39 @@ fn loras_add_where_the_library_has_no_scales_a_row() {
 }
 
 #[test]
+fn layers_and_loras_in_one_kernel_add_what_two_products_add() {
+    let Some(gpu) = gpu() else { return };
+    if !gpu.card().is_hopper() {
+        eprintln!("not run: no kernel for {}", gpu.card().name);
+        return;
+    }
+    let mut nano = Nano::new();
+    let config = nano.flux.config.clone();
+    for (text, grid) in [(TEXT, (8, 8)), (77, (5, 7))] {
+        let inputs = Inputs::new(&config, text, grid);
+        for name in ["kohya", "comfy", "xlabs", "peft"] {
+            let files = [lora(&fixture(name), STRENGTH)];
+            nano.set(&files);
+            let expected = on_cpu(&config, &nano.flux, &inputs, STEP);
+            let mut card = OnCard::new(&gpu, Precision::Fp8);
+            set(&mut card, &files);
+            let two = velocity(&card, &inputs);
+            gpu.always_with_ranks(true);
+            let one = velocity(&card, &inputs);
+            let again = velocity(&card, &inputs);
+            gpu.always_with_ranks(false);
+            let (off, apart) = (relative_error(&one, &expected), relative_error(&one, &two));
+            eprintln!("{name}, {text} + {grid:?}: off by {off:.1e}, by {apart:.1e} from two products");
+            assert!(one == again, "{name}: other bits");
+            assert!(one != two, "{name}: another kernel has other bits");
+            assert!(off < 8e-2, "{name}: {off:e}");
+            // Both round the same sums to bf16, and fp8 rows after them.
+            assert!(apart < 3e-2, "{name}: {apart:e}");
+        }
+    }
+}
+
+#[test]
 fn without_loras_and_at_strength_0_a_card_has_the_bits_of_before_and_its_memory() {
     let Some(gpu) = gpu() else { return };
     let config = Nano::new().flux.config;

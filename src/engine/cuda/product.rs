@@ -37,6 +37,8 @@ pub struct Products {
     state: Mutex<State>,
     /// Found out at the first product that wants them.
     lacks_row_scales: AtomicBool,
+    /// Whether layers of any shape are computed together with their LoRAs where there is a kernel for it.
+    always_with_ranks: AtomicBool,
 }
 
 // SAFETY: the handle may be used from any thread, and the state is behind its lock.
@@ -143,7 +145,12 @@ impl Products {
             reason: error.to_string(),
             sticky: false,
         })?;
-        Ok(Self { handle, state: Mutex::default(), lacks_row_scales: AtomicBool::new(false) })
+        Ok(Self {
+            handle,
+            state: Mutex::default(),
+            lacks_row_scales: AtomicBool::new(false),
+            always_with_ranks: AtomicBool::new(false),
+        })
     }
 }
 
@@ -305,6 +312,12 @@ impl Gpu {
     /// As if the library had no scales a row: what an Ada card runs, to be tested on a Hopper card.
     pub fn do_without_row_scales(&self, without: bool) {
         self.products().lacks_row_scales.store(without, Ordering::Relaxed);
+    }
+
+    /// As if [`Gpu::product_with_ranks`] were the fastest for every shape: what layers of the full size run, to be tested on
+    /// small ones.
+    pub fn always_with_ranks(&self, always: bool) {
+        self.products().always_with_ranks.store(always, Ordering::Relaxed);
     }
 
     /// `out = x · weightᵀ` of the stored fp8 numbers, for cards where the library has no scales a row:

@@ -1,5 +1,7 @@
 //! A layer in fp8 and what LoRAs add to it in one kernel, on Hopper: `kernels/product_sm90.cu`.
 
+use std::sync::atomic::Ordering;
+
 use half::bf16;
 
 use crate::engine::cuda::error::{CudaError, Result};
@@ -57,7 +59,9 @@ impl Gpu {
     /// beside 2 M N K at 1.3 PFLOP/s.
     #[must_use]
     pub fn ranks_are_worth_it(&self, rows: usize, columns: usize, inner: usize) -> bool {
-        self.card().is_hopper() && worth_it(self.card().multiprocessors as usize, rows, columns, inner)
+        let always = self.products().always_with_ranks.load(Ordering::Relaxed);
+        let multiprocessors = self.card().multiprocessors as usize;
+        self.card().is_hopper() && (always || worth_it(multiprocessors, rows, columns, inner))
     }
 
     /// `out = (x · x_scales) · (weight · weight_scales)ᵀ + B (A x) + bias` on fp8 tensor cores, on Hopper: x
