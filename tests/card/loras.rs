@@ -148,13 +148,12 @@ fn layers_and_loras_in_one_kernel_add_what_two_products_add() {
             let one = velocity(&card, &inputs);
             let again = velocity(&card, &inputs);
             gpu.always_with_ranks(false);
-            let (off, apart) = (relative_error(&one, &expected), relative_error(&one, &two));
-            eprintln!("{name}, {text} + {grid:?}: off by {off:.1e}, by {apart:.1e} from two products");
+            let [off, others] = [&one, &two].map(|ours| relative_error(ours, &expected));
+            eprintln!("{name}, {text} + {grid:?}: off by {off:.2e}, two products by {others:.2e}");
             assert!(one == again, "{name}: other bits");
             assert!(one != two, "{name}: another kernel has other bits");
-            assert!(off < 8e-2, "{name}: {off:e}");
-            // Both round the same sums to bf16, and fp8 rows after them.
-            assert!(apart < 3e-2, "{name}: {apart:e}");
+            // What fp8 rounds away is the same, and falls otherwise.
+            assert!(off < 8e-2 && off < 1.3 * others, "{name}: {off:e} and {others:e}");
         }
     }
 }

@@ -17,10 +17,8 @@ use super::memory::Matrix;
 /// Bytes of a stage: long enough that the threads are not waited for at its end, short enough that the first copy soon
 /// begins.
 const STAGE: usize = 16 << 20;
-/// Stages of a line: one is filled, one is copied.
-const STAGES: usize = 2;
-/// Lines, each with a half of what is copied: when some threads are done with a stage of one, they go on with the other's.
-const LINES: usize = 2;
+/// Stages: one is filled, one is copied, and one is ready.
+const STAGES: usize = 3;
 /// Bytes that a thread fills at a time: they stay in its cache, whatever they are made of.
 pub const PART: usize = 128 << 10;
 /// What is shorter goes the driver's way: it keeps so much itself and returns at once.
@@ -29,11 +27,6 @@ const SMALL: usize = 64 << 10;
 /// The stages of a card.
 #[derive(Debug)]
 pub(super) struct Staging {
-    lines: [Line; LINES],
-}
-
-#[derive(Debug)]
-struct Line {
     stages: Vec<Stage>,
     next: usize,
 }
@@ -47,38 +40,8 @@ struct Stage {
 
 impl Staging {
     fn new(gpu: &Gpu) -> Result<Self> {
-        Ok(Self { lines: [Line::new(gpu)?, Line::new(gpu)?] })
-    }
-}
-
-impl Line {
-    fn new(gpu: &Gpu) -> Result<Self> {
         let stage = |_| Ok(Stage { copied: gpu.event()?, pages: Pages::new(gpu, STAGE)? });
         Ok(Self { stages: (0..STAGES).map(stage).collect::<Result<_>>()?, next: 0 })
-    }
-
-    /// Fills `to` with what `fill` makes from byte `from` on, which is a multiple of [`PART`].
-    fn run(
-        &mut self,
-        (to, from): (Matrix<'_, u8>, usize),
-        stream: &CudaStream,
-        fill: &(impl Fn(usize, &mut [u8]) + Sync),
-    ) -> Result<()> {
-        let failed = driver("copying to the card");
-        for at in (0..to.width()).step_by(STAGE) {
-            let bytes = (to.width() - at).min(STAGE);
-            let Stage { copied, pages } = &mut self.stages[self.next];
-            self.next = (self.next + 1) % STAGES;
-            copied.synchronize().map_err(&failed)?;
-            let made = &mut pages.as_mut_slice()[..bytes];
-            let parts = made.par_chunks_mut(PART).enumerate();
-            parts.for_each(|(part, made)| fill(from + at + part * PART, made));
-            let to = to.slice_columns(at, bytes);
-            // SAFETY: the stage is `bytes` long, is kept as long as the card, and is not written before `copied`.
-            unsafe { result::memcpy_htod_async(to.at(), &*made, stream.cu_stream()) }.map_err(&failed)?;
-            copied.record(stream).map_err(&failed)?;
-        }
-        Ok(())
     }
 }
 
@@ -110,21 +73,24 @@ impl Gpu {
         }
         // A panic of `fill` leaves stages that are whole: each is waited for before it is written.
         let mut staging = self.staging().lock().unwrap_or_else(PoisonError::into_inner);
-        let Staging { lines } = match &mut *staging {
+        let Staging { stages, next } = match &mut *staging {
             Some(staging) => staging,
             none => none.insert(Staging::new(self)?),
         };
-        // What fits one stage goes by either in turn.
-        lines.swap(0, 1);
-        let [one, other] = lines;
-        let half = (to.width() / LINES).next_multiple_of(STAGE).min(to.width());
-        let (first, second) = (to.slice_columns(0, half), to.slice_columns(half, to.width() - half));
-        // Whichever thread of the pool takes a half.
-        let (first, second) = rayon::join(
-            || self.bind().and_then(|()| one.run((first, 0), stream, &fill)),
-            || self.bind().and_then(|()| other.run((second, half), stream, &fill)),
-        );
-        first.and(second)
+        for at in (0..to.width()).step_by(STAGE) {
+            let bytes = (to.width() - at).min(STAGE);
+            let Stage { copied, pages } = &mut stages[*next];
+            *next = (*next + 1) % STAGES;
+            copied.synchronize().map_err(&failed)?;
+            let made = &mut pages.as_mut_slice()[..bytes];
+            let parts = made.par_chunks_mut(PART).enumerate();
+            parts.for_each(|(part, made)| fill(at + part * PART, made));
+            let to = to.slice_columns(at, bytes);
+            // SAFETY: the stage is `bytes` long, is kept as long as the card, and is not written before `copied`.
+            unsafe { result::memcpy_htod_async(to.at(), &*made, stream.cu_stream()) }.map_err(&failed)?;
+            copied.record(stream).map_err(&failed)?;
+        }
+        Ok(())
     }
 
     /// The same in the order of everything that computes.
