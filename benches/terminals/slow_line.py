@@ -5,8 +5,9 @@
 
 The program runs in a PTY of 120x40 that is read at 125,000 bytes a second and no faster, by a pretended terminal that
 answers as kitty 0.35 or as one with sixel does; each answer comes 20 ms after its question was read. Keys are typed at
-moments by chance while a picture of so many steps (200) is drawn, each timed from its write to the read of the letter. For each way
-of drawing: the latency, the bytes a second, how many previews came, and whether the finished picture did.
+moments by chance while a picture of so many steps (200) is drawn, each timed from its write to the read of the letter
+outside of any picture. For each way of drawing: the latency, the bytes a second, how many previews came, and how many bytes
+of the finished picture.
 """
 import fcntl, glob, json, os, pty, random, select, shutil, statistics, struct, subprocess, sys, tempfile, termios, threading, time
 
@@ -27,6 +28,8 @@ class Line:
 
     def __init__(self, master, way):
         self.master, self.way, self.bytes = master, way, bytearray()
+        # What is no picture: base64 and sixels hold any letter.
+        self.text, self.rest = bytearray(), b""
         self.changed, self.ended = threading.Condition(), False
         threading.Thread(target=self.read, daemon=True).start()
 
@@ -43,6 +46,7 @@ class Line:
             time.sleep(max(0, due - time.monotonic()))
             with self.changed:
                 self.bytes += piece
+                self.keep_text(piece)
                 self.changed.notify_all()
             for question, answer in ((b"\x1b[c", ANSWERS[self.way]), (b"\x1b[5n", b"\x1b[0n")):
                 start = max(0, asked - len(question) + 1)
@@ -50,11 +54,28 @@ class Line:
                     threading.Timer(TRIP, os.write, (self.master, answer)).start()
             asked = len(self.bytes)
 
+    def keep_text(self, piece):
+        """Keeps what stands outside of APC and DCS."""
+        self.rest += piece
+        while True:
+            begins = [at for at in (self.rest.find(b"\x1b_"), self.rest.find(b"\x1bP")) if at >= 0]
+            if not begins:
+                whole = len(self.rest) - self.rest.endswith(b"\x1b")
+                self.text += self.rest[:whole]
+                self.rest = self.rest[whole:]
+                return
+            self.text += self.rest[: min(begins)]
+            self.rest = self.rest[min(begins):]
+            end = self.rest.find(b"\x1b\\", 2)
+            if end < 0:
+                return
+            self.rest = self.rest[end + 2:]
+
     def until(self, wanted, start, seconds=90):
-        """When that has come behind `start`."""
+        """When that has come as text behind `start`."""
         end = time.monotonic() + seconds
         with self.changed:
-            while self.bytes.find(wanted, start) < 0:
+            while self.text.find(wanted, start) < 0:
                 if not self.changed.wait(max(0, end - time.monotonic())):
                     raise SystemExit(f"{self.way}: {wanted!r} did not come; last: {bytes(self.bytes[-300:])!r}")
         return time.monotonic()
@@ -76,7 +97,7 @@ def measure(way, home):
     begun, start, times = time.monotonic(), len(line.bytes), []
     for at in range(KEYS):
         time.sleep(random.uniform(0.05, 0.3))
-        letter, before = "QWYUJK"[at % 6].encode(), len(line.bytes)
+        letter, before = "QWYUJK"[at % 6].encode(), len(line.text)
         typed = time.monotonic()
         os.write(master, letter)
         times.append(1e3 * (line.until(letter, before) - typed))
