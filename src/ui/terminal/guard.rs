@@ -150,3 +150,20 @@ fn give_back() {
     }
     let _ = crossterm::terminal::disable_raw_mode();
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_picture_that_is_half_on_its_way_is_ended_once_and_first_of_all() {
+        note_transmission(Some(false));
+        assert_eq!(ended_transmission(), "\x1b\\\x1b_Gq=2,m=0;\x1b\\");
+        assert_eq!(ended_transmission(), "");
+        note_transmission(Some(true));
+        assert_eq!(ended_transmission(), "\x1b\\\x1bPtmux;\x1b\x1b_Gq=2,m=0;\x1b\x1b\\\x1b\\");
+        note_transmission(Some(true));
+        note_transmission(None);
+        assert_eq!(ended_transmission(), "");
+    }
+}

@@ -38,7 +38,7 @@ const LOST: Duration = Duration::from_secs(10);
 /// A write that took less says nothing of the line: it went into a buffer.
 const BLOCKED: Duration = Duration::from_millis(20);
 /// What an answer may be late by because a thread had to wait for its turn.
-const LATE: Duration = Duration::from_millis(1);
+const LATE: Duration = Duration::from_millis(2);
 /// The smallest that says anything of the line.
 const TELLING: usize = 512;
 /// What is known of the line is from so many answers.
@@ -107,7 +107,8 @@ impl Line {
         self.trip = Some(trip);
         let began = self.last_answer.map_or(asked.at + trip, |last| last.max(asked.at + trip));
         if known && asked.bytes >= TELLING {
-            self.learn(asked.bytes, now.saturating_duration_since(began).saturating_sub(LATE));
+            let drained = now.saturating_duration_since(began);
+            self.learn(asked.bytes, if drained > LATE { drained } else { drained / 4 });
         }
         self.last_answer = Some(now);
         self.unanswered = self.unanswered.saturating_sub(asked.since);
