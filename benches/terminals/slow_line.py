@@ -105,14 +105,15 @@ def measure(way, home):
     # The caption is written letter by letter as it differs: the file tells that the picture is finished.
     while not glob.glob(home + "/.local/share/flux-tui/pictures/**/*.png", recursive=True):
         time.sleep(0.2)
-    before = len(line.bytes)
-    time.sleep(2)
+    before, quiet = len(line.bytes), -1
+    while quiet != len(line.bytes):
+        quiet = len(line.bytes)
+        time.sleep(1.5)
     mark = PICTURE[way]
     times.sort()
     os.write(master, b"\x03")
-    time.sleep(1)
-    line.ended = True
     child.wait(20)
+    line.ended = True
     os.close(master)
     return {
         "way": way, "median_ms": round(statistics.median(times), 1), "p95_ms": round(times[int(0.95 * (len(times) - 1))], 1),

@@ -28,7 +28,7 @@ use super::terminal::guard::{
 };
 use super::terminal::line::{ASK, Sent};
 use super::terminal::output::Output;
-use super::terminal::screen::Screen;
+use super::terminal::screen::{Holds, Screen};
 use super::terminal::tell::{self, Surroundings};
 use super::tmuxes::Tmuxes;
 use super::{StudioError, telling, update, view};
@@ -40,6 +40,8 @@ const FRAME: Duration = Duration::from_millis(8);
 const EVENTS_A_FRAME: usize = 1024;
 /// Frames in a row, less one, that leave pictures for the next because of keys.
 const HELD_MAX: u8 = 16;
+/// Who has pressed no key for so long does not type: on a slow line pictures that cannot be divided come then.
+const REST: Duration = Duration::from_millis(800);
 /// Events that may wait to be taken.
 const QUEUE: usize = 1024;
 /// How long a stop may take to come; see [`Running::suspend`].
@@ -96,6 +98,7 @@ pub(super) async fn run<C: Connect>(
         asks_arrival: false,
         changed: true,
         typed: false,
+        typed_at: None,
         held: 0,
     };
     running.probe();
@@ -138,6 +141,8 @@ struct Running<A> {
     changed: bool,
     /// Keys came since the last frame.
     typed: bool,
+    /// When the last frame with keys was drawn.
+    typed_at: Option<Instant>,
     /// Frames in a row that left pictures for the next because of keys.
     held: u8,
 }
@@ -250,23 +255,28 @@ impl<A: Ask> Running<A> {
     /// goes at once, and all else when the line has had time for what went before.
     fn next_frame(&self, last: Instant, now: Instant) -> Option<Instant> {
         if !self.changed && !self.screen.is_behind() {
-            return None;
+            let rests = self.typed_at.map_or(now, |at| at + REST);
+            return self.screen.waits_for_rest().then(|| rests.max(last + FRAME));
         }
         let slow = self.state.line.piece().is_some();
         if slow && self.typed && self.changed {
             return Some(now);
         }
-        let drawn = if self.changed || !slow { last + FRAME } else { last };
-        Some(self.state.line.ready_at(now).filter(|_| slow).map_or(drawn, |ready| ready.max(drawn)))
+        Some(self.state.line.ready_at(now).filter(|_| slow).max(Some(last + FRAME)).unwrap_or(now))
     }
 
     /// Writes a frame if anything has changed, and otherwise more of the last one.
     fn draw(&mut self) -> Result<(), StudioError> {
         // No flood of keys keeps a picture from being shown.
-        self.held = if std::mem::take(&mut self.typed) { (self.held + 1) % HELD_MAX } else { 0 };
-        if self.held > 0 {
-            self.screen.hold_pictures();
-        }
+        let typed = std::mem::take(&mut self.typed);
+        self.held = if typed { (self.held + 1) % HELD_MAX } else { 0 };
+        self.typed_at = if typed { Some(Instant::now()) } else { self.typed_at };
+        let typing = self.typed_at.is_some_and(|at| Instant::now() < at + REST);
+        self.screen.hold(match (self.held > 0, typing) {
+            (true, _) => Holds::Pictures,
+            (false, true) => Holds::Whole,
+            (false, false) => Holds::Nothing,
+        });
         let room = self.state.line.piece();
         let bytes = match std::mem::take(&mut self.changed) {
             true => self.screen.begin(view::draw(&self.state), room),

@@ -28,7 +28,7 @@ const KEY: Duration = Duration::from_millis(16);
 /// What a preview that can be divided may take of the line's time: half of the line, twice a second.
 const PREVIEW: Duration = Duration::from_millis(250);
 /// No preview is made smaller than so many bytes.
-const LEAST: usize = 1536;
+pub const LEAST: usize = 1536;
 /// At so many bytes a second it is a line as any at home: 64 KiB in the time of a key.
 const FAST: f64 = 4_096_000.0;
 /// Where no answers come: previews take at most one part of so many of the line's time.
@@ -204,10 +204,11 @@ impl Line {
         self.slow_rate().is_some()
     }
 
-    /// The bytes that a preview may have; `None` for any number. One that cannot be divided has what a key may wait for.
+    /// The bytes that a preview may have; `None` for any number. One that cannot be divided has what a key may wait for, less
+    /// a piece of text that may stand before it.
     #[must_use]
     pub fn budget(&self, divides: bool) -> Option<usize> {
-        let time = if divides && self.has_answers() { PREVIEW } else { KEY };
+        let time = if divides && self.has_answers() { PREVIEW } else { KEY - PIECE };
         self.slow_rate().map(|rate| ((rate * time.as_secs_f64()) as usize).max(LEAST))
     }
 }

@@ -1,6 +1,7 @@
 //! From cells to bytes: only what changed, in one synchronized update, and nothing at all when
 //! nothing did. On a slow line a frame is written in pieces, what a key changed first ([`Screen::begin`]).
 
+mod part;
 mod under_way;
 
 use std::io::{self, Write};
@@ -11,18 +12,30 @@ use ratatui::layout::{Position, Rect, Size};
 
 use under_way::UnderWay;
 
+use super::line::LEAST;
+use super::transmission::Transmission;
+
 /// The most bytes of pictures in one frame, a single picture aside: half a second of a line of 1 Mbit/s.
 const FRAME_PICTURES: usize = 48 << 10;
 /// A cell whose text has so many bytes holds a picture.
 const PICTURE: usize = 512;
 /// A cell whose text has so many bytes may be a whole row of placeholders.
 const ROW: usize = 16;
-/// The text of a cell that is two pixels of a picture.
-const HALVES: &str = "▀";
-/// What it takes to go to another cell.
-const MOVE: usize = 8;
-/// What another colour takes.
-const COLOUR: usize = 18;
+/// A picture that cannot be divided waits for whoever types, if it has more bytes than so many pieces, which a key may wait
+/// for, and than a preview may have at least.
+const WHOLE: usize = 3;
+
+/// What the next part of a frame leaves for those after it.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub enum Holds {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// On a slow line, pictures that cannot be divided.
+    Whole,
+    /// All pictures.
+    Pictures,
+}
 
 /// What is on the terminal, as far as we know.
 #[derive(Debug)]
@@ -34,8 +47,10 @@ pub struct Screen {
     stale: bool,
     /// Pictures were left for the next frame.
     unwritten: bool,
-    /// The next frame leaves all pictures for the one after it.
-    holds: bool,
+    /// What the next part of a frame leaves for those after it.
+    holds: Holds,
+    /// Pictures were left that cannot be divided, until nobody types.
+    waits_for_rest: bool,
     /// What is to be on the terminal when all is written.
     target: Option<Frame>,
     /// The picture of which a part was sent.
@@ -70,7 +85,8 @@ impl Default for Screen {
             pixels: Vec::new(),
             stale: true,
             unwritten: false,
-            holds: false,
+            holds: Holds::Nothing,
+            waits_for_rest: false,
             target: None,
             under_way: UnderWay::default(),
         }
@@ -94,9 +110,15 @@ impl Screen {
         }
     }
 
-    /// Leaves the pictures of the next frame for the one after it: what was typed goes first.
-    pub fn hold_pictures(&mut self) {
-        self.holds = true;
+    /// Leaves that of the next part of a frame for those after it: what was typed goes first.
+    pub fn hold(&mut self, holds: Holds) {
+        self.holds = holds;
+    }
+
+    /// Whether pictures that cannot be divided are left until nobody types.
+    #[must_use]
+    pub fn waits_for_rest(&self) -> bool {
+        self.waits_for_rest
     }
 
     /// Whether the last frame left pictures for the next: it should follow as soon as the line is free.
@@ -143,60 +165,36 @@ impl Screen {
         let stays = |old: &Pixels| wanted.pixels.iter().any(|new| new.area == old.area);
         let moved = !self.pixels.iter().all(stays);
         let anew = self.stale || moved || self.shown.area != wanted.buffer.area;
-        let mut bytes = Vec::with_capacity(4096);
         if anew {
             self.shown = Buffer::empty(wanted.buffer.area);
             self.under_way.give_up();
         }
         // What is to be seen after this: the frame without what is left of it.
         let mut next = wanted.buffer.clone();
-        bytes.extend_from_slice(self.under_way.settle(&next, room).as_bytes());
-        let mut left = self.under_way.hold(&mut next, &self.shown, room, holds);
-        left |= self.leave_pictures(&mut next, holds);
+        let mut bytes = self.under_way.settle(&next, room).into_bytes();
+        let mut left = self.under_way.hold(&mut next, &self.shown, room, holds == Holds::Pictures);
+        left |= self.leave_pictures(&mut next, room, holds);
         let changes = self.shown.diff(&next);
         let all = changes.len();
-        let rank = |(x, y, cell): &(u16, u16, &Cell)| match wanted.cursor {
-            Some(at) if at.y == *y && cell.symbol().len() < ROW => (0, *y, *x),
-            _ if cell.symbol() == HALVES => (2, *y, *x),
-            _ => (1, *y, *x),
-        };
         let end = self.under_way.end(&next);
         let chosen = match room {
-            Some(room) => chosen(changes, room, rank, end.as_ref(), holds),
+            Some(room) => part::chosen(changes, room, wanted.cursor, end.as_ref(), holds == Holds::Pictures),
             None => changes,
         };
         let partly = chosen.len() < all;
         if !chosen.is_empty() || anew || self.cursor != wanted.cursor {
-            bytes.extend_from_slice(b"\x1b[?2026h");
-            if self.cursor.is_some() {
-                bytes.extend_from_slice(b"\x1b[?25l");
-            }
-            if anew {
-                bytes.extend_from_slice(b"\x1b[0m\x1b[2J");
-            }
-            if !chosen.is_empty() {
-                let ended = |(x, y, cell)| match &end {
-                    Some((at, last)) if (x, y) == (at.x, at.y) => (x, y, last),
-                    _ => (x, y, cell),
-                };
-                CrosstermBackend::new(&mut bytes).draw(chosen.iter().copied().map(ended))?;
-            }
-            if let Some(Position { x, y }) = wanted.cursor {
-                write!(bytes, "\x1b[{};{}H\x1b[?25h", y + 1, x + 1)?;
-            }
-            bytes.extend_from_slice(b"\x1b[?2026l");
+            let clears = if anew { "\x1b[0m\x1b[2J" } else { "" };
+            paint(&mut bytes, clears, &chosen, end.as_ref(), (self.cursor, wanted.cursor))?;
         }
-        let ends = end.is_some_and(|(at, _)| chosen.iter().any(|(x, y, _)| (*x, *y) == (at.x, at.y)));
         let written: Vec<(u16, u16)> = chosen.iter().map(|(x, y, _)| (*x, *y)).collect();
-        if ends {
+        if end.is_some_and(|(at, _)| written.contains(&(at.x, at.y))) {
             self.under_way.ended();
-        } else if let Some(room) =
-            room.filter(|_| !holds && !partly).and_then(|room| room.checked_sub(bytes.len()))
-        {
-            bytes.extend_from_slice(self.under_way.piece(room.max(1)).as_bytes());
+        } else if holds != Holds::Pictures && !partly {
+            let room = room.and_then(|room| room.checked_sub(bytes.len()));
+            bytes.extend(room.map(|room| self.under_way.piece(room)).unwrap_or_default().into_bytes());
         }
         if partly {
-            self.apply(&next, &written);
+            part::apply(&mut self.shown, &next, &written);
         } else {
             self.shown = next;
         }
@@ -206,73 +204,61 @@ impl Screen {
         Ok(bytes)
     }
 
-    /// Only these of the changes are on the terminal: each with the cells behind it up to the next change, which it covers
-    /// or which are the same.
-    fn apply(&mut self, next: &Buffer, written: &[(u16, u16)]) {
-        let mut changes: Vec<(u16, u16)> = self.shown.diff(next).iter().map(|(x, y, _)| (*x, *y)).collect();
-        changes.sort_unstable_by_key(|(x, y)| (*y, *x));
-        let right = next.area.right();
-        for (at, (x, y)) in changes.iter().enumerate() {
-            if written.contains(&(*x, *y)) {
-                let until = changes.get(at + 1).filter(|(_, row)| row == y).map_or(right, |(x, _)| *x);
-                for x in *x..until {
-                    self.shown[(x, *y)] = next[(x, *y)].clone();
-                }
-            }
-        }
-    }
-
-    /// Puts what is shown in place of pictures for which this frame has no room; whether there are any.
-    fn leave_pictures(&self, next: &mut Buffer, holds: bool) -> bool {
+    /// Puts what is shown in place of pictures for which this frame has no room, and of those that cannot be divided while
+    /// somebody types on a slow line; whether there are any of the first kind.
+    fn leave_pictures(&mut self, next: &mut Buffer, room: Option<usize>, holds: Holds) -> bool {
         let (mut bytes, mut left) = (0, false);
+        self.waits_for_rest = false;
         for at in 0..next.content.len() {
             let (cell, shown) = (&next.content[at], &self.shown.content[at]);
             let length = cell.symbol().len();
             if length < PICTURE || cell == shown {
                 continue;
             }
-            if !holds && (bytes == 0 || bytes + length <= FRAME_PICTURES) {
+            let (x, y) = next.pos_of(at);
+            let divides = Transmission::cells(cell.symbol()).is_some();
+            if !divides
+                && holds != Holds::Nothing
+                && room.is_some_and(|room| length > LEAST.max(room * WHOLE))
+            {
+                self.waits_for_rest = true;
+            } else if holds != Holds::Pictures && (bytes == 0 || bytes + length <= FRAME_PICTURES) {
                 bytes += length;
+                continue;
             } else {
-                let (x, y) = next.pos_of(at);
-                under_way::keep(next, &self.shown, Position { x, y });
                 left = true;
             }
+            under_way::keep(next, &self.shown, Position { x, y });
         }
         left
     }
 }
 
-/// Of the changes, those for which there is room, the first of all in any case: what a key changed first, then text, then
-/// halves of cells, which are pictures.
-fn chosen<'a, K: Ord>(
-    mut changes: Vec<(u16, u16, &'a Cell)>,
-    room: usize,
-    rank: impl Fn(&(u16, u16, &'a Cell)) -> K,
+/// Writes cells and the cursor in one synchronized update.
+fn paint(
+    bytes: &mut Vec<u8>,
+    clears: &str,
+    cells: &[(u16, u16, &Cell)],
     end: Option<&(Position, Cell)>,
-    holds: bool,
-) -> Vec<(u16, u16, &'a Cell)> {
-    changes.sort_by_key(|change| rank(change));
-    let mut taken = 0;
-    let mut last: Option<(u16, u16, &Cell)> = None;
-    let fits = |&(x, y, cell): &(u16, u16, &'a Cell)| {
-        let written = end.filter(|(at, _)| (at.x, at.y) == (x, y)).map_or(cell, |(_, last)| last);
-        let adjacent = last.is_some_and(|(before, row, _)| (before + 1, row) == (x, y));
-        let differs = |style: fn(&Cell) -> ratatui::style::Color| {
-            last.is_none_or(|(_, _, before)| style(before) != style(cell))
+    (before, cursor): (Option<Position>, Option<Position>),
+) -> io::Result<()> {
+    bytes.extend_from_slice(b"\x1b[?2026h");
+    if before.is_some() {
+        bytes.extend_from_slice(b"\x1b[?25l");
+    }
+    bytes.extend_from_slice(clears.as_bytes());
+    if !cells.is_empty() {
+        let ended = |(x, y, cell)| match end {
+            Some((at, last)) if (x, y) == (at.x, at.y) => (x, y, last),
+            _ => (x, y, cell),
         };
-        let colours = usize::from(differs(|cell| cell.fg)) + usize::from(differs(|cell| cell.bg));
-        let bytes = written.symbol().len() + if adjacent { 0 } else { MOVE } + colours * COLOUR;
-        let is_first = last.is_none();
-        let room_left = is_first || taken + bytes <= room;
-        taken += bytes;
-        last = Some((x, y, cell));
-        room_left && !(holds && !is_first && cell.symbol() == HALVES)
-    };
-    let mut fits = fits;
-    let count = changes.iter().take_while(|change| fits(change)).count();
-    changes.truncate(count);
-    changes
+        CrosstermBackend::new(&mut *bytes).draw(cells.iter().copied().map(ended))?;
+    }
+    if let Some(Position { x, y }) = cursor {
+        write!(bytes, "\x1b[{};{}H\x1b[?25h", y + 1, x + 1)?;
+    }
+    bytes.extend_from_slice(b"\x1b[?2026l");
+    Ok(())
 }
 
 impl Frame {

@@ -4,6 +4,7 @@ use std::num::NonZeroU16;
 
 use ratatui::buffer::CellDiffOption;
 
+use super::part::HALVES;
 use super::*;
 
 fn frame(text: &str, cursor: Option<Position>) -> Frame {
@@ -97,7 +98,7 @@ fn what_is_typed_goes_before_a_picture() {
         frame.buffer[(5, 1)].set_diff_option(CellDiffOption::ForcedWidth(NonZeroU16::MIN));
         frame
     };
-    screen.hold_pictures();
+    screen.hold(Holds::Pictures);
     let first = bytes(&mut screen, with());
     assert!(first.contains("text") && !first.contains("pp") && screen.is_behind());
     assert!(bytes(&mut screen, with()).contains("pp") && !screen.is_behind());
@@ -190,7 +191,7 @@ fn a_key_stands_between_two_pieces_of_a_picture_that_is_shown_when_it_is_there()
     parts.push(more(&mut screen));
     assert!(parts[0].contains("a=T,U=1,i=7,c=4,r=2,f=100,q=2,m=1;abcd"), "{:?}", parts[0]);
     assert!(parts[1].starts_with("\x1b_Gq=2,m=1;") && !parts[1].contains("2026"), "{:?}", parts[1]);
-    screen.hold_pictures();
+    screen.hold(Holds::Pictures);
     let key = begin(&mut screen, with_picture("tExt", 7, &data));
     assert!(key.contains('E') && !key.contains("\x1b_G") && screen.is_behind(), "{key:?}");
     parts.extend(rest(&mut screen));
@@ -288,7 +289,7 @@ fn halves_of_cells_come_a_few_at_a_time_behind_what_is_typed_and_all_of_them_in_
         first.find('a').is_some_and(|at| first.find(HALVES).is_some_and(|halves| at < halves)),
         "{first:?}"
     );
-    screen.hold_pictures();
+    screen.hold(Holds::Pictures);
     let key = begin(&mut screen, picture('b'));
     assert!(key.contains('b') && !key.contains(HALVES), "{key:?}");
     let parts = rest(&mut screen);
@@ -315,4 +316,33 @@ fn wide_characters_are_never_half_known() {
         let row = terminal.screen().rows(0, 20).next().expect("a row");
         assert_eq!(row.trim_end(), text.trim_end());
     }
+}
+
+#[test]
+fn what_cannot_be_divided_waits_on_a_slow_line_until_nobody_types() {
+    let with = |text: &str| {
+        let mut frame = frame(text, Some(Position::new(1, 0)));
+        frame.buffer[(5, 1)].set_symbol(&format!("\x1bP{}\x1b\\", "p".repeat(2000)));
+        frame.buffer[(5, 1)].set_diff_option(CellDiffOption::ForcedWidth(NonZeroU16::MIN));
+        frame
+    };
+    let mut screen = known("text");
+    screen.hold(Holds::Whole);
+    let first = begin(&mut screen, with("tExt"));
+    assert!(first.contains('E') && !first.contains("pp"), "{first:?}");
+    assert!(screen.waits_for_rest() && !screen.is_behind(), "nothing else is left");
+    assert!(more(&mut screen).contains("ppp") && !screen.waits_for_rest());
+    // What can be divided comes while somebody types.
+    let mut screen = known("text");
+    let mut parts = vec![begin(&mut screen, with_picture("text", 7, &"abcd".repeat(300)))];
+    while screen.is_behind() {
+        screen.hold(Holds::Whole);
+        parts.push(more(&mut screen));
+        assert!(parts.len() < 20, "it comes to an end");
+    }
+    assert_eq!(payload(&parts), "abcd".repeat(300));
+    // Nobody waits for what a line carries at once.
+    let mut screen = known("text");
+    screen.hold(Holds::Whole);
+    assert!(bytes(&mut screen, with("text")).contains("ppp"));
 }
