@@ -5,7 +5,7 @@
 
 The program runs in a PTY of 120x40 that is read at 125,000 bytes a second and no faster, by a pretended terminal that
 answers as kitty 0.35 or as one with sixel does; each answer comes 20 ms after its question was read. Keys are typed at
-moments by chance while a picture of so many steps (200) is drawn, each timed from its write to the read of the letter
+moments by chance while a picture of so many steps (200, the most) is drawn, each timed from its write to the read of the letter
 outside of any picture. For each way of drawing: the latency, the bytes a second, how many previews came, and how many bytes
 of the finished picture.
 """
@@ -91,7 +91,13 @@ def measure(way, home):
     line.until(b"ready", 0)
     time.sleep(1)
     os.write(master, f"fox\t{STEPS}\r".encode())
-    line.until(b"drawing", 0)
+    # A word may come in two pieces; the first preview does not.
+    shown = (b"drawing", PICTURE[way] or b"\xe2\x96\x80", b"\xe2\x96\x80")
+    end = time.monotonic() + 90
+    while not any(mark in line.bytes for mark in shown):
+        if time.monotonic() > end:
+            raise SystemExit(f"{way}: nothing is drawn; last: {bytes(line.bytes[-300:])!r}")
+        time.sleep(0.05)
     os.write(master, b"\x1b[Z")
     time.sleep(3)
     begun, start, times = time.monotonic(), len(line.bytes), []

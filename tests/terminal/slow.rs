@@ -85,6 +85,11 @@ impl Sent {
         })
     }
 
+    /// Whether a picture was begun.
+    pub fn has_pictures(&self) -> bool {
+        self.parts.iter().any(|part| matches!(part, Part::Graphics(command) if command.starts_with("a=T,")))
+    }
+
     /// Whether a transmission is under way.
     pub fn is_open(&self) -> bool {
         let last = self.parts.iter().rev().find_map(|part| match part {

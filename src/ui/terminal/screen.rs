@@ -21,6 +21,8 @@ const FRAME_PICTURES: usize = 48 << 10;
 const PICTURE: usize = 512;
 /// A cell whose text has so many bytes may be a whole row of placeholders.
 const ROW: usize = 16;
+// Sixels could go in strips of whole rows of cells. Each strip would choose its own 256 colours, and where a row of cells is
+// no whole number of bands of six pixels its last band would reach into the next row, which some terminals clear for it.
 /// A picture that cannot be divided waits for whoever types, if it has more bytes than so many pieces, which a key may wait
 /// for, and than a preview may have at least.
 const WHOLE: usize = 3;
