@@ -16,8 +16,10 @@
 //! | [`beside`] | memory that tensors come to while the last are widened |
 //! | `staging` | large copies, filled by all threads |
 //! | [`streaming`] | weights that take turns in slots of device memory |
-//! | [`product`] | matrix products by cublasLt, the algorithm chosen once a shape |
+//! | [`product`] | matrix products by cublasLt, the algorithm chosen once a shape; layers with what LoRAs add, by a kernel |
+//! | [`narrow`], [`kron`], [`merge`] | what LoRAs add, and are merged by |
 //! | [`ops`], [`attention`], [`sampling`], [`dequantize`] | one safe function a kernel |
+//! | `tensor_map` | what Hopper's copy engine is told of arrays |
 //! | [`weights`] | weight files into device memory |
 //! | [`text`] | T5's encoder and CLIP's text model |
 //! | [`flux`] | the transformer |

@@ -1,4 +1,5 @@
-//! Matrix products by cublasLt: bf16, or fp8 with one scale a row on both sides, bf16 out.
+//! Matrix products by cublasLt: bf16, or fp8 with one scale a row on both sides, bf16 out. Layers in fp8 with what LoRAs
+//! add to them have a kernel of their own on Hopper ([`Ranks`]).
 //!
 //! `out[M, N] = x[M, K] · weight[N, K]ᵀ + bias[N]`. The first product of a shape times what the library offers for it
 //! and keeps the fastest: its own first guess is up to 16 % slower (`benches/PERFORMANCE.md`). The first guess stays
