@@ -15,4 +15,3 @@ pub mod output;
 pub mod screen;
 pub mod tell;
 pub mod tmux;
-pub mod transmission;
