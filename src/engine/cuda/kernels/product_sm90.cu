@@ -166,8 +166,11 @@ struct Producer {
     }
 };
 
+// A row of zeros may have no scale: it counts as 1, so that its sums keep what is added to them.
+__device__ __forceinline__ float unit(float scale) { return scale == 0 ? 1 : scale; }
+
 // A scale near nothing is no reason for an overflow.
-__device__ __forceinline__ float inverse(float scale) { return scale == 0 ? 1 : fminf(1 / scale, 0x1p100f); }
+__device__ __forceinline__ float inverse(float scale) { return fminf(1 / unit(scale), 0x1p100f); }
 
 // Brings t and b, and divides their rows by the scales of x's and w's.
 struct Helper {
@@ -195,15 +198,11 @@ struct Helper {
         }
     }
 
-    __device__ void divide(int row, int column, int parity) {
+    __device__ void divide(int row, int column) {
         for (int at = thread; at < min(kRows, p.rows - row); at += kHelpers)
             divide(shared.ranks_left() + at * kRanksRowBytes, from.x_scales[row + at]);
-        for (int at = thread; at < min(kColumns, p.columns - column); at += kHelpers) {
-            const float scale = from.weight_scales[column + at];
-            divide(shared.ranks_right() + at * kRanksRowBytes, scale);
-            // A row of zeros may have no scale: its sums keep what is added to them.
-            if (scale == 0) asm volatile("st.shared.f32 [%0], %1;" ::"r"(shared.factors(parity) + 4 * at), "f"(1.f) : "memory");
-        }
+        for (int at = thread; at < min(kColumns, p.columns - column); at += kHelpers)
+            divide(shared.ranks_right() + at * kRanksRowBytes, from.weight_scales[column + at]);
     }
 
     __device__ void bring(int row, int column, int rank, uint32_t phase) {
@@ -217,19 +216,17 @@ struct Helper {
     __device__ void run() {
         const Tiles tiles(p);
         uint32_t phase = 0;
-        int parity = 0;
         for (int tile = Tiles::first(); tile < tiles.count; tile += Tiles::step()) {
             const int row = tiles.row(tile), column = tiles.column(tile);
             for (int rank = 0; rank < p.side.ranks; rank += kRanks) {
                 if (thread == 0) bring(row, column, rank, phase);
                 barrier_wait(shared.ranks_landed(), phase);
-                divide(row, column, parity);
+                divide(row, column);
                 copy_engine_fence();
                 named_sync(kHelpersBarrier, kHelpers);
                 if (thread == 0) barrier_arrive(shared.ranks_full());
                 phase ^= 1;
             }
-            parity ^= 1;
         }
     }
 };
@@ -311,7 +308,7 @@ struct Consumer {
 #pragma unroll
             for (int i = 0; i < 2; ++i) {
                 const float* all = sums + kFirst / 2 + 4 * (j + i);
-                const float2 by = scale[j + i];
+                const float2 by = make_float2(unit(scale[j + i].x), unit(scale[j + i].y));
                 const float first = __uint_as_float(bias[j + i] << 16);
                 const float second = __uint_as_float(bias[j + i] & 0xffff0000);
                 words[2 * i] = pack(fmaf(all[0], low * by.x, first), fmaf(all[1], low * by.y, second));

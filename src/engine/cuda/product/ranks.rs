@@ -66,7 +66,7 @@ impl Gpu {
 
     /// `out = (x · x_scales) · (weight · weight_scales)ᵀ + B (A x) + bias` on fp8 tensor cores, on Hopper: x
     /// `[M, K]` with scales `[M, 1]`, weight `[N, K]` with scales `[N, 1]`, bias `[1, N]`. N and K are multiples of
-    /// [`super::GRAIN`]; the scales of x lie on a multiple of 16 bytes.
+    /// [`super::GRAIN`]; the scales of x lie on a multiple of 16 bytes, and are read 16 at a time: up to 12 behind the last.
     ///
     /// # Errors
     /// When the shapes do not fit.
