@@ -38,6 +38,12 @@ pub(super) enum Failure {
          `flux-tui grids open {grid}` shows it"
     )]
     GridLeft { grid: i64, drawn: usize, count: usize },
+    /// Cells that failed, the others being drawn.
+    #[error(
+        "{failed} of {count} pictures of grid {grid} failed, first job {job}: {reason}; `flux-tui queue retry {job}` draws \
+         it again, and the contact sheet with it"
+    )]
+    GridFailed { grid: i64, failed: usize, count: usize, job: JobId, reason: String },
     #[error(transparent)]
     Wildcard(#[from] WildcardError),
     /// No such model, or a file that is none.

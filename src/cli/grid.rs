@@ -141,14 +141,7 @@ impl Shown {
         {
             text::complain("warning", &format!("the contact sheet cannot be shown here: {reason}"));
         }
-        stdout::line(&format!(
-            "grid {}: {} of {} drawn, seed {}  {}",
-            grid.id,
-            grid.drawn(),
-            grid.cells.len(),
-            grid.seed,
-            kept(grid)
-        ))
+        stdout::line(&format!("grid {}: {}, seed {}  {}", grid.id, counted(grid), grid.seed, kept(grid)))
     }
 }
 
@@ -156,12 +149,23 @@ fn kept(grid: &Grid) -> String {
     grid.sheet.as_ref().map_or_else(|| "not all cells are over".to_owned(), |path| path.display().to_string())
 }
 
-/// The first cell that failed.
+/// What failed of a grid, and how it is tried again.
 fn failed(grid: &Grid) -> Option<Failure> {
-    grid.cells.iter().find_map(|cell| match &cell.state {
-        JobState::Failed { reason } => Some(Failure::Drawing { id: cell.job, reason: reason.clone() }),
+    let (job, reason) = grid.cells.iter().find_map(|cell| match &cell.state {
+        JobState::Failed { reason } => Some((cell.job, reason.clone())),
         _ => None,
-    })
+    })?;
+    let (failed, count) = (grid.failed(), grid.cells.len());
+    Some(Failure::GridFailed { grid: grid.id.0, failed, count, job, reason })
+}
+
+/// `3 of 4 drawn, 1 failed`.
+fn counted(grid: &Grid) -> String {
+    let drawn = format!("{} of {} drawn", grid.drawn(), grid.cells.len());
+    match grid.failed() {
+        0 => drawn,
+        failed => format!("{drawn}, {failed} failed"),
+    }
 }
 
 /// The grid that was asked for; files and paths are made whole, since the worker is elsewhere.
@@ -247,7 +251,7 @@ async fn list(at: &Endpoint, json: bool) -> Result<(), Failure> {
     let told = |grid: &Grid| {
         let prompt = text::one_line(grid.order.job.prompt.as_str(), 60);
         let axes = text::one_line(&grid.order.to_string(), 40);
-        format!("{:>5}  {} of {}  {axes}  {prompt}\n", grid.id, grid.drawn(), grid.cells.len())
+        format!("{:>5}  {}  {axes}  {prompt}\n", grid.id, counted(grid))
     };
     stdout::write(&grids.iter().map(told).collect::<String>())
 }
@@ -267,14 +271,15 @@ async fn draw(
     let order = asked(&snapshot.models)?;
     let mut grid = get(&mut line, GridRequest::Draw(Box::new(order))).await?;
     let (id, count) = (grid.id, grid.cells.len());
-    let mut drawn = 0;
+    let (mut over, mut drawn) = (0, 0);
     bar.say(&format!("grid {id}: {} accepted", text::count(count, "picture")));
     while grid.sheet.is_none() {
         tokio::select! {
             event = line.next() => match event {
                 Some(Event::Job(status)) if status.job.cell.is_some_and(|cell| cell.grid == id) && status.state.is_over() => {
-                    drawn += 1;
-                    bar.say(&format!("grid {id}: {drawn} of {count}"));
+                    over += 1;
+                    drawn += usize::from(status.state == JobState::Done);
+                    bar.say(&format!("grid {id}: {over} of {count}"));
                 }
                 Some(Event::Grid(written)) if written == id => grid = get(&mut line, GridRequest::Get(id)).await?,
                 Some(Event::Ending) | None => return Err(Failure::GridLeft { grid: id.0, drawn, count }),

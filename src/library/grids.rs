@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use jiff::tz::TimeZone;
-use rusqlite::{OptionalExtension, params, params_from_iter};
+use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 
 use super::jobs::{RowError, columns_of, from_columns};
 use super::{Folder, Library, LibraryError};
@@ -180,12 +180,12 @@ impl Library {
             .map_err(self.fault("recording a contact sheet"))?;
         Ok(Some(self.folder.path(&path)))
     }
+}
 
-    /// The sheet of a grid says what is not so any more: one of its cells is tried again.
-    pub(super) fn outdate_sheet(&self, job: JobId) -> rusqlite::Result<()> {
-        let outdate = "UPDATE grids SET written = 0 WHERE id = (SELECT grid FROM jobs WHERE id = ?1)";
-        self.db.execute(outdate, [job.0]).map(drop)
-    }
+/// The sheet of a grid says what is not so any more: one of its cells is tried again.
+pub(super) fn outdate_sheet(change: &Connection, job: JobId) -> rusqlite::Result<()> {
+    let outdate = "UPDATE grids SET written = 0 WHERE id = (SELECT grid FROM jobs WHERE id = ?1)";
+    change.execute(outdate, [job.0]).map(drop)
 }
 
 /// Where the sheet of a grid is, relative to the folder of pictures: the same each time that it is written.

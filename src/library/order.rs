@@ -2,6 +2,7 @@
 
 use rusqlite::{OptionalExtension, params};
 
+use super::grids::outdate_sheet;
 use super::jobs::columns_of;
 use super::{Library, LibraryError};
 use crate::job::{Job, JobId, JobStatus};
@@ -60,16 +61,22 @@ impl Library {
     /// # Errors
     /// The job is as it was then.
     pub fn retry(&mut self, id: JobId) -> Result<Option<JobStatus>, LibraryError> {
-        let put_back = self
-            .db
+        let fault = self.fault("trying a job again");
+        // A sheet that says of a cell that it failed while that waits, or the other way round, would stay so.
+        let change = self.db.transaction().map_err(&fault)?;
+        let put_back = change
             .execute(
                 "UPDATE jobs SET state = 'queued', reason = NULL, ended_at = NULL, \
                  rank = (SELECT MAX(rank) + 1 FROM jobs) WHERE id = ?1 AND state = 'failed'",
                 [id.0],
             )
-            .map_err(self.fault("trying a job again"))?;
-        self.outdate_sheet(id).map_err(self.fault("trying a job again"))?;
-        if put_back == 1 { self.job(id) } else { Ok(None) }
+            .map_err(&fault)?;
+        if put_back == 0 {
+            return Ok(None);
+        }
+        outdate_sheet(&change, id).map_err(&fault)?;
+        change.commit().map_err(&fault)?;
+        self.job(id)
     }
 
     /// Whether nothing more is to be begun.

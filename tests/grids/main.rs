@@ -6,6 +6,8 @@ mod home;
 mod studio;
 #[path = "../terminal/mod.rs"]
 mod terminal;
+#[cfg(debug_assertions)]
+mod trouble;
 
 use std::path::{Path, PathBuf};
 

@@ -71,6 +71,12 @@ impl Grid {
         self.cells.iter().filter(|cell| cell.picture.is_some()).count()
     }
 
+    /// Cells that failed.
+    #[must_use]
+    pub fn failed(&self) -> usize {
+        self.cells.iter().filter(|cell| matches!(cell.state, JobState::Failed { .. })).count()
+    }
+
     /// What its contact sheet says of itself.
     #[must_use]
     pub fn recipe(&self) -> GridRecipe {
