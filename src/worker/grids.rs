@@ -1,17 +1,22 @@
 //! The answers about grids: their cells accepted as jobs, all or none; cancelled as one; and the contact sheet, drawn
 //! when it is asked for and written once all cells are over.
 
+use std::path::Path;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use image::RgbImage;
+use tokio::sync::OwnedMutexGuard;
 
 use super::Shared;
 use super::answer::{Answer, drawable, now};
 use super::change::first_seed;
+use super::copies::Copies;
 use super::peer::Peer;
 use super::thumbnail;
 use crate::job::grid::{Grid, GridCell, GridId, GridOrder};
 use crate::job::{Job, JobState};
+use crate::library::png::PngError;
 use crate::library::{LibraryError, sheet};
 use crate::wire::grids::{GridRequest, GridResponse};
 use crate::wire::message::{Refusal, Response};
@@ -105,17 +110,17 @@ async fn cancel(shared: &Shared, by: &Peer, id: GridId) -> Result<usize, Refusal
 
 /// Draws the sheet of a grid as it is: its PNG. One at a time, on a thread that may block.
 async fn compose(shared: &Shared, grid: Grid, side: u32) -> Result<Vec<u8>, Refusal> {
-    let _one = shared.copying.lock().await;
-    let made = tokio::task::spawn_blocking(move || {
-        let sheet = sheet::draw(&grid, side, |cell| picture(&grid, cell));
-        sheet::encode(&sheet, &grid)
-    });
+    let copies = Arc::clone(&shared.copying).lock_owned().await;
+    let made = tokio::task::spawn_blocking(move || draw(copies, &grid, side));
     let png = made.await.map_err(|error| Refusal::Grid(error.to_string()))?;
     png.map_err(|error| Refusal::Grid(error.to_string()))
 }
 
-fn picture(grid: &Grid, cell: usize) -> Option<RgbImage> {
-    let path = grid.cells.get(cell)?.path.as_ref()?;
+fn draw(mut copies: OwnedMutexGuard<Copies>, grid: &Grid, side: u32) -> Result<Vec<u8>, PngError> {
+    sheet::encode(&copies.sheet(grid, side, picture), grid)
+}
+
+fn picture(path: &Path) -> Option<RgbImage> {
     let read = std::fs::read(path).map_err(|error| error.to_string());
     read.and_then(|png| thumbnail::decode(&png))
         .inspect_err(|reason| tracing::warn!(path = %path.display(), reason, "a cell cannot be shown"))

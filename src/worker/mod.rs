@@ -17,6 +17,7 @@ mod change;
 mod checker;
 mod checkpoint;
 mod converting;
+mod copies;
 mod costs;
 mod daemon;
 mod details;
@@ -386,8 +387,8 @@ struct Shared {
     counters: tokens::Counters,
     /// Held while the queue is changed.
     changing: tokio::sync::Mutex<()>,
-    /// Held while a small copy of a picture is made.
-    copying: tokio::sync::Mutex<()>,
+    /// Held while a small copy of a picture is made; those of grids' cells are kept.
+    copying: Arc<tokio::sync::Mutex<copies::Copies>>,
     /// Watches the folders of LoRAs that were listed.
     lora_watch: lora_watch::LoraWatch,
     settings: Settings,

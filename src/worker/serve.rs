@@ -108,7 +108,7 @@ pub(super) fn serve_claimed(
         let idle = Idle::new(settings.free_after, settings.end_after, Instant::now());
         let lines = Lines { engines: Engines::new(supplies), watched, nudge, fetcher, checker };
         let hub = Hub::new(info(), Arc::clone(&models), devices, restored, idle, lines);
-        let (changing, copying) = (tokio::sync::Mutex::default(), tokio::sync::Mutex::default());
+        let (changing, copying) = (tokio::sync::Mutex::default(), Arc::default());
         let counters = Counters::new(Arc::clone(&models));
         let lora_watch = LoraWatch::start();
         let shared =
@@ -288,6 +288,10 @@ fn rest(shared: &Shared) {
         Some((Due::Free, at)) if at <= Instant::now() => {
             shared.counters.free();
             shared.hub.free();
+            // Whoever has it is drawing a sheet, and nobody is worse off for what is kept.
+            if let Ok(mut copies) = shared.copying.try_lock() {
+                copies.clear();
+            }
         }
         Some((Due::End, at)) if at <= Instant::now() => {
             tracing::info!("neither work nor clients for long");

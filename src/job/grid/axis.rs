@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{GridError, VALUE_BYTES, VALUES_MAX, values, words};
+use super::{AXIS_BYTES, GridError, Unfit, VALUE_BYTES, VALUES_MAX, values, words};
 use crate::job::{
     Job, JobError, LoraChoice, Prompt, Seed, Size, Wildcards, check_guidance, check_steps, template,
 };
@@ -107,22 +107,21 @@ impl Axis {
     /// # Errors
     /// [`GridError::Values`], [`GridError::Repeated`], [`GridError::Value`].
     pub fn new(parameter: Parameter, values: Vec<String>) -> Result<Self, GridError> {
-        let axis = parameter.to_string();
+        let axis = || parameter.clone();
         if values.is_empty() || values.len() > VALUES_MAX {
-            return Err(GridError::Values { axis, count: values.len() as u64 });
+            return Err(GridError::Values { axis: axis(), count: values.len() as u64 });
         }
+        let unfit = |value: &str, reason| GridError::Value { axis: axis(), value: beginning(value), reason };
         if let Some(long) = values.iter().find(|value| value.len() > VALUE_BYTES) {
-            let (value, reason) = (beginning(long), format!("it is longer than {VALUE_BYTES} bytes"));
-            return Err(GridError::Value { axis, value, reason });
+            return Err(unfit(long, Unfit::Long));
         }
         let bytes = values.iter().map(String::len).sum::<usize>();
-        if bytes > 4 * VALUE_BYTES {
-            let reason = format!("all values together have {bytes} bytes; {} can be", 4 * VALUE_BYTES);
-            return Err(GridError::Value { axis, value: beginning(&values[0]), reason });
+        if bytes > AXIS_BYTES {
+            return Err(unfit(&values[0], Unfit::Bytes { bytes }));
         }
         let twice = values.iter().enumerate().find(|(at, value)| values[..*at].contains(value));
         if let Some((_, value)) = twice {
-            return Err(GridError::Repeated { axis, value: value.clone() });
+            return Err(GridError::Repeated { axis: axis(), value: value.clone() });
         }
         Ok(Self { parameter, values })
     }
@@ -183,38 +182,35 @@ impl Axis {
     /// Why that cannot be.
     pub(super) fn apply(&self, job: Job, place: usize) -> Result<Job, GridError> {
         let value = self.values.get(place).map_or("", String::as_str);
-        let wrong = |reason: String| GridError::Value {
-            axis: self.parameter.to_string(),
+        let wrong = |reason: Unfit| GridError::Value {
+            axis: self.parameter.clone(),
             value: beginning(value),
             reason,
         };
-        let job_error = |error: JobError| wrong(error.to_string());
-        let number =
-            |what: &str| value.parse::<u32>().map_err(|_| wrong(format!("{what} are whole numbers")));
+        let job_error = |error: JobError| wrong(error.into());
+        let number = || value.parse::<u32>().map_err(|_| wrong(Unfit::Fraction));
         match &self.parameter {
-            Parameter::Steps => Ok(Job { steps: check_steps(number("steps")?).map_err(job_error)?, ..job }),
+            Parameter::Steps => Ok(Job { steps: check_steps(number()?).map_err(job_error)?, ..job }),
             Parameter::Guidance => {
-                let guidance = value.parse().map_err(|_| wrong("guidance is a number".to_owned()))?;
+                let guidance = value.parse().map_err(|_| wrong(Unfit::NoNumber))?;
                 Ok(Job { guidance: check_guidance(guidance).map_err(job_error)?, ..job })
             }
             Parameter::Seed => match value.parse().map_err(job_error)? {
-                Seed::Random => {
-                    Err(wrong("a seed of a grid is a number, or it could not be found again".to_owned()))
-                }
+                Seed::Random => Err(wrong(Unfit::RandomSeed)),
                 seed => Ok(Job { seed, ..job }),
             },
             Parameter::Size => Ok(Job { size: values::size(value).map_err(wrong)?, ..job }),
             Parameter::Width => {
-                let size = Size::new(number("widths")?, job.size.height()).map_err(job_error)?;
+                let size = Size::new(number()?, job.size.height()).map_err(job_error)?;
                 Ok(Job { size, ..job })
             }
             Parameter::Height => {
-                let size = Size::new(job.size.width(), number("heights")?).map_err(job_error)?;
+                let size = Size::new(job.size.width(), number()?).map_err(job_error)?;
                 Ok(Job { size, ..job })
             }
             Parameter::Model => Ok(Job { model: ModelName::new(value), ..job }),
             Parameter::Lora(file) => {
-                let strength = value.parse().map_err(|_| wrong("a strength is a number".to_owned()))?;
+                let strength = value.parse().map_err(|_| wrong(Unfit::NoNumber))?;
                 with_lora(job, file, strength, job_error)
             }
             Parameter::Prompt(choice) => with_words(job, choice, value, job_error),

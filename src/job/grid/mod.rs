@@ -5,6 +5,7 @@
 //! axis itself.
 
 mod axis;
+mod error;
 mod standing;
 #[cfg(test)]
 mod tests;
@@ -15,8 +16,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Job, JobError};
+use super::Job;
 pub use axis::{Axis, Parameter};
+pub use error::{GridError, Unfit};
 pub use standing::{Cell, Grid, GridCell, GridId, GridRecipe};
 pub use words::choices;
 
@@ -28,6 +30,8 @@ pub const VALUES_MAX: usize = 64;
 pub const TEXT_MAX: usize = 8 << 20;
 /// The longest value, in bytes.
 pub const VALUE_BYTES: usize = 4096;
+/// The most bytes of all values of an axis together.
+pub const AXIS_BYTES: usize = 4 * VALUE_BYTES;
 
 /// A grid as it is asked for.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -52,84 +56,6 @@ impl TryFrom<RawOrder> for GridOrder {
     }
 }
 
-/// Why a grid cannot be.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub enum GridError {
-    /// An axis that is not written as one.
-    #[error(
-        "{0:?} is no axis: write NAME=VALUES, as in guidance=2,3.5,5 or steps=4..20/4; NAME is steps, guidance, seed, \
-         size, width, height, model or lora:FILE; or prompt:{{red|blue}} or prompt:__name__, as it stands in the prompt"
-    )]
-    Axis(String),
-    /// None, or more than two.
-    #[error("a grid has one axis or two, not {0}")]
-    Axes(usize),
-    /// Both change the same.
-    #[error("both axes are {0}: choose another for one of them")]
-    Twice(String),
-    /// An axis without values, or with too many.
-    #[error("the axis {axis} has {count} values; 1 to {VALUES_MAX} can be")]
-    Values {
-        /// Which.
-        axis: String,
-        /// How many.
-        count: u64,
-    },
-    /// A value twice.
-    #[error("the axis {axis} has {value} twice")]
-    Repeated {
-        /// Which axis.
-        axis: String,
-        /// Which value.
-        value: String,
-    },
-    /// A value that is none of its axis.
-    #[error("{value:?} cannot be on the axis {axis}: {reason}")]
-    Value {
-        /// Which axis.
-        axis: String,
-        /// What stands there.
-        value: String,
-        /// What is wrong with it, and what would work.
-        reason: String,
-    },
-    /// More cells than a grid may have.
-    #[error("{columns} times {rows} are {count} pictures; a grid has at most {CELLS_MAX}", count = columns * rows)]
-    Cells {
-        /// Values of the first axis.
-        columns: usize,
-        /// Values of the second.
-        rows: usize,
-    },
-    /// A long prompt in many cells.
-    #[error(
-        "{cells} pictures with such a long prompt are {bytes} bytes of text; a grid has at most {TEXT_MAX}"
-    )]
-    Text {
-        /// Cells.
-        cells: usize,
-        /// Bytes of all of them.
-        bytes: usize,
-    },
-    /// The words of an axis are not in the prompt.
-    #[error("the prompt has no {0}: the choice of an axis stands in the prompt just so")]
-    NoChoice(String),
-    /// The LoRA of an axis has a tag in the prompt.
-    #[error("the prompt has a tag for the LoRA {0}: take it out, and the axis says how strong it is")]
-    Tagged(String),
-    /// A job of several pictures.
-    #[error("a grid has one picture a cell: leave the count of {0} away, or put seeds on an axis")]
-    Count(u32),
-    /// What a cell asks for cannot be drawn.
-    #[error("the picture at {at} cannot be drawn: {source}")]
-    Cell {
-        /// Its values.
-        at: String,
-        /// What is wrong.
-        source: JobError,
-    },
-}
-
 impl Job {
     /// The same, of one picture.
     #[must_use]
@@ -145,11 +71,10 @@ impl GridOrder {
         if job.count() != 1 {
             return Err(GridError::Count(job.count()));
         }
-        let names: Vec<String> = axes.iter().map(|axis| axis.parameter().to_string()).collect();
         match &axes[..] {
             [_] => {}
             [one, other] if one.parameter().meets(other.parameter()) => {
-                return Err(GridError::Twice(names[1].clone()));
+                return Err(GridError::Twice(other.parameter().clone()));
             }
             [_, _] => {}
             _ => return Err(GridError::Axes(axes.len())),

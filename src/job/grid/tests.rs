@@ -1,6 +1,7 @@
 //! From axes as they are written to the jobs of the cells, and what is refused before anything is drawn.
 
 use super::*;
+use crate::job::JobError;
 use crate::job::{LoraChoice, Prompt, Seed, Size, Wildcards};
 use crate::model::ModelName;
 
@@ -118,8 +119,8 @@ fn what_is_wrong_is_said_with_what_would_work() {
         (&["cfg=2"][..], "\"cfg=2\" is no axis"),
         (&["guidance"], "write NAME=VALUES"),
         (&["steps=0,4"], "steps 0 is out of range: 1 to 200"),
-        (&["steps=4.5"], "whole numbers"),
-        (&["guidance=x"], "guidance is a number"),
+        (&["steps=4.5"], "\"4.5\" cannot be on the axis steps: it is no whole number"),
+        (&["guidance=x"], "it is no number"),
         (&["guidance=200"], "0 to 100"),
         (&["size=100x64"], "the nearest is 96"),
         (&["size=big"], "768x512"),

@@ -1,7 +1,7 @@
 //! The values of an axis as they are written: `2,3.5,5`, and ranges, `2..6/2`.
 
 use super::axis::{Parameter, beginning};
-use super::{GridError, VALUES_MAX};
+use super::{GridError, Unfit, VALUES_MAX};
 use crate::job::Size;
 
 /// Decimals of the values of a range.
@@ -12,18 +12,14 @@ const DECIMALS: usize = 6;
 /// # Errors
 /// What is wrong with them.
 pub(super) fn read(parameter: &Parameter, text: &str) -> Result<Vec<String>, GridError> {
-    let axis = || parameter.to_string();
+    let axis = || parameter.clone();
     let has_ranges = !matches!(parameter, Parameter::Size | Parameter::Model | Parameter::Prompt(_));
     let mut values = Vec::new();
     for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
         match part.split_once("..").filter(|_| has_ranges) {
             None => values.push(part.to_owned()),
             Some((from, rest)) => {
-                let wrong = |reason: &str| GridError::Value {
-                    axis: axis(),
-                    value: beginning(part),
-                    reason: reason.to_owned(),
-                };
+                let wrong = |reason| GridError::Value { axis: axis(), value: beginning(part), reason };
                 let (to, step) = rest.split_once('/').unwrap_or((rest, "1"));
                 let many = |count| GridError::Values { axis: axis(), count };
                 values.extend(range(from.trim(), to.trim(), step.trim(), wrong, many)?);
@@ -40,13 +36,13 @@ fn range(
     from: &str,
     to: &str,
     step: &str,
-    wrong: impl Fn(&str) -> GridError,
+    wrong: impl Fn(Unfit) -> GridError,
     many: impl Fn(u64) -> GridError,
 ) -> Result<Vec<String>, GridError> {
     // Seeds are larger than what a float holds exactly.
     if let (Ok(from), Ok(to), Ok(step)) = (from.parse::<u64>(), to.parse::<u64>(), step.parse::<u64>()) {
         if to < from || step == 0 {
-            return Err(wrong("a range goes up, as in 2..6/2"));
+            return Err(wrong(Unfit::Falling));
         }
         let count = (to - from) / step;
         return match usize::try_from(count) {
@@ -58,10 +54,10 @@ fn range(
     }
     let number = |text: &str| text.parse::<f64>().ok().filter(|number| number.is_finite());
     let (Some(from), Some(to), Some(step)) = (number(from), number(to), number(step)) else {
-        return Err(wrong("a range has two numbers and maybe a step, as in 2..6/2"));
+        return Err(wrong(Unfit::Range));
     };
     if to < from || step <= 0.0 {
-        return Err(wrong("a range goes up, as in 2..6/2"));
+        return Err(wrong(Unfit::Falling));
     }
     // 0.1 is no binary fraction: the last is not lost for that.
     let last = ((to - from) / step + 1e-9).floor();
@@ -82,11 +78,11 @@ fn plain(number: f64) -> String {
 ///
 /// # Errors
 /// What is wrong with it, and what would work.
-pub(super) fn size(text: &str) -> Result<Size, String> {
+pub(super) fn size(text: &str) -> Result<Size, Unfit> {
     let sides = text.split_once(['x', 'X', '×']);
     let number = |side: &str| side.trim().parse::<u32>().ok();
     match sides.and_then(|(width, height)| Some((number(width)?, number(height)?))) {
-        Some((width, height)) => Size::new(width, height).map_err(|error| error.to_string()),
-        None => Err("a size is written as 768x512".to_owned()),
+        Some((width, height)) => Ok(Size::new(width, height)?),
+        None => Err(Unfit::Size),
     }
 }

@@ -1,7 +1,7 @@
 //! The choices of a prompt as an axis: `{red|blue}` and `__name__`, as they stand there.
 
 use super::axis::beginning;
-use super::{GridError, VALUES_MAX};
+use super::{GridError, Parameter, VALUES_MAX};
 use crate::job::template::{Piece, Template, weight};
 use crate::job::{JobError, Wildcards};
 
@@ -55,9 +55,9 @@ pub(super) fn values(choice: &str, lines: &Wildcards) -> Result<Vec<String>, Gri
     let branches: Vec<&str> = match template.as_ref().map(|it| &it.pieces[..]) {
         Ok([Piece::Wildcard { name, .. }]) => {
             let known = lines.lines(name).ok_or_else(|| GridError::Value {
-                axis: "prompt".to_owned(),
+                axis: Parameter::Prompt(beginning(choice)),
                 value: beginning(choice),
-                reason: JobError::NoWildcard((*name).to_owned()).to_string(),
+                reason: JobError::NoWildcard((*name).to_owned()).into(),
             })?;
             known.iter().map(String::as_str).collect()
         }
@@ -71,7 +71,7 @@ pub(super) fn values(choice: &str, lines: &Wildcards) -> Result<Vec<String>, Gri
             values.push(words);
         }
         if values.len() > VALUES_MAX {
-            let axis = format!("prompt:{}", beginning(choice));
+            let axis = Parameter::Prompt(beginning(choice));
             return Err(GridError::Values { axis, count: values.len() as u64 });
         }
     }

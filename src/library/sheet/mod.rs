@@ -3,6 +3,8 @@
 
 mod font;
 
+use std::sync::Arc;
+
 use image::imageops::{self, FilterType};
 use image::{Rgb, RgbImage};
 
@@ -30,21 +32,33 @@ const INK: Rgb<u8> = Rgb([20, 20, 20]);
 const WAITS: Rgb<u8> = Rgb([190, 190, 190]);
 const FAILED: Rgb<u8> = Rgb([232, 196, 190]);
 
-/// Draws a sheet whose longer side has about `side` pixels, labels aside. `picture` gives the picture of a cell, `None`
-/// where its file cannot be read.
+/// Draws a sheet whose longer side has about `side` pixels, labels aside. `picture` gives the picture of a cell, or a
+/// [`copy`] of it; `None` where its file cannot be read.
 #[must_use]
-pub fn draw(grid: &Grid, side: u32, mut picture: impl FnMut(usize) -> Option<RgbImage>) -> RgbImage {
+pub fn draw(grid: &Grid, side: u32, mut picture: impl FnMut(usize) -> Option<Arc<RgbImage>>) -> RgbImage {
     let plan = Layout::new(grid, side.clamp(SIDE_MIN, SIDE_MAX));
     let mut sheet = RgbImage::from_pixel(plan.width, plan.height, PAPER);
     plan.labels(grid, &mut sheet);
     for cell in 0..grid.cells.len() {
         let (x, y) = plan.place(cell);
         match grid.cells[cell].picture.and_then(|_| picture(cell)) {
-            Some(image) => plan.paste(&mut sheet, &image, (x, y)),
+            Some(image) => plan.paste(&mut sheet, cell, &image, (x, y)),
             None => plan.explain(&mut sheet, grid, cell, (x, y)),
         }
     }
     sheet
+}
+
+/// The picture of a cell as it is on the largest sheet of its grid: all that any sheet of it needs. Those of one grid have
+/// at most 3 × [`SIDE_MAX`]² bytes together.
+#[must_use]
+pub fn copy(grid: &Grid, cell: usize, picture: RgbImage) -> RgbImage {
+    let plan = Layout::new(grid, SIDE_MAX);
+    let (width, height) = plan.size(cell, &picture);
+    match picture.dimensions() == (width, height) {
+        true => picture,
+        false => imageops::resize(&picture, width, height, FilterType::Triangle),
+    }
 }
 
 /// Makes the PNG of a sheet, with what it says of itself.
@@ -62,6 +76,8 @@ struct Layout {
     cell: (u32, u32),
     /// What pixels of pictures are multiplied with.
     scale: f64,
+    /// Those of each cell's picture; `None` of one that could not be asked for.
+    sizes: Vec<Option<(u32, u32)>>,
     /// Where the first cell is.
     origin: (u32, u32),
     width: u32,
@@ -72,8 +88,10 @@ impl Layout {
     fn new(grid: &Grid, side: u32) -> Self {
         let order = &grid.order;
         let (columns, rows) = (order.columns(), order.rows());
-        let sizes = (0..grid.cells.len()).filter_map(|cell| order.cell(cell, grid.seed).ok());
-        let (w, h) = sizes.fold((16, 16), |(w, h), job| (job.size.width().max(w), job.size.height().max(h)));
+        let size = |cell| order.cell(cell, grid.seed).ok().map(|job| (job.size.width(), job.size.height()));
+        let sizes: Vec<_> = (0..grid.cells.len()).map(size).collect();
+        let known = sizes.iter().flatten();
+        let (w, h) = known.fold((16, 16), |(w, h), size| (size.0.max(w), size.1.max(h)));
         let most = (side / columns.max(rows).max(1) as u32).clamp(CELL_MIN, CELL_MAX);
         let scale = (f64::from(most) / f64::from(w.max(h))).min(1.0);
         let scaled = |pixels: u32| (f64::from(pixels) * scale).round().max(1.0) as u32;
@@ -87,7 +105,7 @@ impl Layout {
         let origin = (GAP + label, GAP + title + above + GAP);
         let width = origin.0 + columns as u32 * (cell.0 + GAP);
         let height = origin.1 + rows as u32 * (cell.1 + GAP);
-        Self { columns, cell, scale, origin, width, height }
+        Self { columns, cell, scale, sizes, origin, width, height }
     }
 
     fn place(&self, cell: usize) -> (u32, u32) {
@@ -123,15 +141,24 @@ impl Layout {
         }
     }
 
-    fn paste(&self, sheet: &mut RgbImage, image: &RgbImage, (x, y): (u32, u32)) {
+    /// How large a cell's picture is on the sheet.
+    fn size(&self, cell: usize, image: &RgbImage) -> (u32, u32) {
         let scaled = |own: u32, most: u32| ((f64::from(own) * self.scale).round() as u32).clamp(1, most);
-        let (width, height) = (scaled(image.width(), self.cell.0), scaled(image.height(), self.cell.1));
-        let small = match image.dimensions() == (width, height) {
-            true => image.clone(),
-            false => imageops::resize(image, width, height, FilterType::Triangle),
-        };
+        let (width, height) = self.sizes.get(cell).copied().flatten().unwrap_or(image.dimensions());
+        (scaled(width, self.cell.0), scaled(height, self.cell.1))
+    }
+
+    fn paste(&self, sheet: &mut RgbImage, cell: usize, image: &RgbImage, (x, y): (u32, u32)) {
+        let (width, height) = self.size(cell, image);
         let (left, top) = ((self.cell.0 - width) / 2, (self.cell.1 - height) / 2);
-        imageops::replace(sheet, &small, i64::from(x + left), i64::from(y + top));
+        let (left, top) = (i64::from(x + left), i64::from(y + top));
+        match image.dimensions() == (width, height) {
+            true => imageops::replace(sheet, image, left, top),
+            false => {
+                let small = imageops::resize(image, width, height, FilterType::Triangle);
+                imageops::replace(sheet, &small, left, top);
+            }
+        }
     }
 
     /// Says why there is no picture.

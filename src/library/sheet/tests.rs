@@ -28,8 +28,8 @@ fn colour(cell: usize) -> Rgb<u8> {
     Rgb([40_u8.wrapping_mul(cell as u8), 200, 90])
 }
 
-fn picture(cell: usize) -> Option<RgbImage> {
-    Some(RgbImage::from_pixel(128, 96, colour(cell)))
+fn picture(cell: usize) -> Option<Arc<RgbImage>> {
+    Some(Arc::new(RgbImage::from_pixel(128, 96, colour(cell))))
 }
 
 /// Whether any pixel of a box is ink.

@@ -2,15 +2,17 @@
 
 use super::Language;
 use crate::device::Owner;
+use crate::job::template::{CHOICES_MAX, DEPTH_MAX};
 use crate::job::{
     COUNT_MAX, GUIDANCE_MAX, JobError, LORAS_MAX, PROMPT_BYTES, SIZE_MAX, SIZE_MULTIPLE, STEPS_MAX,
+    STRENGTH_MAX, WILDCARDS_BYTES, WILDCARDS_MAX,
 };
 use crate::ui::habits::NotKept;
 use crate::ui::pane::parameters::FieldName;
 use crate::ui::terminal::editor::EditorError;
 
 impl Language {
-    /// Why something cannot be part of a job. What only someone meets who writes tags and wildcards is as it comes.
+    /// Why something cannot be part of a job. What only someone meets who writes tags by hand is as it comes.
     pub(in crate::ui) fn job_error(self, error: &JobError) -> String {
         match error {
             JobError::EmptyPrompt => self.job_empty_prompt().to_owned(),
@@ -25,6 +27,17 @@ impl Language {
             JobError::Seed(text) => self.job_seed(format_args!("{text:?}"), u64::MAX),
             JobError::OnlyTags => self.job_only_tags().to_owned(),
             JobError::Loras(count) => self.job_loras(count, LORAS_MAX),
+            JobError::LoraName(text) => self.job_lora_name(format_args!("{text:?}")),
+            JobError::LoraStrength { name, strength } => self.job_lora_strength(name, strength, STRENGTH_MAX),
+            JobError::DeepTemplate => self.job_deep_template(DEPTH_MAX, "{a|b}"),
+            JobError::ManyChoices => self.job_many_choices(CHOICES_MAX),
+            JobError::BlankTemplate => self.job_blank_template("{a|}"),
+            JobError::NoWildcard(name) => self.job_no_wildcard(name),
+            JobError::EmptyWildcard(name) => self.job_empty_wildcard(name),
+            JobError::WildcardRing(name) => self.job_wildcard_ring(name),
+            JobError::Wildcards { count, bytes } => {
+                self.job_wildcards(count, bytes, WILDCARDS_MAX, WILDCARDS_BYTES)
+            }
             other => other.to_string(),
         }
     }
@@ -108,6 +121,15 @@ mod tests {
             JobError::Seed("x y".to_owned()),
             JobError::OnlyTags,
             JobError::Loras(99),
+            JobError::LoraName(String::new()),
+            JobError::LoraStrength { name: "ink".to_owned(), strength: -1.5e4 },
+            JobError::DeepTemplate,
+            JobError::ManyChoices,
+            JobError::BlankTemplate,
+            JobError::NoWildcard("animal".to_owned()),
+            JobError::EmptyWildcard("animal".to_owned()),
+            JobError::WildcardRing("animal".to_owned()),
+            JobError::Wildcards { count: 101, bytes: 7 },
             JobError::LoraSpan("a".to_owned()),
         ];
         for error in errors {

@@ -26,6 +26,7 @@
 //! **Invariant:** the language is a part of the state, never of the process: tests draw in both at once.
 
 mod errors;
+mod grid;
 mod table;
 mod text;
 

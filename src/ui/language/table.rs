@@ -103,6 +103,15 @@ messages! {
     job_seed(value, max);
     job_only_tags;
     job_loras(count, max);
+    job_lora_name(text);
+    job_lora_strength(name, strength, max);
+    job_deep_template(max, example);
+    job_many_choices(max);
+    job_blank_template(example);
+    job_no_wildcard(name);
+    job_empty_wildcard(name);
+    job_wildcard_ring(name);
+    job_wildcards(count, bytes, max, max_bytes);
 
     // Memory and load.
     memory_title;
@@ -195,6 +204,29 @@ messages! {
     grid_not_shown(grid, reason);
     grid_not_done(reason);
     grid_cancelled(count);
+    grid_no_axis(text, choice);
+    grid_axes(count);
+    grid_twice(axis);
+    grid_many_values(axis, count, max);
+    grid_repeated(axis, value);
+    grid_unfit(value, axis, reason);
+    grid_many_cells(columns, rows, count, max);
+    grid_long_text(cells, bytes, max);
+    grid_no_choice(choice);
+    grid_tagged(name);
+    grid_alone(count);
+    grid_cell(place, reason);
+    grid_size;
+    grid_lora(file);
+    grid_prompt(choice);
+    unfit_long(max);
+    unfit_bytes(bytes, max);
+    unfit_range;
+    unfit_falling;
+    unfit_fraction;
+    unfit_no_number;
+    unfit_random_seed;
+    unfit_size;
     snippets_title;
     snippets_no_match;
     snippets_yours;

@@ -12,7 +12,8 @@ pub(super) fn content(state: &State, form: &GridForm) -> Content {
         let (name, value) = match *place {
             Place::Parameter(axis) => {
                 let name = if axis == 0 { language.grid_across() } else { language.grid_down() };
-                let value = form.parameter(axis).map_or_else(|| language.grid_nothing().to_owned(), named);
+                let value = form.parameter(axis);
+                let value = value.map_or_else(|| language.grid_nothing().to_owned(), |it| named(state, it));
                 (name, value)
             }
             Place::Values(axis) => (language.grid_values(), form.values(axis)),
@@ -28,7 +29,7 @@ pub(super) fn content(state: &State, form: &GridForm) -> Content {
     };
     let rows = GridForm::ROWS.iter().map(row).collect();
     let details = match form.order() {
-        Err(error) => vec![(error.to_string(), Role::Error)],
+        Err(error) => vec![(language.grid_error(&error), Role::Error)],
         Ok(order) => {
             let count = language.grid_count(order.cells(), order.columns(), order.rows());
             let time = match expected(&order, state.history.pictures().iter()) {
@@ -41,9 +42,9 @@ pub(super) fn content(state: &State, form: &GridForm) -> Content {
     Content { title: language.grid_title().to_owned(), hint: "", rows, details }
 }
 
-fn named(parameter: &Parameter) -> String {
+fn named(state: &State, parameter: &Parameter) -> String {
     match parameter {
         Parameter::Prompt(choice) => choice.clone(),
-        other => other.to_string(),
+        other => state.language.axis(other),
     }
 }
