@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::grid::OfGrid;
 use super::{JobError, JobId, PictureId, Recipe};
 
 /// The best rating.
@@ -36,6 +37,9 @@ pub struct Picture {
     /// The picture that it was iterated from.
     #[serde(default)]
     pub parent: Option<PictureId>,
+    /// The grid that it is a cell of.
+    #[serde(default)]
+    pub grid: Option<OfGrid>,
     /// Which program drew it.
     #[serde(default)]
     pub origin: Origin,
@@ -54,7 +58,19 @@ impl Picture {
         finished_at: i64,
     ) -> Self {
         let (marks, origin) = (Marks::default(), Origin::default());
-        Self { id, job, index, recipe, path, finished_at, marks, parent: None, origin, missing: false }
+        Self {
+            id,
+            job,
+            index,
+            recipe,
+            path,
+            finished_at,
+            marks,
+            parent: None,
+            grid: None,
+            origin,
+            missing: false,
+        }
     }
 
     /// What pictures are ordered by, the newest being the greatest: the time, and of the same time the number. A picture

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::grid::GridId;
 use super::{JobError, Picture, PictureId, Rating, Size, Tag};
 use crate::model::ModelName;
 
@@ -62,14 +63,16 @@ pub struct PictureQuery {
     pub text: SearchText,
     /// Tags that they all have.
     pub tags: Vec<Tag>,
-    /// At least so good.
+    /// At least so good, itself or its grid.
     pub rating: Rating,
-    /// Only favourites.
+    /// Only favourites, and those of favourite grids.
     pub favourite: bool,
     /// Of this model.
     pub model: Option<ModelName>,
     /// Iterated from this one.
     pub parent: Option<PictureId>,
+    /// Cells of this grid.
+    pub grid: Option<GridId>,
     /// Finished at this moment or later, in milliseconds since 1970 (UTC).
     pub since: Option<i64>,
     /// Finished before this moment.

@@ -123,7 +123,7 @@ impl Library {
         Ok(cells)
     }
 
-    /// A page of grids older than `before`, newest first.
+    /// A page of grids older than `before`, newest first. Those in the trash are passed over.
     ///
     /// # Errors
     /// When the library cannot be read.
@@ -131,7 +131,7 @@ impl Library {
         let fault = self.fault("reading grids");
         let before = before.map_or(i64::MAX, |id| id.0);
         let ids: Vec<i64> = {
-            let ask = "SELECT id FROM grids WHERE id < ?1 ORDER BY id DESC LIMIT ?2";
+            let ask = "SELECT id FROM grids WHERE id < ?1 AND trashed_at IS NULL ORDER BY id DESC LIMIT ?2";
             let mut query = self.db.prepare_cached(ask).map_err(&fault)?;
             let rows =
                 query.query_map([before, limit.min(GRIDS_MAX).into()], |row| row.get(0)).map_err(&fault)?;

@@ -3,6 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{Library, LibraryError};
+use crate::job::grid::GridId;
 use crate::job::{JobError, MarkChange, Picture, PictureChange, PictureId, TAGS_MAX, Tag};
 
 /// Why a picture stays as it was.
@@ -11,6 +12,17 @@ pub enum NotChanged {
     /// No such picture.
     #[error("there is no picture {0} in the library")]
     NoPicture(PictureId),
+    /// No such grid.
+    #[error("there is no grid {0} in the library")]
+    NoGrid(GridId),
+    /// A grid whose pictures are still being drawn.
+    #[error("{left} pictures of grid {grid} are still to be drawn: cancel them, then it goes into the trash")]
+    GridIsDrawn {
+        /// Which.
+        grid: GridId,
+        /// How many.
+        left: usize,
+    },
     /// More tags than one can have.
     #[error(transparent)]
     Tags(JobError),
@@ -43,13 +55,7 @@ impl Library {
             .map_err(&fault)?
             .ok_or(NotChanged::NoPicture(*id))?;
         apply(&transaction, *id, mark, now).map_err(&fault)?;
-        let tags: usize = transaction
-            .query_row("SELECT COUNT(*) FROM tags WHERE picture = ?1", [id.0], |row| row.get::<_, i64>(0))
-            .map_err(&fault)?
-            .cast_unsigned() as usize;
-        if tags > TAGS_MAX {
-            return Err(NotChanged::Tags(JobError::Tags(tags)));
-        }
+        check_tags(&transaction, *id, &fault)?;
         transaction.commit().map_err(fault)?;
         let picture = self.picture(*id)?.ok_or(NotChanged::NoPicture(*id))?;
         Ok(Changed { picture, was_trashed })
@@ -70,7 +76,19 @@ fn apply(change: &Connection, id: PictureId, mark: &MarkChange, now: i64) -> rus
     }
 }
 
-fn tag(change: &Connection, id: PictureId, add: &[Tag], remove: &[Tag]) -> rusqlite::Result<()> {
+/// That a picture has not too many tags.
+pub(super) fn check_tags(
+    change: &Connection,
+    id: PictureId,
+    fault: impl Fn(rusqlite::Error) -> LibraryError,
+) -> Result<(), NotChanged> {
+    let count = "SELECT COUNT(*) FROM tags WHERE picture = ?1";
+    let tags: i64 = change.query_row(count, [id.0], |row| row.get(0)).map_err(fault)?;
+    let tags = tags.cast_unsigned() as usize;
+    if tags > TAGS_MAX { Err(NotChanged::Tags(JobError::Tags(tags))) } else { Ok(()) }
+}
+
+pub(super) fn tag(change: &Connection, id: PictureId, add: &[Tag], remove: &[Tag]) -> rusqlite::Result<()> {
     let mut away = change.prepare_cached("DELETE FROM tags WHERE picture = ?1 AND tag = ?2")?;
     for tag in remove {
         away.execute(params![id.0, tag.as_str()])?;

@@ -19,6 +19,7 @@ mod failures;
 mod find;
 mod folder;
 pub mod foreign;
+mod grid_marks;
 mod grids;
 mod jobs;
 pub mod lock;

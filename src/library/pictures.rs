@@ -10,6 +10,7 @@ use rusqlite::{Connection, Row, params, params_from_iter};
 
 use super::jobs::RowError;
 use super::{Library, LibraryError};
+use crate::job::grid::{GridId, OfGrid};
 use crate::job::{
     Content, JobId, JobState, Marks, Origin, Picture, PictureId, PictureQuery, Prompt, Rating, Recipe, Size,
     Times,
@@ -25,7 +26,11 @@ const COLUMNS: &str = "pictures.id, job, idx, pictures.seed, pictures.precision,
                        decode, path, finished_at, prompt, model, width, height, steps, guidance, \
                        pictures.loras, rating, favourite, trashed_at, origin, jobs.parent, \
                        (SELECT json_group_array(tag) FROM \
-                       (SELECT tag FROM tags WHERE picture = pictures.id ORDER BY tag)), drawn";
+                       (SELECT tag FROM tags WHERE picture = pictures.id ORDER BY tag)), drawn, \
+                       (SELECT json_array(grids.id, jobs.cell, \
+                       (SELECT COUNT(*) FROM jobs AS cells WHERE cells.grid = grids.id), grids.rating, \
+                       grids.favourite, grids.trashed_at IS NOT NULL, CASE grids.written WHEN 1 THEN grids.sheet END) \
+                       FROM grids WHERE grids.id = jobs.grid)";
 const MOVED: &str = "job, idx, seed, precision, cuts, load, encode, denoise, decode, path, finished_at, loras, \
                      bytes, sha256, drawn";
 
@@ -255,7 +260,23 @@ impl Library {
         let missing = !path.is_file();
         let parent = row.get::<_, Option<i64>>(23)?.map(PictureId);
         let origin = Origin::of_name(&row.get::<_, String>(22)?);
-        Ok(Picture { marks, parent, origin, missing, ..Picture::drawn(key, recipe, path, row.get(11)?) })
+        let grid = row.get::<_, Option<String>>(26)?.map(|grid| self.of_grid(&grid)).transpose()?;
+        let drawn = Picture::drawn(key, recipe, path, row.get(11)?);
+        Ok(Picture { marks, parent, origin, missing, grid, ..drawn })
+    }
+
+    fn of_grid(&self, row: &str) -> Result<OfGrid, RowError> {
+        type Columns = (i64, u32, u32, u8, u8, u8, Option<String>);
+        let (grid, cell, cells, rating, favourite, trashed, sheet): Columns = serde_json::from_str(row)?;
+        Ok(OfGrid {
+            grid: GridId(grid),
+            cell,
+            cells,
+            rating: Rating::try_from(rating)?,
+            favourite: favourite != 0,
+            trashed: trashed != 0,
+            sheet: sheet.map(|sheet| self.folder.path(Path::new(&sheet))),
+        })
     }
 }
 

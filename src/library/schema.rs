@@ -196,6 +196,12 @@ const MIGRATIONS: &[&str] = &[
     "
     ALTER TABLE jobs ADD COLUMN merge_loras TEXT NOT NULL DEFAULT 'never';
     ",
+    // 13: what a person says of a grid as a whole. Its pictures that went into the trash at the same moment went with it.
+    "
+    ALTER TABLE grids ADD COLUMN rating INTEGER NOT NULL DEFAULT 0 CHECK (rating BETWEEN 0 AND 5);
+    ALTER TABLE grids ADD COLUMN favourite INTEGER NOT NULL DEFAULT 0 CHECK (favourite IN (0, 1));
+    ALTER TABLE grids ADD COLUMN trashed_at INTEGER;
+    ",
 ];
 
 /// The version that this program writes.

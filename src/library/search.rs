@@ -12,6 +12,10 @@ const INDEXED: usize = 3;
 /// The most seeds of one prompt that are told, the best first.
 pub const SEEDS_MAX: u32 = 1000;
 
+/// As good as what is said of a picture or of its grid.
+const GOOD: &str = "(rating >= ? OR jobs.grid IN (SELECT id FROM grids WHERE rating >= ?))";
+const FAVOURITE: &str = "(favourite = 1 OR jobs.grid IN (SELECT id FROM grids WHERE favourite = 1))";
+
 impl Library {
     /// A page of the pictures that a query means, newest first: at most `limit` and [`PAGE_MAX`](super::PAGE_MAX), fewer
     /// where prompts are very long, none only when there are no more. What is beyond the first 16 Ki characters of a
@@ -32,16 +36,20 @@ impl Library {
             wanted.with("pictures.id IN (SELECT picture FROM tags WHERE tag = ?)", [tag.into()]);
         }
         if query.rating > Rating::default() {
-            wanted.with("rating >= ?", [i64::from(query.rating.get()).into()]);
+            let least = i64::from(query.rating.get());
+            wanted.with(GOOD, [least.into(), least.into()]);
         }
         if query.favourite {
-            wanted.plain("favourite = 1");
+            wanted.plain(FAVOURITE);
         }
         if let Some(model) = &query.model {
             wanted.with("model = ?", [model.as_str().to_owned().into()]);
         }
         if let Some(parent) = query.parent {
             wanted.with("jobs.parent = ?", [parent.0.into()]);
+        }
+        if let Some(grid) = query.grid {
+            wanted.with("jobs.grid = ?", [grid.0.into()]);
         }
         if let Some(since) = query.since {
             wanted.with("finished_at >= ?", [since.into()]);

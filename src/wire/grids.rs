@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::job::MarkChange;
 use crate::job::grid::{Grid, GridId, GridOrder};
 
 /// A question about grids, or a change of them.
@@ -26,8 +27,23 @@ pub enum GridRequest {
         /// About how long its longer side is to be, in pixels; `None` as long as the file's.
         side: Option<u32>,
     },
+    /// The same, as a small copy.
+    Thumbnail {
+        /// Of which.
+        grid: GridId,
+        /// The longer side in pixels, brought into [`SIDE_MIN`](super::thumbnail::SIDE_MIN) to
+        /// [`SIDE_MAX`](super::thumbnail::SIDE_MAX).
+        side: u32,
+    },
     /// Stop drawing it: all cells that are not over.
     Cancel(GridId),
+    /// Say something of it as a whole. Answered once it is on disk; every client hears of its pictures as events.
+    Mark {
+        /// Of which.
+        grid: GridId,
+        /// What.
+        mark: MarkChange,
+    },
 }
 
 /// What came of a [`GridRequest`].
@@ -39,6 +55,10 @@ pub enum GridResponse {
     Grids(Vec<Grid>),
     /// To `Sheet`: a PNG.
     Sheet(Bytes),
+    /// To `Thumbnail`: a JPEG.
+    Thumbnail(Bytes),
     /// To `Cancel`: how many cells were.
     Cancelled(usize),
+    /// To `Mark`: how many pictures it has.
+    Marked(usize),
 }

@@ -32,7 +32,7 @@ pub use crate::wire::refusal::Refusal;
 pub use crate::wire::thumbnail::ThumbnailRequest;
 
 /// The version of these messages. Peers of different versions say so and part.
-pub const PROTOCOL: u32 = 12;
+pub const PROTOCOL: u32 = 13;
 
 /// From a client: a request and the number its reply will carry.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -13,13 +13,21 @@ use super::answer::{Answer, drawable, now};
 use super::change::first_seed;
 use super::copies::Copies;
 use super::peer::Peer;
+use super::pictures::not_changed;
 use super::thumbnail;
 use crate::job::grid::{Grid, GridCell, GridId, GridOrder};
-use crate::job::{Job, JobState};
+use crate::job::{Job, JobState, MarkChange};
 use crate::library::png::PngError;
-use crate::library::{LibraryError, sheet};
+use crate::library::{Changed, LibraryError, sheet};
 use crate::wire::grids::{GridRequest, GridResponse};
 use crate::wire::message::{Refusal, Response};
+use crate::wire::replay::HISTORY_MAX;
+use crate::wire::thumbnail::bounded_side;
+
+/// The longer side of a sheet that a small copy is made of, in pixels.
+const SIDE_SMALL: u32 = 1024;
+/// Bytes of text of pictures that are told of one by one when all of a grid are changed.
+const TOLD_TEXT: usize = 1 << 20;
 
 /// Answers a client.
 pub(super) async fn carry_out(shared: Rc<Shared>, by: Rc<Peer>, asked: GridRequest) -> Answer {
@@ -35,6 +43,10 @@ pub(super) async fn carry_out(shared: Rc<Shared>, by: Rc<Peer>, asked: GridReque
             let png = compose(&shared, grid, side.unwrap_or(sheet::SIDE_MAX)).await?;
             GridResponse::Sheet(png.into())
         }
+        GridRequest::Thumbnail { grid, side } => {
+            GridResponse::Thumbnail(thumbnail(&shared, grid, bounded_side(side)).await?.into())
+        }
+        GridRequest::Mark { grid, mark } => GridResponse::Marked(mark_all(&shared, &by, grid, mark).await?),
         GridRequest::Cancel(id) => GridResponse::Cancelled(cancel(&shared, &by, id).await?),
     };
     Ok(Response::Grids(response))
@@ -118,6 +130,48 @@ async fn compose(shared: &Shared, grid: Grid, side: u32) -> Result<Vec<u8>, Refu
 
 fn draw(mut copies: OwnedMutexGuard<Copies>, grid: &Grid, side: u32) -> Result<Vec<u8>, PngError> {
     sheet::encode(&copies.sheet(grid, side, picture), grid)
+}
+
+/// A small copy of the sheet of a grid as it is: a JPEG. Of one that is written its file is read.
+async fn thumbnail(shared: &Shared, id: GridId, side: u32) -> Result<Vec<u8>, Refusal> {
+    let grid = get(shared, id).await?;
+    let mut copies = Arc::clone(&shared.copying).lock_owned().await;
+    let made = tokio::task::spawn_blocking(move || {
+        let written = grid.sheet.as_deref().and_then(picture);
+        let sheet = written.unwrap_or_else(|| copies.sheet(&grid, SIDE_SMALL, picture));
+        thumbnail::small(&sheet, side)
+    });
+    let made = made.await.map_err(|error| error.to_string()).and_then(|made| made);
+    made.map_err(Refusal::Grid)
+}
+
+/// Changes what is said of a grid, and tells all clients what its pictures are now. Changes are told in the order in
+/// which they are on disk.
+async fn mark_all(shared: &Shared, by: &Peer, id: GridId, mark: MarkChange) -> Result<usize, Refusal> {
+    let _one = shared.changing.lock().await;
+    let said = format!("grid {id}: {mark:?}");
+    let asked = shared.store.ask(move |library| {
+        let changed = library.mark_grid(id, &mark, now());
+        // So many events with long prompts would look like a client that does not read.
+        let is_long = |changed: &Vec<Changed>| {
+            changed.iter().map(|it| it.picture.text_len()).sum::<usize>() > TOLD_TEXT
+        };
+        let newest = match changed.as_ref().is_ok_and(is_long) {
+            true => Some((library.history(None, HISTORY_MAX as u32)?, library.pictures()?)),
+            false => None,
+        };
+        Ok((changed, newest))
+    });
+    let (changed, newest) = asked.await.map_err(failed)?;
+    let changed = changed.map_err(not_changed);
+    tracing::info!(%by, refusal = ?changed.as_ref().err(), "{said}");
+    let changed = changed?;
+    let count = changed.len();
+    match newest {
+        Some((pictures, total)) => shared.hub.pictures_changed(pictures, total),
+        None => changed.into_iter().for_each(|changed| shared.hub.picture_changed(changed)),
+    }
+    Ok(count)
 }
 
 fn picture(path: &Path) -> Option<RgbImage> {

@@ -78,8 +78,9 @@ fn details(library: &Library, id: PictureId) -> Result<PictureDetails, Refusal> 
     Ok(PictureDetails { picture, content, usage })
 }
 
-fn not_changed(error: NotChanged) -> Refusal {
+pub(super) fn not_changed(error: NotChanged) -> Refusal {
     match error {
+        error @ (NotChanged::NoGrid(_) | NotChanged::GridIsDrawn { .. }) => Refusal::Grid(error.to_string()),
         NotChanged::NoPicture(id) => Refusal::UnknownPicture(id),
         NotChanged::Tags(error) => Refusal::Picture(error.to_string()),
         NotChanged::Library(error) => failed(error),

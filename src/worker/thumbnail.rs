@@ -36,7 +36,8 @@ pub(super) fn of_any(bytes: &[u8], side: u32) -> Result<Vec<u8>, String> {
     small(&read.to_rgb8(), side)
 }
 
-fn small(pixels: &RgbImage, side: u32) -> Result<Vec<u8>, String> {
+/// The same of pixels.
+pub(super) fn small(pixels: &RgbImage, side: u32) -> Result<Vec<u8>, String> {
     let (width, height) = pixels.dimensions();
     let longer = width.max(height);
     if longer == 0 {

@@ -132,7 +132,19 @@ async fn query(text: SearchText, filter: Filter, access: &mut Access) -> Result<
     let (parent, before) = (number(filter.parent).await?, number(filter.before).await?);
     let Filter { tags, rating, favourite, model, since, until, trash: trashed, .. } = filter;
     let model = model.map(|name| model_name(&name));
-    Ok(PictureQuery { text, tags, rating, favourite, model, parent, since, until, trashed, before })
+    Ok(PictureQuery {
+        text,
+        tags,
+        rating,
+        favourite,
+        model,
+        parent,
+        since,
+        until,
+        trashed,
+        before,
+        ..PictureQuery::default()
+    })
 }
 
 /// A picture on one line, with its tags on a second.

@@ -6,6 +6,7 @@
 
 mod axis;
 mod error;
+mod of;
 mod standing;
 #[cfg(test)]
 mod tests;
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use super::Job;
 pub use axis::{Axis, Parameter};
 pub use error::{GridError, Unfit};
+pub use of::OfGrid;
 pub use standing::{Cell, Grid, GridCell, GridId, GridRecipe};
 pub use words::choices;
 
