@@ -12,7 +12,8 @@ use crate::job::{MarkChange, PictureId};
 const OF_IT: &str = "job IN (SELECT id FROM jobs WHERE grid = ?1)";
 
 impl Library {
-    /// Changes what is said of a grid, and gives all pictures of it as they are now. `now` is in milliseconds since 1970.
+    /// Changes what is said of a grid, and gives all pictures of it as they are now, the oldest first: in a list that shows
+    /// them as one they are where the newest is, until that is told. `now` is in milliseconds since 1970.
     ///
     /// # Errors
     /// [`NotChanged`]; everything is as it was then. A grid whose cells are not over does not go into the trash.
@@ -53,8 +54,9 @@ impl Before {
         let trashed_at =
             change.query_row("SELECT trashed_at FROM grids WHERE id = ?1", [id.0], |row| row.get(0));
         let Some(trashed_at) = trashed_at.optional()? else { return Ok(None) };
-        let mut query =
-            change.prepare(&format!("SELECT id, trashed_at FROM pictures WHERE {OF_IT} ORDER BY id"))?;
+        let mut query = change.prepare(&format!(
+            "SELECT id, trashed_at FROM pictures WHERE {OF_IT} ORDER BY finished_at, id"
+        ))?;
         let rows = query.query_map([id.0], |row| Ok((PictureId(row.get(0)?), row.get(1)?)))?;
         let pictures: Vec<(PictureId, Option<i64>)> = rows.collect::<rusqlite::Result<_>>()?;
         let open = "SELECT COUNT(*) FROM jobs WHERE grid = ?1 AND state IN ('queued', 'running')";

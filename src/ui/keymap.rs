@@ -428,7 +428,7 @@ pub const KEYMAP: &[Binding] = &[
     gallery(Context::History, &[letter('c')], GalleryAction::Mark, "mark it; the second is compared with the first"),
     gallery(Context::History, &[letter('C')], GalleryAction::CompareBefore, "compare it with the one drawn before it"),
 
-    gallery(Context::Gallery, &[plain(Enter)], GalleryAction::View, "the whole picture, or all again"),
+    gallery(Context::Gallery, &[plain(Enter)], GalleryAction::View, "the whole picture, the pictures of a grid, or all again"),
     gallery(Context::Gallery, &[plain(Left), letter('h')], GalleryAction::Previous, "newer picture"),
     gallery(Context::Gallery, &[plain(Right), letter('l')], GalleryAction::Next, "older picture"),
     bind(Context::Gallery, &[plain(Up), letter('k')], Action::List(ListMove::Up), "row above"),

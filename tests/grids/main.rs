@@ -1,6 +1,7 @@
 //! Grids in the real program: drawn from the command line, left and taken up by the next worker, cancelled as one, and
 //! found again.
 
+mod gallery;
 #[path = "../home/mod.rs"]
 mod home;
 mod studio;

@@ -3,7 +3,7 @@
 use flux_tui::device::{DeviceChoice, LoadOptions};
 use flux_tui::job::costs::{Cost, CostsRequest};
 use flux_tui::job::grid::{Axis, Cell, Grid, GridId, GridOrder};
-use flux_tui::job::{Job, JobId, JobState, PictureId, Size, Wildcards};
+use flux_tui::job::{Job, JobId, JobState, MarkChange, PictureId, Size, Wildcards};
 use flux_tui::model::ModelName;
 use flux_tui::wire::grids::{GridRequest, GridResponse};
 
@@ -31,7 +31,9 @@ pub fn requests(job: Job) -> Vec<GridRequest> {
         GridRequest::Get(GridId(i64::MAX)),
         GridRequest::List { before: Some(GridId(2)), limit: 9 },
         GridRequest::Sheet { grid: GridId(1), side: Some(1024) },
+        GridRequest::Thumbnail { grid: GridId(1), side: 128 },
         GridRequest::Cancel(GridId(1)),
+        GridRequest::Mark { grid: GridId(1), mark: MarkChange::Trash(true) },
     ]
 }
 
@@ -42,7 +44,9 @@ pub fn responses(job: Job) -> Vec<GridResponse> {
         GridResponse::Grid(Box::new(grid.clone())),
         GridResponse::Grids(vec![grid]),
         GridResponse::Sheet(bytes::Bytes::from_static(b"png")),
+        GridResponse::Thumbnail(bytes::Bytes::from_static(b"jpeg")),
         GridResponse::Cancelled(7),
+        GridResponse::Marked(9),
     ]
 }
 

@@ -30,6 +30,7 @@ pub fn requests(picture: &Picture) -> Vec<LibraryRequest> {
         favourite: true,
         model: Some(ModelName::new("nano")),
         parent: Some(PictureId(1)),
+        grid: Some(flux_tui::job::grid::GridId(3)),
         since: Some(i64::MIN),
         until: Some(i64::MAX),
         trashed: true,

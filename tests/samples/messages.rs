@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use flux_tui::device::{Device, DeviceChoice, NoDevice, Owner, PrecisionChoice, Share};
 use flux_tui::gpu::{Gpu, Host, Readings};
+use flux_tui::job::grid::{GridId, OfGrid};
 use flux_tui::job::*;
 use flux_tui::model::{Defaults, ModelInfo, ModelName, TextLimits};
 use flux_tui::wire::message::*;
@@ -70,7 +71,16 @@ fn picture() -> Picture {
     let rating = Rating::try_from(RATING_MAX).expect("it is one");
     let marks = Marks { rating, favourite: true, tags: tags.into(), trashed_at: Some(-1) };
     let picture = Picture::drawn((PictureId(7), JobId(1), 2), recipe, path, 1_700_000_000_000);
-    Picture { marks, parent: Some(PictureId(3)), origin: Origin::ComfyUi, missing: true, ..picture }
+    let grid = Some(OfGrid {
+        grid: GridId(3),
+        cell: 8,
+        cells: 9,
+        rating: marks.rating,
+        favourite: true,
+        trashed: true,
+        sheet: Some(PathBuf::from("/图 片/s.png")),
+    });
+    Picture { marks, parent: Some(PictureId(3)), grid, origin: Origin::ComfyUi, missing: true, ..picture }
 }
 
 fn used_lora() -> UsedLora {

@@ -392,6 +392,13 @@ messages! {
     gallery_no_undo;
     gallery_trashed;
     gallery_untrashed;
+    gallery_of_grid(count);
+    gallery_grid(grid, count);
+    gallery_inside(grid);
+    gallery_open_first;
+    gallery_grid_trashed(count);
+    gallery_grid_not_chosen(grid);
+    grid_unchanged(reason);
     gallery_copied_prompt(count);
     gallery_copied_path(count);
     gallery_not_copied(bytes, max);

@@ -84,6 +84,7 @@ fn draw(state: &mut State) -> Vec<Effect> {
 /// The worker has answered.
 pub(super) fn answered(state: &mut State, asked: &GridRequest, result: Result<GridResponse, String>) {
     let language = state.language;
+    let Some(result) = super::gallery::grids::answered(state, asked, result) else { return };
     match (asked, result) {
         (GridRequest::Sheet { grid, .. }, result) => {
             let png = match result {
@@ -119,13 +120,14 @@ pub(super) fn answered(state: &mut State, asked: &GridRequest, result: Result<Gr
 /// A job has changed: the sheet that it is on looks otherwise once it is over.
 pub(super) fn job_changed(state: &mut State, status: &JobStatus) {
     if let Some(cell) = status.job.cell.filter(|_| status.state.is_over()) {
-        state.preview.sheet_changed(cell.grid);
+        written(state, cell.grid);
     }
 }
 
 /// The sheet of a grid is written.
 pub(super) fn written(state: &mut State, grid: GridId) {
     state.preview.sheet_changed(grid);
+    super::gallery::grids::changed(state, grid);
 }
 
 /// The sheet to ask for now, if any.

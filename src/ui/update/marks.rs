@@ -1,6 +1,6 @@
 //! What a person says of the chosen picture: each key is a question, and the answer comes to all clients as an event.
 
-use super::gallery::target;
+use super::gallery::{grids, target};
 use super::worker_is_there;
 use crate::job::{MarkChange, PictureChange, Rating};
 use crate::ui::effect::{Effect, Question};
@@ -9,12 +9,18 @@ use crate::ui::state::State;
 /// Says how good it is; what it is already is not asked for.
 pub(super) fn rate(state: &mut State, rating: u8) -> Vec<Effect> {
     let Ok(rating) = Rating::try_from(rating) else { return Vec::new() };
+    if let Some(effects) = grids::rate(state, rating) {
+        return effects;
+    }
     let known = target(state).map(|picture| picture.marks.rating);
     if known.is_none_or(|known| known == rating) { Vec::new() } else { ask(state, MarkChange::Rate(rating)) }
 }
 
 /// Makes it a favourite, or none any more.
 pub(super) fn favourite(state: &mut State) -> Vec<Effect> {
+    if let Some(effects) = grids::favourite(state) {
+        return effects;
+    }
     let known = target(state).map(|picture| picture.marks.favourite);
     known.map_or_else(Vec::new, |known| ask(state, MarkChange::Favourite(!known)))
 }

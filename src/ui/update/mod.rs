@@ -26,7 +26,7 @@ mod terminal;
 mod words;
 mod worker;
 
-pub(crate) use gallery::places as gallery_places;
+pub(crate) use gallery::{places as gallery_places, small_of as gallery_small_of};
 pub(crate) use keys::{contexts, contexts_below};
 pub(super) use looks::take_habits;
 pub(crate) use models::{bad, sound};

@@ -2,6 +2,7 @@
 
 mod connection;
 mod gallery;
+mod gallery_grids;
 mod grids;
 mod history;
 mod keymap;

@@ -6,6 +6,7 @@ use crate::ui::draft::Draft;
 use crate::ui::effect::{Effect, Question};
 use crate::ui::event::{Answer, News};
 use crate::ui::language::Language;
+use crate::ui::pane::gallery::Small;
 use crate::ui::state::{Link, State};
 use crate::wire::message::{Event, JobState, JobStatus, Snapshot};
 
@@ -176,12 +177,12 @@ pub(super) fn take_answer(state: &mut State, answer: Answer) {
         }
         Answer::Thumbnail { asked, result } => {
             if let Some(open) = state.gallery.open_mut() {
-                open.thumbs.fetched(asked, result);
+                open.thumbs.fetched(Small::Picture(asked.picture), asked.side, result);
             }
         }
         Answer::Found { query, result } => {
             if let Some(open) = state.gallery.open_mut() {
-                open.found.answered(&query, result);
+                open.each_found().for_each(|found| found.answered(&query, result.clone()));
             }
         }
         Answer::Details { picture, result } => super::gallery::told(state, picture, result),

@@ -1,6 +1,7 @@
 //! Layouts by snapshot, and every size with a busy state.
 
 mod gallery;
+mod gallery_grids;
 mod grids;
 mod lora_picture;
 mod loras;

@@ -1,5 +1,7 @@
-//! The pictures that a query means, as far as they have been asked for, newest first; and which is chosen.
+//! The pictures that a query means, as far as they have been asked for, newest first; what they are seen as, and which
+//! is chosen.
 
+use super::entries::{Entry, SeenGrid, group};
 use crate::job::{Picture, PictureId, PictureQuery, Rating};
 use crate::ui::action::ListMove;
 
@@ -13,6 +15,8 @@ const HELD_MAX: usize = 20_000;
 pub struct Found {
     query: PictureQuery,
     pictures: Vec<Picture>,
+    /// What is seen of them.
+    entries: Vec<Entry>,
     chosen: Option<PictureId>,
     asked: Option<PictureQuery>,
     complete: bool,
@@ -24,7 +28,13 @@ impl Found {
     /// For a query, of which some are known.
     #[must_use]
     pub fn new(query: PictureQuery, pictures: Vec<Picture>, complete: bool) -> Self {
-        Self { query, pictures, complete, ..Self::default() }
+        let mut found = Self { query, pictures, complete, ..Self::default() };
+        found.regroup();
+        found
+    }
+
+    fn regroup(&mut self) {
+        self.entries = group(&self.pictures, self.query.grid.is_some());
     }
 
     /// The same with this picture chosen, if it is there.
@@ -46,6 +56,30 @@ impl Found {
         &self.pictures
     }
 
+    /// What is seen of them.
+    #[must_use]
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// The picture that stands for what is seen.
+    #[must_use]
+    pub fn first_of(&self, entry: &Entry) -> Option<&Picture> {
+        self.pictures.get(entry.first())
+    }
+
+    /// What is seen as a grid.
+    #[must_use]
+    pub fn grid_of<'a>(&'a self, entry: &'a Entry) -> Option<SeenGrid<'a>> {
+        SeenGrid::of(entry, &self.pictures)
+    }
+
+    /// The chosen one, if a grid is chosen.
+    #[must_use]
+    pub fn chosen_grid(&self) -> Option<SeenGrid<'_>> {
+        self.grid_of(self.entries.get(self.chosen())?)
+    }
+
     /// Whether there are no others.
     #[must_use]
     pub fn is_complete(&self) -> bool {
@@ -58,16 +92,26 @@ impl Found {
         self.failed.as_deref()
     }
 
-    /// The place of the chosen one.
+    /// The place of the chosen one among what is seen.
     #[must_use]
     pub fn chosen(&self) -> usize {
-        self.pictures.iter().position(|picture| Some(picture.id) == self.chosen).unwrap_or(0)
+        let Some(at) = self.chosen_at() else { return 0 };
+        let has = |entry: &Entry| match entry {
+            Entry::Picture(picture) => *picture == at,
+            Entry::Grid(_, cells) => cells.contains(&at),
+        };
+        self.entries.iter().position(has).unwrap_or(0)
     }
 
-    /// The chosen one.
+    fn chosen_at(&self) -> Option<usize> {
+        self.pictures.iter().position(|picture| Some(picture.id) == self.chosen)
+    }
+
+    /// The chosen picture: of a grid the one that was looked at, or its first.
     #[must_use]
     pub fn chosen_picture(&self) -> Option<&Picture> {
-        self.pictures.get(self.chosen())
+        let at = self.chosen_at().or_else(|| self.entries.first().map(Entry::first))?;
+        self.pictures.get(at)
     }
 
     /// One that is known.
@@ -83,9 +127,9 @@ impl Found {
         self.pictures.get(at + 1)
     }
 
-    /// Chooses the one at a place.
+    /// Chooses what is seen at a place.
     pub fn choose_place(&mut self, place: usize) {
-        if let Some(picture) = self.pictures.get(place) {
+        if let Some(picture) = self.entries.get(place).and_then(|entry| self.first_of(entry)) {
             self.chosen = Some(picture.id);
         }
     }
@@ -98,9 +142,21 @@ impl Found {
         self.chosen() != before
     }
 
+    /// The next picture, or the one before, whatever grid it is of. Whether there is one.
+    pub fn step_picture(&mut self, forwards: bool) -> bool {
+        if self.query.grid.is_some() {
+            return self.step(forwards);
+        }
+        let before = self.chosen_at().unwrap_or(0);
+        let place = if forwards { before + 1 } else { before.saturating_sub(1) };
+        let Some(picture) = self.pictures.get(place).filter(|_| place != before) else { return false };
+        self.chosen = Some(picture.id);
+        true
+    }
+
     /// Moves in a grid of so many columns and rows.
     pub fn choose(&mut self, by: ListMove, columns: usize, rows: usize) {
-        let (columns, last) = (columns.max(1), self.pictures.len().saturating_sub(1));
+        let (columns, last) = (columns.max(1), self.entries.len().saturating_sub(1));
         let (at, page) = (self.chosen(), columns * rows.max(1));
         let place = match by {
             ListMove::Up if at < columns => at,
@@ -118,7 +174,7 @@ impl Found {
 
     /// What to ask the worker for, if anything.
     pub fn wants(&mut self) -> Option<PictureQuery> {
-        let near = self.chosen() + AHEAD >= self.pictures.len();
+        let near = self.chosen() + AHEAD >= self.entries.len();
         let full = self.pictures.len() >= HELD_MAX;
         if self.complete || self.asked.is_some() || self.failed.is_some() || !near || full {
             return None;
@@ -141,6 +197,7 @@ impl Found {
                 let oldest = self.pictures.last().map(Picture::age);
                 let is_new = |picture: &Picture| oldest.is_none_or(|oldest| picture.age() < oldest);
                 self.pictures.extend(page.into_iter().filter(is_new));
+                self.regroup();
             }
             Err(reason) => self.failed = Some(reason),
         }
@@ -157,15 +214,24 @@ impl Found {
         let known = self.pictures.iter().position(|other| other.id == picture.id);
         match (known, matches(&self.query, picture)) {
             (Some(at), true) => self.pictures[at] = picture.clone(),
-            (Some(at), false) => {
-                let stood = self.chosen() == at;
-                self.pictures.remove(at);
-                if stood {
-                    self.choose_place(at.min(self.pictures.len().saturating_sub(1)));
-                }
-            }
+            (Some(at), false) => self.remove(at),
             (None, true) => self.insert(picture),
             (None, false) => {}
+        }
+    }
+
+    fn remove(&mut self, at: usize) {
+        let stood = self.chosen_picture().is_some_and(|chosen| chosen.id == self.pictures[at].id);
+        let place = self.chosen();
+        let gone = self.pictures.remove(at);
+        self.regroup();
+        if stood {
+            let of_it = |entry: &Entry| match (entry, &gone.grid) {
+                (Entry::Grid(grid, _), Some(of)) => *grid == of.grid,
+                _ => false,
+            };
+            let rest = self.entries.iter().position(of_it);
+            self.choose_place(rest.unwrap_or(place).min(self.entries.len().saturating_sub(1)));
         }
     }
 
@@ -176,6 +242,7 @@ impl Found {
             // Whoever looks at the newest goes on looking at that picture.
             self.chosen = self.chosen.or_else(|| self.pictures.first().map(|first| first.id));
             self.pictures.insert(at, picture.clone());
+            self.regroup();
         }
     }
 }
@@ -185,12 +252,16 @@ fn matches(query: &PictureQuery, picture: &Picture) -> bool {
     let marks = &picture.marks;
     let texts = [picture.recipe.written().as_str(), picture.recipe.prompt.as_str()].map(str::to_lowercase);
     let has = |word: &str| texts.iter().any(|text| text.contains(&word.to_lowercase()));
+    let of = picture.grid.as_ref();
+    let rating = of.map_or(marks.rating, |of| of.rating.max(marks.rating));
+    let favourite = marks.favourite || of.is_some_and(|of| of.favourite);
     query.trashed == marks.trashed_at.is_some()
         && query.text.words().all(has)
         && query.tags.iter().all(|tag| marks.tags.contains(tag))
-        && (query.rating == Rating::default() || marks.rating >= query.rating)
-        && (!query.favourite || marks.favourite)
+        && (query.rating == Rating::default() || rating >= query.rating)
+        && (!query.favourite || favourite)
         && query.model.as_ref().is_none_or(|model| *model == picture.recipe.model)
+        && query.grid.is_none_or(|grid| picture.grid.as_ref().is_some_and(|of| of.grid == grid))
         && query.parent.is_none_or(|parent| picture.parent == Some(parent))
         && query.since.is_none_or(|since| picture.finished_at >= since)
         && query.until.is_none_or(|until| picture.finished_at < until)

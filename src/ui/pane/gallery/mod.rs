@@ -2,25 +2,28 @@
 //! window for itself, and lists, help and palette lie over it as over the panes.
 
 mod compare;
+mod entries;
 mod filter;
 mod found;
 mod places;
 pub mod thumbs;
+mod trashed;
 mod whole;
 
 pub use compare::{Difference, Kind, Pair, Parameter, Piece, Side, parameters, words};
+pub use entries::{Entry, SeenGrid};
 pub use filter::{parse, write};
 pub use found::Found;
 pub use places::{Grid, Places};
-pub use thumbs::Thumbs;
+pub use thumbs::{Small, Thumbs};
+pub use trashed::{Trashed, TrashedList};
 pub use whole::{Files, Whole};
 
-use crate::job::{Picture, PictureId};
+use crate::job::grid::{Grid as DrawnGrid, GridId, GridOrder};
+use crate::job::{Picture, PictureId, PictureQuery};
 use crate::ui::keymap::Context;
 use crate::ui::picture::{Slot, Zoom};
 
-/// Deletions that can be taken back.
-const UNDO_MAX: usize = 100;
 /// The longest line that can be typed, in characters: more than a search or the tags of a picture may have.
 const LINE_MAX: usize = 1200;
 
@@ -28,8 +31,8 @@ const LINE_MAX: usize = 1200;
 #[derive(Debug, Default)]
 pub struct GalleryPane {
     open: Option<Box<Gallery>>,
-    /// What was put into the trash, the latest last.
-    trashed: Vec<PictureId>,
+    /// What was put into the trash.
+    pub trashed: TrashedList,
     /// The first of two pictures to be compared.
     pub marked: Option<Picture>,
     /// It was closed, and what the terminal holds of it is not dropped yet.
@@ -39,8 +42,14 @@ pub struct GalleryPane {
 /// The open gallery.
 #[derive(Debug)]
 pub struct Gallery {
-    /// What was found.
+    /// What was found; of an open grid its pictures.
     pub found: Found,
+    /// What was found around the open grid.
+    around: Option<Found>,
+    /// What was asked for of the grid that was opened last.
+    order: Option<(GridId, GridOrder)>,
+    /// The grid of which that is on its way, or could not be had.
+    order_asked: Option<GridId>,
     /// Their small copies.
     pub thumbs: Thumbs,
     /// PNGs of those that are seen whole.
@@ -78,6 +87,8 @@ pub enum Purpose {
     Search,
     /// The tags of one.
     Tags(PictureId),
+    /// The tags of all of a grid.
+    GridTags(GridId),
 }
 
 /// A line that is being typed.
@@ -144,6 +155,9 @@ impl GalleryPane {
         if open.line.take().is_some() {
             return true;
         }
+        if matches!(open.mode, Mode::Grid) && open.leave_grid() {
+            return true;
+        }
         if matches!(open.mode, Mode::Grid) || open.direct {
             return self.close();
         }
@@ -164,29 +178,10 @@ impl GalleryPane {
         Some([own, vec![Context::Everywhere]].concat())
     }
 
-    /// Something was put into the trash.
-    pub fn note_trashed(&mut self, picture: PictureId) {
-        self.trashed.retain(|known| *known != picture);
-        self.trashed.push(picture);
-        if self.trashed.len() > UNDO_MAX {
-            self.trashed.remove(0);
-        }
-    }
-
-    /// What was put there last, which is no more to be taken back.
-    pub fn untrash(&mut self) -> Option<PictureId> {
-        self.trashed.pop()
-    }
-
     /// How many can be taken back.
     #[must_use]
     pub fn trashed(&self) -> usize {
         self.trashed.len()
-    }
-
-    /// It was taken out by other means.
-    pub fn forget_trashed(&mut self, picture: PictureId) {
-        self.trashed.retain(|known| *known != picture);
     }
 
     /// A picture is changed, wherever it is shown.
@@ -198,7 +193,7 @@ impl GalleryPane {
             self.marked = None;
         }
         if picture.marks.trashed_at.is_none() {
-            self.forget_trashed(picture.id);
+            self.trashed.forget(Trashed::Picture(picture.id));
         }
         if let Some(open) = &mut self.open {
             open.changed(picture);
@@ -208,7 +203,8 @@ impl GalleryPane {
     /// What was asked of the worker will not be answered.
     pub fn unanswered(&mut self) {
         if let Some(open) = &mut self.open {
-            open.found.unanswered();
+            open.each_found().for_each(Found::unanswered);
+            open.order_asked = None;
             open.thumbs.unanswered();
             open.files.unanswered();
         }
@@ -227,6 +223,9 @@ impl Gallery {
     fn new(found: Found, mode: Mode) -> Self {
         Self {
             found,
+            around: None,
+            order: None,
+            order_asked: None,
             thumbs: Thumbs::default(),
             files: Files::default(),
             whole: Slot::WHOLE.map(Whole::new),
@@ -254,6 +253,88 @@ impl Gallery {
         }
     }
 
+    /// The grid that keys are about, if they are about one.
+    #[must_use]
+    pub fn target_grid(&self) -> Option<SeenGrid<'_>> {
+        self.found.chosen_grid().filter(|_| self.mode == Mode::Grid)
+    }
+
+    /// Whether a grid is open.
+    #[must_use]
+    pub fn is_inside(&self) -> bool {
+        self.found.query().grid.is_some()
+    }
+
+    /// The grid to ask the worker for, so that the values of its cells are known.
+    pub fn wants_order(&mut self) -> Option<GridId> {
+        let grid = self.found.query().grid?;
+        let known = self.order.as_ref().is_some_and(|(known, _)| *known == grid);
+        (!known && self.order_asked.replace(grid) != Some(grid)).then_some(grid)
+    }
+
+    /// Takes what was asked for of a grid.
+    pub fn grid_told(&mut self, grid: &DrawnGrid) {
+        if self.found.query().grid == Some(grid.id) {
+            self.order = Some((grid.id, grid.order.clone()));
+        }
+    }
+
+    /// The values of a picture's cell in the open grid, once they are known.
+    #[must_use]
+    pub fn values(&self, picture: &Picture) -> Option<String> {
+        let (known, order) = self.order.as_ref().filter(|_| self.is_inside())?;
+        let of = picture.grid.as_ref().filter(|of| of.grid == *known)?;
+        ((of.cell as usize) < order.cells()).then(|| order.place(of.cell as usize))
+    }
+
+    /// Opens the chosen grid. Whether one was chosen.
+    pub fn enter_grid(&mut self) -> bool {
+        let Some(grid) = self.target_grid() else { return false };
+        let query =
+            PictureQuery { grid: Some(grid.of.grid), trashed: grid.is_trashed(), ..PictureQuery::default() };
+        let mut cells: Vec<Picture> = grid.cells().cloned().collect();
+        let whole = cells.len() == grid.of.cells as usize;
+        let first = grid.first.id;
+        // As pages are: the newest first.
+        cells.sort_by_key(|picture| std::cmp::Reverse(picture.age()));
+        // Some of them may not match what was looked for, or be on a page that has not come.
+        let known = if whole { cells } else { Vec::new() };
+        let inside = Found::new(query, known, whole).choosing(Some(first));
+        self.around = Some(std::mem::replace(&mut self.found, inside));
+        true
+    }
+
+    /// Goes back to what is around an open grid. Whether one was open.
+    pub fn leave_grid(&mut self) -> bool {
+        let Some(around) = self.around.take() else { return false };
+        self.found = around;
+        true
+    }
+
+    /// Shows something else that was found; around an open grid stays what it was.
+    pub fn look_at(&mut self, found: Found) {
+        if found.query().grid.is_none() {
+            self.around = None;
+        }
+        self.found = found;
+    }
+
+    /// What was found around the open grid.
+    #[must_use]
+    pub fn around(&self) -> Option<&Found> {
+        self.around.as_ref()
+    }
+
+    /// Something else was found around the open grid.
+    pub fn look_around(&mut self, found: Found) {
+        self.around = Some(found).filter(|_| self.is_inside());
+    }
+
+    /// What is seen, and what is around it.
+    pub fn each_found(&mut self) -> impl Iterator<Item = &mut Found> {
+        [Some(&mut self.found), self.around.as_mut()].into_iter().flatten()
+    }
+
     /// A character goes to the line that is being typed.
     pub fn type_character(&mut self, typed: char) {
         if let Some(line) = &mut self.line
@@ -265,7 +346,7 @@ impl Gallery {
     }
 
     fn changed(&mut self, picture: &Picture) {
-        self.found.changed(picture);
+        self.each_found().for_each(|found| found.changed(picture));
         match &mut self.mode {
             Mode::Grid => {}
             Mode::View(shown) if shown.id == picture.id => {

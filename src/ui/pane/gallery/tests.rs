@@ -9,7 +9,6 @@ use crate::model::ModelName;
 use crate::ui::action::ListMove;
 use crate::ui::fake;
 use crate::ui::picture::{Drawable, Encoded, HalfBlocks, Means, Protocol, Source, Subject};
-use crate::wire::message::ThumbnailRequest;
 
 fn picture(id: i64, prompt: &str) -> Picture {
     let (prompt, size) = (Prompt::new(prompt).expect("text"), Size::new(128, 128).expect("a size"));
@@ -129,6 +128,10 @@ fn the_grid_is_walked_by_rows_and_pages() {
     assert!(!found.step(true) && found.step(false));
 }
 
+fn small(id: i64) -> Small {
+    Small::Picture(PictureId(id))
+}
+
 const MEANS: Means = Means { protocol: Protocol::Kitty, cell: (10, 20) };
 const ROOM: Room = Room::new(14, 7);
 
@@ -142,51 +145,47 @@ use crate::ui::picture::Order;
 
 #[test]
 fn small_copies_are_asked_for_a_few_at_a_time_in_the_order_in_which_they_are_seen() {
-    let visible: Vec<_> = (1..=9).map(PictureId).collect();
+    let visible: Vec<_> = (1..=9).map(small).collect();
     let mut thumbs = Thumbs::default();
-    let first: Vec<_> = thumbs.wants(&visible, 128).iter().map(|asked| asked.picture.0).collect();
-    assert_eq!((first, thumbs.wants(&visible, 128)), (vec![1, 2, 3, 4], vec![]));
-    let asked = ThumbnailRequest { picture: PictureId(2), side: 128 };
-    thumbs.fetched(asked, Ok(Bytes::from_static(b"jpeg")));
-    assert_eq!(thumbs.wants(&visible, 128)[0].picture, PictureId(5));
-    let failed = ThumbnailRequest { picture: PictureId(1), side: 128 };
-    thumbs.fetched(failed, Err("no file".into()));
-    assert_eq!(thumbs.wants(&visible, 128)[0].picture, PictureId(6), "what failed is not asked for again");
-    assert_eq!(thumbs.failure(PictureId(1)), Some("no file"));
+    let first: Vec<_> = thumbs.wants(&visible, 128).iter().map(|asked| asked.of).collect();
+    assert_eq!((first, thumbs.wants(&visible, 128)), ([1, 2, 3, 4].map(small).to_vec(), vec![]));
+    thumbs.fetched(small(2), 128, Ok(Bytes::from_static(b"jpeg")));
+    assert_eq!(thumbs.wants(&visible, 128)[0].of, small(5));
+    thumbs.fetched(small(1), 128, Err("no file".into()));
+    assert_eq!(thumbs.wants(&visible, 128)[0].of, small(6), "what failed is not asked for again");
+    assert_eq!(thumbs.failure(small(1)), Some("no file"));
 }
 
 #[test]
 fn orders_of_a_place_are_even_and_odd_in_turn_and_stale_results_are_dropped() {
     let mut thumbs = Thumbs::default();
     for id in [1, 2] {
-        let asked = ThumbnailRequest { picture: PictureId(id), side: 128 };
-        thumbs.fetched(asked, Ok(Bytes::from_static(b"jpeg")));
+        thumbs.fetched(small(id), 128, Ok(Bytes::from_static(b"jpeg")));
     }
-    let one = thumbs.orders(&[PictureId(1)], 128, ROOM, MEANS).remove(0);
+    let one = thumbs.orders(&[small(1)], 128, ROOM, MEANS).remove(0);
     assert_eq!(one.source, Source::Jpeg(Bytes::from_static(b"jpeg")));
-    assert_eq!(thumbs.orders(&[PictureId(1)], 128, ROOM, MEANS), []);
-    let two = thumbs.orders(&[PictureId(2)], 128, ROOM, MEANS).remove(0);
+    assert_eq!(thumbs.orders(&[small(1)], 128, ROOM, MEANS), []);
+    let two = thumbs.orders(&[small(2)], 128, ROOM, MEANS).remove(0);
     assert_eq!((one.slot, one.number % 2 != two.number % 2), (two.slot, true));
     assert_eq!(two.subject, Subject::Picture(PictureId(2)));
     thumbs.encoded(encoded(&one));
-    assert!(thumbs.shown(0, PictureId(1)).is_none(), "it was overtaken");
+    assert!(thumbs.shown(0, small(1)).is_none(), "it was overtaken");
     thumbs.encoded(encoded(&two));
-    assert!(thumbs.shown(0, PictureId(2)).is_some_and(|(_, number)| number == two.number));
-    assert!(thumbs.shown(0, PictureId(1)).is_none());
+    assert!(thumbs.shown(0, small(2)).is_some_and(|(_, number)| number == two.number));
+    assert!(thumbs.shown(0, small(1)).is_none());
     thumbs.repaint();
-    assert_eq!(thumbs.orders(&[PictureId(2)], 128, ROOM, MEANS).len(), 1);
+    assert_eq!(thumbs.orders(&[small(2)], 128, ROOM, MEANS).len(), 1);
 }
 
 #[test]
 fn what_is_held_of_small_copies_is_bounded() {
     let mut thumbs = Thumbs::default();
     for id in 0..400 {
-        let asked = ThumbnailRequest { picture: PictureId(id), side: 128 };
-        thumbs.fetched(asked, Ok(Bytes::from(vec![0; 40_000])));
+        thumbs.fetched(small(id), 128, Ok(Bytes::from(vec![0; 40_000])));
     }
     assert!(thumbs.held() <= 8 << 20, "{}", thumbs.held());
-    assert!(!thumbs.wants(&[PictureId(0)], 128).is_empty(), "the oldest went");
-    assert!(thumbs.wants(&[PictureId(399)], 128).is_empty());
+    assert!(!thumbs.wants(&[small(0)], 128).is_empty(), "the oldest went");
+    assert!(thumbs.wants(&[small(399)], 128).is_empty());
 }
 
 #[test]

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use ratatui::layout::Size;
 
 use crate::job::PictureId;
+use crate::job::grid::GridId;
 use crate::ui::picture::{Drawable, Encoded, Means, Order, Protocol, Slot, Source, Subject, Zoom};
-use crate::wire::message::ThumbnailRequest;
 
 /// Small copies that are on their way at a time.
 const ASKED_MAX: usize = 4;
@@ -19,15 +19,36 @@ const SIDES: [u32; 4] = [64, 96, 128, 256];
 /// The largest side over a slow line: the terminal makes it larger.
 const SIDE_FAR: u32 = 96;
 
+/// What there is a small copy of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Small {
+    /// A picture.
+    Picture(PictureId),
+    /// The contact sheet of a grid.
+    Sheet(GridId),
+}
+
+/// A small copy that is asked for: of what, how large, and after how many changes of a grid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Wanted {
+    /// Of what.
+    pub of: Small,
+    /// The longer side in pixels.
+    pub side: u32,
+    version: u32,
+}
+
 /// The small copies.
 #[derive(Debug, Default)]
 pub struct Thumbs {
-    kept: HashMap<ThumbnailRequest, Bytes>,
+    kept: HashMap<Wanted, Bytes>,
     /// The same, the oldest first.
-    order: VecDeque<ThumbnailRequest>,
+    order: VecDeque<Wanted>,
     bytes: usize,
-    asked: Vec<ThumbnailRequest>,
-    failed: HashMap<PictureId, String>,
+    asked: Vec<Wanted>,
+    failed: HashMap<Small, String>,
+    /// How often each grid has changed.
+    versions: HashMap<GridId, u32>,
     tiles: Vec<Tile>,
     number: u64,
 }
@@ -42,7 +63,7 @@ struct Tile {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Ordered {
-    asked: ThumbnailRequest,
+    asked: Wanted,
     room: Size,
     means: Means,
 }
@@ -60,12 +81,21 @@ pub fn side(room: Size, means: Means, far: bool) -> u32 {
 }
 
 impl Thumbs {
+    fn wanted(&self, of: Small, side: u32) -> Wanted {
+        let version = match of {
+            Small::Picture(_) => 0,
+            Small::Sheet(grid) => self.versions.get(&grid).copied().unwrap_or(0),
+        };
+        Wanted { of, side, version }
+    }
+
     /// What to ask the worker for, so that all of `visible` is there.
-    pub fn wants(&mut self, visible: &[PictureId], side: u32) -> Vec<ThumbnailRequest> {
-        let requests = visible.iter().map(|picture| ThumbnailRequest { picture: *picture, side });
+    pub fn wants(&mut self, visible: &[Small], side: u32) -> Vec<Wanted> {
+        let requests = visible.iter().map(|of| self.wanted(*of, side));
         let missing = requests.filter(|asked| {
-            let known = self.kept.contains_key(asked) || self.asked.contains(asked);
-            !known && !self.failed.contains_key(&asked.picture)
+            // One of a grid that changed meanwhile is waited for: the next answer is the next version's.
+            let on_its_way = self.asked.iter().any(|it| (it.of, it.side) == (asked.of, asked.side));
+            !self.kept.contains_key(asked) && !on_its_way && !self.failed.contains_key(&asked.of)
         });
         let room = ASKED_MAX.saturating_sub(self.asked.len());
         let wanted: Vec<_> = missing.take(room).collect();
@@ -73,16 +103,26 @@ impl Thumbs {
         wanted
     }
 
-    /// Takes one.
-    pub fn fetched(&mut self, asked: ThumbnailRequest, result: Result<Bytes, String>) {
-        self.asked.retain(|known| *known != asked);
+    /// Takes one that was asked for.
+    pub fn fetched(&mut self, of: Small, side: u32, result: Result<Bytes, String>) {
+        let at = self.asked.iter().position(|asked| (asked.of, asked.side) == (of, side));
+        let asked = match at {
+            Some(at) => self.asked.remove(at),
+            None => self.wanted(of, side),
+        };
         match result {
             Ok(jpeg) => self.keep(asked, jpeg),
-            Err(reason) => drop(self.failed.insert(asked.picture, reason)),
+            Err(reason) => drop(self.failed.insert(of, reason)),
         }
     }
 
-    fn keep(&mut self, asked: ThumbnailRequest, jpeg: Bytes) {
+    /// The sheet of a grid looks otherwise: what is seen of it stays until the new one is here.
+    pub fn changed(&mut self, grid: GridId) {
+        *self.versions.entry(grid).or_default() += 1;
+        self.failed.remove(&Small::Sheet(grid));
+    }
+
+    fn keep(&mut self, asked: Wanted, jpeg: Bytes) {
         self.bytes += jpeg.len();
         if let Some(before) = self.kept.insert(asked, jpeg) {
             self.bytes -= before.len();
@@ -102,11 +142,11 @@ impl Thumbs {
     }
 
     /// Orders for all of `visible` that are not ordered yet and whose bytes are there.
-    pub fn orders(&mut self, visible: &[PictureId], side: u32, room: Size, means: Means) -> Vec<Order> {
+    pub fn orders(&mut self, visible: &[Small], side: u32, room: Size, means: Means) -> Vec<Order> {
         self.tiles.resize_with(visible.len().max(self.tiles.len()), Tile::default);
         let mut orders = Vec::new();
-        for (place, picture) in visible.iter().enumerate() {
-            let asked = ThumbnailRequest { picture: *picture, side };
+        for (place, of) in visible.iter().enumerate() {
+            let asked = self.wanted(*of, side);
             let ordered = Ordered { asked, room, means };
             let tile = &mut self.tiles[place];
             let (Some(slot), Some(jpeg)) = (Slot::small(place), self.kept.get(&asked)) else { continue };
@@ -117,7 +157,11 @@ impl Thumbs {
             // Even and odd in turn: what is on the screen is not replaced while it is seen.
             let number = self.number + (tile.number + 1) % 2;
             (tile.ordered, tile.number) = (Some(ordered), number);
-            let (subject, source) = (Subject::Picture(*picture), Source::Jpeg(jpeg.clone()));
+            let subject = match *of {
+                Small::Picture(picture) => Subject::Picture(picture),
+                Small::Sheet(grid) => Subject::Sheet { grid, version: asked.version },
+            };
+            let source = Source::Jpeg(jpeg.clone());
             orders.push(Order {
                 number,
                 slot,
@@ -138,22 +182,22 @@ impl Thumbs {
         let Some(ordered) = tile.ordered.filter(|_| tile.number == encoded.number) else { return };
         match encoded.result {
             Ok(drawable) => tile.shown = Some((ordered, drawable)),
-            Err(reason) => drop(self.failed.insert(ordered.asked.picture, reason)),
+            Err(reason) => drop(self.failed.insert(ordered.asked.of, reason)),
         }
     }
 
-    /// The small copy of a picture at a place, and its order's number.
+    /// The small copy at a place, and its order's number.
     #[must_use]
-    pub fn shown(&self, place: usize, picture: PictureId) -> Option<(&Drawable, u64)> {
+    pub fn shown(&self, place: usize, of: Small) -> Option<(&Drawable, u64)> {
         let tile = self.tiles.get(place)?;
         let (ordered, drawable) = tile.shown.as_ref()?;
-        (ordered.asked.picture == picture).then_some((drawable, tile.number))
+        (ordered.asked.of == of).then_some((drawable, tile.number))
     }
 
-    /// Why there is none of a picture.
+    /// Why there is none.
     #[must_use]
-    pub fn failure(&self, picture: PictureId) -> Option<&str> {
-        self.failed.get(&picture).map(String::as_str)
+    pub fn failure(&self, of: Small) -> Option<&str> {
+        self.failed.get(&of).map(String::as_str)
     }
 
     /// What was asked will not be answered; what failed may work.

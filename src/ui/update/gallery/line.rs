@@ -1,6 +1,7 @@
 //! Lines that are typed in the gallery: which pictures, and which tags a picture has.
 
-use super::{again_with, mark, say, target};
+use super::{again_with, grids, mark, say, target};
+use crate::job::grid::GridId;
 use crate::job::{MarkChange, PictureId, Tag};
 use crate::ui::effect::Effect;
 use crate::ui::pane::gallery::{Line, Purpose, parse, write};
@@ -23,12 +24,12 @@ pub(super) fn begin_search(state: &mut State) {
 
 /// Begins with the tags that the picture has.
 pub(super) fn begin_tags(state: &mut State) {
-    let Some((id, tags)) = target(state).map(|picture| (picture.id, picture.marks.tags.clone())) else {
-        return;
-    };
+    let of_grid = grids::target(state).map(|grid| (Purpose::GridTags(grid.of.grid), grid.tags()));
+    let of_picture = target(state).map(|picture| (Purpose::Tags(picture.id), picture.marks.tags.clone()));
+    let Some((purpose, tags)) = of_grid.or(of_picture) else { return };
     let text = tags.iter().map(Tag::as_str).collect::<Vec<_>>().join(", ");
     if let Some(open) = state.gallery.open_mut() {
-        open.line = Some(Line { purpose: Purpose::Tags(id), text });
+        open.line = Some(Line { purpose, text });
     }
 }
 
@@ -57,6 +58,7 @@ pub(super) fn take(state: &mut State) -> Vec<Effect> {
             Vec::new()
         }),
         Purpose::Tags(id) => tag(state, id, &text),
+        Purpose::GridTags(id) => tag_grid(state, id, &text),
     };
     match done {
         Ok(effects) => {
@@ -74,16 +76,31 @@ pub(super) fn take(state: &mut State) -> Vec<Effect> {
 
 /// The tags that it gets and loses.
 fn tag(state: &mut State, id: PictureId, text: &str) -> Result<Vec<Effect>, String> {
-    let words = text.split(BETWEEN).map(str::trim).filter(|word| !word.is_empty());
-    let wanted = words.map(Tag::new).collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string())?;
+    let wanted = wanted(text)?;
     // It may have been changed while the line was typed.
     let known = target(state).filter(|picture| picture.id == id).map(|picture| picture.marks.tags.clone());
     let Some(known) = known else { return Err(state.language.gallery_not_chosen(id)) };
-    let new = |tag: &Tag| !known.contains(tag);
-    let add: Vec<_> = wanted.iter().filter(|tag| new(tag)).cloned().collect();
-    let remove: Vec<_> = known.iter().filter(|tag| !wanted.contains(tag)).cloned().collect();
-    if (add.is_empty() && remove.is_empty()) || !worker_is_there(state) {
-        return Ok(Vec::new());
-    }
-    Ok(vec![mark(id, MarkChange::Tag { add, remove })])
+    Ok(change(state, &known, &wanted).map(|change| mark(id, change)).into_iter().collect())
+}
+
+/// The same of a grid: what all its pictures had and is taken out of the line, they all lose.
+fn tag_grid(state: &mut State, id: GridId, text: &str) -> Result<Vec<Effect>, String> {
+    let wanted = wanted(text)?;
+    let known = grids::target(state).filter(|grid| grid.of.grid == id).map(|grid| grid.tags());
+    let Some(known) = known else { return Err(state.language.gallery_grid_not_chosen(id)) };
+    Ok(change(state, &known, &wanted).map(|change| grids::ask(id, change)).into_iter().collect())
+}
+
+fn wanted(text: &str) -> Result<Vec<Tag>, String> {
+    let words = text.split(BETWEEN).map(str::trim).filter(|word| !word.is_empty());
+    words.map(Tag::new).collect::<Result<_, _>>().map_err(|error| error.to_string())
+}
+
+/// From some tags to others, if that is a change and there is a worker.
+fn change(state: &mut State, known: &[Tag], wanted: &[Tag]) -> Option<MarkChange> {
+    let others =
+        |these: &[Tag], those: &[Tag]| these.iter().filter(|tag| !those.contains(tag)).cloned().collect();
+    let (add, remove): (Vec<Tag>, Vec<Tag>) = (others(wanted, known), others(known, wanted));
+    let changes = !add.is_empty() || !remove.is_empty();
+    (changes && worker_is_there(state)).then_some(MarkChange::Tag { add, remove })
 }

@@ -1,12 +1,14 @@
 //! The gallery: opened, walked through, searched, and what is done with its pictures. What is compared is in [`compare`],
-//! lines that are typed in [`line`], what follows from the state in [`settle`].
+//! lines that are typed in [`line`], grids as a whole are [`grids`], what follows from the state in [`settle`].
 
 mod compare;
+pub(super) mod grids;
 mod like;
 mod line;
 mod settle;
 
 pub(super) use settle::settle;
+pub(crate) use settle::small_of;
 
 use ratatui::layout::{Position, Rect};
 
@@ -14,7 +16,7 @@ use super::worker_is_there;
 use crate::job::{MarkChange, Picture, PictureChange, PictureId, PictureQuery, Rating};
 use crate::ui::action::{GalleryAction, ListMove};
 use crate::ui::effect::{Effect, Question};
-use crate::ui::pane::gallery::{Found, Gallery, Grid, Mode, Places};
+use crate::ui::pane::gallery::{Found, Gallery, Grid, Mode, Places, Trashed};
 use crate::ui::picture::{Direction, Encoded, Slot, Zoom};
 use crate::ui::state::State;
 use crate::ui::terminal::clipboard;
@@ -52,9 +54,14 @@ pub(super) fn act(state: &mut State, action: GalleryAction) -> Vec<Effect> {
             return copy(state, Copied::Prompt, text);
         }
         GalleryAction::CopyPath => {
-            let text = target(state).map(|picture| state.marked(&picture.path.to_string_lossy()));
+            let text = path(state).map(|path| state.marked(&path.to_string_lossy()));
             return copy(state, Copied::Path, text);
         }
+        GalleryAction::Parent
+        | GalleryAction::MoreLike
+        | GalleryAction::Mark
+        | GalleryAction::CompareBefore
+            if grids::is_about_one(state) => {}
         GalleryAction::Parent => return parent(state),
         GalleryAction::MoreLike => return like::more(state),
         GalleryAction::Mark => compare::mark(state),
@@ -74,6 +81,14 @@ pub(super) fn target(state: &State) -> Option<&Picture> {
     match state.gallery.open() {
         Some(open) => open.target(),
         None => state.history.chosen_picture(),
+    }
+}
+
+/// The file that keys are about: of a grid its sheet, while that is written.
+fn path(state: &State) -> Option<&std::path::Path> {
+    match grids::target(state) {
+        Some(grid) => grid.of.sheet.as_deref(),
+        None => target(state).map(|picture| &*picture.path),
     }
 }
 
@@ -119,7 +134,7 @@ fn again_with(state: &mut State, change: impl FnOnce(&mut PictureQuery)) {
     let chosen = open.found.chosen_picture().map(|picture| picture.id);
     let found = found(state, query).choosing(chosen);
     if let Some(open) = state.gallery.open_mut() {
-        open.found = found;
+        open.look_at(found);
         open.turn(Mode::Grid);
     }
 }
@@ -127,16 +142,25 @@ fn again_with(state: &mut State, change: impl FnOnce(&mut PictureQuery)) {
 /// The library is another, or many of its pictures are changed.
 pub(super) fn anew(state: &mut State) {
     let Some(open) = state.gallery.open() else { return };
-    let chosen = open.found.chosen_picture().map(|picture| picture.id);
-    let found = found(state, open.found.query().clone()).choosing(chosen);
+    let again = |known: &Found| {
+        let chosen = known.chosen_picture().map(|picture| picture.id);
+        found(state, known.query().clone()).choosing(chosen)
+    };
+    let (inside, around) = (again(&open.found), open.around().map(again));
     if let Some(open) = state.gallery.open_mut() {
-        open.found = found;
+        open.look_at(inside);
+        if let Some(around) = around {
+            open.look_around(around);
+        }
         open.thumbs.unanswered();
     }
 }
 
 fn view(state: &mut State) {
     let Some(open) = state.gallery.open_mut() else { return };
+    if open.enter_grid() {
+        return;
+    }
     let mode = match &open.mode {
         Mode::View(_) => Mode::Grid,
         _ => open.target().cloned().map_or(Mode::Grid, |picture| Mode::View(Box::new(picture))),
@@ -146,7 +170,9 @@ fn view(state: &mut State) {
 
 fn step(state: &mut State, forwards: bool) {
     let Some(open) = state.gallery.open_mut() else { return };
-    if !open.found.step(forwards) {
+    let is_one = matches!(open.mode, Mode::View(_));
+    let stepped = if is_one { open.found.step_picture(forwards) } else { open.found.step(forwards) };
+    if !stepped {
         return;
     }
     if let (Mode::View(_), Some(next)) = (&open.mode, open.found.chosen_picture()) {
@@ -158,7 +184,7 @@ fn step(state: &mut State, forwards: bool) {
 /// Moves in the grid; whole pictures follow.
 pub(super) fn choose(state: &mut State, by: ListMove) -> bool {
     let Some(open) = state.gallery.open() else { return false };
-    let grid = Grid::of(places(state, open).body, open.found.pictures().len());
+    let grid = Grid::of(places(state, open).body, open.found.entries().len());
     if let Some(open) = state.gallery.open_mut() {
         open.found.choose(by, grid.columns, grid.rows);
         if let (Mode::View(_), Some(next)) = (&open.mode, open.found.chosen_picture()) {
@@ -205,6 +231,9 @@ fn say(state: &mut State, what: impl Into<String>) {
 }
 
 fn trash(state: &mut State) -> Vec<Effect> {
+    if let Some(effects) = grids::trash(state) {
+        return effects;
+    }
     let Some((id, is_there)) = target(state).map(|picture| (picture.id, picture.marks.trashed_at.is_some()))
     else {
         return Vec::new();
@@ -213,10 +242,10 @@ fn trash(state: &mut State) -> Vec<Effect> {
         return Vec::new();
     }
     if is_there {
-        state.gallery.forget_trashed(id);
+        state.gallery.trashed.forget(Trashed::Picture(id));
         say(state, state.language.gallery_untrashed());
     } else {
-        state.gallery.note_trashed(id);
+        state.gallery.trashed.note(Trashed::Picture(id));
         say(state, state.language.gallery_trashed());
     }
     vec![mark(id, MarkChange::Trash(!is_there))]
@@ -226,16 +255,20 @@ fn undo(state: &mut State) -> Vec<Effect> {
     if !worker_is_there(state) {
         return Vec::new();
     }
-    let Some(id) = state.gallery.untrash() else {
+    let Some(last) = state.gallery.trashed.take() else {
         say(state, state.language.gallery_no_undo());
         return Vec::new();
     };
     say(state, state.language.gallery_untrashed());
+    let (Trashed::Picture(look) | Trashed::Grid(_, look)) = last;
     if let Some(open) = state.gallery.open_mut() {
         // It is where the person looks once it is back.
-        open.found = std::mem::take(&mut open.found).choosing(Some(id));
+        open.found = std::mem::take(&mut open.found).choosing(Some(look));
     }
-    vec![mark(id, MarkChange::Trash(false))]
+    vec![match last {
+        Trashed::Picture(id) => mark(id, MarkChange::Trash(false)),
+        Trashed::Grid(id, _) => grids::ask(id, MarkChange::Trash(false)),
+    }]
 }
 
 fn copy(state: &mut State, what: Copied, text: Option<String>) -> Vec<Effect> {
@@ -307,8 +340,8 @@ pub(super) fn click(state: &mut State, position: Position) -> bool {
         state.gallery.escape();
         return true;
     }
-    let grid = Grid::of(places(state, open).body, open.found.pictures().len());
-    let (chosen, known) = (open.found.chosen(), open.found.pictures().len());
+    let grid = Grid::of(places(state, open).body, open.found.entries().len());
+    let (chosen, known) = (open.found.chosen(), open.found.entries().len());
     let first = grid.first(chosen);
     let at = (0..grid.count()).find(|place| grid.tile(*place).contains(position)).map(|place| first + place);
     match at.filter(|at| *at < known) {

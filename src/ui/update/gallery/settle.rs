@@ -3,12 +3,13 @@
 use ratatui::layout::{Rect, Size};
 
 use super::places;
-use crate::job::PictureId;
 use crate::ui::effect::{Effect, Question};
-use crate::ui::pane::gallery::thumbs::side;
-use crate::ui::pane::gallery::{Gallery, Grid, Mode, Places};
+use crate::ui::pane::gallery::thumbs::{Wanted, side};
+use crate::ui::pane::gallery::{Entry, Gallery, Grid, Mode, Places, Small};
 use crate::ui::picture::{Means, Order};
 use crate::ui::state::{Link, State};
+use crate::wire::grids::GridRequest;
+use crate::wire::message::ThumbnailRequest;
 
 /// Questions while there is a worker, and orders for what there is already.
 pub(in crate::ui::update) fn settle(state: &mut State, effects: &mut Vec<Effect>) {
@@ -21,6 +22,8 @@ pub(in crate::ui::update) fn settle(state: &mut State, effects: &mut Vec<Effect>
     let (connected, far) = (state.worker.link == Link::Up, state.terminal.environment.ssh);
     let Some(open) = state.gallery.open_mut() else { return };
     if connected {
+        let order = open.wants_order().map(GridRequest::Get);
+        effects.extend(order.map(|asked| Effect::Ask(Question::Grids(asked))));
         effects.extend(open.found.wants().map(|query| Effect::Ask(Question::Search(Box::new(query)))));
     }
     let (questions, orders) = match open.mode {
@@ -38,13 +41,29 @@ pub(in crate::ui::update) fn settle(state: &mut State, effects: &mut Vec<Effect>
 
 /// The small copies of the page that is seen.
 fn small(open: &mut Gallery, places: &Places, means: Means, far: bool) -> (Vec<Question>, Vec<Order>) {
-    let grid = Grid::of(places.body, open.found.pictures().len());
+    let grid = Grid::of(places.body, open.found.entries().len());
     let first = grid.first(open.found.chosen());
-    let seen = open.found.pictures().iter().skip(first).take(grid.count());
-    let visible: Vec<PictureId> = seen.map(|picture| picture.id).collect();
+    let seen = open.found.entries().iter().skip(first).take(grid.count());
+    let visible: Vec<Small> = seen.filter_map(|entry| small_of(open, entry)).collect();
     let side = side(grid.room, means, far);
-    let asked = open.thumbs.wants(&visible, side).into_iter().map(Question::Thumbnail).collect();
+    let asked = open.thumbs.wants(&visible, side).into_iter().map(question).collect();
     (asked, open.thumbs.orders(&visible, side, grid.room, means))
+}
+
+/// What there is a small copy of where something is seen.
+pub(crate) fn small_of(open: &Gallery, entry: &Entry) -> Option<Small> {
+    match entry {
+        Entry::Grid(grid, _) => Some(Small::Sheet(*grid)),
+        Entry::Picture(_) => open.found.first_of(entry).map(|picture| Small::Picture(picture.id)),
+    }
+}
+
+fn question(wanted: Wanted) -> Question {
+    let side = wanted.side;
+    match wanted.of {
+        Small::Picture(picture) => Question::Thumbnail(ThumbnailRequest { picture, side }),
+        Small::Sheet(grid) => Question::Grids(GridRequest::Thumbnail { grid, side }),
+    }
 }
 
 /// The pictures that are seen whole, and the one that a key shows in the same place.

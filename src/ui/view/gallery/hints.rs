@@ -9,7 +9,7 @@ use crate::ui::update::contexts_below;
 pub(in crate::ui::view) fn escape(open: &Gallery) -> &'static str {
     match (&open.line, &open.mode) {
         (Some(_), _) => "do not",
-        (None, Mode::Grid) => "close",
+        (None, Mode::Grid) if !open.is_inside() => "close",
         (None, _) => "back",
     }
 }
@@ -20,14 +20,17 @@ pub(in crate::ui::view) fn hints(state: &State, open: &Gallery) -> Vec<(Action, 
     if let Some(line) = &open.line {
         let what = match line.purpose {
             Purpose::Search => "search",
-            Purpose::Tags(_) => "these tags",
+            Purpose::Tags(_) | Purpose::GridTags(_) => "these tags",
         };
         return [(GalleryAction::TakeLine, what), (GalleryAction::ClearLine, "clear")].map(of).into();
     }
     let marked = state.gallery.marked.is_some();
     let mark = (GalleryAction::Mark, if marked { "compare with marked" } else { "mark" });
     let mut hints: Vec<_> = match &open.mode {
-        Mode::Grid => [(GalleryAction::View, "whole"), (GalleryAction::Search, "search")].map(of).into(),
+        Mode::Grid => {
+            let view = if open.target_grid().is_some() { "its pictures" } else { "whole" };
+            [(GalleryAction::View, view), (GalleryAction::Search, "search")].map(of).into()
+        }
         Mode::View(_) => [
             (GalleryAction::Nearer, "nearer"),
             (GalleryAction::Farther, "farther"),

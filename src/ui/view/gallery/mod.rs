@@ -48,6 +48,7 @@ fn head(state: &State, open: &Gallery, area: Rect, buffer: &mut Buffer) {
     };
     let taken = text::put_right(buffer, inner, &undo, state.style(Role::Dim));
     let found = &open.found;
+    let inside = found.query().grid.map(|grid| language.gallery_inside(grid));
     let known = match found.query() == &crate::job::PictureQuery::default() {
         true => language.gallery_count(state.history.total()),
         false if found.is_complete() => language.gallery_count(found.pictures().len()),
@@ -56,7 +57,7 @@ fn head(state: &State, open: &Gallery, area: Rect, buffer: &mut Buffer) {
     let query = write(found.query());
     let left = Rect { width: inner.width.saturating_sub(taken + u16::from(taken > 0)), ..inner };
     let texts = [
-        (language.gallery_title(), state.style(Role::TitleFocused)),
+        (inside.as_deref().unwrap_or(language.gallery_title()), state.style(Role::TitleFocused)),
         ("  ", state.style(Role::Text)),
         (&known, state.style(Role::Dim)),
         ("  ", state.style(Role::Text)),
@@ -70,7 +71,7 @@ fn draw_line(state: &State, line: &Line, area: Rect, buffer: &mut Buffer) -> Opt
     let inner = padded(area);
     let label = match line.purpose {
         Purpose::Search => state.language.gallery_search(),
-        Purpose::Tags(_) => state.language.gallery_tags(),
+        Purpose::Tags(_) | Purpose::GridTags(_) => state.language.gallery_tags(),
     };
     let room = inner.width.saturating_sub(text::width(label) + 1);
     let mut shown = line.text.as_str();
