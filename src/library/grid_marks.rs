@@ -207,6 +207,11 @@ mod tests {
         let alone = PictureChange { picture: drawn[2], mark: MarkChange::Trash(false) };
         place.library.change(&alone, 6).expect("there is room");
         assert_eq!(trashed(&place), drawn[..2]);
+        assert_eq!(
+            place.library.grids(None, 9).expect("it can be read").len(),
+            1,
+            "there is something of it"
+        );
         place.library.mark_grid(grid, &MarkChange::Trash(true), 7).expect("there is room");
         place.library.mark_grid(grid, &MarkChange::Trash(false), 8).expect("there is room");
         assert_eq!(trashed(&place), []);

@@ -15,6 +15,9 @@ pub const GRIDS_MAX: u32 = 100;
 /// The most bytes of text in a page of grids: there is always at least one.
 const PAGE_TEXT: usize = 8 << 20;
 
+const SHOWN: &str = "(grids.trashed_at IS NULL OR EXISTS (SELECT 1 FROM jobs JOIN pictures ON job = jobs.id \
+                     WHERE grid = grids.id AND pictures.trashed_at IS NULL))";
+
 impl Library {
     /// Keeps a grid and the jobs of its cells, in the order in which they are drawn: all of them or none. When this
     /// returns they are on disk. `now` is in milliseconds since 1970.
@@ -123,7 +126,8 @@ impl Library {
         Ok(cells)
     }
 
-    /// A page of grids older than `before`, newest first. Those in the trash are passed over.
+    /// A page of grids older than `before`, newest first. Those in the trash are passed over, unless one of
+    /// their pictures was taken out of it alone or drawn since.
     ///
     /// # Errors
     /// When the library cannot be read.
@@ -131,8 +135,8 @@ impl Library {
         let fault = self.fault("reading grids");
         let before = before.map_or(i64::MAX, |id| id.0);
         let ids: Vec<i64> = {
-            let ask = "SELECT id FROM grids WHERE id < ?1 AND trashed_at IS NULL ORDER BY id DESC LIMIT ?2";
-            let mut query = self.db.prepare_cached(ask).map_err(&fault)?;
+            let ask = format!("SELECT id FROM grids WHERE id < ?1 AND {SHOWN} ORDER BY id DESC LIMIT ?2");
+            let mut query = self.db.prepare_cached(&ask).map_err(&fault)?;
             let rows =
                 query.query_map([before, limit.min(GRIDS_MAX).into()], |row| row.get(0)).map_err(&fault)?;
             rows.collect::<rusqlite::Result<_>>().map_err(&fault)?

@@ -4,7 +4,7 @@ use super::{again_with, grids, mark, say, target};
 use crate::job::grid::GridId;
 use crate::job::{MarkChange, PictureId, Tag};
 use crate::ui::effect::Effect;
-use crate::ui::pane::gallery::{Line, Purpose, parse, write};
+use crate::ui::pane::gallery::{Line, Purpose, SeenGrid, parse, write};
 use crate::ui::state::State;
 use crate::ui::update::worker_is_there;
 
@@ -86,7 +86,7 @@ fn tag(state: &mut State, id: PictureId, text: &str) -> Result<Vec<Effect>, Stri
 /// The same of a grid: what all its pictures had and is taken out of the line, they all lose.
 fn tag_grid(state: &mut State, id: GridId, text: &str) -> Result<Vec<Effect>, String> {
     let wanted = wanted(text)?;
-    let known = grids::target(state).filter(|grid| grid.of.grid == id).map(|grid| grid.tags());
+    let known = grids::target(state).filter(|grid| grid.of.grid == id).map(SeenGrid::tags);
     let Some(known) = known else { return Err(state.language.gallery_grid_not_chosen(id)) };
     Ok(change(state, &known, &wanted).map(|change| grids::ask(id, change)).into_iter().collect())
 }

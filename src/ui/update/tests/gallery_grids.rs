@@ -6,7 +6,7 @@ use super::*;
 use crate::job::grid::{GridCell, GridId, OfGrid};
 use crate::job::{MarkChange, Picture, PictureChange, PictureQuery, Prompt, Rating, Size, Tag};
 use crate::model::ModelName;
-use crate::ui::pane::gallery::Mode;
+use crate::ui::pane::gallery::{Mode, SeenGrid};
 use crate::ui::pane::overlay::Overlay;
 use crate::wire::grids::{GridRequest, GridResponse};
 use crate::wire::message::ThumbnailRequest;
@@ -56,7 +56,7 @@ fn chosen(desk: &Desk) -> Option<i64> {
 
 /// Whether a grid is chosen, and how many of its pictures are known.
 fn count(desk: &Desk) -> Option<String> {
-    desk.state.gallery.open()?.target_grid().map(|grid| grid.count())
+    desk.state.gallery.open()?.target_grid().map(SeenGrid::count)
 }
 
 fn entries(desk: &Desk) -> usize {
@@ -300,7 +300,7 @@ fn while_it_fills_up_its_sheet_is_asked_for_again() {
     assert_eq!(status(&mut desk), []);
     let result = Ok(GridResponse::Thumbnail(Bytes::from_static(b"jpeg")));
     let effects = desk.event(Event::Answer(Answer::Grids { asked: thumbnail.clone(), result }));
-    assert_eq!(asked_of(&effects), [thumbnail.clone()], "it is of before");
+    assert_eq!(asked_of(&effects), std::slice::from_ref(&thumbnail), "it is of before");
     let result = Ok(GridResponse::Thumbnail(Bytes::from_static(b"jpeg")));
     let effects = desk.event(Event::Answer(Answer::Grids { asked: thumbnail.clone(), result }));
     assert_eq!(asked_of(&effects), []);
