@@ -1,5 +1,6 @@
 //! Messages about pictures of the library, a sample of each kind.
 
+use flux_tui::job::grid::GridId;
 use flux_tui::job::*;
 use flux_tui::model::ModelName;
 use flux_tui::usage::{Compared, Foreseen};
@@ -30,7 +31,7 @@ pub fn requests(picture: &Picture) -> Vec<LibraryRequest> {
         favourite: true,
         model: Some(ModelName::new("nano")),
         parent: Some(PictureId(1)),
-        grid: Some(flux_tui::job::grid::GridId(3)),
+        grid: Some(GridId(3)),
         since: Some(i64::MIN),
         until: Some(i64::MAX),
         trashed: true,

@@ -1,5 +1,7 @@
 //! Messages of the wire, a sample of each kind.
 
+use std::path::PathBuf;
+
 use bytes::Bytes;
 use flux_tui::device::{Device, DeviceChoice, NoDevice, Owner, PrecisionChoice, Share};
 use flux_tui::gpu::{Gpu, Host, Readings};
@@ -314,7 +316,7 @@ pub fn events() -> Vec<Event> {
         Event::Paused(true),
         Event::Readings(readings()),
         Event::Models(vec![model()]),
-        Event::Grid(grid::GridId(3)),
+        Event::Grid(GridId(3)),
         Event::Loras,
         Event::Ending,
     ]);
