@@ -226,6 +226,8 @@ pub enum GalleryAction {
     CopyPath,
     /// Show the picture that it was made from.
     Parent,
+    /// Show the contact sheet of the grid in the preview.
+    Sheet,
     /// Draw more of the same with other seeds.
     MoreLike,
     /// Mark it; the second that is marked is compared with the first.

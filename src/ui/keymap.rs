@@ -454,6 +454,7 @@ pub const KEYMAP: &[Binding] = &[
     gallery(Context::Gallery, &[letter('y')], GalleryAction::CopyPrompt, "copy its prompt to the terminal's clipboard"),
     gallery(Context::Gallery, &[letter('Y')], GalleryAction::CopyPath, "copy its path"),
     gallery(Context::Gallery, &[letter('P')], GalleryAction::Parent, "the picture that it was made from"),
+    gallery(Context::Gallery, &[letter('S')], GalleryAction::Sheet, "the contact sheet of the grid, in the preview"),
     gallery(Context::Gallery, &[letter('m')], GalleryAction::MoreLike, "more like it: the same with new seeds, to the queue"),
     gallery(Context::Gallery, &[letter('c')], GalleryAction::Mark, "mark it; the second is compared with the first"),
     gallery(Context::Gallery, &[letter('C')], GalleryAction::CompareBefore, "compare it with the one drawn before it"),

@@ -59,6 +59,8 @@ fn a_grid_is_one_entry_that_is_opened_rated_and_thrown_away_as_one() {
         .collect();
     assert_eq!(ratings.iter().sum::<i64>(), 2, "only one was rated by itself: {ratings:?}");
     assert!(pictures(&home, true).is_empty());
+    studio.type_keys("S");
+    studio.see("complete");
     studio.type_keys("\x03");
     assert_eq!(studio.ended(), 0);
     home.run(&["library", "check"]).done();

@@ -119,7 +119,12 @@ fn pictures_may_come_in_any_order_and_the_last_to_come_ends_the_job() {
 }
 
 /// What takes a file back to each earlier version, and the version.
-const EARLIER: [(&str, i64); 10] = [
+const EARLIER: [(&str, i64); 11] = [
+    (
+        "ALTER TABLE grids DROP COLUMN rating; ALTER TABLE grids DROP COLUMN favourite; \
+         ALTER TABLE grids DROP COLUMN trashed_at;",
+        12,
+    ),
     ("ALTER TABLE jobs DROP COLUMN merge_loras;", 11),
     (
         "DROP INDEX jobs_grid; DROP TABLE grids; ALTER TABLE jobs DROP COLUMN grid; \

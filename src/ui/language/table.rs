@@ -396,6 +396,7 @@ messages! {
     gallery_grid(grid, count);
     gallery_inside(grid);
     gallery_open_first;
+    gallery_no_grid;
     gallery_grid_trashed(count);
     gallery_grid_not_chosen(grid);
     grid_unchanged(reason);

@@ -50,6 +50,8 @@ pub struct Gallery {
     order: Option<(GridId, GridOrder)>,
     /// The grid of which that is on its way, or could not be had.
     order_asked: Option<GridId>,
+    /// The grid whose sheet is to be seen in the preview once the worker has told of it.
+    pub sheet: Option<GridId>,
     /// Their small copies.
     pub thumbs: Thumbs,
     /// PNGs of those that are seen whole.
@@ -226,6 +228,7 @@ impl Gallery {
             around: None,
             order: None,
             order_asked: None,
+            sheet: None,
             thumbs: Thumbs::default(),
             files: Files::default(),
             whole: Slot::WHOLE.map(Whole::new),
@@ -257,6 +260,12 @@ impl Gallery {
     #[must_use]
     pub fn target_grid(&self) -> Option<SeenGrid<'_>> {
         self.found.chosen_grid().filter(|_| self.mode == Mode::Grid)
+    }
+
+    /// The grid that keys are about, or that the picture they are about is of.
+    #[must_use]
+    pub fn grid(&self) -> Option<GridId> {
+        Some(self.target()?.grid.as_ref()?.grid)
     }
 
     /// Whether a grid is open.

@@ -4,7 +4,8 @@ use super::{mark, say};
 use crate::job::grid::GridId;
 use crate::job::{MarkChange, Picture, PictureId, Rating};
 use crate::ui::effect::{Effect, Question};
-use crate::ui::pane::gallery::{SeenGrid, Small, Trashed};
+use crate::ui::pane::gallery::{Gallery, SeenGrid, Small, Trashed};
+use crate::ui::pane::grid::SeenSheet;
 use crate::ui::state::State;
 use crate::ui::update::worker_is_there;
 use crate::wire::grids::{GridRequest, GridResponse};
@@ -60,6 +61,21 @@ pub(super) fn trash(state: &mut State) -> Option<Vec<Effect>> {
     Some(cells.into_iter().map(|cell| mark(cell, MarkChange::Trash(false))).collect())
 }
 
+/// Asks for the grid whose sheet is to be seen in the preview.
+pub(super) fn sheet(state: &mut State) -> Vec<Effect> {
+    let Some(grid) = state.gallery.open().and_then(Gallery::grid) else {
+        say(state, state.language.gallery_no_grid());
+        return Vec::new();
+    };
+    if !worker_is_there(state) {
+        return Vec::new();
+    }
+    if let Some(open) = state.gallery.open_mut() {
+        open.sheet = Some(grid);
+    }
+    vec![Effect::Ask(Question::Grids(GridRequest::Get(grid)))]
+}
+
 /// Says that a key is about one picture, where a grid is chosen. Whether it is.
 pub(super) fn is_about_one(state: &mut State) -> bool {
     let is_grid = target(state).is_some();
@@ -87,11 +103,8 @@ pub(in crate::ui::update) fn answered(
             }
             None
         }
-        (GridRequest::Get(_), result) => {
-            // Without it the pictures are told apart by their seeds.
-            if let (Ok(GridResponse::Grid(grid)), Some(open)) = (result, state.gallery.open_mut()) {
-                open.grid_told(&grid);
-            }
+        (GridRequest::Get(id), result) => {
+            told(state, *id, result);
             None
         }
         (GridRequest::Mark { .. }, Ok(_)) => None,
@@ -107,6 +120,23 @@ pub(in crate::ui::update) fn answered(
             None
         }
         (_, result) => Some(result),
+    }
+}
+
+/// A grid is told: the values of its cells, and its sheet if that is to be seen.
+fn told(state: &mut State, id: GridId, result: Result<GridResponse, String>) {
+    let Some(open) = state.gallery.open_mut() else { return };
+    let is_to_be_seen = open.sheet == Some(id);
+    match result {
+        Ok(GridResponse::Grid(grid)) if is_to_be_seen => {
+            state.gallery.close();
+            state.preview.show_sheet(SeenSheet::of(*grid));
+        }
+        Ok(GridResponse::Grid(grid)) => open.grid_told(&grid),
+        // Without their values the pictures are told apart by their seeds.
+        Ok(_) => {}
+        Err(reason) if is_to_be_seen => say(state, state.language.grid_not_shown(id, reason)),
+        Err(_) => {}
     }
 }
 

@@ -30,7 +30,7 @@ enum Copied {
 
 pub(super) fn act(state: &mut State, action: GalleryAction) -> Vec<Effect> {
     if let Some(open) = state.gallery.open_mut() {
-        open.said = None;
+        (open.said, open.sheet) = (None, None);
     }
     match action {
         GalleryAction::Open => open(state),
@@ -63,6 +63,7 @@ pub(super) fn act(state: &mut State, action: GalleryAction) -> Vec<Effect> {
         | GalleryAction::CompareBefore
             if grids::is_about_one(state) => {}
         GalleryAction::Parent => return parent(state),
+        GalleryAction::Sheet => return grids::sheet(state),
         GalleryAction::MoreLike => return like::more(state),
         GalleryAction::Mark => compare::mark(state),
         GalleryAction::CompareBefore => compare::with_the_one_before(state),

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 
 use super::*;
-use crate::job::grid::{GridCell, GridId, OfGrid};
-use crate::job::{MarkChange, Picture, PictureChange, PictureQuery, Prompt, Rating, Size, Tag};
+use crate::job::grid::{Axis, Grid, GridCell, GridId, GridOrder, OfGrid};
+use crate::job::{MarkChange, Picture, PictureChange, PictureQuery, Prompt, Rating, Size, Tag, Wildcards};
 use crate::model::ModelName;
 use crate::ui::pane::gallery::{Mode, SeenGrid};
 use crate::ui::pane::overlay::Overlay;
@@ -282,6 +282,39 @@ fn what_is_about_one_picture_says_so() {
         _ => None,
     });
     assert_eq!(copied.as_deref(), Some("/pictures/sheet.png"));
+}
+
+#[test]
+fn its_sheet_is_seen_in_the_preview() {
+    let (mut desk, _) = desk();
+    desk.key(KeyCode::Left);
+    letter(&mut desk, 'S');
+    assert!(said(&desk).contains("of none"), "{}", said(&desk));
+    desk.key(KeyCode::Right);
+    let get = GridRequest::Get(GRID);
+    assert_eq!(asked(&letter(&mut desk, 'S')), std::slice::from_ref(&get));
+    let refused = Err("there is no grid 3".to_owned());
+    desk.event(Event::Answer(Answer::Grids { asked: get.clone(), result: refused }));
+    assert!(said(&desk).contains("no grid 3") && desk.state.gallery.is_open(), "{}", said(&desk));
+    // Of one of its cells too.
+    desk.key(KeyCode::Enter);
+    letter(&mut desk, 'S');
+    let job = Job::new(
+        Prompt::new("a fox").expect("text"),
+        ModelName::new("nano"),
+        Size::new(128, 128).expect("a size"),
+        4,
+        3.5,
+        Seed::Random,
+        1,
+    );
+    let axis = Axis::parse("steps=1..4", &Wildcards::default()).expect("an axis");
+    let order = GridOrder::new(job.expect("a job"), vec![axis]).expect("drawable");
+    let grid = Box::new(Grid { id: GRID, order, seed: 7, asked_at: 0, cells: Vec::new(), sheet: None });
+    let effects =
+        desk.event(Event::Answer(Answer::Grids { asked: get, result: Ok(GridResponse::Grid(grid)) }));
+    assert!(!desk.state.gallery.is_open());
+    assert!(matches!(asked(&effects)[..], [GridRequest::Sheet { grid: GRID, .. }]), "{effects:?}");
 }
 
 #[test]

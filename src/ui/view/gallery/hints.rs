@@ -47,6 +47,9 @@ pub(in crate::ui::view) fn hints(state: &State, open: &Gallery) -> Vec<(Action, 
         .map(of)
         .into(),
     };
+    if open.grid().is_some() {
+        hints.push(of((GalleryAction::Sheet, "contact sheet")));
+    }
     hints.extend([(Action::Favourite, "favourite"), (Action::Rate(5), "rate")]);
     hints.extend(
         [
