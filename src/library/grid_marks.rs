@@ -103,6 +103,7 @@ mod tests {
     use crate::job::{
         JobError, JobId, JobState, PictureChange, PictureQuery, Rating, TAGS_MAX, Tag, Wildcards,
     };
+    use crate::library::grids::sheet_name;
     use crate::library::samples::{Place, job, recipe, write};
 
     /// A grid of four cells, of which three are drawn and one has failed; and a picture beside it.
@@ -149,7 +150,8 @@ mod tests {
         let (place, grid, drawn, _) = place();
         for (cell, picture) in (0..).zip(&drawn) {
             let of = of(&place, *picture);
-            assert_eq!((of.grid, of.cell, of.cells, of.sheet), (grid, cell, 4, None));
+            assert_eq!((of.grid, of.cell, of.cells), (grid, cell, 4));
+            assert!(of.sheet.ends_with(sheet_name(grid, 0)), "where it will be: {}", of.sheet.display());
         }
         let beside = ids(&place, PictureQuery::default())[0];
         assert_eq!(place.library.picture(beside).expect("it can be read").expect("there").grid, None);

@@ -174,7 +174,7 @@ impl Library {
         if self.grid(drawn.id)?.as_ref() != Some(drawn) {
             return Ok(None);
         }
-        let path = sheet_name(drawn);
+        let path = sheet_name(drawn.id, drawn.asked_at);
         self.folder.write(&path, png)?;
         self.db
             .execute(
@@ -193,13 +193,12 @@ pub(super) fn outdate_sheet(change: &Connection, job: JobId) -> rusqlite::Result
 }
 
 /// Where the sheet of a grid is, relative to the folder of pictures: the same each time that it is written.
-fn sheet_name(grid: &Grid) -> PathBuf {
-    let at =
-        jiff::Timestamp::from_millisecond(grid.asked_at).unwrap_or_default().to_zoned(TimeZone::system());
+pub(super) fn sheet_name(grid: GridId, asked_at: i64) -> PathBuf {
+    let at = jiff::Timestamp::from_millisecond(asked_at).unwrap_or_default().to_zoned(TimeZone::system());
     PathBuf::from(at.strftime("%Y-%m-%d").to_string()).join(format!(
         "{}-grid-{:06}.png",
         at.strftime("%H%M%S"),
-        grid.id.0
+        grid.0
     ))
 }
 

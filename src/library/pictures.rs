@@ -8,6 +8,7 @@ use jiff::Zoned;
 use rusqlite::types::Value;
 use rusqlite::{Connection, Row, params, params_from_iter};
 
+use super::grids::sheet_name;
 use super::jobs::RowError;
 use super::{Library, LibraryError};
 use crate::job::grid::{GridId, OfGrid};
@@ -29,7 +30,7 @@ const COLUMNS: &str = "pictures.id, job, idx, pictures.seed, pictures.precision,
                        (SELECT tag FROM tags WHERE picture = pictures.id ORDER BY tag)), drawn, \
                        (SELECT json_array(grids.id, jobs.cell, \
                        (SELECT COUNT(*) FROM jobs AS cells WHERE cells.grid = grids.id), grids.rating, \
-                       grids.favourite, grids.trashed_at IS NOT NULL, CASE grids.written WHEN 1 THEN grids.sheet END) \
+                       grids.favourite, grids.trashed_at IS NOT NULL, grids.sheet, grids.asked_at) \
                        FROM grids WHERE grids.id = jobs.grid)";
 const MOVED: &str = "job, idx, seed, precision, cuts, load, encode, denoise, decode, path, finished_at, loras, \
                      bytes, sha256, drawn";
@@ -266,16 +267,19 @@ impl Library {
     }
 
     fn of_grid(&self, row: &str) -> Result<OfGrid, RowError> {
-        type Columns = (i64, u32, u32, u8, u8, u8, Option<String>);
-        let (grid, cell, cells, rating, favourite, trashed, sheet): Columns = serde_json::from_str(row)?;
+        type Columns = (i64, u32, u32, u8, u8, u8, Option<String>, i64);
+        let (grid, cell, cells, rating, favourite, trashed, sheet, asked_at): Columns =
+            serde_json::from_str(row)?;
+        let grid = GridId(grid);
+        let sheet = sheet.map_or_else(|| sheet_name(grid, asked_at), PathBuf::from);
         Ok(OfGrid {
-            grid: GridId(grid),
+            grid,
             cell,
             cells,
             rating: Rating::try_from(rating)?,
             favourite: favourite != 0,
             trashed: trashed != 0,
-            sheet: sheet.map(|sheet| self.folder.path(Path::new(&sheet))),
+            sheet: self.folder.path(&sheet),
         })
     }
 }

@@ -80,7 +80,7 @@ fn picture() -> Picture {
         rating: marks.rating,
         favourite: true,
         trashed: true,
-        sheet: Some(PathBuf::from("/图 片/s.png")),
+        sheet: PathBuf::from("/图 片/s.png"),
     });
     Picture { marks, parent: Some(PictureId(3)), grid, origin: Origin::ComfyUi, missing: true, ..picture }
 }

@@ -22,6 +22,6 @@ pub struct OfGrid {
     pub favourite: bool,
     /// Whether it went into the trash as a whole.
     pub trashed: bool,
-    /// The contact sheet's PNG, while that is as the cells are.
-    pub sheet: Option<PathBuf>,
+    /// The contact sheet's PNG: where it is, or will be once all cells are over.
+    pub sheet: PathBuf,
 }

@@ -85,10 +85,10 @@ pub(super) fn target(state: &State) -> Option<&Picture> {
     }
 }
 
-/// The file that keys are about: of a grid its sheet, while that is written.
+/// The file that keys are about: of a grid its sheet.
 fn path(state: &State) -> Option<&std::path::Path> {
     match grids::target(state) {
-        Some(grid) => grid.of.sheet.as_deref(),
+        Some(grid) => Some(&grid.of.sheet),
         None => target(state).map(|picture| &*picture.path),
     }
 }

@@ -22,15 +22,7 @@ fn picture(id: i64, of: Option<OfGrid>) -> Picture {
 
 fn of(cell: u32) -> OfGrid {
     let (rating, favourite, trashed) = (Rating::default(), false, false);
-    OfGrid {
-        grid: GRID,
-        cell,
-        cells: 4,
-        rating,
-        favourite,
-        trashed,
-        sheet: Some("/pictures/sheet.png".into()),
-    }
+    OfGrid { grid: GRID, cell, cells: 4, rating, favourite, trashed, sheet: "/pictures/sheet.png".into() }
 }
 
 /// Pictures 9 to 1, of which 7, 6, 5 and 3 are the cells 3, 2, 1 and 0 of a grid.

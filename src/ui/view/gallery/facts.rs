@@ -42,7 +42,7 @@ fn grid_facts(state: &State, grid: SeenGrid<'_>) -> String {
     let tags = grid.tags();
     let tags: Vec<&str> = tags.iter().map(Tag::as_str).collect();
     facts.extend((!tags.is_empty()).then(|| tags.join(", ")));
-    facts.extend(grid.of.sheet.as_ref().map(|sheet| state.marked(&sheet.to_string_lossy())));
+    facts.push(state.marked(&grid.of.sheet.to_string_lossy()));
     facts.join(&format!(" {} ", state.look.glyphs.dot))
 }
 

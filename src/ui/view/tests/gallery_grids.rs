@@ -30,14 +30,13 @@ fn pictures() -> Vec<Picture> {
             rating: Rating::default(),
             favourite: false,
             trashed: false,
-            sheet: None,
+            sheet: format!("/pictures/2026-11-28/101500-grid-{grid:06}.png").into(),
         };
         picture.grid = match id {
             5..=10 => {
                 picture.marks.tags = vec![Tag::new("雪").expect("one")];
                 let rating = Rating::try_from(4).expect("it is one");
-                let sheet = Some("/pictures/2026-11-28/101500-grid-000001.png".into());
-                Some(OfGrid { rating, favourite: true, sheet, ..of(1, id as u32 - 5, 6) })
+                Some(OfGrid { rating, favourite: true, ..of(1, id as u32 - 5, 6) })
             }
             12..=14 => Some(of(2, id as u32 - 12, 6)),
             _ => None,
