@@ -104,6 +104,54 @@ fn tables_that_were_kept_are_those_that_were_made() {
     assert!(rows(&held, 3.0, "a") != rows(&held, 3.0, "b"));
 }
 
+#[test]
+fn tables_begun_from_clips_vector_alone_are_those_that_are_made_later() {
+    let Some(gpu) = gpu() else { return };
+    for precision in [Precision::Fp8Storage, Precision::Fp8] {
+        if precision == Precision::Fp8 && !gpu.card().has_fp8() {
+            eprintln!("not run: fp8 on {}", gpu.card().name);
+            continue;
+        }
+        let resident = Held::new(&gpu, precision, &Residence::whole(8));
+        let held = Held::new(&gpu, precision, &Residence::nothing(8, 2));
+        let config = &held.flux.config;
+        let text = held.random("text", TEXT, config.context_dim);
+        let text = text.matrix(0, TEXT, config.context_dim);
+        // The library takes its memory at the first product.
+        assert_eq!(held.velocities(1, None), resident.velocities(1, None));
+        let before = gpu.held();
+        let tables = |held: &Held, name: &str, ahead: bool| {
+            let pooled = held.random(name, 1, config.vec_dim);
+            let pooled = pooled.matrix(0, 1, config.vec_dim);
+            let begun = ahead.then(|| {
+                let vector = gpu.download(pooled).expect("it is there");
+                let begun = held.flux.tables_ahead(&vector, (&TIMES, 3.0), &mut ()).expect("it begins");
+                // The card computes something else meanwhile, by the same library.
+                assert_eq!(held.velocities(2, None).len(), 2 * TIMES.len());
+                begun.expect("the layers do not stay")
+            });
+            let conditions = held.flux.condition_watched((text, pooled), GRID, (&TIMES, 3.0), begun, &mut ());
+            let conditions = conditions.expect("the shapes fit");
+            held.flux.keep_tables(&conditions).expect("they are there");
+            let rows = (0..TIMES.len()).map(|step| gpu.download(conditions.tables.step(step)));
+            rows.collect::<Result<Vec<_>, _>>().expect("they are there")
+        };
+        for name in ["a", "b", "c"] {
+            assert!(tables(&held, name, true) == tables(&resident, name, false), "{precision:?} {name}");
+            // Nothing is begun for what was kept.
+            let pooled = held.random(name, 1, config.vec_dim);
+            let vector = gpu.download(pooled.matrix(0, 1, config.vec_dim)).expect("it is there");
+            let again = held.flux.tables_ahead(&vector, (&TIMES, 3.0), &mut ()).expect("it looks");
+            assert!(again.is_none());
+        }
+        // One that nobody takes.
+        let nobodys = held.flux.tables_ahead(&vec![bf16::ONE; config.vec_dim], (&TIMES, 3.0), &mut ());
+        drop(nobodys.expect("it begins").expect("the layers do not stay"));
+        gpu.wait().expect("nothing went wrong");
+        assert_eq!(gpu.held(), before, "memory is given back");
+    }
+}
+
 /// Ends a step before a block.
 struct StopAt(usize);
 

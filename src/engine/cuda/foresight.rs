@@ -60,13 +60,26 @@ impl Foresight {
         self.outside
     }
 
-    /// What a picture will take: as planned, if it is one that the model was planned for. `held` are the engine's own
-    /// bytes before it; `anew` says that its prompt is to be read.
+    /// Whether so much may be taken while a prompt is read without any stage taking more than was planned.
     #[must_use]
-    pub fn of(&self, config: &Config, picture: Planned, anew: bool, held: u64, stages: Stages) -> Foreseen {
+    pub fn has_room_beside_t5(&self, bytes: u64) -> bool {
+        bytes > 0 && self.plan.peaks.encode + bytes <= self.plan.peak()
+    }
+
+    /// What a picture will take: as planned, if it is one that the model was planned for. `held` are the engine's own
+    /// bytes before it; `anew` says that its prompt is to be read, and with how many bytes of something else beside it.
+    #[must_use]
+    pub fn of(
+        &self,
+        config: &Config,
+        picture: Planned,
+        anew: Option<u64>,
+        held: u64,
+        stages: Stages,
+    ) -> Foreseen {
         let Self { planned, plan, outside, pace } = self;
         let peaks = plan.peaks;
-        let encode = if anew { peaks.encode } else { 0 };
+        let encode = anew.map_or(0, |beside| peaks.encode + beside);
         if picture == *planned {
             let peak = encode.max(peaks.condition).max(peaks.denoise).max(peaks.decode);
             return Foreseen { peak, context: *outside, step: plan.step };
@@ -150,7 +163,15 @@ mod tests {
     fn the_prompts_stage_counts_only_where_it_is_read() {
         let (foresight, config) = (foresight(Source::Pinned), Config::flux1_dev());
         let of = |anew| foresight.of(&config, Planned::default(), anew, 0, STAGES).peak;
-        assert_eq!((of(true), of(false)), (9_000, 8_000));
+        assert_eq!([of(Some(0)), of(Some(5)), of(None)], [9_000, 9_005, 8_000]);
+    }
+
+    #[test]
+    fn what_is_made_beside_t5_takes_no_more_than_another_stage() {
+        let mut foresight = foresight(Source::Pinned);
+        assert!(!foresight.has_room_beside_t5(1), "reading the prompt takes the most");
+        foresight.plan.peaks.decode = 9_500;
+        assert_eq!([500, 501, 0].map(|bytes| foresight.has_room_beside_t5(bytes)), [true, false, false]);
     }
 
     #[test]
@@ -158,7 +179,7 @@ mod tests {
         let (foresight, config) = (foresight(Source::Pinned), Config::flux1_dev());
         let size = crate::job::Size::new(256, 256).expect("it is on the grid");
         let small = Planned { steps: 4, size, ..Planned::default() };
-        let foreseen = foresight.of(&config, small, false, 5_000, STAGES);
+        let foreseen = foresight.of(&config, small, None, 5_000, STAGES);
         assert_eq!(foreseen.peak, 600 + 5_000 + 2 * granted(1));
         assert_eq!(foreseen.step, 0.1);
     }

@@ -14,7 +14,7 @@ use cudarc::driver::{CudaContext, CudaEvent, CudaFunction, CudaModule, CudaStrea
 
 use super::card::{self, Card};
 use super::error::{CudaError, Result, driver};
-use super::product::Products;
+use super::product::{LibraryMemory, Products};
 use super::staging::Staging;
 use super::tally::{self, Tally};
 use crate::device::Share;
@@ -134,6 +134,7 @@ impl Grid {
 pub struct Gpu {
     // What lives in the context goes before it.
     staging: Mutex<Option<Staging>>,
+    library: Mutex<Option<LibraryMemory>>,
     stream: Arc<CudaStream>,
     shared: Arc<Shared>,
 }
@@ -175,16 +176,20 @@ impl Gpu {
             products,
             memory: tally::begin(ordinal),
         };
-        Ok(Arc::new(Self { stream, shared: Arc::new(shared), staging: Mutex::default() }))
+        Ok(Arc::new(Self::of(stream, Arc::new(shared))))
     }
 
-    /// The same card with a stream and stages of its own: what is asked of it is ordered with the rest by events alone.
+    /// The same card with a stream of its own, and stages and the products' memory where it needs them: what is asked of it is ordered with the rest by events alone.
     ///
     /// # Errors
     /// What the driver says.
     pub(super) fn beside(&self) -> Result<Arc<Self>> {
         let stream = self.another_stream()?;
-        Ok(Arc::new(Self { stream, shared: Arc::clone(&self.shared), staging: Mutex::default() }))
+        Ok(Arc::new(Self::of(stream, Arc::clone(&self.shared))))
+    }
+
+    fn of(stream: Arc<CudaStream>, shared: Arc<Shared>) -> Self {
+        Self { staging: Mutex::default(), library: Mutex::default(), stream, shared }
     }
 
     /// What is asked of this stream from now on waits for the event.
@@ -285,11 +290,16 @@ impl Gpu {
         &self.staging
     }
 
+    /// What products of this stream work in.
+    pub(super) fn library(&self) -> &Mutex<Option<LibraryMemory>> {
+        &self.library
+    }
+
     pub(super) fn products(&self) -> &Products {
         &self.shared.products
     }
 
-    pub(super) fn tally(&self) -> &Tally {
+    pub(super) fn tally(&self) -> &Arc<Tally> {
         &self.shared.memory
     }
 

@@ -101,6 +101,13 @@ impl Buffer {
         Matrix { at: self.at + offset as u64, rows, width, stride: width, lifetime: PhantomData }
     }
 
+    /// The same memory for another stream of the card, which is ordered behind whatever is asked of it still.
+    #[must_use]
+    pub fn for_stream_of(mut self, gpu: &Arc<Gpu>) -> Self {
+        self.gpu = Arc::clone(gpu);
+        self
+    }
+
     /// Fills it with one byte. 0xff makes NaN of every format.
     ///
     /// # Errors

@@ -65,6 +65,7 @@ pub mod plan;
 pub mod prepare;
 pub mod product;
 pub mod prompts;
+mod reading;
 pub mod sampling;
 mod staging;
 pub mod streaming;

@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::thread;
 use std::time::Instant;
 
 use half::bf16;
@@ -11,6 +10,7 @@ use half::bf16;
 use super::converted;
 use super::decoding::Decoding;
 use super::error::{CudaError, Result};
+use super::flux::ahead::Ahead;
 use super::flux::origin::Origin;
 use super::flux::precision::{Choice, Stored};
 use super::flux::step::Watch;
@@ -22,6 +22,7 @@ use super::loras::Loras;
 use super::memory::Buffer;
 use super::prepare::Prepared;
 use super::prompts::{Encoded, Prompts, T5Reader};
+use super::reading::{First, Read, Reading};
 use super::text::{Clip, T5};
 use super::watching::{Arriving, LatentOnCard, OnCard, Throttle, arrive_whole};
 use crate::device::Share;
@@ -30,7 +31,6 @@ use crate::engine::files::{Files, Progress};
 use crate::engine::lora::During;
 use crate::engine::preview::Projection;
 use crate::engine::resume;
-use crate::engine::sample::noise;
 use crate::engine::sample::schedule::{Shift, sigmas};
 use crate::engine::text::t5 as host;
 use crate::engine::{
@@ -188,7 +188,7 @@ impl Pipeline {
     /// Draws; the finished latent is in the workspace. Gives the seconds of each step too.
     fn denoise(
         &mut self,
-        (brief, first): (&Brief, First),
+        (brief, first, mut ahead): (&Brief, First, Option<Ahead>),
         encoded: &Encoded,
         observer: &mut dyn Observer,
     ) -> std::result::Result<(Workspace, Vec<f64>), EngineError> {
@@ -208,7 +208,8 @@ impl Pipeline {
                 drop(conditions.take());
                 let times = &sigmas[..sigmas.len() - 1];
                 let mut watch = Throttle::new(&self.gpu, &observer, Some(self.arriving));
-                let made = self.condition(encoded, grid, (times, brief.guidance), &mut watch);
+                let times = (times, brief.guidance, ahead.take());
+                let made = self.condition(encoded, grid, times, &mut watch);
                 conditions = Some(made.map_err(&failed)?);
             }
             // The first step always begins something.
@@ -277,7 +278,7 @@ impl Pipeline {
         &self,
         encoded: &Encoded,
         grid: (usize, usize),
-        times: (&[f32], f32),
+        (times, guidance, ahead): (&[f32], f32, Option<Ahead>),
         watch: &mut dyn Watch,
     ) -> Result<Conditions> {
         let (gpu, tokens) = (&self.gpu, encoded.tokens);
@@ -287,7 +288,7 @@ impl Pipeline {
         let (text, pooled) = (text.matrix(0, tokens, width), pooled.matrix(0, 1, pooled_width));
         gpu.upload(text, &encoded.text)?;
         gpu.upload(pooled, &encoded.pooled)?;
-        self.flux.condition_watched((text, pooled), grid, times, watch)
+        self.flux.condition_watched((text, pooled), grid, (times, guidance), ahead, watch)
     }
 
     /// Bytes that may still be taken by the plan's limits.
@@ -350,28 +351,25 @@ impl Draw for Pipeline {
         self.gpu.forget_peak();
         let held = self.gpu.held();
         observer.report(Report::Encoding);
-        let channels = self.flux.config.in_channels;
-        let (gpu, prompts) = (&self.gpu, &mut self.prompts);
-        let read =
-            || on_the_pool(gpu, "reading the prompt", move || prompts.read(gpu, brief.prompt.as_str()));
-        let (first, read) = thread::scope(|scope| {
-            // Noise is made by one thread, in a tenth of the time that an unknown prompt takes.
-            let first = scope.spawn(|| First::of(brief, begun, channels));
-            let read = read();
-            (first.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), read)
-        });
-        let (encoded, anew) = read?;
+        let sigmas = self.sigmas(brief);
+        let beside = self.flux.ahead_bytes(&self.flux.config, brief.steps as usize);
+        let times = self.foresight.has_room_beside_t5(beside).then_some(&sigmas[..sigmas.len() - 1]);
+        let Self { gpu, prompts, flux, arriving, .. } = self;
+        let reading = Reading { gpu, prompts, flux, arriving: *arriving, times };
+        let Read { first, encoded, anew, ahead } = reading.read((brief, begun), observer)?;
+        let anew = anew.then(|| if ahead.is_some() { beside } else { 0 });
         let foreseen = self.foresight.of(&self.flux.config, picture, anew, held, stages);
-        let encode = seconds();
+        let arrived = self.flux.take_waited().as_secs_f64();
+        let encode = (seconds() - arrived).max(0.0);
         check(observer)?;
         // What the host streams is copied much, too.
         let gpu = Arc::clone(&self.gpu);
         let (workspace, steps) =
-            on_the_pool(&gpu, "drawing", || self.denoise((brief, first), &encoded, observer))?;
+            on_the_pool(&gpu, "drawing", || self.denoise((brief, first, ahead), &encoded, observer))?;
         let latent = self.latent(workspace).map_err(during("drawing"))?;
         // What the first picture waited for belongs to the load.
-        let load = self.flux.take_waited().as_secs_f64();
-        let denoise = (seconds() - load).max(0.0);
+        let waited = self.flux.take_waited().as_secs_f64();
+        let (load, denoise) = (arrived + waited, (seconds() - waited).max(0.0));
         check(observer)?;
         observer.report(Report::Decoding);
         let tokens = latent.matrix(0, brief.size.image_tokens(), self.flux.config.in_channels);
@@ -420,27 +418,9 @@ impl Draw for Pipeline {
     }
 }
 
-/// What a picture goes on from.
-struct First {
-    /// Steps that are done.
-    done: usize,
-    /// The latent, `[tokens, channels]`.
-    values: Vec<f32>,
-}
-
-impl First {
-    fn of(brief: &Brief, begun: Option<&StepLatent>, channels: usize) -> Self {
-        if let Some(begun) = begun {
-            return Self { done: begun.step as usize, values: begun.values.clone() };
-        }
-        let noise = noise::randn(brief.seed, brief.size.image_tokens() * channels);
-        Self { done: 0, values: latent::packed(&noise, latent::grid(brief.size)) }
-    }
-}
-
 /// Runs what copies much, on a thread of the pool: one from outside would sleep and be woken at every division of a copy
 /// among the threads, some thousand times a load.
-fn on_the_pool<T: Send>(
+pub(super) fn on_the_pool<T: Send>(
     gpu: &Gpu,
     stage: &'static str,
     act: impl FnOnce() -> std::result::Result<T, EngineError> + Send,

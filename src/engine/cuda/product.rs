@@ -13,17 +13,20 @@ mod ranks;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use cudarc::cublaslt::result::{self, CublasError};
 use cudarc::cublaslt::sys;
 use cudarc::driver::sys::CUdeviceptr;
+use cudarc::driver::{CudaContext, result as driver_result};
 use half::bf16;
 use serde::{Deserialize, Serialize};
 
 use super::error::{CudaError, Result, driver};
 use super::gpu::Gpu;
 use super::memory::{ALIGNMENT, Element, F8, Matrix};
+use super::tally::Tally;
+use crate::device::Owner;
 use plan::Plan;
 pub use ranks::{Ranks, are_parts};
 
@@ -49,9 +52,36 @@ unsafe impl Sync for Products {}
 
 #[derive(Default)]
 struct State {
-    /// Taken at the first product.
-    workspace: Option<CUdeviceptr>,
     plans: HashMap<Shape, Plan>,
+}
+
+/// What the products of one stream work in, [`WORKSPACE`] bytes of the card's: those of two streams may run at the same time.
+/// Taken at the first product.
+pub(super) struct LibraryMemory {
+    at: CUdeviceptr,
+    context: Arc<CudaContext>,
+    tally: Arc<Tally>,
+}
+
+impl LibraryMemory {
+    fn take(gpu: &Gpu) -> Result<Self> {
+        // SAFETY: given back when this is dropped.
+        let at = unsafe { driver_result::malloc_sync(WORKSPACE) }
+            .map_err(driver("taking cublasLt's workspace"))?;
+        gpu.tally().took(WORKSPACE);
+        Ok(Self { at, context: Arc::clone(gpu.context()), tally: Arc::clone(gpu.tally()) })
+    }
+}
+
+impl Drop for LibraryMemory {
+    fn drop(&mut self) {
+        // SAFETY: it was taken in this context and is given back here only; freeing waits for what still runs.
+        let freed = self.context.bind_to_thread().and_then(|()| unsafe { driver_result::free_sync(self.at) });
+        if let Err(error) = freed {
+            tracing::error!(%error, "cublasLt's workspace is lost until the process ends");
+        }
+        self.tally.gave(Owner::Context, WORKSPACE);
+    }
 }
 
 /// What becomes of what is in a product's `out`.
@@ -159,11 +189,8 @@ impl Drop for Products {
     fn drop(&mut self) {
         let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
         state.plans.clear();
-        // SAFETY: both were made here and are not used again.
+        // SAFETY: it was made here and is not used again.
         unsafe {
-            if let Some(workspace) = state.workspace.take() {
-                let _ = cudarc::driver::result::free_sync(workspace);
-            }
             let _ = result::destroy_handle(self.handle);
         }
     }
@@ -343,8 +370,12 @@ impl Gpu {
         }
         let shape = Shape { alignment: operands.alignment(), ..shape };
         let products = self.products();
+        let mut library = self.library().lock().unwrap_or_else(PoisonError::into_inner);
+        let workspace = match &*library {
+            Some(memory) => memory.at,
+            None => library.insert(LibraryMemory::take(self)?).at,
+        };
         let mut state = products.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let workspace = state.workspace(self)?;
         let plan = match state.plans.entry(shape) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(new) => new.insert(self.plan(doing, shape, operands, workspace)?),
@@ -376,19 +407,6 @@ impl Gpu {
         let plan = Plan::fastest(self, handle, shape, operands, workspace)?;
         kept::choose(&self.card().uuid, shape, plan.algorithm);
         Ok(plan)
-    }
-}
-
-impl State {
-    fn workspace(&mut self, gpu: &Gpu) -> Result<CUdeviceptr> {
-        if let Some(workspace) = self.workspace {
-            return Ok(workspace);
-        }
-        // SAFETY: given back when the products are dropped.
-        let workspace = unsafe { cudarc::driver::result::malloc_sync(WORKSPACE) }
-            .map_err(driver("taking cublasLt's workspace"))?;
-        gpu.tally().took(WORKSPACE);
-        Ok(*self.workspace.insert(workspace))
     }
 }
 

@@ -137,14 +137,16 @@ impl Prompts {
         (&mut self.t5, &mut self.clip, &mut self.changed)
     }
 
-    /// Reads a prompt, unless it is one of the last or was kept; whether the encoders had to.
+    /// Reads a prompt, unless it is one of the last or was kept; whether the encoders had to. Then `clips` is told CLIP's
+    /// vector before T5 begins.
     ///
     /// # Errors
-    /// When a tokenizer or the card fails.
+    /// When a tokenizer or the card fails; what `clips` gives.
     pub fn read(
         &mut self,
         gpu: &Arc<Gpu>,
         prompt: &str,
+        clips: impl FnOnce(&[bf16]) -> std::result::Result<(), EngineError>,
     ) -> std::result::Result<(Arc<Encoded>, bool), EngineError> {
         let key = kept_as(prompt, &self.changed);
         let known = self.last.iter().position(|encoded| encoded.key == key);
@@ -152,7 +154,7 @@ impl Prompts {
             Some(encoded) => (encoded, false),
             None => match self.read_kept(&key) {
                 Some(kept) => (Arc::new(kept), false),
-                None => (Arc::new(self.read_anew(gpu, prompt, &key)?), true),
+                None => (Arc::new(self.read_anew(gpu, prompt, &key, clips)?), true),
             },
         };
         self.last.push_front(Arc::clone(&encoded));
@@ -171,14 +173,16 @@ impl Prompts {
         gpu: &Arc<Gpu>,
         prompt: &str,
         key: &str,
+        clips: impl FnOnce(&[bf16]) -> std::result::Result<(), EngineError>,
     ) -> std::result::Result<Encoded, EngineError> {
         const STAGE: &str = "reading the prompt";
         let begun = Instant::now();
         let untokenized = |error| EngineError::Compute { stage: STAGE, source: Box::new(error) };
         let t5 = self.counter.t5.tokenize(prompt).map_err(untokenized)?;
         let clip = self.counter.clip.tokenize(prompt).map_err(untokenized)?;
-        let read = || Ok((self.t5.read(gpu, &t5)?, self.pooled(gpu, &clip)?));
-        let (text, pooled) = read().map_err(during(STAGE))?;
+        let pooled = self.pooled(gpu, &clip).map_err(during(STAGE))?;
+        clips(&pooled)?;
+        let text = self.t5.read(gpu, &t5).map_err(during(STAGE))?;
         let tokens = t5.ids.len();
         let cuts: Vec<_> =
             [t5.count, clip.count].into_iter().filter(|count| count.cut_at.is_some()).collect();

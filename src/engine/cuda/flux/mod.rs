@@ -3,13 +3,14 @@
 //! The same function as [`crate::engine::dit`], in the same names, over buffers that are laid out once for a size:
 //! [`workspace`] holds them, [`step`] runs an evaluation in them, [`modulation`] the tables that are computed before
 //! the first, [`block`] where weights lie, [`store`] whether they stay on the card or are streamed, [`bring`] how they come
-//! while the first step already runs, [`sides`] what LoRAs add beside them, [`merge`] how they are put into
+//! while the first step already runs, [`ahead`] how its tables are made while the prompt is read, [`sides`] what LoRAs add beside them, [`merge`] how they are put into
 //! them instead. Text rows come first, then the image's, and stay in one buffer throughout; in the double
 //! blocks only the products are separate.
 //!
 //! What a step costs at 1024² (4,608 tokens): 59.5 TFLOP in products, 14.9 in attention; measured and compared with
 //! that floor in `benches/PERFORMANCE.md`.
 
+pub mod ahead;
 mod arrival;
 pub mod block;
 mod bring;
@@ -43,6 +44,7 @@ use super::product::GRAIN;
 use crate::engine::budget::{Kind, Modulation, Residence, Source};
 use crate::engine::dit::config::Config;
 use crate::engine::dit::rope;
+use ahead::Ahead;
 use arrival::Arrival;
 use block::{DoubleBlock, SingleBlock};
 use bring::{Load, Owned, Part};
@@ -247,10 +249,10 @@ impl Flux {
         times: &[f32],
         guidance: f32,
     ) -> Result<Conditions> {
-        self.condition_watched((text, pooled), grid, (times, guidance), &mut ())
+        self.condition_watched((text, pooled), grid, (times, guidance), None, &mut ())
     }
 
-    /// The same; `watch` is told of weights that are waited for.
+    /// The same, with tables of these that were begun; `watch` is told of weights that are waited for.
     ///
     /// # Errors
     /// As [`Flux::condition`], and what `watch` gives.
@@ -259,6 +261,7 @@ impl Flux {
         (text, pooled): (Matrix<'_, bf16>, Matrix<'_, bf16>),
         grid: (usize, usize),
         (times, guidance): (&[f32], f32),
+        ahead: Option<Ahead>,
         watch: &mut dyn Watch,
     ) -> Result<Conditions> {
         let (gpu, hidden, dim) = (&self.gpu, self.config.hidden, self.config.head_dim());
@@ -276,7 +279,10 @@ impl Flux {
         let turns = rope::angles(&self.config, text_tokens, grid);
         gpu.upload(memory.matrix::<f32>(rotations, text_tokens + image, dim), &turns)?;
         self.arrive(Part::Modulation, watch)?;
-        let tables = self.tables.prepare(&self.modulator, gpu, (times, guidance), pooled, sides, &scratch)?;
+        let tables = match self.taken(ahead)? {
+            Some(tables) => tables,
+            None => self.tables.prepare(&self.modulator, gpu, (times, guidance), pooled, sides, &scratch)?,
+        };
         Ok(Conditions { memory, rotations, text: text_tokens, image, hidden, dim, tables })
     }
 

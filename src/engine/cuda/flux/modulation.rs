@@ -7,6 +7,7 @@
 
 mod columns;
 mod kept;
+mod tables;
 
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
@@ -23,13 +24,14 @@ use crate::engine::cuda::gpu::Gpu;
 use crate::engine::cuda::host::Span;
 use crate::engine::cuda::in_place::InPlace;
 use crate::engine::cuda::memory::{Buffer, Element, Layout, Matrix, aligned};
-use crate::engine::cuda::ops::Modulation;
 use crate::engine::cuda::streaming::{Images, Slots, image};
 use crate::engine::dit::config::Config;
 use crate::engine::dit::modulation::{EMBEDDING, sinusoids};
 
 use columns::Columns;
 pub use kept::Kept;
+pub(super) use kept::Key;
+pub use tables::{Row, Tables};
 
 /// Rows of each product.
 const CHUNK: usize = 16;
@@ -73,16 +75,6 @@ struct Embedders {
     time: [Linear; 2],
     vector: [Linear; 2],
     guidance: Option<[Linear; 2]>,
-}
-
-/// The tables of one picture.
-#[derive(Debug)]
-pub struct Tables {
-    memory: Buffer,
-    rows: usize,
-    columns: Columns,
-    /// What they are kept by, where they were made and may be.
-    unkept: Option<kept::Key>,
 }
 
 impl Embedders {
@@ -287,6 +279,18 @@ impl Modulator {
         }
     }
 
+    /// Whether the layers are brought for each picture.
+    #[must_use]
+    pub fn is_streamed(&self) -> bool {
+        matches!(self.weights, Weights::Streamed(_))
+    }
+
+    /// Bytes of the largest layer.
+    #[must_use]
+    pub fn largest(&self) -> usize {
+        largest(&self.layers)
+    }
+
     /// The tables for evaluations at the noise levels `times` (1 to 0), with what LoRAs add. `pooled` is CLIP's vector,
     /// `[1, vec_dim]`.
     ///
@@ -400,75 +404,6 @@ fn run_in_chunks(
         let (x, out) = (x.slice_rows(first, CHUNK), out.slice_rows(first, CHUNK));
         beside.add(gpu, Input::Bf16(x), out, scratch)
     })
-}
-
-/// Shift, scale and gate of one branch, text's; the image's are [`Modulation::second`] further on.
-#[derive(Debug, Clone, Copy)]
-pub struct Row<'a> {
-    shift: Matrix<'a, bf16>,
-    scale: Matrix<'a, bf16>,
-    /// What the branch is multiplied by when it joins.
-    pub gate: Matrix<'a, bf16>,
-}
-
-impl Tables {
-    /// Bytes of device memory.
-    #[must_use]
-    pub fn bytes(&self) -> usize {
-        self.memory.bytes()
-    }
-
-    /// Bytes of the tables of a picture of so many steps.
-    #[must_use]
-    pub fn bytes_for(config: &Config, steps: usize) -> usize {
-        steps.max(1).next_multiple_of(CHUNK) * Columns::of(config).width() * bf16::BYTES
-    }
-
-    /// Of double block `block` at `step`, branch 0 (attention) or 1 (MLP).
-    #[must_use]
-    pub fn double(&self, step: usize, block: usize, branch: usize) -> Row<'_> {
-        self.row(step, self.columns.double(block) + 3 * self.columns.hidden * branch)
-    }
-
-    /// Of single block `block` at `step`.
-    #[must_use]
-    pub fn single(&self, step: usize, block: usize) -> Row<'_> {
-        self.row(step, self.columns.single(block))
-    }
-
-    /// Of the last layer at `step`; its gate means nothing.
-    #[must_use]
-    pub fn last(&self, step: usize) -> Row<'_> {
-        let (at, hidden) = (self.columns.last(), self.columns.hidden);
-        let shift = self.columns_of(step, at);
-        Row { shift, scale: self.columns_of(step, at + hidden), gate: shift }
-    }
-
-    /// A whole row, for tests.
-    #[must_use]
-    pub fn step(&self, step: usize) -> Matrix<'_, bf16> {
-        assert!(step < self.rows, "step {step} of {}", self.rows);
-        self.memory.matrix(step * self.columns.width() * bf16::BYTES, 1, self.columns.width())
-    }
-
-    fn columns_of(&self, step: usize, at: usize) -> Matrix<'_, bf16> {
-        self.step(step).slice_columns(at, self.columns.hidden)
-    }
-
-    fn row(&self, step: usize, at: usize) -> Row<'_> {
-        let hidden = self.columns.hidden;
-        Row {
-            shift: self.columns_of(step, at),
-            scale: self.columns_of(step, at + hidden),
-            gate: self.columns_of(step, at + 2 * hidden),
-        }
-    }
-
-    /// As the kernels take it: for two streams that part at row `split`, or for one (`split` is the number of rows).
-    #[must_use]
-    pub fn modulation<'a>(&self, row: Row<'a>, split: usize) -> Modulation<'a> {
-        Modulation { shift: row.shift, scale: row.scale, split, second: self.columns.second() }
-    }
 }
 
 #[cfg(test)]

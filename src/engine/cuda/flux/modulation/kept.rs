@@ -23,12 +23,24 @@ struct Last {
 
 /// All that tables depend on, as bits.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Key {
+pub(in super::super) struct Key {
     times: Vec<u32>,
     guidance: u32,
     pooled: Vec<u16>,
     /// Which LoRAs change the layers.
     beside: u64,
+}
+
+impl Key {
+    /// Of tables for these noise levels, this guidance and CLIP's vector, with these LoRAs.
+    pub fn new((times, guidance): (&[f32], f32), pooled: &[bf16], sides: Option<&Sides>) -> Self {
+        Self {
+            times: times.iter().map(|time| time.to_bits()).collect(),
+            guidance: guidance.to_bits(),
+            beside: sides.map_or(0, Sides::of_tables),
+            pooled: pooled.iter().map(|value| value.to_bits()).collect(),
+        }
+    }
 }
 
 impl std::fmt::Debug for Last {
@@ -55,12 +67,7 @@ impl Kept {
         if matches!(modulator.weights, Weights::Resident(_)) {
             return modulator.prepare(gpu, (times, guidance), pooled, sides, scratch);
         }
-        let of = Key {
-            times: times.iter().map(|time| time.to_bits()).collect(),
-            guidance: guidance.to_bits(),
-            beside: sides.map_or(0, Sides::of_tables),
-            pooled: gpu.download(pooled)?.into_iter().map(bf16::to_bits).collect(),
-        };
+        let of = Key::new((times, guidance), &gpu.download(pooled)?, sides);
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = last.as_ref().filter(|last| last.of == of) {
             return modulator.restore(gpu, times.len(), &known.values);
@@ -69,6 +76,16 @@ impl Kept {
         *last = None;
         let tables = modulator.prepare(gpu, (times, guidance), pooled, sides, scratch)?;
         Ok(Tables { unkept: Some(of), ..tables })
+    }
+
+    /// Whether those are the ones that were kept last.
+    pub(in super::super) fn has(&self, of: &Key) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).as_ref().is_some_and(|last| last.of == *of)
+    }
+
+    /// Lets the last ones go: not two of them at a time.
+    pub(in super::super) fn forget(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// Keeps tables that were made and are not kept yet; waits for them. Later than they are made: the first step need not
