@@ -15,3 +15,4 @@ pub mod output;
 pub mod screen;
 pub mod tell;
 pub mod tmux;
+pub mod transmission;
