@@ -84,7 +84,8 @@ class Line:
 def measure(way, home):
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
-    env = {"HOME": home, "TERM": "xterm-256color", "COLORTERM": "truecolor", "PATH": os.environ["PATH"]}
+    env = {"HOME": home, "TERM": "xterm-256color", "COLORTERM": "truecolor", "PATH": os.environ["PATH"],
+           "SSH_CONNECTION": "192.0.2.1 50000 192.0.2.2 22"}
     child = subprocess.Popen([PROGRAM], stdin=slave, stdout=slave, stderr=slave, env=env, start_new_session=True)
     os.close(slave)
     line = Line(master, way)

@@ -177,8 +177,8 @@ impl State {
             palette: PalettePane::default(),
             themes: ThemesPane::default(),
             log: LogPane::default(),
+            line: Line::new(terminal.environment.may_be_far()),
             terminal,
-            line: Line::default(),
             messages: Messages::default(),
             now,
         }

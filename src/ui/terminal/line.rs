@@ -5,11 +5,14 @@
 //! asked about began to arrive a trip after it was sent, or when what was before it had arrived, whichever is later. Where
 //! no answers come there is only how long writing took.
 //!
-//! On a slow line what can wait (pictures, and what no key has changed) goes in pieces of [`PIECE`] of its time, the next
-//! when the line has had time for the last one and as much again: a key is behind one piece, and half of the line is free.
+//! On a slow line what can wait (pictures, and what no key has changed) goes in pieces of some of its time, the next when the
+//! line has had time for the last one and as much again: a key is behind one piece, and half of the line is free. Pieces are
+//! [`SHORT`] and [`LONG`] in turns: from two sizes can be told what the line takes and what the terminal does ([`Rate`]).
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
+
+use super::rate::Rate;
 
 /// The question: the terminal's status. Its answer is `ESC [ 0 n`.
 pub const ASK: &str = "\x1b[5n";
@@ -17,8 +20,10 @@ pub const ASK: &str = "\x1b[5n";
 pub const LARGE: usize = 1024;
 /// The same on a slow line.
 const LARGE_SLOW: usize = 192;
-/// What a piece takes of the line's time.
-const PIECE: Duration = Duration::from_millis(5);
+/// What every second piece takes of the line's time.
+const SHORT: Duration = Duration::from_millis(3);
+/// What the others take.
+const LONG: Duration = Duration::from_millis(8);
 /// No piece has fewer bytes.
 const PIECE_MIN: usize = 256;
 /// What may be on its way, beyond what a trip holds: a piece, and what comes late by chance.
@@ -29,20 +34,14 @@ const KEY: Duration = Duration::from_millis(16);
 const PREVIEW: Duration = Duration::from_millis(250);
 /// No preview is made smaller than so many bytes.
 pub const LEAST: usize = 1536;
-/// At so many bytes a second it is a line as any at home: 64 KiB in the time of a key.
-const FAST: f64 = 4_096_000.0;
 /// Where no answers come: previews take at most one part of so many of the line's time.
 const SHARE: u32 = 12;
 /// An answer that is not there by then never comes: what it was to say is a guess no more.
 const LOST: Duration = Duration::from_secs(10);
 /// A write that took less says nothing of the line: it went into a buffer.
 const BLOCKED: Duration = Duration::from_millis(20);
-/// What an answer may be late by because a thread had to wait for its turn.
-const LATE: Duration = Duration::from_millis(2);
-/// The smallest that says anything of the line.
-const TELLING: usize = 512;
-/// What is known of the line is from so many answers.
-const SAMPLES: usize = 12;
+/// What waited behind something else and took less was looked at with it: the terminal was late for both.
+const TOGETHER: Duration = Duration::from_millis(1);
 
 /// Something that was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,12 +55,13 @@ pub struct Sent {
 }
 
 /// What is known of the line.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Line {
     /// The shortest time from a question to its answer: the round trip.
     trip: Option<Duration>,
-    /// What arrived, in bytes, and how long the line took for it, in seconds.
-    samples: VecDeque<(f64, f64)>,
+    rate: Rate,
+    /// The next piece is a long one.
+    long: bool,
     /// What is asked about and not answered, the oldest first.
     asked: VecDeque<Asked>,
     last_answer: Option<Instant>,
@@ -82,6 +82,21 @@ struct Asked {
 }
 
 impl Line {
+    /// To a terminal that may be far away, or is on this machine.
+    #[must_use]
+    pub fn new(far: bool) -> Self {
+        Self {
+            trip: None,
+            rate: Rate::new(far),
+            long: false,
+            asked: VecDeque::new(),
+            last_answer: None,
+            unanswered: 0,
+            free_at: None,
+            behind: false,
+        }
+    }
+
     /// Something was written.
     pub fn sent(&mut self, sent: Sent, now: Instant) {
         self.behind = sent.behind;
@@ -91,7 +106,8 @@ impl Line {
             let since = self.unanswered.saturating_sub(known);
             self.asked.push_back(Asked { at: now, bytes: sent.bytes, since });
         }
-        if let Some(rate) = self.slow_rate().filter(|_| self.has_answers()) {
+        if let Some(rate) = self.rate.slow().filter(|_| self.has_answers()) {
+            self.long ^= sent.bytes >= LARGE_SLOW;
             let takes = Duration::from_secs_f64(sent.bytes as f64 / rate);
             self.free_at = Some(self.free_at.map_or(now, |free| free.max(now)) + takes * 2);
         }
@@ -105,10 +121,11 @@ impl Line {
         let known = self.trip.is_some();
         let trip = self.trip.map_or(took, |trip| trip.min(took));
         self.trip = Some(trip);
-        let began = self.last_answer.map_or(asked.at + trip, |last| last.max(asked.at + trip));
-        if known && asked.bytes >= TELLING {
-            let drained = now.saturating_duration_since(began);
-            self.learn(asked.bytes, if drained > LATE { drained } else { drained / 4 });
+        let arrives = asked.at + trip;
+        let began = self.last_answer.map_or(arrives, |last| last.max(arrives));
+        let drained = now.saturating_duration_since(began);
+        if known && asked.bytes >= LARGE_SLOW && (began == arrives || drained > TOGETHER) {
+            self.rate.learn(asked.bytes, drained);
         }
         self.last_answer = Some(now);
         self.unanswered = self.unanswered.saturating_sub(asked.since);
@@ -120,22 +137,8 @@ impl Line {
         if self.has_answers() || took < BLOCKED || bytes < LARGE {
             return;
         }
-        self.learn(bytes, took);
+        self.rate.held_up(bytes, took);
         self.free_at = self.free_at.max(Some(now + took * SHARE));
-    }
-
-    fn learn(&mut self, bytes: usize, took: Duration) {
-        if self.samples.len() == SAMPLES {
-            self.samples.pop_front();
-        }
-        self.samples.push_back((bytes as f64, took.as_secs_f64()));
-    }
-
-    /// Bytes a second, where the line is slow.
-    fn slow_rate(&self) -> Option<f64> {
-        let (bytes, seconds) =
-            self.samples.iter().fold((0.0, 0.0), |(bytes, seconds), one| (bytes + one.0, seconds + one.1));
-        (bytes > 0.0 && bytes < FAST * seconds).then(|| bytes / seconds)
     }
 
     /// Whether the terminal answers this question at all.
@@ -159,8 +162,8 @@ impl Line {
 
     /// Whether so much is on its way that nothing which can wait is to be sent.
     fn is_full(&self, now: Instant) -> bool {
-        let most = match (self.slow_rate(), self.trip) {
-            (Some(rate), Some(trip)) => (rate * (trip + SLACK).as_secs_f64()) as usize,
+        let most = match (self.rate.slow(), self.trip) {
+            (Some(rate), Some(trip)) => (rate * (trip + self.rate.late() + SLACK).as_secs_f64()) as usize,
             _ => 0,
         };
         self.answer_is_due(now) && self.unanswered > most
@@ -182,8 +185,9 @@ impl Line {
     /// The bytes of a piece of what can wait; `None` for any number, at once.
     #[must_use]
     pub fn piece(&self) -> Option<usize> {
-        let rate = self.slow_rate().filter(|_| self.has_answers())?;
-        Some(((rate * PIECE.as_secs_f64()) as usize).max(PIECE_MIN))
+        let rate = self.rate.slow().filter(|_| self.has_answers())?;
+        let time = if self.long { LONG } else { SHORT };
+        Some(((rate * time.as_secs_f64()) as usize).max(PIECE_MIN))
     }
 
     /// When the next preview may be ordered, as far as only time is in the way; `None` while what was drawn before is
@@ -201,15 +205,15 @@ impl Line {
     /// Whether the line is so slow that previews have to be made for it.
     #[must_use]
     pub fn is_slow(&self) -> bool {
-        self.slow_rate().is_some()
+        self.rate.slow().is_some()
     }
 
     /// The bytes that a preview may have; `None` for any number. One that cannot be divided has what a key may wait for, less
     /// a piece of text that may stand before it.
     #[must_use]
     pub fn budget(&self, divides: bool) -> Option<usize> {
-        let time = if divides && self.has_answers() { PREVIEW } else { KEY - PIECE };
-        self.slow_rate().map(|rate| ((rate * time.as_secs_f64()) as usize).max(LEAST))
+        let time = if divides && self.has_answers() { PREVIEW } else { KEY - LONG };
+        self.rate.slow().map(|rate| ((rate * time.as_secs_f64()) as usize).max(LEAST))
     }
 }
 

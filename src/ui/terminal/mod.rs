@@ -12,6 +12,7 @@ pub mod facts;
 pub mod guard;
 pub mod line;
 pub mod output;
+mod rate;
 pub mod screen;
 pub mod tell;
 pub mod tmux;

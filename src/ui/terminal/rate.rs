@@ -1,0 +1,139 @@
+//! What the line to the terminal carries, told from how long what was sent took to arrive.
+//!
+//! An answer comes late for two reasons: the line had to carry what stood before the question, and the terminal was drawing
+//! and looked at it afterwards. Only the first grows with the bytes. So one answer says little, but for one that is later than
+//! any terminal draws; what tells is how much later answers to more bytes are than answers to fewer, and of each kind the
+//! earlier ones: whatever happens by chance makes an answer late, never early.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// At so many bytes a second it is a line as any at home: 64 KiB in the time of a key.
+const FAST: f64 = 4_096_000.0;
+/// What is known of the line is from so many answers.
+const SAMPLES: usize = 24;
+/// Fewer say nothing.
+const SAMPLES_MIN: usize = 6;
+/// What is known of a slow line is looked at again after so many: one that is late by chance counts a few times at most.
+const EACH: usize = 4;
+/// The larger half has so many times the bytes of the smaller one, or they cannot be told apart.
+const APART: f64 = 1.5;
+/// The most that what is known of a slow line is taken to be wrong by at a time.
+const STEP: f64 = 4.0;
+/// A difference below this is none.
+const NOISE: Duration = Duration::from_millis(2);
+/// So many times what the middle half of the smaller samples differ by, a difference is none by chance.
+const SURE: f64 = 2.0;
+/// Below so many times that, it may be chance.
+const CHANCE: f64 = 0.5;
+
+/// How much later more bytes arrive than fewer where the line is called slow, and how late one answer may be.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Patience {
+    difference: Duration,
+    one: Duration,
+}
+
+/// The terminal may be far away.
+const FAR: Patience = Patience { difference: Duration::from_millis(12), one: Duration::from_millis(80) };
+/// It is on this machine as far as can be told: what is late is its drawing.
+const NEAR: Patience = Patience { difference: Duration::from_millis(100), one: Duration::from_millis(400) };
+
+/// Bytes a second, as far as they are known.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Rate {
+    patience: Patience,
+    /// Bytes, and the seconds that they took beyond a round trip.
+    samples: VecDeque<(f64, f64)>,
+    /// Since the last look at a slow line.
+    since: usize,
+    /// While the line is slow.
+    known: Option<f64>,
+}
+
+/// What the smaller and the larger samples say.
+struct Halves {
+    /// Of each an early one: its bytes, and its seconds.
+    early: [(f64, f64); 2],
+    /// What the middle half of the smaller samples differ by, in seconds.
+    spread: f64,
+}
+
+impl Rate {
+    /// Nothing is known yet of a terminal that may be far away, or is not.
+    pub(super) fn new(far: bool) -> Self {
+        Self { patience: if far { FAR } else { NEAR }, samples: VecDeque::new(), since: 0, known: None }
+    }
+
+    /// Bytes a second, where the line is slow.
+    pub(super) fn slow(&self) -> Option<f64> {
+        self.known
+    }
+
+    /// So many bytes took so long beyond a round trip.
+    pub(super) fn learn(&mut self, bytes: usize, took: Duration) {
+        if self.samples.len() == SAMPLES {
+            self.samples.pop_front();
+        }
+        self.samples.push_back((bytes as f64, took.as_secs_f64()));
+        self.since += 1;
+        let known = match self.known {
+            None if took >= self.patience.one => Some(bytes as f64 / took.as_secs_f64()),
+            None => self.halves().and_then(|halves| halves.rate(self.patience.difference, SURE)),
+            Some(known) if self.since >= EACH => Some(self.looked_at_again(known)),
+            known => known,
+        };
+        self.known = known.filter(|rate| *rate < FAST);
+    }
+
+    /// What was slow may have been the terminal, and the line may be another by now: found out step by step.
+    fn looked_at_again(&mut self, known: f64) -> f64 {
+        self.since = 0;
+        let Some(halves) = self.halves() else { return known };
+        let rate = halves.rate(NOISE, CHANCE).unwrap_or(f64::INFINITY).clamp(known / STEP, known * STEP);
+        (known * rate).sqrt()
+    }
+
+    /// Without answers: writing so many bytes was held up for so long.
+    pub(super) fn held_up(&mut self, bytes: usize, took: Duration) {
+        let rate = bytes as f64 / took.as_secs_f64();
+        self.known = Some(self.known.map_or(rate, |known| (known + rate) / 2.0)).filter(|rate| *rate < FAST);
+    }
+
+    /// What the terminal takes for itself before it answers, and a short piece takes of the line.
+    pub(super) fn late(&self) -> Duration {
+        self.halves().map_or(Duration::ZERO, |halves| Duration::from_secs_f64(halves.early[0].1))
+    }
+
+    fn halves(&self) -> Option<Halves> {
+        if self.samples.len() < SAMPLES_MIN {
+            return None;
+        }
+        let mut samples = Vec::from_iter(self.samples.iter().copied());
+        samples.sort_by(|one, other| one.0.total_cmp(&other.0));
+        let (small, large) = samples.split_at_mut(self.samples.len() / 2);
+        let (early, spread) = quarters(small);
+        let early = [early, quarters(large).0];
+        (early[1].0 > early[0].0 * APART).then_some(Halves { early, spread })
+    }
+}
+
+/// The sample that a quarter of all were earlier than, and how much later the one is that a quarter were later than.
+fn quarters(samples: &mut [(f64, f64)]) -> ((f64, f64), f64) {
+    samples.sort_by(|one, other| one.1.total_cmp(&other.1));
+    let (early, late) = (samples[samples.len() / 4], samples[samples.len() * 3 / 4]);
+    (early, late.1 - early.1)
+}
+
+impl Halves {
+    /// Bytes a second, where more of them take at least so much longer, and so many times the spread.
+    fn rate(&self, difference: Duration, spreads: f64) -> Option<f64> {
+        let [(few, early), (many, late)] = self.early;
+        let seconds = late - early;
+        (seconds >= difference.as_secs_f64().max(self.spread * spreads)).then(|| (many - few) / seconds)
+    }
+}
+
+#[cfg(test)]
+#[path = "rate_tests.rs"]
+mod tests;
