@@ -16,10 +16,13 @@ use super::rate::Rate;
 
 /// The question: the terminal's status. Its answer is `ESC [ 0 n`.
 pub const ASK: &str = "\x1b[5n";
-/// So many bytes or more are asked about, on a line that is not known to be slow.
-pub const LARGE: usize = 1024;
-/// The same on a slow line.
-const LARGE_SLOW: usize = 192;
+/// Frames of so many bytes or more are asked about where the line may be slow, letters that are typed too: from small ones is
+/// told what a terminal takes for itself.
+const SMALL: usize = 32;
+/// The same on a line that is known to be slow.
+const SMALL_SLOW: usize = 192;
+/// The same on this machine, and what is asked about behind a small one.
+const LARGE: usize = 1024;
 /// What every second piece takes of the line's time.
 const SHORT: Duration = Duration::from_millis(3);
 /// What the others take.
@@ -59,6 +62,8 @@ pub struct Sent {
 pub struct Line {
     /// The shortest time from a question to its answer: the round trip.
     trip: Option<Duration>,
+    /// The terminal may be far away.
+    far: bool,
     rate: Rate,
     /// The next piece is a long one.
     long: bool,
@@ -87,6 +92,7 @@ impl Line {
     pub fn new(far: bool) -> Self {
         Self {
             trip: None,
+            far,
             rate: Rate::new(far),
             long: false,
             asked: VecDeque::new(),
@@ -107,7 +113,7 @@ impl Line {
             self.asked.push_back(Asked { at: now, bytes: sent.bytes, since });
         }
         if let Some(rate) = self.rate.slow().filter(|_| self.has_answers()) {
-            self.long ^= sent.bytes >= LARGE_SLOW;
+            self.long ^= sent.bytes >= SMALL_SLOW;
             let takes = Duration::from_secs_f64(sent.bytes as f64 / rate);
             self.free_at = Some(self.free_at.map_or(now, |free| free.max(now)) + takes * 2);
         }
@@ -124,7 +130,7 @@ impl Line {
         let arrives = asked.at + trip;
         let began = self.last_answer.map_or(arrives, |last| last.max(arrives));
         let drained = now.saturating_duration_since(began);
-        if known && asked.bytes >= LARGE_SLOW && (began == arrives || drained > TOGETHER) {
+        if known && asked.bytes >= SMALL && (began == arrives || drained > TOGETHER) {
             self.rate.learn(asked.bytes, drained);
         }
         self.last_answer = Some(now);
@@ -150,8 +156,11 @@ impl Line {
     /// Whether so many bytes are to be asked about, with a question of which the answer tells something.
     #[must_use]
     pub fn asks_about(&self, bytes: usize, now: Instant) -> bool {
-        let waits = self.answer_is_due(now);
-        if self.is_slow() { bytes >= LARGE_SLOW } else { bytes >= LARGE && !waits && self.has_answers() }
+        if self.is_slow() {
+            return bytes >= SMALL_SLOW;
+        }
+        let small = self.far && bytes >= SMALL && !self.answer_is_due(now);
+        self.has_answers() && (small || (bytes >= LARGE && !self.large_is_due(now)))
     }
 
     /// Whether an answer is due. Of a terminal that has never answered none is.
@@ -162,11 +171,14 @@ impl Line {
 
     /// Whether so much is on its way that nothing which can wait is to be sent.
     fn is_full(&self, now: Instant) -> bool {
-        let most = match (self.rate.slow(), self.trip) {
-            (Some(rate), Some(trip)) => (rate * (trip + self.rate.late() + SLACK).as_secs_f64()) as usize,
-            _ => 0,
-        };
+        let (Some(rate), Some(trip)) = (self.rate.slow(), self.trip) else { return self.large_is_due(now) };
+        let most = (rate * (trip + self.rate.late() + SLACK).as_secs_f64()) as usize;
         self.answer_is_due(now) && self.unanswered > most
+    }
+
+    /// Whether the answer to a large one is due.
+    fn large_is_due(&self, now: Instant) -> bool {
+        self.answer_is_due(now) && self.asked.iter().any(|asked| asked.bytes >= LARGE)
     }
 
     /// When the next of what can wait may be sent, as far as only time is in the way: an answer may come before.

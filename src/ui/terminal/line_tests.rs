@@ -161,7 +161,15 @@ fn on_a_line_that_is_not_known_one_question_is_due_at_a_time() {
     assert!(!wire.line.asks_about(60_000, wire.now));
     assert!(wire.line.preview_at(wire.now).is_some_and(|at| at > wire.now));
     wire.pass(60);
+    assert!(wire.line.asks_about(60_000, wire.now) && !wire.line.asks_about(SMALL - 1, wire.now));
+    // A large one behind a small one.
+    wire.send(SMALL, false);
     assert!(wire.line.asks_about(60_000, wire.now) && !wire.line.asks_about(LARGE - 1, wire.now));
+    // On this machine small ones say nothing.
+    let mut near = Line::new(false);
+    near.sent(Sent { bytes: 4, asks: true, behind: false }, wire.now);
+    near.answered(wire.now);
+    assert!(near.asks_about(LARGE, wire.now) && !near.asks_about(LARGE - 1, wire.now));
     assert_eq!(wire.line.preview_at(wire.now), Some(wire.now));
 }
 

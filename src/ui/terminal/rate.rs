@@ -13,7 +13,9 @@ const FAST: f64 = 4_096_000.0;
 /// What is known of the line is from so many answers.
 const SAMPLES: usize = 24;
 /// Fewer say nothing.
-const SAMPLES_MIN: usize = 6;
+const SAMPLES_MIN: usize = 2 * HALF_MIN;
+/// So many small ones, and as many large ones.
+const HALF_MIN: usize = 3;
 /// What is known of a slow line is looked at again after so many: one that is late by chance counts a few times at most.
 const EACH: usize = 4;
 /// The larger half has so many times the bytes of the smaller one, or they cannot be told apart.
@@ -111,7 +113,11 @@ impl Rate {
         }
         let mut samples = Vec::from_iter(self.samples.iter().copied());
         samples.sort_by(|one, other| one.0.total_cmp(&other.0));
-        let (small, large) = samples.split_at_mut(self.samples.len() / 2);
+        // Where there are letters and pictures, between them.
+        let middle = (samples[0].0 * samples[samples.len() - 1].0).sqrt();
+        let between = samples.partition_point(|sample| sample.0 < middle);
+        let both = between >= HALF_MIN && samples.len() - between >= HALF_MIN;
+        let (small, large) = samples.split_at_mut(if both { between } else { self.samples.len() / 2 });
         let (early, spread) = quarters(small);
         let early = [early, quarters(large).0];
         (early[1].0 > early[0].0 * APART).then_some(Halves { early, spread })

@@ -37,8 +37,8 @@ impl World {
         for turn in 0..count {
             let bytes = match rate.slow() {
                 Some(known) => (known * if turn % 2 == 0 { 0.003 } else { 0.008 }).max(256.0) as usize,
-                None if turn % 3 == 0 => 6000 + (6000.0 * self.chance.next()) as usize,
-                None => 1024 + (1500.0 * self.chance.next()) as usize,
+                None if turn % 3 == 0 => 2000 + (6000.0 * self.chance.next()) as usize,
+                None => 32 + (800.0 * self.chance.next()) as usize,
             };
             slow += usize::from(rate.slow().is_some());
             rate.learn(bytes, self.took(bytes));
