@@ -54,7 +54,7 @@ impl Wire {
     /// Lets the line be known for what it is.
     fn known(mut self) -> Self {
         for turn in 0..16 {
-            self.send(if turn % 2 == 0 { 4000 } else { 1200 }, false);
+            self.send(if turn % 2 == 0 { 4000 } else { 400 }, false);
             self.pass(200);
         }
         self

@@ -10,61 +10,72 @@ use std::time::Duration;
 
 /// At so many bytes a second it is a line as any at home: 64 KiB in the time of a key.
 const FAST: f64 = 4_096_000.0;
-/// What is known of the line is from so many answers.
-const SAMPLES: usize = 24;
+/// What is known of the line is from so many answers about few bytes, and as many about many.
+const SAMPLES: usize = 12;
 /// Fewer say nothing.
-const SAMPLES_MIN: usize = 2 * HALF_MIN;
-/// So many small ones, and as many large ones.
-const HALF_MIN: usize = 3;
+const SAMPLES_MIN: usize = 3;
 /// What is known of a slow line is looked at again after so many: one that is late by chance counts a few times at most.
 const EACH: usize = 4;
-/// The larger half has so many times the bytes of the smaller one, or they cannot be told apart.
+/// Many are so many times as many as few, or they cannot be told apart.
 const APART: f64 = 1.5;
 /// The most that what is known of a slow line is taken to be wrong by at a time.
 const STEP: f64 = 4.0;
 /// A difference below this is none.
 const NOISE: Duration = Duration::from_millis(2);
-/// So many times what the middle half of the smaller samples differ by, a difference is none by chance.
+/// So many times what the middle half of the answers about few bytes differ by, a difference is none by chance.
 const SURE: f64 = 2.0;
 /// Below so many times that, it may be chance.
 const CHANCE: f64 = 0.5;
 
-/// How much later more bytes arrive than fewer where the line is called slow, and how late one answer may be.
+/// On a slow line: what it carries in this time is between a short piece and a long one.
+const BETWEEN: Duration = Duration::from_micros(5500);
+
+/// What is concluded from while nothing is known to be slow.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Patience {
+    /// So many bytes are many.
+    many: f64,
+    /// How much later many bytes arrive than few where the line is called slow.
     difference: Duration,
+    /// How late one answer may be.
     one: Duration,
 }
 
 /// The terminal may be far away.
-const FAR: Patience = Patience { difference: Duration::from_millis(12), one: Duration::from_millis(80) };
+const FAR: Patience =
+    Patience { many: 1024.0, difference: Duration::from_millis(12), one: Duration::from_millis(80) };
 /// It is on this machine as far as can be told: what is late is its drawing.
-const NEAR: Patience = Patience { difference: Duration::from_millis(100), one: Duration::from_millis(400) };
+const NEAR: Patience =
+    Patience { many: 8192.0, difference: Duration::from_millis(100), one: Duration::from_millis(400) };
+
+/// Bytes, and the seconds that they took beyond a round trip.
+type Sample = (f64, f64);
 
 /// Bytes a second, as far as they are known.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Rate {
     patience: Patience,
-    /// Bytes, and the seconds that they took beyond a round trip.
-    samples: VecDeque<(f64, f64)>,
-    /// Since the last look at a slow line.
+    few: VecDeque<Sample>,
+    many: VecDeque<Sample>,
+    /// Answers since the last look at a slow line.
     since: usize,
     /// While the line is slow.
     known: Option<f64>,
 }
 
-/// What the smaller and the larger samples say.
-struct Halves {
-    /// Of each an early one: its bytes, and its seconds.
-    early: [(f64, f64); 2],
-    /// What the middle half of the smaller samples differ by, in seconds.
+/// What answers about few and about many bytes say.
+struct Both {
+    /// An early one of each.
+    early: [Sample; 2],
+    /// What the middle half of those about few differ by, in seconds.
     spread: f64,
 }
 
 impl Rate {
     /// Nothing is known yet of a terminal that may be far away, or is not.
     pub(super) fn new(far: bool) -> Self {
-        Self { patience: if far { FAR } else { NEAR }, samples: VecDeque::new(), since: 0, known: None }
+        let patience = if far { FAR } else { NEAR };
+        Self { patience, few: VecDeque::new(), many: VecDeque::new(), since: 0, known: None }
     }
 
     /// Bytes a second, where the line is slow.
@@ -74,14 +85,17 @@ impl Rate {
 
     /// So many bytes took so long beyond a round trip.
     pub(super) fn learn(&mut self, bytes: usize, took: Duration) {
-        if self.samples.len() == SAMPLES {
-            self.samples.pop_front();
+        let sample @ (bytes, _) = (bytes as f64, took.as_secs_f64());
+        let many = self.known.map_or(self.patience.many, |known| known * BETWEEN.as_secs_f64());
+        let samples = if bytes < many { &mut self.few } else { &mut self.many };
+        if samples.len() == SAMPLES {
+            samples.pop_front();
         }
-        self.samples.push_back((bytes as f64, took.as_secs_f64()));
+        samples.push_back(sample);
         self.since += 1;
         let known = match self.known {
-            None if took >= self.patience.one => Some(bytes as f64 / took.as_secs_f64()),
-            None => self.halves().and_then(|halves| halves.rate(self.patience.difference, SURE)),
+            None if took >= self.patience.one => Some(bytes / took.as_secs_f64()),
+            None => self.both().and_then(|both| both.rate(self.patience.difference, SURE)),
             Some(known) if self.since >= EACH => Some(self.looked_at_again(known)),
             known => known,
         };
@@ -91,8 +105,8 @@ impl Rate {
     /// What was slow may have been the terminal, and the line may be another by now: found out step by step.
     fn looked_at_again(&mut self, known: f64) -> f64 {
         self.since = 0;
-        let Some(halves) = self.halves() else { return known };
-        let rate = halves.rate(NOISE, CHANCE).unwrap_or(f64::INFINITY).clamp(known / STEP, known * STEP);
+        let Some(both) = self.both() else { return known };
+        let rate = both.rate(NOISE, CHANCE).unwrap_or(f64::INFINITY).clamp(known / STEP, known * STEP);
         (known * rate).sqrt()
     }
 
@@ -104,34 +118,28 @@ impl Rate {
 
     /// What the terminal takes for itself before it answers, and a short piece takes of the line.
     pub(super) fn late(&self) -> Duration {
-        self.halves().map_or(Duration::ZERO, |halves| Duration::from_secs_f64(halves.early[0].1))
+        self.both().map_or(Duration::ZERO, |both| Duration::from_secs_f64(both.early[0].1))
     }
 
-    fn halves(&self) -> Option<Halves> {
-        if self.samples.len() < SAMPLES_MIN {
+    fn both(&self) -> Option<Both> {
+        if self.few.len().min(self.many.len()) < SAMPLES_MIN {
             return None;
         }
-        let mut samples = Vec::from_iter(self.samples.iter().copied());
-        samples.sort_by(|one, other| one.0.total_cmp(&other.0));
-        // Where there are letters and pictures, between them.
-        let middle = (samples[0].0 * samples[samples.len() - 1].0).sqrt();
-        let between = samples.partition_point(|sample| sample.0 < middle);
-        let both = between >= HALF_MIN && samples.len() - between >= HALF_MIN;
-        let (small, large) = samples.split_at_mut(if both { between } else { self.samples.len() / 2 });
-        let (early, spread) = quarters(small);
-        let early = [early, quarters(large).0];
-        (early[1].0 > early[0].0 * APART).then_some(Halves { early, spread })
+        let (early, spread) = quarters(&self.few);
+        let early = [early, quarters(&self.many).0];
+        (early[1].0 > early[0].0 * APART).then_some(Both { early, spread })
     }
 }
 
 /// The sample that a quarter of all were earlier than, and how much later the one is that a quarter were later than.
-fn quarters(samples: &mut [(f64, f64)]) -> ((f64, f64), f64) {
+fn quarters(samples: &VecDeque<Sample>) -> (Sample, f64) {
+    let mut samples = Vec::from_iter(samples.iter().copied());
     samples.sort_by(|one, other| one.1.total_cmp(&other.1));
     let (early, late) = (samples[samples.len() / 4], samples[samples.len() * 3 / 4]);
     (early, late.1 - early.1)
 }
 
-impl Halves {
+impl Both {
     /// Bytes a second, where more of them take at least so much longer, and so many times the spread.
     fn rate(&self, difference: Duration, spreads: f64) -> Option<f64> {
         let [(few, early), (many, late)] = self.early;
