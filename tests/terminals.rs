@@ -1,7 +1,9 @@
 //! What is said of a terminal by `flux-tui doctor terminal`, in terminals that answer, that do not, and that are none; and
-//! the program inside a real tmux, where there is one.
+//! the studio in a kitty behind a slow line.
 
 mod home;
+#[path = "terminal/slow.rs"]
+mod slow;
 
 use std::io::{Read as _, Write as _};
 use std::sync::mpsc;
@@ -111,4 +113,33 @@ fn ctrl_c_ends_it_and_the_terminal_is_as_it_was() {
 #[test]
 fn without_a_terminal_it_says_so() {
     Home::new().run(&["doctor", "terminal"]).ended_with(1, &["no terminal to ask", "without a pipe"]);
+}
+
+/// So many keys are seen between the pieces of pictures, or none will be.
+const KEYS_MAX: usize = 2000;
+
+#[test]
+fn on_a_slow_line_keys_are_seen_between_the_pieces_of_a_picture_and_none_is_left_open() {
+    let home = Home::new();
+    let mut kitty = slow::Kitty::start(home.studio(), KITTY);
+    kitty.see("ready");
+    kitty.type_keys("fox\t200\r");
+    // A word may come in two pieces, and so may it stand on the screen.
+    kitty.until("a preview", slow::Sent::has_pictures);
+    kitty.type_keys("\x1b[Z");
+    // One key at a time, until one was seen while a picture was half there.
+    for typed in 1.. {
+        assert!(typed <= KEYS_MAX, "no key was seen while a picture was half there");
+        kitty.type_keys("Q");
+        kitty.until("the key's echo", |sent| sent.echoes('Q') >= typed);
+        if kitty.sent(|sent| sent.has_echo_within_a_transmission('Q')) {
+            break;
+        }
+    }
+    // Left in the middle of one.
+    kitty.until("a transmission that is under way", slow::Sent::is_open);
+    kitty.type_keys("\x03");
+    let sent = kitty.ended();
+    assert!(!sent.is_open(), "the last transmission was not ended");
+    assert_eq!(sent.misplaced(), None, "no other graphics command may stand within a transmission");
 }

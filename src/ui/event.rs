@@ -10,6 +10,7 @@ use super::input::Input;
 use super::pane::lora_pictures::PictureKey;
 use super::picture::Encoded;
 use super::terminal::editor::{Edited, EditorError};
+use super::terminal::line::Sent;
 use super::terminal::tmux::Tmux;
 use crate::config::snippets::Snippet;
 use crate::job::costs::{Cost, CostsRequest};
@@ -51,8 +52,10 @@ pub enum Event {
     Snippets(Vec<Snippet>, Vec<String>),
     /// The person's editor has ended, and this is what it left, or why there is nothing.
     Edited(Result<Edited, EditorError>),
-    /// Bytes went out, with a question behind them that tells when they have arrived.
-    Sent(usize),
+    /// Bytes went out.
+    Sent(Sent),
+    /// The oldest question of what was sent was answered then, whenever that is taken.
+    Arrived(Instant),
     /// So many bytes were written in that time.
     Written(usize, Duration),
     /// What tmux says of who looks at this pane; `None` when it could not be asked.

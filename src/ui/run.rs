@@ -23,10 +23,12 @@ use super::terminal::clipboard::{self, Between};
 use super::terminal::device::{controlling_terminal, window};
 use super::terminal::editor::{EditorError, PromptEditor};
 use super::terminal::facts::QUESTIONS;
-use super::terminal::guard::{TerminalGuard, drop_kitty_pictures, has_panicked, note_kitty_picture};
-use super::terminal::line::{ASK, LARGE};
+use super::terminal::guard::{
+    TerminalGuard, drop_kitty_pictures, has_panicked, note_kitty_picture, note_transmission,
+};
+use super::terminal::line::{ASK, Sent};
 use super::terminal::output::Output;
-use super::terminal::screen::Screen;
+use super::terminal::screen::{Holds, Screen};
 use super::terminal::tell::{self, Surroundings};
 use super::tmuxes::Tmuxes;
 use super::{StudioError, telling, update, view};
@@ -38,6 +40,8 @@ const FRAME: Duration = Duration::from_millis(8);
 const EVENTS_A_FRAME: usize = 1024;
 /// Frames in a row, less one, that leave pictures for the next because of keys.
 const HELD_MAX: u8 = 16;
+/// Who has pressed no key for so long does not type: on a slow line pictures that cannot be divided come then.
+const REST: Duration = Duration::from_millis(800);
 /// Events that may wait to be taken.
 const QUEUE: usize = 1024;
 /// How long a stop may take to come; see [`Running::suspend`].
@@ -90,8 +94,11 @@ pub(super) async fn run<C: Connect>(
         elsewhere,
         events,
         unsent,
+        unsent_graphics: Vec::new(),
         asks_arrival: false,
+        changed: true,
         typed: false,
+        typed_at: None,
         held: 0,
     };
     running.probe();
@@ -126,17 +133,22 @@ struct Running<A> {
     events: mpsc::Receiver<Event>,
     /// Bytes that go out with the next frame.
     unsent: Vec<u8>,
+    /// The same about pictures: nothing of that may stand in the middle of one.
+    unsent_graphics: Vec<u8>,
     /// The next frame asks whether it has arrived, however small it is.
     asks_arrival: bool,
+    /// Something happened since the last frame that may be seen.
+    changed: bool,
     /// Keys came since the last frame.
     typed: bool,
+    /// When the last frame with keys was drawn.
+    typed_at: Option<Instant>,
     /// Frames in a row that left pictures for the next because of keys.
     held: u8,
 }
 
 impl<A: Ask> Running<A> {
     async fn until_left(&mut self) -> Result<(), StudioError> {
-        let mut changed = true;
         let mut last_frame = Instant::now();
         while !self.output.has_failed() {
             if has_panicked() {
@@ -147,23 +159,25 @@ impl<A: Ask> Running<A> {
                 && let Some((bytes, took)) = self.output.take_written()
             {
                 self.tell(Event::Written(bytes, took));
+                note_transmission(self.screen.is_sending());
             }
-            let next_frame = last_frame + FRAME;
-            if changed && self.output.is_idle() && now >= next_frame {
+            let next_frame = self.next_frame(last_frame, now);
+            if next_frame.is_some_and(|next| now >= next) && self.output.is_idle() {
                 self.draw()?;
-                (changed, last_frame) = (self.screen.is_behind(), now);
+                last_frame = now;
+                continue;
             }
             // Whatever was due has been done by the last update.
             let due = self.state.deadline();
-            let frame_waits = changed && self.output.is_idle();
+            let waits = next_frame.is_some();
+            let frame_waits = waits && self.output.is_idle();
             let event = tokio::select! {
                 event = self.events.recv() => event,
-                () = self.output.idle(), if changed && !frame_waits => continue,
-                () = tokio::time::sleep_until(next_frame.into()), if frame_waits => continue,
+                () = self.output.idle(), if waits && !frame_waits => continue,
+                () = tokio::time::sleep_until(next_frame.unwrap_or(now).into()), if frame_waits => continue,
                 () = tokio::time::sleep_until(due.unwrap_or(now).into()), if due.is_some() => Some(Event::Tick),
             };
             let Some(event) = event else { return Ok(()) };
-            changed = true;
             if self.take(event).await? == Flow::Leave {
                 return Ok(());
             }
@@ -177,6 +191,8 @@ impl<A: Ask> Running<A> {
         let mut taken = 0;
         while let Some(event) = next {
             self.typed |= matches!(event, Event::Input(Input::Key(_) | Input::Paste { .. }));
+            // That something has arrived is seen nowhere, and must not cost a frame for each piece.
+            self.changed |= !matches!(event, Event::Arrived(_));
             for effect in update(&mut self.state, event, Instant::now()) {
                 if self.perform(effect).await? == Flow::Leave {
                     return Ok(Flow::Leave);
@@ -219,7 +235,7 @@ impl<A: Ask> Running<A> {
             }
             Effect::DropPictures => {
                 let drop = drop_kitty_pictures(Some(Slot::PREVIEW));
-                self.unsent.extend_from_slice(drop.as_bytes());
+                self.unsent_graphics.extend_from_slice(drop.as_bytes());
             }
             Effect::Keep(what) => self.files.keep(what),
             Effect::Call(why) => {
@@ -235,31 +251,69 @@ impl<A: Ask> Running<A> {
         }
     }
 
+    /// When the next frame, or piece of one, is to be written, if there is anything to write. On a slow line what was typed
+    /// goes at once, and all else when the line has had time for what went before.
+    fn next_frame(&self, last: Instant, now: Instant) -> Option<Instant> {
+        if !self.changed && !self.screen.is_behind() {
+            let rests = self.typed_at.map_or(now, |at| at + REST);
+            return self.screen.waits_for_rest().then(|| rests.max(last + FRAME));
+        }
+        let slow = self.state.line.piece().is_some();
+        if slow && self.typed && self.changed {
+            return Some(now);
+        }
+        Some(self.state.line.ready_at(now).filter(|_| slow).max(Some(last + FRAME)).unwrap_or(now))
+    }
+
+    /// Writes a frame if anything has changed, and otherwise more of the last one.
     fn draw(&mut self) -> Result<(), StudioError> {
         // No flood of keys keeps a picture from being shown.
-        self.held = if std::mem::take(&mut self.typed) { (self.held + 1) % HELD_MAX } else { 0 };
-        if self.held > 0 {
-            self.screen.hold_pictures();
-        }
-        let mut bytes = self.screen.bytes(view::draw(&self.state)).map_err(StudioError::Terminal)?;
+        let typed = std::mem::take(&mut self.typed);
+        self.held = if typed { (self.held + 1) % HELD_MAX } else { 0 };
+        self.typed_at = if typed { Some(Instant::now()) } else { self.typed_at };
+        let typing = self.typed_at.is_some_and(|at| Instant::now() < at + REST);
+        self.screen.hold(match (self.held > 0, typing) {
+            (true, _) => Holds::Pictures,
+            (false, true) => Holds::Whole,
+            (false, false) => Holds::Nothing,
+        });
+        let room = self.state.line.piece();
+        let bytes = match std::mem::take(&mut self.changed) {
+            true => self.screen.begin(view::draw(&self.state), room),
+            false => self.screen.more(room),
+        };
+        let mut bytes = bytes.map_err(StudioError::Terminal)?;
         let around = telling::around(&self.state);
         let told = self.around.bytes(around, &self.state.messages.wanted(), &self.state.terminal);
         bytes.extend_from_slice(told.as_bytes());
         bytes.append(&mut self.unsent);
-        let large = bytes.len() >= LARGE && self.state.line.has_answers();
-        let asks = std::mem::take(&mut self.asks_arrival) || large;
-        if asks && self.state.terminal.has_answered() && !self.state.line.is_full(Instant::now()) {
-            bytes.extend_from_slice(ASK.as_bytes());
-            self.tell(Event::Sent(bytes.len()));
+        if self.screen.is_sending().is_none() {
+            bytes.append(&mut self.unsent_graphics);
+        } else {
+            note_transmission(self.screen.is_sending());
         }
-        self.output.write(bytes);
+        self.send(bytes);
         Ok(())
+    }
+
+    /// Writes bytes, with a question behind them where the answer will tell something.
+    fn send(&mut self, mut bytes: Vec<u8>) {
+        let now = Instant::now();
+        let wanted = self.asks_arrival && !self.state.line.answer_is_due(now);
+        let asks =
+            self.state.terminal.has_answered() && (wanted || self.state.line.asks_about(bytes.len(), now));
+        self.asks_arrival = false;
+        if asks {
+            bytes.extend_from_slice(ASK.as_bytes());
+        }
+        self.tell(Event::Sent(Sent { bytes: bytes.len(), asks, behind: self.screen.is_behind() }));
+        self.output.write(bytes);
     }
 
     /// Waits a moment for an answer that is due: whoever has the terminal next would take it for keys.
     async fn answers_are_in(&mut self) {
         let until = tokio::time::Instant::now() + LAST_ANSWER;
-        while self.state.line.is_full(Instant::now()) {
+        while self.state.line.answer_is_due(Instant::now()) {
             match tokio::time::timeout_at(until, self.events.recv()).await {
                 Ok(Some(event)) => self.tell(event),
                 _ => return,

@@ -177,8 +177,8 @@ impl State {
             palette: PalettePane::default(),
             themes: ThemesPane::default(),
             log: LogPane::default(),
+            line: Line::new(terminal.environment.may_be_far()),
             terminal,
-            line: Line::default(),
             messages: Messages::default(),
             now,
         }
@@ -222,7 +222,8 @@ impl State {
         // What is due already was seen to by the last update; only what is to come needs a tick.
         let prompts = self.overlay.prompts().and_then(PromptList::due);
         let loras = self.loras.deadline().filter(|_| self.worker.link == Link::Up);
-        let all = [counts, self.preview.deadline(self.line.free_at()), self.countdown(), prompts, loras];
+        let preview = self.preview.deadline(self.line.preview_at(self.now), self.now);
+        let all = [counts, preview, self.countdown(), prompts, loras];
         all.into_iter().flatten().filter(|due| *due > self.now).min()
     }
 

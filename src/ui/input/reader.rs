@@ -3,7 +3,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use tokio::io::unix::AsyncFd;
@@ -60,7 +60,12 @@ pub async fn read_terminal(
             if matches!(input, Input::Report(Report::Attributes(_))) {
                 asking = false;
             }
-            if events.send(Event::Input(input)).await.is_err() {
+            // The time is told: whoever takes it may be drawing.
+            let event = match input {
+                Input::Report(Report::Arrived) => Event::Arrived(Instant::now()),
+                input => Event::Input(input),
+            };
+            if events.send(event).await.is_err() {
                 return Ok(());
             }
         }

@@ -256,8 +256,7 @@ impl PreviewPane {
         }
         let source = match subject {
             Subject::Preview { .. } => {
-                let due = self.live_due().max(line.free_at());
-                if line.is_full(now) || due.is_some_and(|due| due > now) {
+                if line.preview_at(now)?.max(self.live_due().unwrap_or(now)) > now {
                     return None;
                 }
                 self.last_live = Some(now);
@@ -271,17 +270,20 @@ impl PreviewPane {
         self.ordered = Some(ordered);
         self.next_number += 1;
         let (number, slot, zoom) = (self.next_number, Slot::PREVIEW, Zoom::default());
-        let budget = if is_preview { line.budget() } else { None };
+        let budget = if is_preview { line.budget(means.protocol.is_kittys()) } else { None };
         Some(Order { number, slot, subject, source, room, means, zoom, budget })
     }
 
     /// When an order that had to wait can be given.
     #[must_use]
-    pub fn deadline(&self, free_at: Option<Instant>) -> Option<Instant> {
+    pub fn deadline(&self, preview_at: Option<Instant>, now: Instant) -> Option<Instant> {
         let wanted = self.wanted()?;
         let waits = matches!(wanted, Subject::Preview { .. })
             && self.ordered.as_ref().is_none_or(|ordered| ordered.subject != wanted);
-        waits.then(|| self.live_due().max(free_at)).flatten()
+        // While the one before is still to be sent there is no time at which it is due.
+        let at = preview_at.filter(|_| waits).map(|at| self.live_due().map_or(at, |due| due.max(at)));
+        // What was due is ordered by now, if there is room for it.
+        at.filter(|at| *at > now)
     }
 
     fn live_due(&self) -> Option<Instant> {

@@ -23,6 +23,8 @@ use crate::ui::terminal::tmux;
 const PIECE: usize = 4096;
 /// kitty puts a picture's cell in place of this one.
 const PLACEHOLDER: char = '\u{10eeee}';
+/// So many placeholders or more are one that is repeated (REP).
+const REPEATED: usize = 4;
 
 /// A picture as one sequence, and what its cells hold besides.
 #[derive(Debug)]
@@ -117,7 +119,13 @@ impl Inline {
         let [high, ..] = self.id.to_be_bytes();
         let mut text = String::from(PLACEHOLDER);
         text.extend([MARKS[usize::from(row)], MARKS[0], MARKS[usize::from(high)]]);
-        text.extend(std::iter::repeat_n(PLACEHOLDER, usize::from(self.size.width.saturating_sub(1))));
+        let others = usize::from(self.size.width.saturating_sub(1));
+        if self.protocol == Protocol::KittyThroughTmux || others < REPEATED {
+            text.extend(std::iter::repeat_n(PLACEHOLDER, others));
+        } else {
+            // REP: a preview of 60 by 30 cells has 7 KB of placeholders otherwise. tmux repeats only ASCII.
+            text.push_str(&format!("{PLACEHOLDER}\x1b[{}b", others - 1));
+        }
         text
     }
 }
@@ -262,6 +270,15 @@ mod tests {
         let expected: String =
             [PLACEHOLDER, mark(1), mark(0), mark(high.into()), PLACEHOLDER, PLACEHOLDER].iter().collect();
         assert_eq!(second.symbol(), expected);
+        let wide = Inline::new(
+            &picture(80, 40),
+            fitted(8, 2, (80, 40)),
+            (10, 20),
+            (Protocol::Kitty, Slot::PREVIEW, 0),
+        );
+        let row = wide.expect("it encodes").placeholders(1);
+        let first: String = [PLACEHOLDER, mark(1), mark(0), mark(high.into())].iter().collect();
+        assert_eq!(row, format!("{first}{PLACEHOLDER}\x1b[6b"), "eight, six of them repeated");
         assert_eq!(second.fg, Color::Rgb(red, green, blue));
         assert!(buffer.cell((1, 1)).expect("a cell").symbol().starts_with("\x1b_Ga=T,U=1,"));
     }

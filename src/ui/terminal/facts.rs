@@ -69,6 +69,12 @@ impl Environment {
         }
     }
 
+    /// Whether a line may lie between here and the terminal: from within a multiplexer it is not known who looks from where.
+    #[must_use]
+    pub fn may_be_far(&self) -> bool {
+        self.ssh || self.multiplexer
+    }
+
     /// Whether the terminal understands questions. The Linux console and teletypes print them.
     #[must_use]
     pub fn can_be_asked(&self) -> bool {

@@ -1,10 +1,11 @@
 //! Takes the terminal and gives it back: on leaving, on a panic, on a signal, before a suspension.
 
 use std::io::{self, Write};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Mutex, Once, PoisonError};
 
 use super::tell::{NO_PROGRESS, TITLE_BACK, TITLE_KEPT};
+use super::transmission;
 use crate::ui::picture::{Protocol, Slot, kitty_delete};
 
 /// Alternate screen, bracketed paste, mouse (buttons and wheel, SGR form), focus reports, a bar
@@ -23,6 +24,8 @@ static HOLDS_TITLE: AtomicBool = AtomicBool::new(false);
 static HOLDS_PROGRESS: AtomicBool = AtomicBool::new(false);
 /// A thread or task of this process panicked, and its message is on the terminal.
 static PANICKED: AtomicBool = AtomicBool::new(false);
+/// Whether a picture may be half on its way to kitty: 0 no, 1 yes, 2 yes and wrapped for tmux.
+static TRANSMISSION: AtomicU8 = AtomicU8::new(0);
 static HOOK: Once = Once::new();
 
 /// The terminal is ours while this lives.
@@ -88,6 +91,20 @@ pub fn note_kitty_picture(protocol: Protocol, slot: Slot) {
     }
 }
 
+/// A picture is half on its way to kitty, and whether wrapped for tmux; `None` when none is. It is ended on leaving: the
+/// terminal would take what comes next for the rest of it.
+pub fn note_transmission(wrapped: Option<bool>) {
+    TRANSMISSION.store(wrapped.map_or(0, |wrapped| 1 + u8::from(wrapped)), Ordering::SeqCst);
+}
+
+/// What ends a picture that is half on its way: first the sequence that may be half written, then the transmission.
+fn ended_transmission() -> String {
+    match TRANSMISSION.swap(0, Ordering::SeqCst) {
+        0 => String::new(),
+        kind => format!("\x1b\\{}", transmission::end(kind == 2)),
+    }
+}
+
 /// What has kitty drop its pictures in the slots after `above`. A lock that is held by whoever panicked is not waited for.
 #[must_use]
 pub fn drop_kitty_pictures(above: Option<Slot>) -> String {
@@ -112,7 +129,8 @@ fn give_back() {
     if !TAKEN.swap(false, Ordering::SeqCst) {
         return;
     }
-    let mut leave = drop_kitty_pictures(None);
+    let mut leave = ended_transmission();
+    leave.push_str(&drop_kitty_pictures(None));
     leave.push_str(LEAVE);
     if HOLDS_TITLE.swap(false, Ordering::SeqCst) {
         leave.push_str(TITLE_BACK);
@@ -131,4 +149,21 @@ fn give_back() {
         }
     }
     let _ = crossterm::terminal::disable_raw_mode();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_picture_that_is_half_on_its_way_is_ended_once_and_first_of_all() {
+        note_transmission(Some(false));
+        assert_eq!(ended_transmission(), "\x1b\\\x1b_Gq=2,m=0;\x1b\\");
+        assert_eq!(ended_transmission(), "");
+        note_transmission(Some(true));
+        assert_eq!(ended_transmission(), "\x1b\\\x1bPtmux;\x1b\x1b_Gq=2,m=0;\x1b\x1b\\\x1b\\");
+        note_transmission(Some(true));
+        note_transmission(None);
+        assert_eq!(ended_transmission(), "");
+    }
 }

@@ -1,84 +1,150 @@
-//! The line to the terminal: how much it carries, told from how long what was written takes to arrive.
+//! The line to the terminal: how much it carries, and when the next of what can wait may be sent.
 //!
-//! Behind whatever may fill the line a question goes out that every terminal answers (DSR), so that the answer says when
-//! all of it has arrived, however much of it lay in the buffers of a PTY or of ssh. Where no answers come there is only
-//! how long writing took.
+//! Behind what may fill the line a question goes out that every terminal answers (DSR). The answer says when all of it has
+//! arrived, however much of it lay in the buffers of a PTY or of ssh. Answers come in the order of the questions: what was
+//! asked about began to arrive a trip after it was sent, or when what was before it had arrived, whichever is later. Where
+//! no answers come there is only how long writing took.
+//!
+//! On a slow line what can wait (pictures, and what no key has changed) goes in pieces of some of its time, the next when the
+//! line has had time for the last one and as much again: a key is behind one piece, and half of the line is free. Pieces are
+//! [`SHORT`] and [`LONG`] in turns: from two sizes can be told what the line takes and what the terminal does ([`Rate`]).
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
+
+use super::rate::Rate;
 
 /// The question: the terminal's status. Its answer is `ESC [ 0 n`.
 pub const ASK: &str = "\x1b[5n";
-/// Frames of so many bytes or more are asked about.
-pub const LARGE: usize = 1024;
-/// Between two previews of a running picture, however fast the line is.
-const PAUSE: Duration = Duration::from_millis(250);
-/// Previews take at most one part of so many of the line's time.
-const SHARE: u32 = 12;
-/// How long a key may be behind a preview.
+/// Frames of so many bytes or more are asked about where the line may be slow, letters that are typed too: from small ones is
+/// told what a terminal takes for itself.
+const SMALL: usize = 32;
+/// The same on a line that is known to be slow.
+const SMALL_SLOW: usize = 192;
+/// The same on this machine, and what is asked about behind a small one.
+const LARGE: usize = 1024;
+/// What every second piece takes of the line's time.
+const SHORT: Duration = Duration::from_millis(3);
+/// What the others take.
+const LONG: Duration = Duration::from_millis(8);
+/// No piece has fewer bytes.
+const PIECE_MIN: usize = 256;
+/// What may be on its way, beyond what a trip holds: a piece, and what comes late by chance.
+const SLACK: Duration = Duration::from_millis(8);
+/// How long a key may be behind a picture that cannot be divided.
 const KEY: Duration = Duration::from_millis(16);
+/// What a preview that can be divided may take of the line's time: half of the line, twice a second.
+const PREVIEW: Duration = Duration::from_millis(250);
+/// No preview is made smaller than so many bytes.
+pub const LEAST: usize = 1536;
+/// Where no answers come: previews take at most one part of so many of the line's time.
+const SHARE: u32 = 12;
 /// An answer that is not there by then never comes: what it was to say is a guess no more.
 const LOST: Duration = Duration::from_secs(10);
 /// A write that took less says nothing of the line: it went into a buffer.
 const BLOCKED: Duration = Duration::from_millis(20);
-/// Differences of arrival below this are chance.
-const NOISE: Duration = Duration::from_millis(5);
-/// No preview is made smaller than so many bytes.
-const LEAST: usize = 1536;
+/// What waited behind something else and took less was looked at with it: the terminal was late for both.
+const TOGETHER: Duration = Duration::from_millis(1);
+
+/// Something that was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sent {
+    /// Its bytes.
+    pub bytes: usize,
+    /// Whether a question stands behind it.
+    pub asks: bool,
+    /// Whether more of what was drawn is still to be sent.
+    pub behind: bool,
+}
 
 /// What is known of the line.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Line {
     /// The shortest time from a question to its answer: the round trip.
     trip: Option<Duration>,
-    /// Bytes a second; `None` while nothing was slow.
-    rate: Option<f64>,
-    /// What was written and is not answered: when, and how many bytes.
-    waits: Option<(Instant, usize)>,
-    /// When the line has had its share of what was sent last.
-    rests_until: Option<Instant>,
+    /// The terminal may be far away.
+    far: bool,
+    rate: Rate,
+    /// The next piece is a long one.
+    long: bool,
+    /// What is asked about and not answered, the oldest first.
+    asked: VecDeque<Asked>,
+    last_answer: Option<Instant>,
+    /// Bytes since the last question that was answered.
+    unanswered: usize,
+    /// When the line has carried what was sent, and has rested as long.
+    free_at: Option<Instant>,
+    behind: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Asked {
+    at: Instant,
+    /// Of what stood right before the question.
+    bytes: usize,
+    /// All that was sent since the question before.
+    since: usize,
 }
 
 impl Line {
-    /// Something was written with a question behind it.
-    pub fn sent(&mut self, bytes: usize, now: Instant) {
-        self.waits = Some((now, bytes));
-        self.rests_until = Some(now + PAUSE);
+    /// To a terminal that may be far away, or is on this machine.
+    #[must_use]
+    pub fn new(far: bool) -> Self {
+        Self {
+            trip: None,
+            far,
+            rate: Rate::new(far),
+            long: false,
+            asked: VecDeque::new(),
+            last_answer: None,
+            unanswered: 0,
+            free_at: None,
+            behind: false,
+        }
     }
 
-    /// The answer is there.
+    /// Something was written.
+    pub fn sent(&mut self, sent: Sent, now: Instant) {
+        self.behind = sent.behind;
+        self.unanswered += sent.bytes;
+        if sent.asks {
+            let known: usize = self.asked.iter().map(|asked| asked.since).sum();
+            let since = self.unanswered.saturating_sub(known);
+            self.asked.push_back(Asked { at: now, bytes: sent.bytes, since });
+        }
+        if let Some(rate) = self.rate.slow().filter(|_| self.has_answers()) {
+            self.long ^= sent.bytes >= SMALL_SLOW;
+            let takes = Duration::from_secs_f64(sent.bytes as f64 / rate);
+            self.free_at = Some(self.free_at.map_or(now, |free| free.max(now)) + takes * 2);
+        }
+    }
+
+    /// The oldest question is answered.
     pub fn answered(&mut self, now: Instant) {
-        let Some((since, bytes)) = self.waits.take() else { return };
-        let took = now.saturating_duration_since(since);
-        let trip = self.trip.map_or(took, |trip| trip.min(took));
+        let Some(asked) = self.asked.pop_front() else { return };
+        let took = now.saturating_duration_since(asked.at);
         // The first answer of all is the round trip and what was sent with it, which nobody can tell apart.
         let known = self.trip.is_some();
+        let trip = self.trip.map_or(took, |trip| trip.min(took));
         self.trip = Some(trip);
-        let drained = took.saturating_sub(trip);
-        if known && drained > NOISE && bytes >= LARGE {
-            self.learn(bytes as f64 / drained.as_secs_f64());
-        } else if known && bytes >= LARGE {
-            // Fast again: what was slow may have been something else.
-            self.rate = self.rate.map(|rate| rate * 2.0).filter(|rate| *rate < 1e8);
+        let arrives = asked.at + trip;
+        let began = self.last_answer.map_or(arrives, |last| last.max(arrives));
+        let drained = now.saturating_duration_since(began);
+        if known && asked.bytes >= SMALL && (began == arrives || drained > TOGETHER) {
+            self.rate.learn(asked.bytes, drained);
         }
-        self.rest(drained, now);
+        self.last_answer = Some(now);
+        self.unanswered = self.unanswered.saturating_sub(asked.since);
     }
 
     /// Writing so many bytes took so long.
     pub fn written(&mut self, bytes: usize, took: Duration, now: Instant) {
-        if took < BLOCKED || bytes < LARGE {
+        // Answers say it better.
+        if self.has_answers() || took < BLOCKED || bytes < LARGE {
             return;
         }
-        self.learn(bytes as f64 / took.as_secs_f64());
-        self.rest(took, now);
-    }
-
-    fn learn(&mut self, rate: f64) {
-        // Half of what was known: one answer may be late by chance.
-        self.rate = Some(self.rate.map_or(rate, |known| (known + rate) / 2.0));
-    }
-
-    fn rest(&mut self, busy: Duration, now: Instant) {
-        self.rests_until = self.rests_until.max(Some(now + busy * SHARE));
+        self.rate.held_up(bytes, took);
+        self.free_at = self.free_at.max(Some(now + took * SHARE));
     }
 
     /// Whether the terminal answers this question at all.
@@ -87,98 +153,82 @@ impl Line {
         self.trip.is_some()
     }
 
-    /// Whether an answer is due: nothing that may fill the line is to be begun. Of a terminal that has never answered none
-    /// is.
+    /// Whether so many bytes are to be asked about, with a question of which the answer tells something.
     #[must_use]
-    pub fn is_full(&self, now: Instant) -> bool {
-        self.has_answers() && self.waits.is_some_and(|(since, _)| now < since + LOST)
+    pub fn asks_about(&self, bytes: usize, now: Instant) -> bool {
+        if self.is_slow() {
+            return bytes >= SMALL_SLOW;
+        }
+        let small = self.far && bytes >= SMALL && !self.answer_is_due(now);
+        self.has_answers() && (small || (bytes >= LARGE && !self.large_is_due(now)))
     }
 
-    /// When the next preview may be begun, if only time is in the way.
+    /// Whether an answer is due. Of a terminal that has never answered none is.
     #[must_use]
-    pub fn free_at(&self) -> Option<Instant> {
-        let answered = self.waits.filter(|_| self.has_answers()).map(|(since, _)| since + LOST);
-        answered.max(self.rests_until)
+    pub fn answer_is_due(&self, now: Instant) -> bool {
+        self.has_answers() && self.asked.back().is_some_and(|asked| now < asked.at + LOST)
+    }
+
+    /// Whether so much is on its way that nothing which can wait is to be sent.
+    fn is_full(&self, now: Instant) -> bool {
+        let (Some(rate), Some(trip)) = (self.rate.slow(), self.trip) else { return self.large_is_due(now) };
+        let most = (rate * (trip + self.rate.late() + SLACK).as_secs_f64()) as usize;
+        self.answer_is_due(now) && self.unanswered > most
+    }
+
+    /// Whether the answer to a large one is due.
+    fn large_is_due(&self, now: Instant) -> bool {
+        self.answer_is_due(now) && self.asked.iter().any(|asked| asked.bytes >= LARGE)
+    }
+
+    /// When the next of what can wait may be sent, as far as only time is in the way: an answer may come before.
+    #[must_use]
+    pub fn ready_at(&self, now: Instant) -> Option<Instant> {
+        let answered = self.asked.back().filter(|_| self.is_slow() && self.is_full(now));
+        answered.map(|asked| asked.at + LOST).max(self.free_at)
+    }
+
+    /// Whether the next of what can wait may be sent.
+    #[must_use]
+    pub fn is_ready(&self, now: Instant) -> bool {
+        self.ready_at(now).is_none_or(|ready| ready <= now)
+    }
+
+    /// The bytes of a piece of what can wait; `None` for any number, at once.
+    #[must_use]
+    pub fn piece(&self) -> Option<usize> {
+        let rate = self.rate.slow().filter(|_| self.has_answers())?;
+        let time = if self.long { LONG } else { SHORT };
+        Some(((rate * time.as_secs_f64()) as usize).max(PIECE_MIN))
+    }
+
+    /// When the next preview may be ordered, as far as only time is in the way; `None` while what was drawn before is
+    /// still to be sent.
+    #[must_use]
+    pub fn preview_at(&self, now: Instant) -> Option<Instant> {
+        if self.behind {
+            return None;
+        }
+        let answered = self.asked.back().filter(|_| self.is_full(now)).map(|asked| asked.at + LOST);
+        let rested = self.free_at.filter(|_| !self.has_answers());
+        Some(answered.max(rested).unwrap_or(now))
     }
 
     /// Whether the line is so slow that previews have to be made for it.
     #[must_use]
     pub fn is_slow(&self) -> bool {
-        self.budget().is_some()
+        self.rate.slow().is_some()
     }
 
-    /// The bytes that a preview may have, so that a key is not behind it for long; `None` for any number.
+    /// The bytes that a preview may have; `None` for any number. One that cannot be divided has what a key may wait for, less
+    /// a piece of text that may stand before it.
     #[must_use]
-    pub fn budget(&self) -> Option<usize> {
-        let bytes = self.rate? * KEY.as_secs_f64();
-        // At 64 KiB in the time of a key it is a line as any at home.
-        (bytes < 65_536.0).then(|| (bytes as usize).max(LEAST))
+    pub fn budget(&self, divides: bool) -> Option<usize> {
+        let time = if divides && self.has_answers() { PREVIEW } else { KEY - LONG };
+        self.rate.slow().map(|rate| ((rate * time.as_secs_f64()) as usize).max(LEAST))
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const TRIP: u64 = 40;
-
-    /// What is learned over a line that carries so many bytes a second, previews of so many bytes, as often as it allows.
-    fn over(rate: f64, bytes: usize, seconds: u64) -> (Line, usize) {
-        let (mut line, begun) = (Line::default(), Instant::now());
-        let mut now = begun;
-        line.sent(4, now);
-        now += Duration::from_millis(TRIP);
-        line.answered(now);
-        let mut previews = 0;
-        while now < begun + Duration::from_secs(seconds) {
-            now = now.max(line.free_at().unwrap_or(now));
-            assert!(!line.is_full(now));
-            line.sent(bytes, now);
-            assert!(line.is_full(now), "one at a time");
-            now += Duration::from_millis(TRIP) + Duration::from_secs_f64(bytes as f64 / rate);
-            line.answered(now);
-            previews += 1;
-        }
-        (line, previews)
-    }
-
-    #[test]
-    fn a_fast_line_has_four_previews_a_second_of_any_size() {
-        let (line, previews) = over(100e6, 60_000, 10);
-        assert!((36..=41).contains(&previews), "{previews}");
-        assert_eq!(line.budget(), None);
-    }
-
-    #[test]
-    fn a_slow_line_has_fewer_and_smaller_ones() {
-        let (line, previews) = over(125e3, 10_000, 10);
-        let budget = line.budget().expect("it is slow");
-        assert!((1900..2200).contains(&budget), "{budget}");
-        // 80 ms each, at most a twelfth of the time.
-        assert!((8..=11).contains(&previews), "{previews}");
-        let (_, small) = over(125e3, budget, 10);
-        assert!((25..=41).contains(&small), "{small}");
-    }
-
-    #[test]
-    fn an_answer_that_never_comes_is_not_waited_for_for_ever() {
-        let (mut line, now) = (Line::default(), Instant::now());
-        line.sent(4, now);
-        assert!(!line.is_full(now) && line.free_at() < Some(now + LOST), "it may never answer");
-        line.answered(now);
-        line.sent(5000, now);
-        assert!(line.is_full(now + Duration::from_secs(9)));
-        assert_eq!(line.free_at(), Some(now + LOST));
-        assert!(!line.is_full(now + LOST));
-    }
-
-    #[test]
-    fn without_answers_the_time_that_writing_takes_counts() {
-        let (mut line, now) = (Line::default(), Instant::now());
-        line.written(50_000, Duration::from_millis(1), now);
-        assert_eq!((line.budget(), line.free_at()), (None, None));
-        line.written(50_000, Duration::from_millis(400), now);
-        assert_eq!(line.budget(), Some(2000));
-        assert_eq!(line.free_at(), Some(now + Duration::from_millis(4800)));
-    }
-}
+#[path = "line_tests.rs"]
+mod tests;

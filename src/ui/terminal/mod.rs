@@ -12,6 +12,8 @@ pub mod facts;
 pub mod guard;
 pub mod line;
 pub mod output;
+mod rate;
 pub mod screen;
 pub mod tell;
 pub mod tmux;
+pub mod transmission;

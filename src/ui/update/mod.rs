@@ -51,8 +51,12 @@ pub fn update(state: &mut State, event: Event, now: Instant) -> Vec<Effect> {
     let mut effects = match event {
         Event::Input(input) => take_input(state, input),
         Event::Resized(window) => terminal::resized(state, window),
-        Event::Sent(bytes) => {
-            state.line.sent(bytes, now);
+        Event::Sent(sent) => {
+            state.line.sent(sent, now);
+            Vec::new()
+        }
+        Event::Arrived(at) => {
+            state.line.answered(at);
             Vec::new()
         }
         Event::Written(bytes, took) => {
