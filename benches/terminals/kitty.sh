@@ -2,7 +2,7 @@
 # kitty.sh SOURCE: builds a kitty with placeholders (0.28 or later) from a clone of its repository, and says how it is used.
 # Debian 12's is 0.26. The kittens, which need Go, are left out; no screenshot needs them. Needs root for the headers.
 set -euo pipefail
-source=$(realpath "$1")
+source=$(realpath "$1") here=$(cd "$(dirname "$0")" && pwd)
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/terminals
 
 packages=(
@@ -21,4 +21,4 @@ git checkout -q "${KITTY_VERSION:-v0.28.1}" || echo "not all of it could be chec
 # Without Go there are no kittens, instead of an error.
 sed -i "s/^        raise SystemExit('The go tool was not found.*/        return ''/" setup.py
 /usr/bin/python3 setup.py build
-echo "ready: KITTY=$cache/kitty/kitty/launcher/kitty $(dirname "$(realpath "$0")")/studio.sh FLUX_TUI OUTDIR kitty:auto tmux-kitty:auto"
+echo "ready: KITTY=$cache/kitty/kitty/launcher/kitty $here/studio.sh FLUX_TUI OUTDIR kitty:auto tmux-kitty:auto"

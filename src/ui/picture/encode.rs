@@ -5,11 +5,12 @@ use std::io::Cursor;
 use image::codecs::jpeg::JpegDecoder;
 use image::codecs::png::PngDecoder;
 use image::imageops::{self, FilterType};
-use image::{DynamicImage, ImageDecoder, Limits, RgbImage, RgbaImage};
+use image::{DynamicImage, ImageDecoder, Limits, RgbImage};
 use ratatui::layout::Size;
-use ratatui_image::protocol::{Protocol as Image, sixel::Sixel};
+use ratatui_image::protocol::Protocol as Image;
 
-use super::{Drawable, Fit, HalfBlocks, Inline, Means, Order, Protocol, Slot, Source, fit};
+use super::sixel::sixel;
+use super::{Drawable, HalfBlocks, Inline, Means, Order, Protocol, Slot, Source, fit};
 
 /// The largest side that is decoded; the engine draws at most 2048.
 const SIDE_MAX: u32 = 8192;
@@ -74,7 +75,11 @@ fn scaled(
         protocol => {
             let fitted = fit(pixels.dimensions(), room, (width, height));
             match protocol {
-                Protocol::Sixel => sixel(pixels, fitted, (width, height), exact),
+                Protocol::Sixel => {
+                    let filter = filter(pixels, fitted.pixels, exact);
+                    let image = sixel(pixels, fitted, (width, height), filter)?;
+                    Ok(Drawable::Sixel(Box::new(Image::Sixel(image))))
+                }
                 _ => Inline::new(pixels, fitted, (width, height), (protocol, slot, number))
                     .map(Drawable::Inline),
             }
@@ -116,26 +121,18 @@ fn decode(png: &[u8]) -> Result<RgbImage, String> {
         .map_err(|error| format!("the file is no PNG that can be read: {error}"))
 }
 
-/// Small previews keep their pixels when they grow; finished pictures are smooth.
 fn scale(pixels: &RgbImage, (width, height): (u32, u32), exact: bool) -> RgbImage {
+    imageops::resize(pixels, width.max(1), height.max(1), filter(pixels, (width, height), exact))
+}
+
+/// Small previews keep their pixels when they grow; finished pictures are smooth.
+fn filter(pixels: &RgbImage, (width, height): (u32, u32), exact: bool) -> FilterType {
     let grows = width >= pixels.width() && height >= pixels.height();
-    let filter = match (exact, grows) {
+    match (exact, grows) {
         (false, true) => FilterType::Nearest,
         (true, true) => FilterType::CatmullRom,
         (_, false) => FilterType::Lanczos3,
-    };
-    imageops::resize(pixels, width.max(1), height.max(1), filter)
-}
-
-fn sixel(pixels: &RgbImage, fitted: Fit, cell: (u32, u32), exact: bool) -> Result<Drawable, String> {
-    let scaled = DynamicImage::from(scale(pixels, fitted.pixels, exact)).to_rgba8();
-    // What is left of the last cells stays clear, so that the picture keeps its shape.
-    let mut whole =
-        RgbaImage::new(u32::from(fitted.cells.width) * cell.0, u32::from(fitted.cells.height) * cell.1);
-    imageops::replace(&mut whole, &scaled, 0, 0);
-    let image = Sixel::new(DynamicImage::from(whole), fitted.cells, false)
-        .map_err(|error| format!("the picture could not be encoded: {error}"))?;
-    Ok(Drawable::Sixel(Box::new(Image::Sixel(image))))
+    }
 }
 
 #[cfg(test)]

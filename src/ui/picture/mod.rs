@@ -10,6 +10,7 @@ mod fit;
 mod halfblocks;
 mod inline;
 mod rows;
+mod sixel;
 mod thread;
 mod zoom;
 
