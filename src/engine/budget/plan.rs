@@ -185,46 +185,52 @@ struct Division {
     /// On the card: resident blocks and slots.
     bytes: u64,
     streamed: u64,
-    step: f64,
 }
 
 impl Division {
-    fn whole(sizes: &Sizes, speed: &Speed) -> Self {
+    fn whole(sizes: &Sizes) -> Self {
         let bytes = sizes.double.count as u64 * granted(sizes.double.bytes)
             + sizes.single.count as u64 * granted(sizes.single.bytes);
-        let step = speed.step.unwrap_or(0.0);
-        Self { doubles: 0, singles: 0, slots: 0, bytes, streamed: 0, step }
+        Self { doubles: 0, singles: 0, slots: 0, bytes, streamed: 0 }
     }
 
-    fn of(sizes: &Sizes, speed: &Speed, rate: f64, (doubles, singles): (usize, usize), slots: usize) -> Self {
+    fn of(sizes: &Sizes, (doubles, singles): (usize, usize), slots: usize) -> Self {
         let (double, single) = (&sizes.double, &sizes.single);
         let slot = granted(slot_bytes(sizes, doubles, singles));
         let resident = (double.count - doubles) as u64 * granted(double.bytes)
             + (single.count - singles) as u64 * granted(single.bytes);
         let streamed = doubles as u64 * double.bytes + singles as u64 * single.bytes;
+        Self { doubles, singles, slots, bytes: resident + slots as u64 * slot, streamed }
+    }
+
+    /// Seconds of a step, by trying it with copies of so many bytes a second.
+    fn step(&self, sizes: &Sizes, speed: &Speed, rate: f64) -> f64 {
+        let least = speed.step.unwrap_or(0.0);
+        if self.slots == 0 {
+            return least;
+        }
         // A double block's rows meet half of its weights each: both kinds compute about as long.
-        let compute = speed.step.unwrap_or(0.0) / sizes.blocks() as f64;
-        let uses: Vec<Use> = spread(sizes, doubles, singles)
+        let compute = least / sizes.blocks() as f64;
+        let uses: Vec<Use> = spread(sizes, self.doubles, self.singles)
             .into_iter()
             .enumerate()
             .map(|(index, streamed)| {
-                let bytes = if index < double.count { double.bytes } else { single.bytes };
+                let bytes = if index < sizes.double.count { sizes.double.bytes } else { sizes.single.bytes };
                 Use { compute, copy: streamed.then(|| bytes as f64 / rate) }
             })
             .collect();
         // The sum of the blocks' times is the step's but for rounding, which must not make streaming look faster.
-        let step = turns::steady(&uses, slots).max(speed.step.unwrap_or(0.0));
-        Self { doubles, singles, slots, bytes: resident + slots as u64 * slot, streamed, step }
+        turns::steady(&uses, self.slots).max(least)
     }
 
-    /// All that stream anything at this rate, with few enough slots that streaming saves memory.
-    fn all(sizes: &Sizes, speed: &Speed, rate: f64) -> Vec<Self> {
+    /// All that stream anything, with few enough slots that streaming saves memory.
+    fn all(sizes: &Sizes) -> Vec<Self> {
         let mut all = Vec::new();
         for doubles in 0..=sizes.double.count {
             for singles in 0..=sizes.single.count {
                 for slots in 2..=3usize {
                     if doubles + singles > slots {
-                        all.push(Self::of(sizes, speed, rate, (doubles, singles), slots));
+                        all.push(Self::of(sizes, (doubles, singles), slots));
                     }
                 }
             }
@@ -292,19 +298,13 @@ fn shares(sizes: &Sizes, kept: Kept, division: &Division) -> Vec<Share> {
     all.into_iter().filter(|share| share.bytes > 0).collect()
 }
 
-fn picture_seconds(
-    sizes: &Sizes,
-    (speed, rate): (&Speed, f64),
-    kept: Kept,
-    division: &Division,
-    tile: &Tile,
-) -> f64 {
+fn picture_seconds(sizes: &Sizes, (speed, rate): (&Speed, f64), kept: Kept, step: f64, tile: &Tile) -> f64 {
     let bring = |stays: bool, bytes: u64, rate: f64| if stays { 0.0 } else { bytes as f64 / rate };
     let decode = speed.decode.or(speed.step.map(|step| step / 4.0)).unwrap_or(0.0);
     bring(kept.t5, sizes.t5.weights, speed.mapped)
         + bring(kept.clip, sizes.clip.weights, speed.mapped)
         + bring(kept.modulation, sizes.modulation.layers, rate)
-        + f64::from(sizes.steps) * division.step
+        + f64::from(sizes.steps) * step
         + decode * tile.work
 }
 
@@ -318,19 +318,26 @@ pub fn plan(sizes: &Sizes, speed: &Speed, limits: Limits) -> Result<Plan, Unplan
     let mut best: Option<Plan> = None;
     let mut least: Option<(u64, &'static str)> = None;
     for way in ways(sizes, speed, limits.host) {
+        let picture = |step, tile| picture_seconds(sizes, (speed, way.rate), way.kept, step, tile);
+        let is_best = |best: &Option<Plan>, picture: f64, tile: &Tile| {
+            let order = (picture, way.division.streamed, tile.work);
+            best.as_ref().is_none_or(|best| order < (best.picture, best.streamed_bytes, best.tile.work))
+        };
+        // Trying a step takes a hundred times as long as all else here: only where it could be the best.
+        let mut tried = None;
         for tile in &sizes.tiles {
             let peaks = peaks(sizes, way.kept, &way.division, tile);
             let (peak, stage) = peaks.highest();
             if least.is_none_or(|(bytes, _)| peak < bytes) {
                 least = Some((peak, stage));
             }
-            if peak > allowed {
+            if peak > allowed || !is_best(&best, picture(speed.step.unwrap_or(0.0), tile), tile) {
                 continue;
             }
-            let picture = picture_seconds(sizes, (speed, way.rate), way.kept, &way.division, tile);
-            let order = (picture, way.division.streamed, tile.work);
-            if best.as_ref().is_none_or(|best| order < (best.picture, best.streamed_bytes, best.tile.work)) {
-                best = Some(way.plan(sizes, *tile, peaks, picture));
+            let step = *tried.get_or_insert_with(|| way.division.step(sizes, speed, way.rate));
+            let picture = picture(step, tile);
+            if is_best(&best, picture, tile) {
+                best = Some(way.plan(sizes, *tile, peaks, (step, picture)));
             }
         }
     }
@@ -356,8 +363,8 @@ fn ways(sizes: &Sizes, speed: &Speed, host: u64) -> impl Iterator<Item = Way> {
     let all = sources.flat_map(move |(source, rate)| {
         RUNGS.into_iter().flat_map(move |kept| {
             // Blocks are streamed only where all else has gone: copies of theirs recur with every step.
-            let streaming = if kept.modulation { Vec::new() } else { Division::all(sizes, speed, rate) };
-            let all = std::iter::once(Division::whole(sizes, speed)).chain(streaming);
+            let streaming = if kept.modulation { Vec::new() } else { Division::all(sizes) };
+            let all = std::iter::once(Division::whole(sizes)).chain(streaming);
             all.map(move |division| Way { kept, division, source, rate })
         })
     });
@@ -370,7 +377,7 @@ impl Way {
         self.division.streamed + if self.kept.modulation { 0 } else { sizes.modulation.layers }
     }
 
-    fn plan(&self, sizes: &Sizes, tile: Tile, peaks: Peaks, picture: f64) -> Plan {
+    fn plan(&self, sizes: &Sizes, tile: Tile, peaks: Peaks, (step, picture): (f64, f64)) -> Plan {
         let Self { kept, division, source, .. } = self;
         Plan {
             transformer: Residence {
@@ -384,7 +391,7 @@ impl Way {
             tile,
             peaks,
             streamed_bytes: division.streamed,
-            step: division.step,
+            step,
             picture,
             shares: shares(sizes, *kept, division),
         }

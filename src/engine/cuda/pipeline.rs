@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 use half::bf16;
@@ -101,7 +102,8 @@ impl Pipeline {
             gpu.recall_products(folder);
         }
         let mut files = Files::open(name, parts, limits)?;
-        let digest = resume::digest([&files.t5, &files.clip, &files.vae, &files.transformer]);
+        took.lap("headers", 0);
+        let digest = Digest::begin(&files);
         converted::instead(&mut files, parts, on.options);
         let mut progress =
             Progress::begin(observer, [&files.t5, &files.clip, &files.vae, &files.transformer])?;
@@ -168,7 +170,7 @@ impl Pipeline {
             plan,
             foresight,
             allowed: limits.budget.min(limits.free),
-            digest,
+            digest: digest.take(),
             products: parts.products.clone(),
         })
     }
@@ -429,6 +431,20 @@ pub(super) fn on_the_pool<T: Send>(
         gpu.bind().map_err(during(stage))?;
         act()
     })
+}
+
+/// What tells a model's weights from others, on a thread of its own: hashing takes as long as all of planning.
+struct Digest(JoinHandle<String>);
+
+impl Digest {
+    fn begin(files: &Files) -> Self {
+        let weights = [&files.t5, &files.clip, &files.vae, &files.transformer].map(Clone::clone);
+        Self(thread::spawn(move || resume::digest(weights.each_ref())))
+    }
+
+    fn take(self) -> String {
+        self.0.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    }
 }
 
 /// Says in the log how long each part of a load took.
