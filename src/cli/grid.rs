@@ -1,5 +1,7 @@
 //! `flux-tui grid`: one picture drawn with one or two things changed, and all of them on a contact sheet.
 
+mod marks;
+
 use std::path::PathBuf;
 
 use bytes::Bytes;
@@ -14,7 +16,7 @@ use super::generate::target::Target;
 use super::{block_on, host, picture, stdout, text};
 use crate::client::{Asking, ClientError, Endpoint};
 use crate::job::grid::{Axis, Cell, Grid, GridError, GridId, GridOrder, Parameter};
-use crate::job::{Job, JobState};
+use crate::job::{Job, JobState, MarkChange};
 use crate::paths::Paths;
 use crate::wire::grids::{GridRequest, GridResponse};
 use crate::wire::message::{Event, Request, Response};
@@ -38,7 +40,7 @@ pub(super) struct Args {
     shown: Shown,
 }
 
-/// The grids of the library: listed, opened again, cancelled.
+/// The grids of the library: listed, opened again, cancelled, rated, tagged and put into the trash.
 #[derive(Debug, clap::Args)]
 pub(super) struct Grids {
     #[command(flatten)]
@@ -64,6 +66,19 @@ enum Command {
     },
     /// Cancel what is not drawn yet of one.
     Cancel {
+        /// Its number.
+        grid: i64,
+    },
+    Rate(marks::Rate),
+    Favourite(marks::Favourite),
+    Tag(marks::Tags),
+    /// Put one into the trash with all its pictures: lists do not show them. Their files stay where they are.
+    Trash {
+        /// Its number.
+        grid: i64,
+    },
+    /// Take one out of the trash, with the pictures that went there with it.
+    Restore {
         /// Its number.
         grid: i64,
     },
@@ -105,6 +120,11 @@ pub(super) fn run_grids(args: Grids) -> Result<(), Failure> {
     match args.command {
         Command::List { json } => block_on(list(&at, json)),
         Command::Cancel { grid } => block_on(cancel(&at, GridId(grid))),
+        Command::Rate(args) => block_on(marks::mark(&at, args.mark())),
+        Command::Favourite(args) => block_on(marks::mark(&at, args.mark())),
+        Command::Tag(args) => block_on(marks::mark(&at, args.mark())),
+        Command::Trash { grid } => block_on(marks::mark(&at, (GridId(grid), MarkChange::Trash(true)))),
+        Command::Restore { grid } => block_on(marks::mark(&at, (GridId(grid), MarkChange::Trash(false)))),
         Command::Open { grid, shown } => {
             let target = shown.target()?;
             let (grid, sheet) = block_on(open(&at, GridId(grid)))?;

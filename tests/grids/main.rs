@@ -4,6 +4,7 @@
 mod gallery;
 #[path = "../home/mod.rs"]
 mod home;
+mod marks;
 mod studio;
 #[path = "../terminal/mod.rs"]
 mod terminal;

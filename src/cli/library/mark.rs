@@ -52,34 +52,46 @@ pub(super) struct Tags {
     one: One,
     /// +TAG to give one, -TAG to take one away; upper and lower case are the same. Behind -- all words are tags.
     #[arg(value_name = "+TAG|-TAG", required = true, allow_hyphen_values = true, value_parser = word)]
-    tags: Vec<Word>,
+    tags: Vec<Behind>,
 }
 
 /// A word behind the picture. Flags may stand there too, and to clap they look like tags that are taken away.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Word {
-    Tag(Signed),
+enum Behind {
+    Tag(Word),
     Json,
 }
 
-fn word(text: &str) -> Result<Word, String> {
+fn word(text: &str) -> Result<Behind, String> {
     match text {
-        "--json" => Ok(Word::Json),
+        "--json" => Ok(Behind::Json),
         flag if flag.starts_with("--") => {
             Err(format!("there is no flag {flag:?} here; -TAG takes a tag away"))
         }
-        tag => tag.parse().map(Word::Tag).map_err(|error: JobError| error.to_string()),
+        tag => tag.parse().map(Behind::Tag).map_err(|error: JobError| error.to_string()),
     }
 }
 
 /// A tag with its sign.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Signed {
+pub(in crate::cli) enum Word {
     Add(Tag),
     Remove(Tag),
 }
 
-impl FromStr for Signed {
+/// What tags with their signs change.
+pub(in crate::cli) fn changes(words: Vec<Word>) -> MarkChange {
+    let (mut add, mut remove) = (Vec::new(), Vec::new());
+    for word in words {
+        match word {
+            Word::Add(tag) => add.push(tag),
+            Word::Remove(tag) => remove.push(tag),
+        }
+    }
+    MarkChange::Tag { add, remove }
+}
+
+impl FromStr for Word {
     type Err = JobError;
     fn from_str(text: &str) -> Result<Self, JobError> {
         match text.strip_prefix('-') {
@@ -102,15 +114,14 @@ pub(super) fn trash(one: &One, trashed: bool) -> Result<(), Failure> {
 }
 
 pub(super) fn tag(Tags { mut one, tags }: Tags) -> Result<(), Failure> {
-    let (mut add, mut remove) = (Vec::new(), Vec::new());
+    let mut words = Vec::new();
     for word in tags {
         match word {
-            Word::Tag(Signed::Add(tag)) => add.push(tag),
-            Word::Tag(Signed::Remove(tag)) => remove.push(tag),
-            Word::Json => one.json = true,
+            Behind::Tag(word) => words.push(word),
+            Behind::Json => one.json = true,
         }
     }
-    change(&one, MarkChange::Tag { add, remove })
+    change(&one, changes(words))
 }
 
 #[derive(Serialize)]
@@ -159,12 +170,12 @@ mod tests {
 
     #[test]
     fn a_minus_takes_a_tag_away_and_a_plus_may_be_left_out() {
-        let signed = |text: &str| text.parse::<Signed>().expect("it is one");
+        let signed = |text: &str| text.parse::<Word>().expect("it is one");
         let tag = |text| Tag::new(text).expect("it is one");
-        assert_eq!((signed("+Fox"), signed("fox")), (Signed::Add(tag("fox")), Signed::Add(tag("fox"))));
-        assert_eq!(signed("-horse"), Signed::Remove(tag("horse")));
-        assert_eq!(word("--json"), Ok(Word::Json));
+        assert_eq!((signed("+Fox"), signed("fox")), (Word::Add(tag("fox")), Word::Add(tag("fox"))));
+        assert_eq!(signed("-horse"), Word::Remove(tag("horse")));
+        assert_eq!(word("--json"), Ok(Behind::Json));
         assert!(word("--jsn").expect_err("it is none").contains("--jsn"));
-        assert!("-".parse::<Signed>().is_err() && "+".parse::<Signed>().is_err());
+        assert!("-".parse::<Word>().is_err() && "+".parse::<Word>().is_err());
     }
 }

@@ -15,6 +15,7 @@ use clap::Subcommand;
 
 pub(super) use access::Access;
 pub(super) use list::{stars, time};
+pub(super) use mark::{Word, changes};
 
 use super::failure::Failure;
 
