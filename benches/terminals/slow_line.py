@@ -5,9 +5,9 @@
 
 The program runs in a PTY of 120x40 that is read at 125,000 bytes a second and no faster, by a pretended terminal that
 answers as kitty 0.35 or as one with sixel does; each answer comes 20 ms after its question was read. Keys are typed at
-moments by chance while a picture of so many steps (200, the most) is drawn, each timed from its write to the read of the letter
+moments by chance while pictures of so many steps (200, the most) are drawn, eight one after the other, each timed from its write to the read of the letter
 outside of any picture. For each way of drawing: the latency, the bytes a second, how many previews came, and how many bytes
-of the finished picture.
+of the last finished picture.
 """
 import fcntl, glob, json, os, pty, random, select, shutil, statistics, struct, subprocess, sys, tempfile, termios, threading, time
 
@@ -15,6 +15,7 @@ PROGRAM = os.path.abspath(sys.argv[1])
 KEYS = int(sys.argv[2]) if len(sys.argv) > 2 else 80
 STEPS = int(sys.argv[3]) if len(sys.argv) > 3 else 200
 RATE, TRIP = 125_000, 0.020
+PICTURES = 8
 ANSWERS = {
     "kitty": b"\x1bP>|kitty(0.35.2)\x1b\\\x1b_Gi=31;OK\x1b\\\x1b[6;20;10t\x1b[?62;c",
     "sixel": b"\x1b[6;20;10t\x1b[?62;4;22c",
@@ -92,6 +93,9 @@ def measure(way, home):
     line.until(b"ready", 0)
     time.sleep(1)
     os.write(master, f"fox\t{STEPS}\r".encode())
+    for _ in range(PICTURES - 1):
+        time.sleep(0.3)
+        os.write(master, b"\r")
     # A word may come in two pieces; the first preview does not.
     shown = (b"drawing", PICTURE[way] or b"\xe2\x96\x80", b"\xe2\x96\x80")
     end = time.monotonic() + 90
@@ -109,8 +113,10 @@ def measure(way, home):
         os.write(master, letter)
         times.append(1e3 * (line.until(letter, before) - typed))
     took, drawn = time.monotonic() - begun, bytes(line.bytes[start:])
-    # The caption is written letter by letter as it differs: the file tells that the picture is finished.
-    while not glob.glob(home + "/.local/share/flux-tui/pictures/**/*.png", recursive=True):
+    # The caption is written letter by letter as it differs: the files tell that the pictures are finished.
+    pictures = lambda: len(glob.glob(home + "/.local/share/flux-tui/pictures/**/*.png", recursive=True))
+    drawing = pictures() < PICTURES
+    while pictures() < PICTURES:
         time.sleep(0.2)
     before, quiet = len(line.bytes), -1
     while quiet != len(line.bytes):
@@ -126,6 +132,7 @@ def measure(way, home):
         "way": way, "median_ms": round(statistics.median(times), 1), "p95_ms": round(times[int(0.95 * (len(times) - 1))], 1),
         "max_ms": round(times[-1], 1), "kB_a_second": round(len(drawn) / took / 1e3, 1),
         "previews_a_second": round(drawn.count(mark) / took, 2) if mark else None, "finished_bytes": len(line.bytes) - before,
+        "drawing_to_the_last_key": drawing,
     }
 
 
