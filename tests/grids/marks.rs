@@ -26,11 +26,9 @@ fn a_grid_is_rated_tagged_and_thrown_away_by_commands() {
     assert_eq!(pictures(&[]), 1);
     says(&["restore", "1"], "grid 1 of 2 pictures: out of the trash\n");
     assert_eq!(pictures(&[]), 3);
-    for (arguments, why) in [
-        (["rate", "99", "3"], "no grid 99"),
-        (["rate", "1", "9"], "0 to 5"),
-        (["tag", "1", "+"], "tag"),
-    ] {
+    for (arguments, why) in
+        [(["rate", "99", "3"], "no grid 99"), (["rate", "1", "9"], "0 to 5"), (["tag", "1", "+"], "tag")]
+    {
         let refused = home.run(&[&["grids"], arguments.as_slice()].concat());
         assert!(refused.code == 2 && refused.stderr.contains(why), "{refused:?}");
     }

@@ -7,7 +7,7 @@
 //!
 //! On a slow line what can wait (pictures, and what no key has changed) goes in pieces of some of its time, the next when the
 //! line has had time for the last one and as much again: a key is behind one piece, and half of the line is free. Pieces are
-//! [`SHORT`] and [`LONG`] in turns: from two sizes can be told what the line takes and what the terminal does ([`Rate`]).
+//! short and long in turns: from two sizes can be told what the line takes and what the terminal does ([`Rate`]).
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -23,15 +23,9 @@ const SMALL: usize = 32;
 const SMALL_SLOW: usize = 192;
 /// The same on this machine, and what is asked about behind a small one.
 const LARGE: usize = 1024;
-/// What every second piece takes of the line's time.
-const SHORT: Duration = Duration::from_millis(3);
-/// What the others take.
-const LONG: Duration = Duration::from_millis(8);
-/// No piece has fewer bytes.
-const PIECE_MIN: usize = 256;
 /// What may be on its way, beyond what a trip holds: a piece, and what comes late by chance.
 const SLACK: Duration = Duration::from_millis(8);
-/// How long a key may be behind a picture that cannot be divided.
+/// How long a key may be behind a picture that cannot be divided and a long piece of text before it.
 const KEY: Duration = Duration::from_millis(16);
 /// What a preview that can be divided may take of the line's time: half of the line, twice a second.
 const PREVIEW: Duration = Duration::from_millis(250);
@@ -197,9 +191,8 @@ impl Line {
     /// The bytes of a piece of what can wait; `None` for any number, at once.
     #[must_use]
     pub fn piece(&self) -> Option<usize> {
-        let rate = self.rate.slow().filter(|_| self.has_answers())?;
-        let time = if self.long { LONG } else { SHORT };
-        Some(((rate * time.as_secs_f64()) as usize).max(PIECE_MIN))
+        let pieces = self.rate.pieces().filter(|_| self.has_answers())?;
+        Some(pieces[usize::from(self.long)])
     }
 
     /// When the next preview may be ordered, as far as only time is in the way; `None` while what was drawn before is
@@ -224,7 +217,7 @@ impl Line {
     /// a piece of text that may stand before it.
     #[must_use]
     pub fn budget(&self, divides: bool) -> Option<usize> {
-        let time = if divides && self.has_answers() { PREVIEW } else { KEY - LONG };
+        let time = if divides && self.has_answers() { PREVIEW } else { KEY / 2 };
         self.rate.slow().map(|rate| ((rate * time.as_secs_f64()) as usize).max(LEAST))
     }
 }

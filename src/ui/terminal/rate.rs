@@ -27,8 +27,16 @@ const SURE: f64 = 2.0;
 /// Below so many times that, it may be chance.
 const CHANCE: f64 = 0.5;
 
-/// On a slow line: what it carries in this time is between a short piece and a long one.
-const BETWEEN: Duration = Duration::from_micros(5500);
+/// What every second piece takes of a slow line's time.
+const SHORT: Duration = Duration::from_millis(3);
+/// What the others take.
+const LONG: Duration = Duration::from_millis(8);
+/// No short piece has fewer bytes: what stands around them would be more.
+const SHORT_MIN: f64 = 256.0;
+/// No long piece: the two have to be told apart by how long they take.
+const LONG_MIN: f64 = 768.0;
+/// No line is taken for a slower one: 128 kbit/s.
+const SLOWEST: f64 = 16_000.0;
 
 /// What is concluded from while nothing is known to be slow.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -37,13 +45,13 @@ struct Patience {
     many: f64,
     /// How much later many bytes arrive than few where the line is called slow.
     difference: Duration,
-    /// How late one answer may be.
+    /// How late one answer about many bytes may be.
     one: Duration,
 }
 
 /// The terminal may be far away.
 const FAR: Patience =
-    Patience { many: 1024.0, difference: Duration::from_millis(12), one: Duration::from_millis(80) };
+    Patience { many: 1024.0, difference: Duration::from_millis(12), one: Duration::from_millis(150) };
 /// It is on this machine as far as can be told: what is late is its drawing.
 const NEAR: Patience =
     Patience { many: 8192.0, difference: Duration::from_millis(100), one: Duration::from_millis(400) };
@@ -83,10 +91,16 @@ impl Rate {
         self.known
     }
 
+    /// Bytes of a short piece and of a long one, where the line is slow: sent in turns, they keep telling what it carries.
+    pub(super) fn pieces(&self) -> Option<[usize; 2]> {
+        let of = |known: f64, time: Duration, least: f64| (known * time.as_secs_f64()).max(least) as usize;
+        self.known.map(|known| [of(known, SHORT, SHORT_MIN), of(known, LONG, LONG_MIN)])
+    }
+
     /// So many bytes took so long beyond a round trip.
     pub(super) fn learn(&mut self, bytes: usize, took: Duration) {
         let sample @ (bytes, _) = (bytes as f64, took.as_secs_f64());
-        let many = self.known.map_or(self.patience.many, |known| known * BETWEEN.as_secs_f64());
+        let many = self.pieces().map_or(self.patience.many, |[short, long]| ((short * long) as f64).sqrt());
         let samples = if bytes < many { &mut self.few } else { &mut self.many };
         if samples.len() == SAMPLES {
             samples.pop_front();
@@ -94,12 +108,12 @@ impl Rate {
         samples.push_back(sample);
         self.since += 1;
         let known = match self.known {
-            None if took >= self.patience.one => Some(bytes / took.as_secs_f64()),
+            None if took >= self.patience.one && bytes >= many => Some(bytes / took.as_secs_f64()),
             None => self.both().and_then(|both| both.rate(self.patience.difference, SURE)),
             Some(known) if self.since >= EACH => Some(self.looked_at_again(known)),
             known => known,
         };
-        self.known = known.filter(|rate| *rate < FAST);
+        self.known = known.filter(|rate| *rate < FAST).map(|rate| rate.max(SLOWEST));
     }
 
     /// What was slow may have been the terminal, and the line may be another by now: found out step by step.

@@ -35,8 +35,8 @@ impl World {
     fn drawn(&mut self, rate: &mut Rate, count: usize) -> usize {
         let mut slow = 0;
         for turn in 0..count {
-            let bytes = match rate.slow() {
-                Some(known) => (known * if turn % 2 == 0 { 0.003 } else { 0.008 }).max(256.0) as usize,
+            let bytes = match rate.pieces() {
+                Some(pieces) => pieces[turn % 2],
                 None if turn % 3 == 0 => 2000 + (6000.0 * self.chance.next()) as usize,
                 None => 32 + (800.0 * self.chance.next()) as usize,
             };
@@ -86,6 +86,21 @@ fn a_slow_line_to_a_terminal_that_is_slow_to_draw_is_a_slow_line() {
     }
     let share = slow as f64 / (400 * SEEDS.count()) as f64;
     assert!(share > 0.9, "{share}");
+}
+
+#[test]
+fn late_answers_do_not_make_pieces_smaller_and_smaller() {
+    for (carries, late) in [(125e3, 40), (125e3, 100), (50e6, 100)] {
+        let mut known = Vec::new();
+        for seed in SEEDS {
+            let (mut rate, mut world) = (Rate::new(true), World::new(carries, late, seed));
+            world.drawn(&mut rate, 200);
+            known.push(rate.slow().unwrap_or(FAST));
+        }
+        known.sort_by(f64::total_cmp);
+        let middle = known[known.len() / 2];
+        assert!(middle >= 100e3, "{carries} with {late} ms: {middle}");
+    }
 }
 
 #[test]
