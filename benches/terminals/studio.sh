@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # studio.sh FLUX_TUI OUTDIR [TERMINAL:GRAPHICS ...]: draws a picture in the studio in each terminal, by keys, and looks for it
 # on a screenshot. Needs setup.sh. GRAPHICS is auto or one of the protocols; without any, all that are known to work.
+# $LINE_RATE is the bytes a second of the line to the terminal (record.py); SSH_CONNECTION says to the studio that there is one.
 # Prints for each: whether the picture is there, the correlation, and the bytes that the studio wrote for it.
 set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
