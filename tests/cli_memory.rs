@@ -5,9 +5,8 @@ mod home;
 
 use home::Home;
 
-/// The most that it may take, in kB, the pages of the program's file included: 26,000 of a build for tests, and up to 15,000
-/// of its own.
-const IDLE_MAX: u64 = 48_000;
+/// The most that it may take, in kB, the pages of the program's file included.
+const IDLE_MAX: u64 = 40_000;
 
 /// A number of `/proc/PID/status`, in kB.
 fn kilobytes(pid: u64, name: &str) -> u64 {

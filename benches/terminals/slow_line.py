@@ -5,8 +5,8 @@
 
 The program runs in a PTY of 120x40 that is read at 125,000 bytes a second and no faster, by a pretended terminal that
 answers as kitty 0.35 or as one with sixel does; each answer comes 20 ms after its question was read. Keys are typed at
-moments by chance while pictures of so many steps (200, the most) are drawn, eight one after the other, each timed from its write to the read of the letter
-outside of any picture. For each way of drawing: the latency, the bytes a second, how many previews came, and how many bytes
+moments by chance while eight pictures of so many steps (200, the most) are drawn one after the other, each key timed from its
+write to the read of the letter outside of any picture. For each way of drawing: the latency, the bytes a second, how many previews came, and how many bytes
 of the last finished picture.
 """
 import fcntl, glob, json, os, pty, random, select, shutil, statistics, struct, subprocess, sys, tempfile, termios, threading, time

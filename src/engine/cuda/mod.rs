@@ -27,6 +27,7 @@
 //! | [`plan`] | what the planner of memory is told |
 //! | [`tally`] | who holds how much of a card now |
 //! | [`prompts`] | both encoders, wherever each reads, and what they read last |
+//! | `reading` | a picture's first stage: noise and prompt side by side, tables of modulations beside T5 |
 //! | `converted` | a transformer's converted form in its place |
 //! | [`prepare`] | what a model will take, before anything of it is there |
 //! | [`decoding`] | the decoder, or the host in its place |

@@ -354,7 +354,7 @@ impl Draw for Pipeline {
         let held = self.gpu.held();
         observer.report(Report::Encoding);
         let sigmas = self.sigmas(brief);
-        let beside = self.flux.ahead_bytes(&self.flux.config, brief.steps as usize);
+        let beside = self.flux.ahead_bytes(brief.steps as usize);
         let times = self.foresight.has_room_beside_t5(beside).then_some(&sigmas[..sigmas.len() - 1]);
         let Self { gpu, prompts, flux, arriving, .. } = self;
         let reading = Reading { gpu, prompts, flux, arriving: *arriving, times };

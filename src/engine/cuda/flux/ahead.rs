@@ -23,7 +23,6 @@ use crate::engine::cuda::error::{CudaError, Result};
 use crate::engine::cuda::gpu::Gpu;
 use crate::engine::cuda::memory::Buffer;
 use crate::engine::cuda::product::WORKSPACE;
-use crate::engine::dit::config::Config;
 
 /// Tables on their way.
 #[derive(Debug)]
@@ -142,10 +141,11 @@ impl Flux {
 
     /// Bytes of the card that [`Flux::tables_ahead`] takes beside T5 for so many steps, or none where the layers stay.
     #[must_use]
-    pub fn ahead_bytes(&self, config: &Config, steps: usize) -> u64 {
+    pub fn ahead_bytes(&self, steps: usize) -> u64 {
         if !self.modulator.is_streamed() {
             return 0;
         }
+        let config = &self.config;
         let (tables, embeddings) =
             (Tables::bytes_for(config, steps), Modulator::embedding_bytes(config, steps));
         let slots = 2 * granted(self.modulator.largest() as u64);

@@ -41,7 +41,7 @@ fn chosen(desk: &Desk) -> Option<i64> {
     desk.state.gallery.open().and_then(|open| open.target()).map(|picture| picture.id.0)
 }
 
-fn said(desk: &Desk) -> String {
+pub(super) fn said(desk: &Desk) -> String {
     desk.state.gallery.open().and_then(|open| open.said.clone()).unwrap_or_default()
 }
 
@@ -53,7 +53,7 @@ fn copies(effects: &[Effect]) -> Vec<i64> {
     asked.collect()
 }
 
-fn marks(effects: &[Effect]) -> Vec<(i64, MarkChange)> {
+pub(super) fn marks(effects: &[Effect]) -> Vec<(i64, MarkChange)> {
     let asked = effects.iter().filter_map(|effect| match effect {
         Effect::Ask(Question::Mark(PictureChange { picture, mark })) => Some((picture.0, mark.clone())),
         _ => None,

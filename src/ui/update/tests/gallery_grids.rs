@@ -2,9 +2,10 @@
 
 use bytes::Bytes;
 
+use super::gallery::{marks, said};
 use super::*;
 use crate::job::grid::{Axis, Grid, GridCell, GridId, GridOrder, OfGrid};
-use crate::job::{MarkChange, Picture, PictureChange, PictureQuery, Prompt, Rating, Size, Tag, Wildcards};
+use crate::job::{MarkChange, Picture, PictureQuery, Prompt, Rating, Size, Tag, Wildcards};
 use crate::model::ModelName;
 use crate::ui::pane::gallery::{Mode, SeenGrid};
 use crate::ui::pane::overlay::Overlay;
@@ -55,21 +56,9 @@ fn entries(desk: &Desk) -> usize {
     desk.state.gallery.open().map_or(0, |open| open.found.entries().len())
 }
 
-fn said(desk: &Desk) -> String {
-    desk.state.gallery.open().and_then(|open| open.said.clone()).unwrap_or_default()
-}
-
 fn asked(effects: &[Effect]) -> Vec<GridRequest> {
     let asked = effects.iter().filter_map(|effect| match effect {
         Effect::Ask(Question::Grids(asked)) => Some(asked.clone()),
-        _ => None,
-    });
-    asked.collect()
-}
-
-fn marks(effects: &[Effect]) -> Vec<(i64, MarkChange)> {
-    let asked = effects.iter().filter_map(|effect| match effect {
-        Effect::Ask(Question::Mark(PictureChange { picture, mark })) => Some((picture.0, mark.clone())),
         _ => None,
     });
     asked.collect()
